@@ -1,0 +1,5 @@
+"""Run multiturn as ``python -m multiturn``."""
+
+from .cli import main
+
+main()

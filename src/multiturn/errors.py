@@ -1,0 +1,421 @@
+"""What can go wrong? Every error multiturn raises, as one tree.
+
+    Error
+    ├── ConfigurationInvalid            nothing was sent, nothing was stored
+    │   ├── PolicyInvalid               a policy that cannot hold
+    │   ├── SettingInvalid              a setting with an impossible value
+    │   ├── ModelUnknown                no provider has this name
+    │   └── KeyMissing                  the provider's API key is not set
+    ├── InputInvalid                    the caller's message or parameter; nothing was stored
+    │   ├── MessageInvalid
+    │   ├── MessageEmpty
+    │   ├── ParameterInvalid
+    │   ├── ToolCallUnknown             a tool result without its call
+    │   ├── ToolResultsIncomplete       some open calls got no result
+    │   └── KeyReused                   a request key came back with another body
+    ├── ContextOverflow                 what must be sent does not fit
+    ├── ConversationError
+    │   ├── ConversationNotFound
+    │   ├── ConversationBusy            another turn is running
+    │   ├── TurnNotFound
+    │   ├── TurnExpired                 the lease on the turn was lost
+    │   └── TurnClosed                  the turn is not in a state that allows this
+    ├── StoreError
+    │   ├── StoreBusy                   locked by another program
+    │   ├── StoreFull                   disk full
+    │   ├── StoreCorrupt                not a database, or a damaged one
+    │   ├── StoreTooNew                 written by a newer multiturn
+    │   └── StoreUnavailable            cannot be opened, read or written
+    └── ProviderError                   the model's side; the user's message is kept
+        ├── ProviderOverflow            the provider says: too long
+        ├── ContentFiltered
+        ├── KeyRefused                  401, 403
+        ├── BillingRefused              no balance, no quota
+        ├── ModelNotFound               404: unknown or retired
+        ├── HistoryRefused              the provider dislikes the list of messages
+        ├── RequestRefused              any other 4xx
+        ├── RateLimited
+        ├── ProviderOverloaded
+        ├── ProviderFailed              5xx, or an answer nobody can read
+        ├── ProviderTimeout
+        ├── ProviderUnreachable         no connection
+        └── StreamCut                   the answer ended before its end
+
+Each class carries a stable ``code``; the docstring is the English sentence, filled with the figures
+given when it is raised. ``phrases`` holds the Chinese twin of each sentence under the same code.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+__all__ = [
+    "BillingRefused",
+    "ConfigurationInvalid",
+    "ContentFiltered",
+    "ContextOverflow",
+    "ConversationBusy",
+    "ConversationError",
+    "ConversationNotFound",
+    "Error",
+    "HistoryRefused",
+    "InputInvalid",
+    "KeyMissing",
+    "KeyRefused",
+    "KeyReused",
+    "MessageEmpty",
+    "MessageInvalid",
+    "ModelNotFound",
+    "ModelUnknown",
+    "ParameterInvalid",
+    "PolicyInvalid",
+    "ProviderError",
+    "ProviderFailed",
+    "ProviderOverflow",
+    "ProviderOverloaded",
+    "ProviderTimeout",
+    "ProviderUnreachable",
+    "RateLimited",
+    "RequestRefused",
+    "SettingInvalid",
+    "StoreBusy",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFull",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "StreamCut",
+    "ToolCallUnknown",
+    "ToolResultsIncomplete",
+    "TurnClosed",
+    "TurnExpired",
+    "TurnNotFound",
+]
+
+
+class Error(Exception):
+    """Something went wrong: {detail}."""
+
+    code: str = "error"
+    """Stable and public: programs may compare it."""
+    retryable: bool = False
+    """Whether the same call can succeed later without a change."""
+
+    def __init__(self, detail: str = "", *, turn: str | None = None, **figures: object) -> None:
+        self.turn = turn
+        """Id of the turn that was accepted before this happened; ``None``: nothing was stored."""
+        self.figures: Mapping[str, object] = {"detail": detail, **figures}
+        """The values in the sentence, by name: what phrases of other languages are filled with."""
+        super().__init__(self.sentence().format_map(self.figures))
+
+    @classmethod
+    def sentence(cls) -> str:
+        """The English sentence of this class, with its placeholders."""
+        return " ".join(inspect.cleandoc(cls.__doc__ or "").split())
+
+
+# ------------------------------------------------------------------------------ configuration
+
+
+class ConfigurationInvalid(Error):
+    """The configuration cannot work: {detail}."""
+
+    code = "configuration_invalid"
+
+
+class PolicyInvalid(ConfigurationInvalid):
+    """This policy cannot hold: {detail}. Nothing was sent or stored; change the policy."""
+
+    code = "policy_invalid"
+
+
+class SettingInvalid(ConfigurationInvalid):
+    """The setting {name} is wrong: {detail}. `multiturn config` shows where each value comes from."""
+
+    code = "setting_invalid"
+
+
+class ModelUnknown(ConfigurationInvalid):
+    """No provider is known for the model {model}. Name it as provider/model, for example
+    qwen/qwen-plus; `multiturn models` lists what is known."""
+
+    code = "model_unknown"
+
+
+class KeyMissing(ConfigurationInvalid):
+    """{provider} needs an API key: set {variable} in the environment, or use the model "demo",
+    which needs none."""
+
+    code = "key_missing"
+
+
+# -------------------------------------------------------------------------------------- input
+
+
+class InputInvalid(Error):
+    """The input cannot be used: {detail}. Nothing was stored."""
+
+    code = "input_invalid"
+
+
+class MessageInvalid(InputInvalid):
+    """This is not a message that can be kept: {detail}. Nothing was stored; correct it and send
+    it again."""
+
+    code = "message_invalid"
+
+
+class MessageEmpty(InputInvalid):
+    """The message is empty. Nothing was stored; write something, or attach an image or a file."""
+
+    code = "message_empty"
+
+
+class ParameterInvalid(InputInvalid):
+    """The parameter {name} is wrong: {detail}. Nothing was stored."""
+
+    code = "parameter_invalid"
+
+
+class ToolCallUnknown(InputInvalid):
+    """No open tool call has the id {call}. Open calls: {open}. Nothing was stored; answer those,
+    or send text instead."""
+
+    code = "tool_call_unknown"
+
+
+class ToolResultsIncomplete(InputInvalid):
+    """These tool calls got no result: {missing}. Nothing was stored; send the results of all open
+    calls together."""
+
+    code = "tool_results_incomplete"
+
+
+class KeyReused(InputInvalid):
+    """The request key {key} was used before with another input. Nothing was stored; use a new key
+    for a new input."""
+
+    code = "key_reused"
+
+
+# ------------------------------------------------------------------------------------ context
+
+
+class ContextOverflow(Error):
+    """What must be sent needs {needed} tokens and {limit} are allowed: instructions {instructions},
+    tools {tools}, new input {input}, with {reserve} more kept free for the reply. Shorten the
+    input or the instructions, raise the budget, or choose a model with a larger window."""
+
+    code = "context_overflow"
+
+
+# ------------------------------------------------------------------------------- conversation
+
+
+class ConversationError(Error):
+    """The conversation cannot do that: {detail}."""
+
+    code = "conversation_error"
+
+
+class ConversationNotFound(ConversationError):
+    """There is no conversation {conversation} here. `multiturn list` shows those there are."""
+
+    code = "conversation_not_found"
+
+
+class ConversationBusy(ConversationError):
+    """Another turn of the conversation {conversation} was still running after {waited} seconds.
+    Nothing was stored; send again when it has finished, or interrupt it."""
+
+    code = "conversation_busy"
+    retryable = True
+
+
+class TurnNotFound(ConversationError):
+    """There is no turn {wanted} in the conversation {conversation}."""
+
+    code = "turn_not_found"
+
+
+class TurnExpired(ConversationError):
+    """This turn was no longer held: its time ran out or another process took over. What was
+    stored before is kept, nothing was overwritten; send the input again."""
+
+    code = "turn_expired"
+    retryable = True
+
+
+class TurnClosed(ConversationError):
+    """The turn cannot do that now: {detail}."""
+
+    code = "turn_closed"
+
+
+# -------------------------------------------------------------------------------------- store
+
+
+class StoreError(Error):
+    """The store failed: {detail}."""
+
+    code = "store_error"
+
+
+class StoreBusy(StoreError):
+    """The database {path} is locked by another program. Try again, or close that program."""
+
+    code = "store_busy"
+    retryable = True
+
+
+class StoreFull(StoreError):
+    """There is no room left to write {path}. Free some disk space and try again; what was stored
+    can still be read."""
+
+    code = "storage_full"
+    retryable = True
+
+
+class StoreCorrupt(StoreError):
+    """The file {path} is not a readable database ({detail}). Restore it from a backup, or name
+    another file; it was not changed."""
+
+    code = "store_corrupt"
+
+
+class StoreTooNew(StoreError):
+    """The database {path} was written by a newer version (schema {found}, this program knows
+    {known}). Upgrade multiturn, or name another file; it was not changed."""
+
+    code = "store_too_new"
+
+
+class StoreUnavailable(StoreError):
+    """The database {path} cannot be used: {detail}."""
+
+    code = "store_unavailable"
+    retryable = True
+
+
+# ----------------------------------------------------------------------------------- provider
+
+
+class ProviderError(Error):
+    """{provider} refused or failed ({detail})."""
+
+    code = "provider_error"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        provider: str = "",
+        status: int | None = None,
+        provider_code: str | None = None,
+        retry_after: float | None = None,
+        turn: str | None = None,
+        **figures: object,
+    ) -> None:
+        self.provider = provider
+        self.status = status
+        """HTTP status of the answer, if there was one."""
+        self.provider_code = provider_code
+        """The provider's own code, unchanged."""
+        self.retry_after = retry_after
+        """Seconds the provider asked us to wait."""
+        super().__init__(
+            detail, turn=turn, provider=provider, status=status, provider_code=provider_code, **figures
+        )
+
+
+class ProviderOverflow(ProviderError):
+    """{provider} says the request is too long ({detail}). The message is kept; lower the budget or
+    choose a model with a larger window."""
+
+    code = "provider_overflow"
+
+    limit: int | None = None
+    """The true limit in tokens, where the provider's text names it."""
+
+
+class ContentFiltered(ProviderError):
+    """{provider} refused the content ({detail}). The message is kept; change the wording and send
+    again."""
+
+    code = "content_filtered"
+
+
+class KeyRefused(ProviderError):
+    """{provider} refused the API key ({detail}). Check the key, its region and its rights."""
+
+    code = "key_refused"
+
+
+class BillingRefused(ProviderError):
+    """{provider} refused for billing reasons ({detail}). Top up the account or raise its quota."""
+
+    code = "billing_refused"
+
+
+class ModelNotFound(ProviderError):
+    """{provider} does not know this model or no longer offers it ({detail}). Choose another model;
+    the conversation goes on with it."""
+
+    code = "model_not_found"
+
+
+class HistoryRefused(ProviderError):
+    """{provider} refused the list of messages ({detail}). The message is kept; this is a fault
+    worth reporting."""
+
+    code = "history_refused"
+
+
+class RequestRefused(ProviderError):
+    """{provider} refused the request ({detail}). Check the parameters named there."""
+
+    code = "request_refused"
+
+
+class RateLimited(ProviderError):
+    """{provider} limits the rate ({detail}). The message is kept; wait and retry."""
+
+    code = "rate_limited"
+    retryable = True
+
+
+class ProviderOverloaded(ProviderError):
+    """{provider} is overloaded ({detail}). The message is kept; wait and retry."""
+
+    code = "provider_overloaded"
+    retryable = True
+
+
+class ProviderFailed(ProviderError):
+    """{provider} failed ({detail}). The message is kept; retry."""
+
+    code = "provider_failed"
+    retryable = True
+
+
+class ProviderTimeout(ProviderError):
+    """{provider} did not answer in time ({detail}). The message is kept; retry."""
+
+    code = "provider_timeout"
+    retryable = True
+
+
+class ProviderUnreachable(ProviderError):
+    """{provider} cannot be reached ({detail}). Check the network and the base URL; the message is
+    kept, retry."""
+
+    code = "provider_unreachable"
+    retryable = True
+
+
+class StreamCut(ProviderError):
+    """The answer of {provider} was cut off ({detail}). What arrived is kept and marked; retry."""
+
+    code = "stream_cut"
+    retryable = True

@@ -1,0 +1,157 @@
+"""What is to be kept? The records a user states it with: ContextPolicy, Summarize, Recall."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Literal, cast
+
+from .errors import PolicyInvalid
+
+__all__ = ["ContextPolicy", "Recall", "Summarize"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summarize:
+    """Fold old turns into a rolling summary of at most ``max_tokens`` tokens, written by ``model``
+    (``None``: the conversation's own)."""
+
+    model: str | None = None
+    max_tokens: int = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Quote old turns that fit the new input: at most ``max_turns`` of them in ``max_tokens`` tokens
+    (``None``: a tenth of the budget, at most 600). ``embedding`` names a model that reranks."""
+
+    max_tokens: int | None = None
+    max_turns: int = 6
+    embedding: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextPolicy:
+    """What of a conversation the model should see again. The tightest limit wins.
+
+    - ``budget``: tokens of input (``None``: the smallest of the model's input limit, its first price
+      tier, and 32,000).
+    - ``reserve_output``: tokens kept free for the reply (``None``: the requested output limit, else
+      4,096, or 16,384 when thinking).
+    - ``high``, ``low``: shares of the budget. Past ``high`` the oldest turns go until ``low``
+      (``None``: 0.7 and 0.35 with a summary, 1.0 and 0.55 without).
+    - ``max_turns``: how many earlier turns; ``max_messages``: how many messages, all but the
+      instructions, the new one included, cut at turn boundaries.
+    - ``images``: ``"all"``, ``"last"`` or how many of the newest to send.
+
+    Raises `PolicyInvalid` for a policy that cannot hold.
+
+    >>> ContextPolicy.last_messages(20).max_messages
+    20
+    """
+
+    budget: int | None = None
+    reserve_output: int | None = None
+    high: float | None = None
+    low: float | None = None
+    max_turns: int | None = None
+    max_messages: int | None = None
+    summarize: Summarize | None = Summarize()
+    recall: Recall | None = Recall()
+    images: Literal["all", "last"] | int = "all"
+
+    def __post_init__(self) -> None:
+        for name, least in (("budget", 1), ("reserve_output", 0), ("max_turns", 0), ("max_messages", 1)):
+            value = getattr(self, name)
+            if value is not None and (not _whole(value) or value < least):
+                raise PolicyInvalid(f"{name} must be a whole number of at least {least}, not {value!r}")
+        self._check_shares()
+        if self.images not in ("all", "last") and not (_whole(self.images) and cast("int", self.images) >= 0):
+            raise PolicyInvalid(f'images must be "all", "last" or a number, not {self.images!r}')
+        if self.budget is not None and self.summarize and self.summarize.max_tokens >= self.budget:
+            if self.summarize != Summarize():
+                raise PolicyInvalid(
+                    f"a summary of {self.summarize.max_tokens} tokens does not fit a budget of {self.budget}"
+                )
+
+    def _check_shares(self) -> None:
+        for name in ("high", "low"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | float) and 0 < value <= 1):
+                raise PolicyInvalid(f"{name} is a share of the budget above 0 and at most 1, not {value!r}")
+        high, low = self.marks()
+        if low > high:
+            raise PolicyInvalid(f"low ({low}) is above high ({high})")
+
+    def marks(self) -> tuple[float, float]:
+        """``high`` and ``low`` in force; the shares default to 0.7 and 0.35 with a summary (the
+        vendors' "at 70 % the older half"), to 1.0 and 0.55 without."""
+        high, low = (0.7, 0.35) if self.summarize else (1.0, 0.55)
+        high = high if self.high is None else self.high
+        return high, min(low, high) if self.low is None else self.low
+
+    @classmethod
+    def full(cls) -> ContextPolicy:
+        """Everything, as long as the model takes it; no summary, no recall."""
+        return cls(summarize=None, recall=None)
+
+    @classmethod
+    def last_turns(cls, turns: int) -> ContextPolicy:
+        """The newest ``turns`` earlier turns; no summary, no recall."""
+        return cls(max_turns=turns, summarize=None, recall=None)
+
+    @classmethod
+    def last_messages(cls, messages: int) -> ContextPolicy:
+        """The newest ``messages`` messages beside the instructions; no summary, no recall."""
+        return cls(max_messages=messages, summarize=None, recall=None)
+
+    def to_dict(self) -> dict[str, object]:
+        """Only what differs from the default: the form in which it is stored and written as TOML or
+        JSON. ``False`` stands for "none" in ``summarize`` and ``recall``."""
+        default = ContextPolicy()
+        changed: dict[str, object] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != getattr(default, field.name):
+                changed[field.name] = _plain(value)
+        return changed
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> ContextPolicy:
+        """The policy a mapping from TOML, JSON or a command line describes. Unknown names are refused."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise PolicyInvalid(f"unknown name {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        arguments = dict(values)
+        for name, record in (("summarize", Summarize), ("recall", Recall)):
+            if name in arguments:
+                arguments[name] = _record(name, record, arguments[name])
+        return cls(**arguments)  # type: ignore[arg-type]  # each value was checked by __post_init__
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _plain(value: object) -> object:
+    if value is None:
+        return False
+    if isinstance(value, Summarize | Recall):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return value
+
+
+def _record(name: str, record: type[Summarize | Recall], value: object) -> Summarize | Recall | None:
+    if value is False or value is None:
+        return None
+    if value is True:
+        return record()
+    if isinstance(value, Summarize | Recall):
+        return value
+    if not isinstance(value, Mapping):
+        raise PolicyInvalid(f"{name} takes true, false or a table, not {value!r}")
+    try:
+        return record(**value)
+    except TypeError:
+        raise PolicyInvalid(f"{name} has an unknown name among {', '.join(map(str, value))}") from None

@@ -1,0 +1,117 @@
+"""What did a turn consume, and what did it cost?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+__all__ = ["Cost", "Price", "Tier", "Usage"]
+
+MILLION = Decimal(1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, or of several added up.
+
+    ``cached`` and ``cache_write`` are shares of ``input``, ``reasoning`` is a share of ``output``;
+    ``None`` means the provider did not say. ``estimated`` marks counts we made ourselves because the
+    provider sent none (a relay, a reply that was cut). ``raw`` is the provider's own object, unchanged.
+
+    >>> Usage(input=10, output=2) + Usage(input=5, output=1, cached=4)
+    Usage(input=15, output=3, cached=4, cache_write=None, reasoning=None, estimated=False, raw=None)
+    """
+
+    input: int = 0
+    output: int = 0
+    cached: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    estimated: bool = False
+    raw: Mapping[str, object] | None = None
+
+    @property
+    def total(self) -> int:
+        """Input and output together, in tokens."""
+        return self.input + self.output
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            input=self.input + other.input,
+            output=self.output + other.output,
+            cached=_sum(self.cached, other.cached),
+            cache_write=_sum(self.cache_write, other.cache_write),
+            reasoning=_sum(self.reasoning, other.reasoning),
+            estimated=self.estimated or other.estimated,
+        )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    if one is None:
+        return other
+    return one if other is None else one + other
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Prices per million tokens for requests of at most ``up_to`` input tokens (``None``: any).
+
+    ``cached``, ``cache_write`` and ``reasoning`` fall back to ``input``, ``input`` and ``output``
+    where the provider lists none.
+    """
+
+    input: Decimal
+    output: Decimal
+    up_to: int | None = None
+    cached: Decimal | None = None
+    cache_write: Decimal | None = None
+    reasoning: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Money: ``amount`` in ``currency`` (``CNY``, ``USD``); ``estimated`` where the usage was."""
+
+    amount: Decimal
+    currency: str
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A model's price list: the whole request is billed at the tier of its input length.
+
+    ``as_of`` and ``source`` say when and where the figures were read; ``multiplier`` is a relay's.
+    """
+
+    currency: str
+    tiers: tuple[Tier, ...]
+    as_of: str = ""
+    source: str = ""
+    multiplier: Decimal = Decimal(1)
+
+    def cost(self, usage: Usage) -> Cost:
+        """What a call with this usage costs.
+
+        >>> Price("USD", (Tier(Decimal("0.4"), Decimal("1.2")),)).cost(Usage(1_000_000, 0)).amount
+        Decimal('0.4')
+        """
+        tier = self.tier(usage.input)
+        cached, written = usage.cached or 0, usage.cache_write or 0
+        thought = usage.reasoning or 0
+        amount = (
+            (usage.input - cached - written) * tier.input
+            + cached * (tier.input if tier.cached is None else tier.cached)
+            + written * (tier.input if tier.cache_write is None else tier.cache_write)
+            + (usage.output - thought) * tier.output
+            + thought * (tier.output if tier.reasoning is None else tier.reasoning)
+        )
+        return Cost(amount * self.multiplier / MILLION, self.currency, usage.estimated)
+
+    def tier(self, input_tokens: int) -> Tier:
+        """The tier that bills a request of this input length."""
+        for tier in self.tiers:
+            if tier.up_to is None or input_tokens <= tier.up_to:
+                return tier
+        return self.tiers[-1]

@@ -1,0 +1,411 @@
+"""What is sent in a step, and why: the records Window, Span, Decision, Request; and what a window is
+built from: Path, Limits, Target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple, overload
+
+import orjson
+
+from .conversations import Settings
+from .messages import Entry
+from .usage import Cost
+
+__all__ = [
+    "Code",
+    "Cut",
+    "Decision",
+    "Decisions",
+    "Limits",
+    "MessageRow",
+    "Path",
+    "Request",
+    "Span",
+    "Target",
+    "TurnRow",
+    "Window",
+]
+
+
+class Code(StrEnum):
+    """Why a message was sent or left out. Public and versioned."""
+
+    SYSTEM = "system"
+    OPENING = "opening"
+    PINNED = "pinned"
+    SUMMARY = "summary"
+    RECALLED = "recalled"
+    RECENT = "recent"
+    CONTEXT = "context"
+    NEW = "new"
+    TOOL_PAIR = "tool_pair"
+    STOPPED = "stopped"
+
+    SUMMARISED = "summarised"
+    OVER_BUDGET = "over_budget"
+    OUTSIDE_WINDOW = "outside_window"
+    EXCLUDED_BY_USER = "excluded_by_user"
+    BELOW_THRESHOLD = "below_threshold"
+    OTHER_BRANCH = "other_branch"
+    REASONING_STRIPPED = "reasoning_stripped"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+    RETRACTED = "retracted"
+    MODERATED = "moderated"
+    EXPIRED = "expired"
+    MODALITY_UNSUPPORTED = "modality_unsupported"
+    DUPLICATE = "duplicate"
+
+    @property
+    def sent(self) -> bool:
+        """Whether messages with this code are in the window."""
+        return self in SENT
+
+
+SENT = frozenset(
+    {
+        Code.SYSTEM,
+        Code.OPENING,
+        Code.PINNED,
+        Code.SUMMARY,
+        Code.RECALLED,
+        Code.RECENT,
+        Code.CONTEXT,
+        Code.NEW,
+        Code.TOOL_PAIR,
+        Code.STOPPED,
+    }
+)
+
+
+# ------------------------------------------------------------------------ what a window is built from
+
+
+class TurnRow(NamedTuple):
+    """A stored turn as a builder sees it: figures only. ``tokens`` counts its messages, reasoning
+    apart; ``traits`` are `Trait` bits of the turn and of all its messages together."""
+
+    number: int
+    state: int
+    traits: int
+    tokens: int
+    reasoning_tokens: int
+    messages: int
+
+
+class MessageRow(NamedTuple):
+    """A stored message, still sealed: an `Entry` with its place. ``model`` is the one it came from."""
+
+    turn: int
+    place: int
+    role: str
+    traits: int
+    tokens: int
+    reasoning_tokens: int
+    body: bytes
+    reasoning: bytes | None
+    model: str | None
+
+
+class Cut(NamedTuple):
+    """The first turn that is still sent, and the key of the policy and model it was made for: under
+    another key it does not hold."""
+
+    turn: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """What a store read of one branch: the newest turns, as far back as the limits could reach.
+
+    ``turns`` are newest first and contiguous; ``rows`` are their messages in time order. Where every
+    turn is ordinary (no trait, completed) only the bodies were read: then ``rows`` is ``None`` and
+    ``bodies`` holds them. ``standing`` are rows from before the oldest of ``turns`` that must be
+    considered all the same: messages of pinned turns and instructions in the middle of the path.
+    ``current`` are the rows of the turn that is being answered. ``earlier_turns`` and
+    ``earlier_messages`` count what lies before the oldest of ``turns``.
+    """
+
+    settings: Settings = Settings()
+    turns: Sequence[TurnRow] = ()
+    bodies: Sequence[bytes] = ()
+    rows: Sequence[MessageRow] | None = None
+    standing: Sequence[MessageRow] = ()
+    current: Sequence[MessageRow] = ()
+    cut: Cut | None = None
+    earlier_turns: int = 0
+    earlier_messages: int = 0
+    branch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A policy in numbers: tokens by the counter in use, calibration and margin in ``scale``.
+
+    ``budget`` is what the list of messages may cost with tool definitions counted; ``high`` and
+    ``low`` are the marks in tokens; ``key`` names policy and model for a stored cut.
+    """
+
+    budget: int
+    high: int
+    low: int
+    max_turns: int | None = None
+    max_messages: int | None = None
+    images: Literal["all", "last"] | int = "all"
+    reserve: int = 0
+    scale: float = 1.0
+    key: str = ""
+
+
+ReasoningRule = Literal["drop", "keep_in_tool_loop", "keep_all", "keep_all_if_enabled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the model that will read the window accepts (a catalogue profile, reduced to what shapes a
+    list of messages).
+
+    - ``reasoning``: which stored reasoning goes back; ``reasoning_required``: where the provider
+      refuses a message without it (a one-space placeholder then stands in for what was lost or came
+      from another model); ``reasoning_field`` is its name on the wire; ``thinking`` whether this
+      request thinks.
+    - ``system``: ``"any"`` place, or one message ``"first"``.
+    - ``developer``: whether the role exists there; ``names``: whether messages may carry a name.
+    - ``opening``: whether the list may begin with an assistant message.
+    - ``alternate``: same-role neighbours are merged.
+    - ``lists``: whether content may be a list of parts; ``media``: `Trait` bits of what it can see.
+    - ``bare_calls``: how an assistant message without text but with tool calls is written: content
+      kept as it is, ``null``, or left out.
+    """
+
+    model: str = ""
+    reasoning: ReasoningRule = "drop"
+    reasoning_required: Literal["never", "tool_calls", "after_tool_call", "always"] = "never"
+    reasoning_field: str = "reasoning_content"
+    thinking: bool = False
+    system: Literal["any", "first"] = "any"
+    developer: bool = False
+    names: bool = True
+    opening: bool = True
+    alternate: bool = False
+    lists: bool = True
+    media: int = 0
+    bare_calls: Literal["keep", "null", "omit"] = "keep"
+
+
+# --------------------------------------------------------------------------------- the ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One line of the ledger: one decision for a range of messages.
+
+    ``turns`` is the first and last turn it speaks of, ``None`` for what belongs to no turn
+    (instructions, opening, context, new input before it is stored). ``place`` narrows it to one
+    message of one turn. ``omitted`` names parts that were left out of messages that were sent.
+    """
+
+    code: Code
+    messages: int
+    tokens: int | None = None
+    turns: tuple[int, int] | None = None
+    place: int | None = None
+    figures: Mapping[str, object] = field(default_factory=dict)
+    omitted: tuple[str, ...] = ()
+
+    @property
+    def sent(self) -> bool:
+        """Whether its messages are in the window."""
+        return self.code.sent
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Why one message of the path was sent or left out.
+
+    ``index`` is its place on the path, instructions first. ``turn`` is ``None`` for what belongs to
+    no turn, and for a message of a range that was never read. ``figures`` are the numbers that decided.
+    """
+
+    index: int
+    code: Code
+    turn: int | None = None
+    tokens: int | None = None
+    figures: Mapping[str, object] = field(default_factory=dict)
+    omitted: tuple[str, ...] = ()
+
+    @property
+    def sent(self) -> bool:
+        """Whether the message is in the window."""
+        return self.code.sent
+
+
+class Decisions(Sequence[Decision]):
+    """One decision for each message of the path, unfolded from the ledger as you look at them."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._spans = spans
+        self._length = sum(span.messages for span in spans)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Decision]:
+        index = 0
+        for span in self._spans:
+            for _ in range(span.messages):
+                yield _unfold(span, index)
+                index += 1
+
+    @overload
+    def __getitem__(self, index: int) -> Decision: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Decision]: ...
+    def __getitem__(self, index: int | slice) -> Decision | Sequence[Decision]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._length))]
+        if index < 0:
+            index += self._length
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        start = 0
+        for span in self._spans:
+            if index < start + span.messages:
+                return _unfold(span, index)
+            start += span.messages
+        raise IndexError(index)  # pragma: no cover  (the length is the sum of the spans)
+
+    def __repr__(self) -> str:
+        return f"Decisions({len(self)} messages in {len(self._spans)} spans)"
+
+
+def _unfold(span: Span, index: int) -> Decision:
+    one_turn = span.turns is not None and span.turns[0] == span.turns[1]
+    return Decision(
+        index=index,
+        code=span.code,
+        turn=span.turns[0] if span.turns and one_turn else None,
+        tokens=span.tokens if span.messages == 1 else None,
+        figures=span.figures,
+        omitted=span.omitted,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The exact list of messages sent in a step, with a decision for every message of the path.
+
+    ``pieces`` are the messages as JSON; ``messages`` opens them. ``tokens`` is what they and the tool
+    definitions cost by the counter in use; ``cut`` the first turn that is sent, to be kept with the
+    conversation; ``cached_prefix`` how many tokens the provider's cache should hold already (``None``:
+    its rules are unknown); ``cost`` what the input will cost (``None``: the price is unknown).
+    """
+
+    pieces: tuple[bytes, ...]
+    spans: tuple[Span, ...]
+    tokens: int
+    limits: Limits
+    target: Target = Target()
+    cut: Cut | None = None
+    cached_prefix: int | None = None
+    cost: Cost | None = None
+    settled: bool = True
+    """Whether each piece is a stored message as it was counted: where messages were merged, marked or
+    closed, the caller counts the pieces again."""
+
+    @property
+    def body(self) -> bytes:
+        """The list as JSON."""
+        return b"[" + b",".join(self.pieces) + b"]"
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The list as OpenAI-style dictionaries, opened anew at each look."""
+        return [orjson.loads(piece) for piece in self.pieces]
+
+    @property
+    def decisions(self) -> Decisions:
+        """One decision for each message of the path."""
+        return Decisions(self.spans)
+
+    @property
+    def ledger(self) -> bytes:
+        """The decisions as ranges, in JSON: what is stored with the step."""
+        return orjson.dumps([_row(span) for span in self.spans])
+
+    def explain(self, language: str = "en") -> str:
+        """The ledger as a table in English (``"en"``) or Chinese (``"zh"``)."""
+        from .phrases import ledger_table  # placed here until the table is written
+
+        return ledger_table(self, language)
+
+    def recounted(self, tokens: int) -> Window:
+        """The same window with its tokens counted on the pieces as they are sent."""
+        return replace(self, tokens=tokens, settled=True)
+
+
+def _row(span: Span) -> list[object]:
+    turns = list(span.turns) if span.turns else None
+    row: list[object] = [span.code, span.messages, span.tokens, turns, span.place]
+    if span.figures or span.omitted:
+        row.append(dict(span.figures))
+    if span.omitted:
+        row.append(list(span.omitted))
+    return row
+
+
+def spans_from(ledger: bytes) -> tuple[Span, ...]:
+    """The spans that `Window.ledger` wrote."""
+    return tuple(_span(*row) for row in orjson.loads(ledger))
+
+
+def _span(
+    code: str,
+    messages: int,
+    tokens: int | None,
+    turns: list[int] | None,
+    place: int | None,
+    figures: dict[str, object] | None = None,
+    omitted: Sequence[str] = (),
+) -> Span:
+    return Span(
+        Code(code),
+        messages,
+        tokens,
+        (turns[0], turns[1]) if turns else None,
+        place,
+        figures or {},
+        tuple(omitted),
+    )
+
+
+# ------------------------------------------------------------------------------------ request
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to a provider. ``body`` is the list of messages as JSON, ``tools`` the definitions as
+    given, ``params`` everything else by its OpenAI name (``temperature``, ``max_tokens``, …) with
+    provider extras such as ``enable_thinking`` beside them; ``traits`` the `Trait` bits of all
+    messages together, so that a provider need not open them to know whether they hold an image."""
+
+    model: str
+    """The model's name at the provider, without the provider's own."""
+    body: bytes
+    tools: Sequence[Mapping[str, Any]] = ()
+    tool_choice: str | Mapping[str, Any] | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    stream: bool = True
+    traits: int = 0
+
+
+def sealed(rows: Sequence[Entry], turn: int, model: str | None = None) -> list[MessageRow]:
+    """Entries that are not stored yet as the rows a builder reads."""
+    return [
+        MessageRow(turn, place, e.role, e.traits, e.tokens, e.reasoning_tokens, e.body, e.reasoning, model)
+        for place, e in enumerate(rows)
+    ]
