@@ -68,11 +68,14 @@ class ContextPolicy:
         self._check_shares()
         if self.images not in ("all", "last") and not (_whole(self.images) and cast("int", self.images) >= 0):
             raise PolicyInvalid(f'images must be "all", "last" or a number, not {self.images!r}')
-        if self.budget is not None and self.summarize and self.summarize.max_tokens >= self.budget:
-            if self.summarize != Summarize():
-                raise PolicyInvalid(
-                    f"a summary of {self.summarize.max_tokens} tokens does not fit a budget of {self.budget}"
-                )
+        self._check_summary()
+
+    def _check_summary(self) -> None:
+        asked = self.summarize and self.summarize != Summarize() and self.budget
+        if asked and self.summarize and self.budget and self.summarize.max_tokens >= self.budget:
+            raise PolicyInvalid(
+                f"a summary of {self.summarize.max_tokens} tokens does not fit a budget of {self.budget}"
+            )
 
     def _check_shares(self) -> None:
         for name in ("high", "low"):

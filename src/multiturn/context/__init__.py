@@ -1,1 +1,1 @@
-"""context"""
+"""The pure heart: history in, window out."""

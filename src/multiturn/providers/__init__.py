@@ -1,1 +1,1 @@
-"""providers"""
+"""Providers: a request goes in, deltas come out."""

@@ -1,1 +1,1 @@
-"""storage"""
+"""Stores: where conversations live."""
