@@ -1,0 +1,82 @@
+"""Does every sentence exist in both languages, with the same figures?"""
+
+from __future__ import annotations
+
+import inspect
+from string import Formatter
+
+import pytest
+
+from multiturn import errors, phrases
+from multiturn.window import Code
+
+ERRORS = [c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, errors.Error)]
+SENTENCES = [key for key in phrases.table() if not key.startswith("error.")]
+
+
+def specs(form: str) -> set[tuple[str, str]]:
+    """The figures of a sentence with the way each is written."""
+    return {(name, spec or "") for _, name, spec, _ in Formatter().parse(form) if name is not None}
+
+
+@pytest.mark.parametrize("key", SENTENCES)
+def test_both_languages_say_the_same(key: str) -> None:
+    entry = phrases.table()[key]
+    assert set(entry) == {"en", "zh"}
+    assert len(entry["en"]) == len(entry["zh"])
+    for english, chinese in zip(entry["en"], entry["zh"], strict=True):
+        assert english.strip()
+        assert chinese.strip()
+        assert specs(english) == specs(chinese)
+
+
+@pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.code)
+def test_every_error_has_a_chinese_sentence_with_the_same_figures(cls: type[errors.Error]) -> None:
+    chinese = phrases.table()[f"error.{cls.code}"]["zh"][0]
+    assert phrases.placeholders(chinese) == phrases.placeholders(cls.sentence())
+    assert any("一" <= letter <= "鿿" for letter in chinese)
+
+
+def test_the_table_holds_no_sentence_of_an_error_that_does_not_exist() -> None:
+    assert {key for key in phrases.table() if key.startswith("error.")} == {
+        f"error.{cls.code}" for cls in ERRORS
+    }
+
+
+@pytest.mark.parametrize("language", phrases.LANGUAGES)
+@pytest.mark.parametrize("code", list(Code))
+def test_every_decision_can_be_told_without_figures(code: Code, language: str) -> None:
+    assert phrases.decision_reason(code, {}, language)
+    assert phrases.decision_reason(code, {"score": "?", "needed": "?", "limit": "?"}, language)
+
+
+def test_a_decision_names_the_figures_that_decided() -> None:
+    figures = {"needed": 9000, "limit": 8000}
+    assert phrases.decision_reason("over_budget", figures) == "the window would need 9,000 of 8,000 tokens"
+    assert phrases.decision_reason("over_budget", figures, "zh") == "窗口将需要 9,000 个 token，上限 8,000"
+    assert "20 messages" in phrases.decision_reason("outside_window", {"max_messages": 20})
+    assert "10 turns" in phrases.decision_reason("outside_window", {"max_turns": 10})
+
+
+def test_an_error_is_told_in_the_language_of_the_reader() -> None:
+    error = errors.KeyMissing(provider="Qwen", variable="DASHSCOPE_API_KEY")
+    assert phrases.error_sentence(error) == str(error)
+    assert "DASHSCOPE_API_KEY" in phrases.error_sentence(error, "zh")
+    assert "需要 API 密钥" in phrases.error_sentence(error, "zh")
+    assert phrases.error_sentence(error, "fr") == str(error)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "en"),
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "en"),
+        ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "zh_TW"}, "zh"),
+        ({"LC_ALL": "", "LANG": "zh"}, "zh"),
+        ({"MULTITURN_LANG": "zh", "LC_ALL": "en_US.UTF-8"}, "zh"),
+        ({"MULTITURN_LANG": "en", "LANG": "zh_CN.UTF-8"}, "en"),
+    ],
+)
+def test_the_language_comes_from_the_environment(environment: dict[str, str], expected: str) -> None:
+    assert phrases.language(environment) == expected
