@@ -1,0 +1,379 @@
+"""What did the operator choose? Argument before environment ``MULTITURN_*`` before ``./multiturn.toml``
+before the user's file before the default; each value remembers where it came from.
+
+API keys are read from the environment only and are no part of a `Config`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Protocol, TypeVar, cast
+
+from .errors import PolicyInvalid, SettingInvalid
+from .phrases import language as spoken
+from .phrases import phrase
+from .policy import ContextPolicy
+
+__all__ = ["Config", "Timing", "api_key", "choose_model", "load", "places"]
+
+PREFIX = "MULTITURN_"
+SECRETS = frozenset({"api_key", "apikey", "key", "secret", "token", "password", "authorization"})
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long things may take, in seconds.
+
+    ``lease`` is how long a turn is held without a sign of life, ``renew`` how often that sign is given;
+    ``queue`` how long a second turn waits for the first; ``prepare`` how long a prepared turn may stay
+    open. Of a call to a provider: ``connect``, ``first_token``, ``idle`` between two pieces, ``total``.
+    """
+
+    lease: float = 15.0
+    renew: float = 5.0
+    queue: float = 30.0
+    prepare: float = 600.0
+    connect: float = 10.0
+    first_token: float = 120.0
+    idle: float = 60.0
+    total: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting in force.
+
+    ``store`` is a URL such as ``sqlite:///chats.db``; ``model`` is ``provider/model`` or ``None`` where
+    nobody chose; ``keep_reasoning`` whether thinking is stored; ``providers`` what the operator
+    overrides in the catalogue, by provider (``{"qwen": {"base_url": …}}``). ``origins`` tells for each
+    setting (``"policy.budget"``) where it came from: ``"argument"``, the name of an environment
+    variable, the path of a file, or ``"default"``.
+    """
+
+    store: str
+    model: str | None = None
+    language: str = "en"
+    user: str = ""
+    policy: ContextPolicy = ContextPolicy()
+    timing: Timing = Timing()
+    keep_reasoning: bool = True
+    providers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+POLICY = tuple(f"policy.{f.name}" for f in fields(ContextPolicy))
+TIMING = tuple(f"timing.{f.name}" for f in fields(Timing))
+SINGLE = ("store", "model", "language", "user", "keep_reasoning")
+NAMES = (*SINGLE, *POLICY, *TIMING)
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+Found = dict[str, tuple[object, str]]
+"""Dotted name → value and origin; the first layer that names a setting wins."""
+
+
+def load(
+    arguments: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Config:
+    """The settings in force.
+
+    ``arguments`` are nested as in the file (``{"policy": {"budget": 8000}}``; ``policy`` may also be a
+    whole `ContextPolicy`, which then stands alone); a value of ``None`` counts as not given.
+    ``environment`` defaults to the process's, ``directory`` to the working directory. Raises
+    `SettingInvalid`, which names the setting, where it came from and what to do.
+
+    >>> load({"model": "demo"}, {"HOME": "/home/ada"}, Path("/nowhere")).origins["model"]
+    'argument'
+    """
+    environment = os.environ if environment is None else environment
+    own, personal, _ = places(environment, directory)
+    found: Found = {}
+    for layer in (
+        _arguments(arguments or {}),
+        _variables(environment),
+        _file(own),
+        _file(personal),
+        _fallbacks(environment),
+    ):
+        _merge(found, layer)
+    return _config(found)
+
+
+def places(environment: Mapping[str, str], directory: Path | None = None) -> tuple[Path, Path, Path]:
+    """Where things are: the directory's settings file, the user's settings file, the default database."""
+    home = Path(environment.get("HOME") or environment.get("USERPROFILE") or Path.home())
+    if sys.platform == "win32":  # pragma: no cover  (another system)
+        roaming = Path(environment.get("APPDATA") or home / "AppData" / "Roaming")
+        local = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
+        config, data = roaming, local
+    else:
+        config = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
+        shared = (
+            home / "Library" / "Application Support" if sys.platform == "darwin" else home / ".local/share"
+        )
+        data = Path(environment.get("XDG_DATA_HOME") or shared)
+    here = Path.cwd() if directory is None else directory
+    return here / "multiturn.toml", config / "multiturn" / "config.toml", data / "multiturn" / "multiturn.db"
+
+
+# -------------------------------------------------------------------------------------- layers
+
+
+def _merge(found: Found, layer: Found) -> None:
+    whole = found.get("policy")
+    for name, entry in layer.items():
+        if not (whole and name.startswith("policy.")):
+            found.setdefault(name, entry)
+
+
+def _arguments(arguments: Mapping[str, object]) -> Found:
+    values = {name: value for name, value in arguments.items() if value is not None}
+    policy = values.get("policy")
+    found: Found = {}
+    if isinstance(policy, ContextPolicy):
+        del values["policy"]
+        found["policy"] = (policy, "argument")
+    if isinstance(values.get("timing"), Timing):
+        timing = values["timing"]
+        values["timing"] = {f.name: getattr(timing, f.name) for f in fields(Timing)}
+    return found | _flat(values, "argument")
+
+
+def _variables(environment: Mapping[str, str]) -> Found:
+    found: Found = {}
+    for name in NAMES:
+        variable = variable_of(name)
+        if text := environment.get(variable, "").strip():
+            found[name] = (_value(name, text), variable)
+    return found
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting.
+
+    >>> variable_of("policy.budget")
+    'MULTITURN_POLICY_BUDGET'
+    """
+    return PREFIX + ("LANG" if name == "language" else name.replace(".", "_").upper())
+
+
+def _value(name: str, text: str) -> object:
+    """What the text of a variable means: a switch or a number where the setting may be one."""
+    if name not in (*POLICY, *TIMING, "keep_reasoning"):
+        return text
+    switch = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}.get(
+        text.lower()
+    )
+    if switch is not None:
+        return switch
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _file(path: Path) -> Found:
+    try:
+        values = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as problem:
+        reason = (problem.strerror if isinstance(problem, OSError) else None) or problem
+        raise _wrong(path.name, "file", origin=path, problem=reason) from problem
+    return _flat(values, str(path))
+
+
+def _flat(values: Mapping[str, object], origin: str) -> Found:
+    found: Found = {}
+    for name, value in _names(values, origin):
+        if name.rpartition(".")[2].lower() in SECRETS or name.lower().endswith("_api_key"):
+            raise _wrong(name, "secret", origin=origin)
+        if name.startswith("providers."):
+            if name.count(".") == 1:
+                raise _wrong(name, "table", origin=origin)
+        elif name not in NAMES:
+            raise _wrong(name, "unknown", origin=origin, known=", ".join((*NAMES, "providers.ID.base_url")))
+        found[name] = (value, origin)
+    return found
+
+
+def _names(values: Mapping[str, object], origin: str, above: str = "") -> Iterator[tuple[str, object]]:
+    """Dotted names: sections and what a provider's table holds are opened, nothing else."""
+    for key, value in values.items():
+        name = above + key
+        opens = name in ("policy", "timing", "providers") or above == "providers."
+        secret = key.lower() in SECRETS or key.lower().endswith("_api_key")
+        if opens and isinstance(value, Mapping):
+            yield from _names(cast("Mapping[str, object]", value), origin, name + ".")
+        elif opens and not above and not secret:
+            raise _wrong(name, "table", origin=origin)
+        else:
+            yield name, value
+
+
+def _fallbacks(environment: Mapping[str, str]) -> Found:
+    """What holds where nobody chose."""
+    database = places(environment)[2]
+    found: Found = {"store": (f"sqlite:///{database.as_posix()}", "default")}
+    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if environment.get(variable):
+            found["language"] = (spoken({variable: environment[variable]}), variable)
+            break
+    return found
+
+
+# -------------------------------------------------------------------------------------- values
+
+
+def _config(found: Found) -> Config:
+    providers: dict[str, dict[str, object]] = {}
+    for name, (value, _) in found.items():
+        if name.startswith("providers."):
+            _, provider, key = name.split(".", 2)
+            providers.setdefault(provider, {})[key] = value
+    origins = {name: found[name][1] if name in found else "default" for name in NAMES}
+    if "policy" in found:
+        origins |= dict.fromkeys(POLICY, "argument")
+    return Config(
+        store=_checked(found, "store", _text, ""),
+        model=_checked(found, "model", _text, None),
+        language=_checked(found, "language", _tongue, "en"),
+        user=_checked(found, "user", _text, ""),
+        policy=_policy(found),
+        timing=_timing(found),
+        keep_reasoning=_checked(found, "keep_reasoning", _switch, default=True),
+        providers=providers,
+        origins=origins | {name: origin for name, (_, origin) in found.items() if name not in NAMES},
+    )
+
+
+def _checked(found: Found, name: str, check: Callable[[str, object, str], T], default: D) -> T | D:
+    return check(name, *found[name]) if name in found else default
+
+
+def _text(name: str, value: object, origin: str) -> str:
+    if not isinstance(value, str):
+        raise _wrong(name, "text", value=value, origin=origin)
+    return value
+
+
+def _switch(name: str, value: object, origin: str) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(name, "switch", value=value, origin=origin)
+    return value
+
+
+def _tongue(name: str, value: object, origin: str) -> str:
+    wanted = str(value).lower()[:2]
+    if wanted not in ("en", "zh"):
+        raise _wrong(name, "language", value=value, origin=origin)
+    return wanted
+
+
+def _seconds(name: str, value: object, origin: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise _wrong(name, "number", value=value, origin=origin)
+    return float(value)
+
+
+def _timing(found: Found) -> Timing:
+    chosen = {name[7:]: _seconds(name, *found[name]) for name in TIMING if name in found}
+    timing = Timing(**chosen)
+    if timing.renew >= timing.lease:
+        raise _wrong("timing.renew", "renewal", renew=timing.renew, lease=timing.lease)
+    return timing
+
+
+def _policy(found: Found) -> ContextPolicy:
+    if "policy" in found:
+        return cast("ContextPolicy", found["policy"][0])
+    chosen = {name[7:]: found[name] for name in POLICY if name in found}
+    for name, (value, origin) in chosen.items():
+        _judge(f"policy.{name}", {name: value}, origin)
+    origins = ", ".join(dict.fromkeys(origin for _, origin in chosen.values()))
+    return _judge("policy", {name: value for name, (value, _) in chosen.items()}, origins)
+
+
+def _judge(name: str, values: Mapping[str, object], origin: str) -> ContextPolicy:
+    try:
+        return ContextPolicy.from_dict(values)
+    except PolicyInvalid as refused:
+        raise _wrong(name, "policy", problem=refused.figures["detail"], origin=origin) from refused
+
+
+def _wrong(name: str, because: str, **figures: object) -> SettingInvalid:
+    key = f"setting.{because}"
+    return SettingInvalid(phrase(key, "en", **figures), turn=None, name=name, because=key, **figures)
+
+
+# ---------------------------------------------------------------------------------------- keys
+
+
+class Keyed(Protocol):
+    """What the choice of a model asks of a provider's profile."""
+
+    @property
+    def id(self) -> str:
+        """The provider's name."""
+        ...
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Environment variables that may hold its key, the preferred one first."""
+        ...
+
+    @property
+    def default_model(self) -> str | None:
+        """The model that is used where nobody names one."""
+        ...
+
+
+def api_key(variables: Sequence[str], environment: Mapping[str, str]) -> tuple[str, str] | None:
+    """The first key that is set among ``variables``, and the variable that holds it.
+
+    >>> api_key(("STEP_API_KEY", "STEPFUN_API_KEY"), {"STEPFUN_API_KEY": "sk-1"})
+    ('sk-1', 'STEPFUN_API_KEY')
+    """
+    for variable in variables:
+        if value := environment.get(variable, "").strip():
+            return value, variable
+    return None
+
+
+def choose_model(config: Config, profiles: Sequence[Keyed], environment: Mapping[str, str]) -> str:
+    """The model to use: the one that was named, else the default of the only provider whose key is set,
+    else ``demo``. Providers that share a key count as one, the first of ``profiles``.
+
+    Raises `SettingInvalid` when the keys of several providers are set.
+    """
+    if config.model:
+        return config.model
+    held: dict[str, Keyed] = {}
+    for profile in profiles:
+        if key := api_key(profile.keys, environment):
+            held.setdefault(key[1], profile)
+    if len(held) > 1:
+        example = next(
+            (_full(profile) for profile in held.values() if profile.default_model), "qwen/qwen-plus"
+        )
+        raise _wrong("model", "several_keys", variables=", ".join(held), example=example)
+    for variable, profile in held.items():
+        if not profile.default_model:
+            raise _wrong("model", "no_default", variable=variable, provider=profile.id)
+        return _full(profile)
+    return "demo"
+
+
+def _full(profile: Keyed) -> str:
+    name = profile.default_model or ""
+    return name if name.startswith(f"{profile.id}/") else f"{profile.id}/{name}"
