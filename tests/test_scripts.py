@@ -1,0 +1,127 @@
+"""The two commands work on a machine that has nothing but Python: tried on a checkout whose package is a
+stand-in without dependencies, so that nothing is downloaded."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+STAND_IN = """
+import os, sys
+print("arguments", sys.argv[1:])
+print("directory", os.getcwd())
+print("input", sys.stdin.read())
+"""
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A checkout in a path with spaces, without git and without `.venv`."""
+    root = tmp_path_factory.mktemp("a place") / "my checkout"
+    shutil.copytree(ROOT / "scripts", root / "scripts")
+    (root / "requirements").mkdir()
+    for name in ("run", "dev"):
+        (root / "requirements" / f"{name}.txt").write_text("# nothing\n")
+    (root / "src" / "multiturn").mkdir(parents=True)
+    (root / "src" / "multiturn" / "__init__.py").write_text("")
+    (root / "src" / "multiturn" / "__main__.py").write_text(STAND_IN)
+    yield root
+    shutil.rmtree(root.parent)
+
+
+def start(checkout: Path, *arguments: str, stdin: str = "", **extra: str) -> subprocess.Popen[str]:
+    environment = {
+        "HOME": str(checkout.parent),
+        "PATH": "/usr/bin:/bin",
+        "PYTHON": sys._base_executable,  # type: ignore[attr-defined]  # typeshed leaves it out
+        "PYTHONPATH": "/nowhere",
+        "VIRTUAL_ENV": "/nowhere",
+        "PIP_USER": "1",
+        "LANG": "C",
+        **extra,
+    }
+    process = subprocess.Popen(
+        [checkout / "scripts" / "run", *arguments],
+        cwd=checkout.parent,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    assert process.stdin
+    process.stdin.write(stdin)
+    return process
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return output, errors
+
+
+def test_a_first_start_sets_up_once_and_answers_on_standard_output_only(checkout: Path) -> None:
+    two = [start(checkout, stdin="你好 \U0001f44b\n") for _ in range(2)]
+    answers = [finish(process) for process in two]
+    for output, _ in answers:
+        assert output == f"arguments ['chat']\ndirectory {checkout.parent}\ninput 你好 \U0001f44b\n\n"
+    assert sum("setting up" in errors for _, errors in answers) == 1
+
+
+def test_arguments_are_passed_on_as_they_are(checkout: Path) -> None:
+    output, errors = finish(start(checkout, "ask", "two words", "*"))
+    assert output.startswith("arguments ['ask', 'two words', '*']\n")
+    assert errors == ""
+
+
+def test_changed_pins_are_installed_again(checkout: Path) -> None:
+    (checkout / "requirements" / "run.txt").write_text("# something else\n")
+    assert "正在准备" in finish(start(checkout, LANG="zh_CN.UTF-8"))[1]
+    assert finish(start(checkout))[1] == ""
+
+
+def test_a_moved_checkout_still_works(checkout: Path) -> None:
+    moved = checkout.with_name("moved elsewhere")
+    checkout.rename(moved)
+    try:
+        assert finish(start(moved)) == (f"arguments ['chat']\ndirectory {moved.parent}\ninput \n", "")
+        link = moved.parent / "link"
+        link.symlink_to(moved / ".venv" / "bin" / "multiturn")
+        output = subprocess.run([link, "list"], stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        assert output.stdout.startswith(b"arguments ['list']\n")
+    finally:
+        moved.rename(checkout)
+
+
+def test_a_broken_environment_is_made_anew(checkout: Path) -> None:
+    (checkout / ".venv" / "bin" / "python").unlink()
+    output, errors = finish(start(checkout))
+    assert "setting up" in errors
+    assert output.startswith("arguments ['chat']\n")
+
+
+def test_without_a_python_that_is_new_enough_it_says_what_to_install(checkout: Path) -> None:
+    tools = checkout.parent / "tools"
+    tools.mkdir()
+    for tool in ("sh", "dirname", "readlink", "cat", "cmp"):
+        found = shutil.which(tool, path=os.defpath)
+        assert found
+        (tools / tool).symlink_to(found)
+    old = tools / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    (checkout / ".venv").rename(checkout / "away")
+    process = start(checkout, PATH=str(tools), PYTHON="")
+    output, errors = process.communicate()
+    (checkout / "away").rename(checkout / ".venv")
+    assert process.returncode == 1
+    assert "Python 3.11 or newer is needed" in errors
+    assert output == ""
