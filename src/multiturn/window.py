@@ -4,7 +4,7 @@ built from: Path, Limits, Target."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, overload
 
@@ -12,6 +12,7 @@ import orjson
 
 from .conversations import Settings
 from .messages import Entry
+from .phrases import decision_reason, phrase
 from .usage import Cost
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Decision",
     "Decisions",
     "Limits",
+    "Material",
     "MessageRow",
     "Path",
     "Request",
@@ -143,6 +145,20 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Material:
+    """Everything a window is made of: the path as it was read, what stands before it (instructions,
+    the opening), what is for this step only (``context``), the rows of the turn being answered
+    (``current``), and ``overhead``: tokens of tool definitions and of the reply's beginning."""
+
+    path: Path = field(default_factory=Path)
+    instructions: Sequence[Entry] = ()
+    opening: Entry | None = None
+    context: Sequence[Entry] = ()
+    current: Sequence[MessageRow] = ()
+    overhead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """A policy in numbers: tokens by the counter in use, calibration and margin in ``scale``.
 
@@ -243,6 +259,10 @@ class Decision:
         """Whether the message is in the window."""
         return self.code.sent
 
+    def reason(self, language: str = "en") -> str:
+        """The decision as a sentence, with the figures that decided, in English or Chinese."""
+        return decision_reason(self.code, self.figures, language)
+
 
 class Decisions(Sequence[Decision]):
     """One decision for each message of the path, unfolded from the ledger as you look at them."""
@@ -299,13 +319,14 @@ def _unfold(span: Span, index: int) -> Decision:
 class Window:
     """The exact list of messages sent in a step, with a decision for every message of the path.
 
-    ``pieces`` are the messages as JSON; ``messages`` opens them. ``tokens`` is what they and the tool
+    ``body`` is the list as JSON; ``messages`` opens it. ``tokens`` is what the messages and the tool
     definitions cost by the counter in use; ``cut`` the first turn that is sent, to be kept with the
     conversation; ``cached_prefix`` how many tokens the provider's cache should hold already (``None``:
-    its rules are unknown); ``cost`` what the input will cost (``None``: the price is unknown).
+    its rules are unknown); ``cost`` what the input will cost (``None``: the price is unknown);
+    ``notes`` are codes of what else a reader of the window should know (`phrases`, under "note.").
     """
 
-    pieces: tuple[bytes, ...]
+    body: bytes
     spans: tuple[Span, ...]
     tokens: int
     limits: Limits
@@ -313,19 +334,12 @@ class Window:
     cut: Cut | None = None
     cached_prefix: int | None = None
     cost: Cost | None = None
-    settled: bool = True
-    """Whether each piece is a stored message as it was counted: where messages were merged, marked or
-    closed, the caller counts the pieces again."""
-
-    @property
-    def body(self) -> bytes:
-        """The list as JSON."""
-        return b"[" + b",".join(self.pieces) + b"]"
+    notes: tuple[str, ...] = ()
 
     @property
     def messages(self) -> list[dict[str, Any]]:
         """The list as OpenAI-style dictionaries, opened anew at each look."""
-        return [orjson.loads(piece) for piece in self.pieces]
+        return list(orjson.loads(self.body))
 
     @property
     def decisions(self) -> Decisions:
@@ -339,13 +353,19 @@ class Window:
 
     def explain(self, language: str = "en") -> str:
         """The ledger as a table in English (``"en"``) or Chinese (``"zh"``)."""
-        from .phrases import ledger_table  # placed here until the table is written
+        lines = [_line(span, language) for span in self.spans]
+        total = phrase("window.total", language, tokens=self.tokens, limit=self.limits.budget)
+        return "\n".join([*lines, total, *(phrase(f"note.{note}", language) for note in self.notes)])
 
-        return ledger_table(self, language)
 
-    def recounted(self, tokens: int) -> Window:
-        """The same window with its tokens counted on the pieces as they are sent."""
-        return replace(self, tokens=tokens, settled=True)
+def _line(span: Span, language: str) -> str:
+    turns = "" if not span.turns else f"{span.turns[0]}–{span.turns[1]}"
+    if span.turns and span.turns[0] == span.turns[1]:
+        turns = str(span.turns[0])
+    tokens = "—" if span.tokens is None else f"{span.tokens:,}"
+    mark = "✓" if span.sent else "✗"
+    reason = decision_reason(span.code, span.figures, language)
+    return f"{mark} {span.code:<18} {turns:>9} {span.messages:>6} {tokens:>8}  {reason}"
 
 
 def _row(span: Span) -> list[object]:

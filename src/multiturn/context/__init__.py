@@ -1,1 +1,7 @@
-"""The pure heart: history in, window out."""
+"""The pure heart: history in, window out. Nothing here waits, reads a clock or touches a disk."""
+
+from .budget import limits, reserve
+from .build import build, enough
+from .outgoing import check_input
+
+__all__ = ["build", "check_input", "enough", "limits", "reserve"]

@@ -1,0 +1,107 @@
+"""In what order do these run? Spend what cannot be saved, keep the newest turns, put them together.
+
+The ordinary window (text by the user, text by the assistant) is put together from stored bytes
+without opening one of them. Everything else is put together by `assembly`, message by message.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ..errors import ContextOverflow
+from ..messages import Trait
+from ..window import Code, Limits, Material, Span, Target, Window
+from .assembly import Assembly, instruction_span, left_out_span, listed, scaled
+from .budget import Spent, spend
+from .recency import Kept, newest_turns, reaches_far_enough
+
+__all__ = ["build", "enough"]
+
+Recount = Callable[[Sequence[bytes]], int]
+"""Counts messages that were merged, marked or closed: JSON in, uncalibrated tokens out."""
+TRIES = 8
+ORDINARY_TURNS = (["user"], ["user", "assistant"])
+
+
+def build(material: Material, limits: Limits, target: Target, recount: Recount) -> Window:
+    """The window that these rows make under these limits for this target.
+
+    The same arguments give the same bytes. A window whose messages had to be changed is counted again
+    as it will be sent, and built once more with less where it grew above the budget. Raises
+    `ContextOverflow` where instructions, tools and the new input alone are above the budget.
+    """
+    allowed = limits
+    for _ in range(TRIES):
+        window, changed = _build(material, allowed, target)
+        if changed is None:
+            return window
+        tokens = math.ceil((material.overhead + recount(changed)) * limits.scale)
+        if tokens <= limits.budget:
+            return replace(window, tokens=tokens, limits=limits)
+        allowed = _tightened(allowed, tokens - limits.budget)
+    raise ContextOverflow(
+        needed=tokens,
+        limit=limits.budget,
+        instructions=0,
+        tools=material.overhead,
+        input=0,
+        reserve=limits.reserve,
+    )
+
+
+def _tightened(limits: Limits, excess: int) -> Limits:
+    budget = max(1, limits.budget - excess)
+    return replace(limits, budget=budget, high=min(limits.high, budget), low=min(limits.low, budget))
+
+
+def _build(material: Material, limits: Limits, target: Target) -> tuple[Window, Sequence[bytes] | None]:
+    """The window, and its messages where some are not as they were counted."""
+    spent = spend(material, limits, target)
+    kept = newest_turns(material.path, limits, spent.room)
+    if _is_plain(material, target):
+        return _plain_window(material, limits, target, spent, kept), None
+    return Assembly(material, limits, target, spent, kept).window()
+
+
+def enough(material: Material, limits: Limits, target: Target) -> bool:
+    """Whether the path was read far enough back for these limits; else it must be gathered again with
+    a longer reach."""
+    return reaches_far_enough(material.path, limits, spend(material, limits, target).room)
+
+
+def _is_plain(material: Material, target: Target) -> bool:
+    """Whether every byte can be sent as it was stored."""
+    path = material.path
+    if path.rows is not None or path.standing or material.opening or material.context:
+        return False
+    if target.reasoning_required == "always" or len(material.instructions) > 1:
+        return False
+    instructed = all(e.role == "system" and e.traits == Trait.INSTRUCTION for e in material.instructions)
+    roles = [row.role for row in material.current]
+    return instructed and roles in ORDINARY_TURNS and not any(row.traits for row in material.current)
+
+
+def _plain_window(material: Material, limits: Limits, target: Target, spent: Spent, kept: Kept) -> Window:
+    path, new = material.path, material.current
+    spans = [instruction_span(material, limits)] if material.instructions else []
+    recent = [turn for turn in path.turns if turn.number >= kept.first]
+    messages = sum([turn.messages for turn in recent])
+    unsent = path.earlier_messages + len(path.bodies) - messages
+    if unsent:
+        spans.append(left_out_span(kept, limits, unsent, kept.first - 1))
+    if recent:
+        turns = (recent[-1].number, recent[0].number)
+        spans.append(Span(Code.RECENT, messages, scaled(kept.tokens, limits), turns))
+    tokens = scaled(sum(row.tokens for row in new), limits)
+    spans.append(Span(Code.NEW, len(new), tokens, (new[0].turn, new[0].turn)))
+    bodies = path.bodies[len(path.bodies) - messages :]
+    return Window(
+        body=listed([*[entry.body for entry in material.instructions], *bodies, *[row.body for row in new]]),
+        spans=tuple(spans),
+        tokens=scaled(spent.room.fixed + kept.tokens, limits),
+        limits=limits,
+        target=target,
+        cut=kept.cut,
+    )

@@ -1,0 +1,236 @@
+"""What of a stored message may be sent again, and in which form does the target take it?
+
+Bytes that need no change are passed on as they are; only what a rule of the target touches is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from ..errors import MessageInvalid
+from ..messages import Entry, Trait
+from ..window import MessageRow, Target
+
+__all__ = ["Piece", "Shaper", "check_input", "image_allowance", "joined", "merged"]
+
+IMAGE_KINDS = ("image_url", "image", "input_image")
+KIND_TRAITS = (
+    ("image", Trait.IMAGE),
+    ("input_image", Trait.IMAGE),
+    ("audio", Trait.AUDIO),
+    ("input_audio", Trait.AUDIO),
+    ("video", Trait.VIDEO),
+    ("file", Trait.FILE),
+    ("input_file", Trait.FILE),
+)
+REASONING_PLACEHOLDER = " "
+"""Stands where a provider demands reasoning that was lost or came from another model."""
+ALWAYS_OPENED = int(Trait.EXTRA | Trait.BARE | Trait.INSTRUCTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One message on its way out: its role, its JSON, and whether the bytes are those that were stored
+    (and counted)."""
+
+    role: str
+    body: bytes
+    stored: bool = True
+    omitted: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Shaper:
+    """Shapes messages for one target, in the order in which they are sent.
+
+    ``called`` remembers whether a tool call was sent already: some providers want reasoning on every
+    assistant message from there on. ``images`` says how many images of a message may stay; a message
+    that is not in it keeps all. ``None`` stands for a policy without a limit.
+    """
+
+    target: Target
+    images: Mapping[tuple[int, int], int] | None = None
+    called: bool = False
+    seen: int = field(default=0)
+    """`Trait` bits of everything shaped so far."""
+
+    def shape(self, row: MessageRow) -> Piece:
+        """The message as the target takes it."""
+        self.called = self.called or bool(row.traits & Trait.TOOL_CALL)
+        self.seen |= row.traits
+        reasoning = self._reasoning(row) if row.role == "assistant" else None
+        if reasoning is None and not self._touches(row):
+            return Piece(row.role, row.body)
+        message = orjson.loads(row.body)
+        omitted = self._shape_content(message, row)
+        self._shape_fields(message)
+        if reasoning is not None:
+            message[self.target.reasoning_field] = reasoning
+        elif row.reasoning is not None:
+            omitted = (*omitted, "reasoning_stripped")
+        body = orjson.dumps(message)
+        return Piece(message["role"], body, body == row.body, omitted)
+
+    def _touches(self, row: MessageRow) -> bool:
+        traits, target = row.traits, self.target
+        media = traits & Trait.media()
+        return bool(
+            traits & ALWAYS_OPENED
+            or (traits & Trait.LISTED and not target.lists)
+            or media & ~target.media
+            or (media & Trait.IMAGE and self.images is not None)
+        )
+
+    def _reasoning(self, row: MessageRow) -> str | None:
+        """The reasoning that goes back with an assistant message, by the target's rule."""
+        target, calls = self.target, bool(row.traits & Trait.TOOL_CALL)
+        if not target.thinking:
+            return None
+        required = (
+            target.reasoning_required == "always"
+            or (target.reasoning_required == "tool_calls" and calls)
+            or (target.reasoning_required == "after_tool_call" and self.called)
+        )
+        wanted = required or keeps_reasoning(target, calls=calls)
+        if wanted and row.reasoning is not None and row.model == target.model:
+            return row.reasoning.decode()
+        return REASONING_PLACEHOLDER if required else None
+
+    def _shape_content(self, message: dict[str, Any], row: MessageRow) -> tuple[str, ...]:
+        omitted: tuple[str, ...] = ()
+        content = message.get("content")
+        if isinstance(content, list):
+            content, omitted = self._shape_parts(content, row)
+            message["content"] = content
+        if row.traits & Trait.TOOL_CALL and not content and self.target.bare_calls != "keep":
+            message.pop("content", None)
+            if self.target.bare_calls == "null":
+                message["content"] = None
+        return omitted
+
+    def _shape_parts(self, parts: list[Any], row: MessageRow) -> tuple[Any, tuple[str, ...]]:
+        allowed = None if self.images is None else self.images.get((row.turn, row.place))
+        images = sum(part["type"] in IMAGE_KINDS for part in parts)
+        drop = 0 if allowed is None else images - allowed
+        kept: list[Any] = []
+        omitted: list[str] = []
+        for part in parts:
+            if part["type"] == "text" and not part.get("text") and row.traits & Trait.TOOL_CALL:
+                continue
+            if kind_of(part) & ~self.target.media:
+                omitted.append("modality_unsupported")
+                kept.append(_left_out(part))
+            elif part["type"] in IMAGE_KINDS and drop > 0:
+                drop -= 1
+                omitted.append("outside_window")
+                kept.append(_left_out(part))
+            else:
+                kept.append(part)
+        only_text = all(part["type"] == "text" for part in kept)
+        if only_text and (not self.target.lists or omitted):
+            return "\n".join(part["text"] for part in kept), tuple(dict.fromkeys(omitted))
+        return kept, tuple(dict.fromkeys(omitted))
+
+    def _shape_fields(self, message: dict[str, Any]) -> None:
+        if message["role"] == "developer" and not self.target.developer:
+            message["role"] = "system"
+        if not self.target.names:
+            message.pop("name", None)
+        for name in [name for name, value in message.items() if value is None and name != "content"]:
+            del message[name]
+
+
+def check_input(entries: Sequence[Entry], target: Target) -> None:
+    """Raises `MessageInvalid` where the new input holds what the model cannot see: it would not be
+    sent whole."""
+    for entry in entries:
+        unseen = entry.traits & Trait.media() & ~target.media
+        if entry.role == "user" and unseen:
+            kinds = ", ".join(str(trait.name).lower() for trait in Trait if trait & unseen)
+            raise MessageInvalid(f"{target.model} cannot read this kind of part: {kinds}")
+
+
+def keeps_reasoning(target: Target, *, calls: bool) -> bool:
+    """Whether the target's rule sends stored reasoning back with such a message."""
+    match target.reasoning:
+        case "keep_all" | "keep_all_if_enabled":
+            return target.thinking
+        case "keep_in_tool_loop":
+            return target.thinking and calls
+        case "drop":
+            return False
+
+
+def kind_of(part: Mapping[str, Any]) -> int:
+    """The `Trait` bit of a part that is not text; 0 for text and for kinds we do not know."""
+    kind = str(part["type"])
+    return next((int(trait) for start, trait in KIND_TRAITS if kind.startswith(start)), 0)
+
+
+def _left_out(part: Mapping[str, Any]) -> dict[str, str]:
+    kind = str(part["type"]).removeprefix("input_").removesuffix("_url")
+    return {"type": "text", "text": f"[{kind} left out]"}
+
+
+def image_allowance(
+    rows: Sequence[MessageRow], images: Literal["all", "last"] | int
+) -> dict[tuple[int, int], int] | None:
+    """How many images each message may keep when only the newest are sent; ``None``: no limit.
+
+    ``rows`` are in time order. ``"last"`` keeps those of the newest message that has any.
+    """
+    if images == "all":
+        return None
+    allowance: dict[tuple[int, int], int] = {}
+    left = images if isinstance(images, int) else -1
+    for row in reversed(rows):
+        if not row.traits & Trait.IMAGE:
+            continue
+        count = sum(part["type"] in IMAGE_KINDS for part in orjson.loads(row.body)["content"])
+        if left < 0:
+            left = count
+        allowance[row.turn, row.place] = min(count, left)
+        left -= allowance[row.turn, row.place]
+    return allowance
+
+
+def merged(pieces: Sequence[Piece]) -> list[Piece]:
+    """Neighbours of the same role as one message, for providers that want roles to alternate.
+
+    Tool results stay apart, and so does what follows a message that calls tools.
+    """
+    result: list[Piece] = []
+    for piece in pieces:
+        if result and piece.role == result[-1].role and piece.role in ("user", "assistant"):
+            result[-1] = joined(result[-1], piece)
+        else:
+            result.append(piece)
+    return result
+
+
+def joined(one: Piece, other: Piece) -> Piece:
+    """Two messages of the same role as one: their contents one after the other."""
+    first, second = orjson.loads(one.body), orjson.loads(other.body)
+    both = first | second
+    if first.get("content") and second.get("content"):
+        both["content"] = _joined_content(first["content"], second["content"])
+    else:
+        both["content"] = second.get("content") or first.get("content")
+    for name in ("reasoning_content", "reasoning"):
+        if name in first and name in second:
+            both[name] = first[name] + second[name]
+    return Piece(one.role, orjson.dumps(both), stored=False, omitted=one.omitted + other.omitted)
+
+
+def _joined_content(one: Any, other: Any) -> Any:
+    if isinstance(one, str) and isinstance(other, str):
+        return f"{one}\n\n{other}"
+    return _listed(one) + _listed(other)
+
+
+def _listed(content: Any) -> list[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)

@@ -1,0 +1,155 @@
+"""Which of the newest turns are kept? The last turns, messages or tokens; a turn is never torn.
+
+Past the high mark the oldest turns go until the low mark, and the place of that cut is remembered:
+until the window is full again it only grows, so a provider's prompt cache can serve its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..messages import Trait
+from ..window import Code, Cut, Limits, Path, TurnRow
+
+__all__ = ["Kept", "Room", "left_out_as", "newest_turns", "reaches_far_enough"]
+
+WAITING, COMPLETED, INCOMPLETE, FAILED = 2, 3, 4, 5  # conversations.TurnState, as stored
+PINNED, RETRACTED, STOPPED = int(Trait.PINNED), int(Trait.RETRACTED), int(Trait.STOPPED)
+OUT_TRAITS = RETRACTED | int(Trait.MODERATED)
+QUARTER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Tokens in the counter's own unit: ``fixed`` is spent already (tools, instructions, pins, context,
+    new input), ``high`` and ``low`` are marks for the whole window. ``messages`` were spent of
+    `Limits.max_messages`. ``reasoning`` says whether stored reasoning is sent, and so paid for;
+    ``pins`` whether the pinned turns fit (all of them are then part of ``fixed``, or none is sent for
+    its pin)."""
+
+    fixed: int
+    high: int
+    low: int
+    messages: int = 1
+    reasoning: bool = False
+    pins: bool = False
+
+    @property
+    def low_mark(self) -> int:
+        """Where a cut ends: at ``low``, but a quarter of the room that is not spent already is always
+        left to earlier turns, however long the instructions or the new input are."""
+        return max(self.low, self.fixed + (self.high - self.fixed) // QUARTER)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The outcome: turns from number ``first`` on are kept; older ones are left out as ``why``.
+    ``tokens`` is what the kept ones cost, ``needed`` what the window would have cost uncut."""
+
+    first: int
+    why: Code
+    tokens: int
+    needed: int
+    cut: Cut | None
+
+
+def left_out_as(turn: TurnRow) -> Code | None:
+    """Why a turn is never sent, whatever the limits; ``None`` for a turn that may be sent."""
+    if turn.state == COMPLETED and not turn.traits & OUT_TRAITS:
+        return None
+    if turn.traits & RETRACTED:
+        return Code.RETRACTED
+    if turn.traits & OUT_TRAITS:
+        return Code.MODERATED
+    if turn.state == FAILED:
+        return Code.FAILED
+    stopped = turn.state == WAITING or turn.traits & STOPPED
+    return None if stopped else Code.INCOMPLETE
+
+
+def cost_of(turn: TurnRow, room: Room) -> int:
+    """What a turn adds to what is spent already."""
+    if (room.pins and turn.traits & PINNED) or left_out_as(turn):
+        return 0
+    return turn.tokens + turn.reasoning_tokens if room.reasoning else turn.tokens
+
+
+def _cost_of_all(turns: Sequence[TurnRow], room: Room) -> int:
+    return sum(
+        [
+            turn.tokens if turn.traits == 0 and turn.state == COMPLETED else cost_of(turn, room)
+            for turn in turns
+        ]
+    )
+
+
+def newest_turns(path: Path, limits: Limits, room: Room) -> Kept:
+    """The longest run of newest turns that the limits allow.
+
+    >>> turns = [TurnRow(n, 3, 0, 10, 0, 2) for n in (3, 2, 1)]
+    >>> newest_turns(Path(turns=turns), Limits(99, 99, 50, max_turns=2), Room(5, 99, 50)).first
+    2
+    """
+    turns, why = _within_counts(path.turns, limits, room)
+    held = path.cut if path.cut and path.cut.key == limits.key else None
+    if held and (not turns or turns[-1].number <= held.turn):
+        turns = [turn for turn in turns if turn.number >= held.turn]
+        why = Code.OVER_BUDGET
+    tokens = _cost_of_all(turns, room)
+    if room.fixed + tokens <= room.high:
+        return Kept(_first(turns, path), why, tokens, room.fixed + tokens, held)
+    kept, spent = _down_to_low(turns, room)
+    first = _first(kept, path)
+    return Kept(first, Code.OVER_BUDGET, spent, room.fixed + tokens, Cut(first, limits.key))
+
+
+def _within_counts(turns: Sequence[TurnRow], limits: Limits, room: Room) -> tuple[Sequence[TurnRow], Code]:
+    if limits.max_turns is None and limits.max_messages is None:
+        return turns, Code.OVER_BUDGET
+    count, messages = 0, room.messages
+    for index, turn in enumerate(turns):
+        if left_out_as(turn):
+            continue
+        count += 1
+        messages += turn.messages
+        too_many_turns = limits.max_turns is not None and count > limits.max_turns
+        if too_many_turns or (limits.max_messages is not None and messages > limits.max_messages):
+            return turns[:index], Code.OUTSIDE_WINDOW
+    return turns, Code.OUTSIDE_WINDOW
+
+
+def _down_to_low(turns: Sequence[TurnRow], room: Room) -> tuple[list[TurnRow], int]:
+    """The newest turns up to the low mark; the very newest also where it alone is above it, as long as
+    it stays below the high mark: a window without any memory would be worse than a full one."""
+    kept: list[TurnRow] = []
+    spent = 0
+    for turn in turns:
+        cost = cost_of(turn, room)
+        mark = room.low_mark if spent else room.high
+        if room.fixed + spent + cost > mark:
+            break
+        kept.append(turn)
+        spent += cost
+    return kept, spent
+
+
+def _first(kept: Sequence[TurnRow], path: Path) -> int:
+    if kept:
+        return kept[-1].number
+    return path.turns[0].number + 1 if path.turns else path.earlier_turns + 1
+
+
+def reaches_far_enough(path: Path, limits: Limits, room: Room) -> bool:
+    """Whether reading further back could not change the window: a bound was passed, or nothing is left.
+
+    A store stops reading by figures alone; turns that are never sent (failed, retracted) may have used
+    them up.
+    """
+    if not path.earlier_turns:
+        return True
+    if path.cut and path.cut.key == limits.key and path.turns and path.turns[-1].number <= path.cut.turn:
+        return True
+    counted, _ = _within_counts(path.turns, limits, room)
+    spent = _cost_of_all(path.turns, room)
+    return len(counted) < len(path.turns) or room.fixed + spent > room.high

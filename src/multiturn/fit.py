@@ -1,0 +1,247 @@
+"""A list in, a window out: the context engine for people who keep their own messages."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, overload
+
+import orjson
+
+from .catalog import Card, Catalog
+from .context import build, check_input, limits, reserve
+from .errors import MessageEmpty
+from .messages import Entry, Trait
+from .policy import ContextPolicy
+from .tokens import MARGIN, count_message, count_tools
+from .window import Cut, Limits, Material, MessageRow, Path, Target, TurnRow, Window, sealed
+from .wire import encoded, encoded_run, is_ordinary, plain, seal
+
+__all__ = ["fit"]
+
+COMPLETED = 3  # conversations.TurnState.COMPLETED
+INSTRUCTIONS = frozenset(("system", "developer"))
+EVERYTHING = Target(thinking=True, reasoning="keep_all", media=Trait.media(), developer=True)
+"""What is assumed where no model is named: that it takes what the list holds."""
+
+
+def fit(
+    messages: Sequence[object],
+    policy: ContextPolicy | None = None,
+    *,
+    model: str | None = None,
+    count: Callable[[Mapping[str, Any]], int] | None = None,
+    previous: Window | None = None,
+    tools: Sequence[Mapping[str, Any]] = (),
+) -> Window:
+    """The window that the policy makes of a list of OpenAI-style messages; pure, nothing is stored.
+
+    The last user message and what follows it are the new input. ``model`` (``provider/model``) brings
+    its limits and the rules of its provider; without one the list is taken as it is. ``count`` gives
+    the tokens of one message, by default an estimate with a margin of 15 %. ``previous`` is the last
+    window of the same conversation: its cut is kept, so prompt caches stay warm. ``tools`` are
+    counted. Summary and recall need a store: they are ignored, and the window says so.
+
+    Raises `ContextOverflow` where instructions and new input alone are above the budget, and
+    `MessageInvalid` or `MessageEmpty` for a list that holds no conversation.
+
+    >>> window = fit([{"role": "user", "content": "我今年 27 岁。"}], ContextPolicy(budget=100))
+    >>> [message["content"] for message in window.messages]
+    ['我今年 27 岁。']
+    """
+    policy = policy or ContextPolicy()
+    bounds, target = _bounds(policy, model, estimated=count is None)
+    listing = _Listing(messages, count or count_message, target, bounds)
+    material = listing.material(count_tools(tools) if tools else 0, previous.cut if previous else None)
+    check_input([*map(_entry, material.current)], target)
+    window = build(material, bounds, target, listing.recount)
+    if policy.summarize or policy.recall:
+        return replace(window, notes=("fit_ignores_summary_and_recall",))
+    return window
+
+
+@cache
+def _card(model: str) -> Card:
+    return Catalog().card(model)
+
+
+def _bounds(policy: ContextPolicy, model: str | None, *, estimated: bool) -> tuple[Limits, Target]:
+    policy = replace(policy, summarize=None, recall=None)
+    scale = MARGIN if estimated else 1.0
+    if model is None:
+        budget = policy.budget or 1 << 62
+        return limits(policy, input_limit=budget, scale=scale), EVERYTHING
+    card = _card(model)
+    target = Catalog().target(card, {})
+    kept_free = reserve(policy, None, target.thinking, card.window)
+    bounds = limits(
+        policy,
+        input_limit=card.input_limit(kept_free),
+        first_tier=card.first_tier,
+        reserved=kept_free,
+        scale=scale,
+        model=card.name,
+    )
+    return bounds, target
+
+
+def _entry(row: MessageRow) -> Entry:
+    return Entry(row.role, row.traits, row.tokens, row.body)
+
+
+@dataclass(slots=True)
+class _Listing:
+    """A list of messages, read from its end and only as far back as the limits reach."""
+
+    messages: Sequence[Any]
+    count: Callable[[Mapping[str, Any]], int]
+    target: Target
+    limits: Limits
+    roles: list[str] = field(init=False)
+    lead: int = 0
+    """How many instructions stand at the head."""
+    users: list[int] = field(default_factory=list)
+    """Where the user messages are: each begins a turn."""
+    first_user_turn: int = 1
+    """2 where the assistant spoke before the first user message: that is turn 1."""
+    sealed: dict[int, Entry] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.messages:
+            raise MessageEmpty
+        self.roles = [m["role"] if type(m) is dict and "role" in m else _role(m) for m in self.messages]
+        while self.lead < len(self.roles) and self.roles[self.lead] in INSTRUCTIONS:
+            self.lead += 1
+        self.users = [i for i, role in enumerate(self.roles) if role == "user"]
+        if self.users and self._start(0) > self.lead:
+            self.first_user_turn = 2
+
+    def recount(self, pieces: Sequence[bytes]) -> int:
+        """Tokens of messages as they will be sent."""
+        return sum(self.count(orjson.loads(piece)) for piece in pieces)
+
+    def material(self, overhead: int, cut: Cut | None) -> Material:
+        """What the window is built from."""
+        begin, number = self._newest()
+        current = self._rows(begin, len(self.messages), number)
+        if any(row.role == "user" and row.traits & Trait.BARE for row in current):
+            raise MessageEmpty
+        return Material(
+            path=self._path(begin, number, cut),
+            instructions=[self._seal(index) for index in range(self.lead)],
+            current=current,
+            overhead=overhead,
+        )
+
+    def _newest(self) -> tuple[int, int]:
+        """Where the turn being answered begins, and its number."""
+        if not self.users:
+            return self.lead, 1
+        return self._start(len(self.users) - 1), len(self.users) + self.first_user_turn - 1
+
+    def _start(self, user: int) -> int:
+        """Where the turn of a user message begins: at the instructions right before it."""
+        index = self.users[user]
+        while index > self.lead and self.roles[index - 1] in INSTRUCTIONS:
+            index -= 1
+        return index
+
+    def _path(self, end: int, before: int, cut: Cut | None) -> Path:
+        """The turns before the newest one, as far back as the limits or a kept cut reach."""
+        turns: list[TurnRow] = []
+        bounds, begin, number, tokens = self.limits, end, before - 1, 0
+        oldest = cut.turn if cut and cut.key == bounds.key else 1
+        while number >= oldest and tokens * bounds.scale <= bounds.high:
+            if bounds.max_turns is not None and len(turns) > bounds.max_turns:
+                break
+            if bounds.max_messages is not None and end - begin > bounds.max_messages:
+                break
+            last = begin
+            begin = (
+                self._start(number - self.first_user_turn) if number >= self.first_user_turn else self.lead
+            )
+            turns.append(self._turn(begin, last, number))
+            tokens += turns[-1].tokens
+            number -= 1
+        ordinary = not any(turn.traits for turn in turns)
+        return Path(
+            turns=turns,
+            bodies=_Bodies(self.messages, begin, end) if ordinary else (),
+            rows=None if ordinary else self._rows_of_turns(turns, begin),
+            standing=self._standing(begin),
+            cut=cut,
+            earlier_turns=number,
+            earlier_messages=begin - self.lead,
+        )
+
+    def _turn(self, begin: int, end: int, number: int) -> TurnRow:
+        """A turn in figures; an ordinary one is counted and not even sealed."""
+        messages = self.messages
+        if end - begin == 2 and self.roles[begin + 1] == "assistant":
+            one, other = messages[begin], messages[begin + 1]
+            if is_ordinary(one) and is_ordinary(other):
+                return TurnRow(number, COMPLETED, 0, self.count(one) + self.count(other), 0, 2)
+        return _turn_row(self._rows(begin, end, number), number)
+
+    def _rows_of_turns(self, turns: Sequence[TurnRow], begin: int) -> list[MessageRow]:
+        rows: list[MessageRow] = []
+        for turn in reversed(turns):
+            rows += self._rows(begin, begin + turn.messages, turn.number)
+            begin += turn.messages
+        return rows
+
+    def _standing(self, end: int) -> list[MessageRow]:
+        """Instructions in the part that was not read: they stay in force."""
+        if self.lead == end or INSTRUCTIONS.isdisjoint(self.roles[self.lead : end]):
+            return []
+        found = [index for index in range(self.lead, end) if self.roles[index] in INSTRUCTIONS]
+        return [row for index in found for row in self._rows(index, index + 1, self._number_at(index))]
+
+    def _number_at(self, index: int) -> int:
+        return bisect_right(self.users, index) + self.first_user_turn - 1
+
+    def _rows(self, begin: int, end: int, number: int) -> list[MessageRow]:
+        return sealed([self._seal(index) for index in range(begin, end)], number, self.target.model)
+
+    def _seal(self, index: int) -> Entry:
+        entry = self.sealed.get(index)
+        if entry is None:
+            entry = self.sealed[index] = seal(self.messages[index], self.count)
+        return entry
+
+
+class _Bodies(Sequence[bytes]):
+    """The JSON of a run of ordinary messages, written when a window takes it: all that is taken is one
+    piece."""
+
+    def __init__(self, messages: Sequence[Any], begin: int, end: int) -> None:
+        self._messages, self._begin, self._end = messages, begin, end
+
+    def __len__(self) -> int:
+        return self._end - self._begin
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        if isinstance(index, int):
+            return encoded(self._messages[self._begin : self._end][index])
+        taken = list(self._messages[self._begin : self._end][index])
+        return [encoded_run(taken)] if taken else []
+
+
+def _role(message: object) -> str:
+    return str(plain(message).get("role"))
+
+
+def _turn_row(rows: Sequence[MessageRow], number: int) -> TurnRow:
+    traits = 0 if [row.role for row in rows] == ["user", "assistant"] else int(Trait.IRREGULAR)
+    tokens = reasoning = 0
+    for row in rows:
+        traits |= row.traits
+        tokens += row.tokens
+        reasoning += row.reasoning_tokens
+    return TurnRow(number, COMPLETED, traits, tokens, reasoning, len(rows))

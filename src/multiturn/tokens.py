@@ -1,0 +1,129 @@
+"""How many tokens is this, for this model?
+
+Without a vocabulary at hand the answer is an estimate by script: words, long words, digits,
+punctuation, white space and ideographs each have a weight, fitted to the Qwen vocabulary on real
+dialogues, prose, code and JSON (8 to 10 % off per text, 1 to 9 % over a whole corpus). Whoever builds a window multiplies by `MARGIN`, so that an estimate that is too low
+does not overflow the model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+__all__ = ["MARGIN", "count_message", "count_text", "count_tools"]
+
+MARGIN = 1.15
+"""Factor on estimates that no reported usage has calibrated yet."""
+
+MESSAGE_OVERHEAD = 4
+"""Tokens that role and delimiters of one message cost (Qwen's ChatML; OpenAI counts 3 to 4)."""
+REPLY_OVERHEAD = 3
+"""Tokens at the end of every request that open the assistant's reply."""
+CALL_OVERHEAD = 8
+MEDIA_TOKENS = {"image": 1024, "audio": 1024, "video": 4096, "file": 2048}
+"""What a part that is not text is taken to cost where no formula is known for the model."""
+LOW_DETAIL = 400
+"""An image with ``detail: "low"`` (StepFun's figure; OpenAI's 85 is below it)."""
+
+WORD = re.compile(r"[A-Za-z]+")
+LONG_WORD = re.compile(r"[A-Za-z]{7}")
+DIGIT = re.compile(r"[0-9]")
+PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
+SPACE = re.compile(r"\n+|[ \t]{2,}")
+IDEOGRAPHS = re.compile(r"[\u2e80-\u2fff\u3040-\u9fff\uac00-\ud7ff\uf900-\ufaff]+")
+FULL_WIDTH = re.compile(r"[\u3000-\u303f\uff00-\uffef\u2010-\u203a]+")
+LETTERS = re.compile(r"[\u00a1-\u200f\ufb00-\ufdff\ufe70-\ufeff]+")
+
+
+def count_text(text: str) -> int:
+    """About how many tokens the text has.
+
+    >>> count_text("你好，我今年 27 岁。")
+    8
+    """
+    tokens = (
+        1.04 * len(WORD.findall(text))
+        + 0.62 * len(LONG_WORD.findall(text))
+        + 1.2 * len(DIGIT.findall(text))
+        + 0.38 * len(PUNCTUATION.findall(text))
+        + 1.1 * len(SPACE.findall(text))
+    )
+    if not text.isascii():
+        tokens += _wide(text)
+    return int(tokens) + 1 if text else 0
+
+
+def _wide(text: str) -> float:
+    ideographs = len("".join(IDEOGRAPHS.findall(text)))
+    full_width = len("".join(FULL_WIDTH.findall(text)))
+    letters = len("".join(LETTERS.findall(text)))
+    ascii_only = len(text.encode("ascii", "ignore"))
+    rest = len(text) - ascii_only - ideographs - full_width - letters
+    return 0.61 * ideographs + 0.76 * full_width + 0.6 * letters + 2.3 * rest
+
+
+def count_message(message: Mapping[str, Any]) -> int:
+    """About how many tokens a message costs, given as an OpenAI-style dictionary.
+
+    >>> count_message({"role": "user", "content": "hello"})
+    6
+    """
+    content = message.get("content")
+    tokens = MESSAGE_OVERHEAD
+    if isinstance(content, str):
+        tokens += count_text(content)
+    elif content:
+        tokens += sum(map(_count_part, content))
+    if len(message) > 2:
+        tokens += _count_fields(message)
+    return tokens
+
+
+def _count_fields(message: Mapping[str, Any]) -> int:
+    """What stands beside role and content: calls, names, and fields we do not know."""
+    tokens = 0
+    for name, value in message.items():
+        if name in ("role", "content") or value is None:
+            continue
+        if name == "tool_calls":
+            tokens += sum(_count_call(call) for call in value)
+        else:
+            tokens += count_text(value if isinstance(value, str) else _json(value))
+    return tokens
+
+
+def _count_call(call: Mapping[str, Any]) -> int:
+    function = call.get("function") or {}
+    return (
+        CALL_OVERHEAD
+        + count_text(str(function.get("name") or ""))
+        + count_text(str(function.get("arguments") or ""))
+    )
+
+
+def _count_part(part: Mapping[str, Any]) -> int:
+    kind = str(part.get("type"))
+    if kind == "text":
+        return count_text(str(part.get("text") or ""))
+    if kind.startswith("image") or kind == "input_image":
+        image = part.get("image_url")
+        low = isinstance(image, Mapping) and image.get("detail") == "low"
+        return LOW_DETAIL if low else MEDIA_TOKENS["image"]
+    for media, tokens in MEDIA_TOKENS.items():
+        if media in kind:
+            frames = part.get("video")
+            return tokens * max(1, len(frames) // 8) if isinstance(frames, list) else tokens
+    return count_text(_json(part))
+
+
+def count_tools(tools: Sequence[Mapping[str, Any]]) -> int:
+    """About how many tokens tool definitions cost: they count as input in every request."""
+    return sum(CALL_OVERHEAD + count_text(_json(tool)) for tool in tools)
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value, default=str).decode()
