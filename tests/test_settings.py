@@ -101,12 +101,12 @@ def test_a_whole_policy_as_argument_stands_alone(home: Path) -> None:
 def test_what_the_operator_overrides_of_a_provider(home: Path) -> None:
     environment, work = write(
         home,
-        own='[providers.qwen]\nbase_url = "https://one.example/v1"\n',
-        personal='[providers]\nqwen = {base_url = "https://two.example", region = "sg"}\nkimi = {region = "cn"}',
+        own='[providers.qwen]\nbase_url = "https://one/v1"\n',
+        personal='[providers]\nqwen = {base_url = "https://two", region = "sg"}\nkimi = {region = "cn"}',
     )
     config = load({}, environment, work)
     assert config.providers == {
-        "qwen": {"base_url": "https://one.example/v1", "region": "sg"},
+        "qwen": {"base_url": "https://one/v1", "region": "sg"},
         "kimi": {"region": "cn"},
     }
     assert config.origins["providers.qwen.base_url"] == str(work / "multiturn.toml")
