@@ -1,0 +1,8 @@
+"""An independent checker of context windows, and the generator of awkward histories."""
+
+from .case import Count
+from .checker import check, smallest_need
+from .rules import MODELS, Rules, rules_for
+from .violation import Violation
+
+__all__ = ["MODELS", "Count", "Rules", "Violation", "check", "rules_for", "smallest_need"]

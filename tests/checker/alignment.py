@@ -1,0 +1,218 @@
+"""Which messages of the input does each message of a window carry?
+
+A window is an in-order selection of its input, in which neighbours may have been merged, parts the
+model cannot see left out, open calls closed and a hole marked. The alignment walks both lists from
+their newest ends and notes for every sent message whose words it carries and what was added.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .reading import History, Item, Json, reading
+
+__all__ = ["Alignment", "Match", "align"]
+
+EDGES = frozenset(" \n\t\r[](){}<>「」【】…*—-.:：。")
+
+
+@dataclass(frozen=True)
+class Match:
+    """One sent message: the places of the input it carries, the words that were added to them, and the
+    parts of them that were left out, as place and kind."""
+
+    sent: int
+    members: tuple[int, ...]
+    added: str = ""
+    omitted: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass
+class Alignment:
+    """``head`` is how many leading messages of the window are instructions. ``matches`` are in the
+    order of the window; ``strangers`` are sent messages that carry nothing of the input, ``closers``
+    the results made up for open calls. ``told`` are the places of system messages whose words stand in
+    the head, ``moved`` those that stand there in another order, ``lost`` those found nowhere;
+    ``remainder`` is what the head says beyond them."""
+
+    items: list[Item]
+    head: int = 0
+    matches: list[Match] = field(default_factory=list)
+    strangers: list[int] = field(default_factory=list)
+    closers: list[int] = field(default_factory=list)
+    told: set[int] = field(default_factory=set)
+    moved: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
+    remainder: str = ""
+    carried: dict[int, Match] = field(default_factory=dict)
+
+
+def align(history: History, window: Sequence[Json]) -> Alignment:
+    """The alignment of a window with its input."""
+    result = Alignment(items=reading(window))
+    while result.head < len(result.items) and result.items[result.head].instructs:
+        result.head += 1
+    _Walk(history, result).run()
+    result.carried = {place: match for match in result.matches for place in match.members}
+    _find_instructions(history, result)
+    return result
+
+
+def _find_instructions(history: History, result: Alignment) -> None:
+    head = "\n".join(item.text for item in result.items[: result.head])
+    sent = {history.items[place].text for place in result.carried if history.items[place].instructs}
+    at = 0
+    told: set[str] = set()
+    remainder: list[str] = []
+    for item in history.items:
+        if not item.instructs or item.blank or item.index in result.carried:
+            continue
+        end = at
+        for text in item.texts:
+            found = head.find(text, end)
+            if found < 0:
+                break
+            remainder.append(head[end:found])
+            end = found + len(text)
+        else:
+            at = end
+            told.add(item.text)
+            result.told.add(item.index)
+            continue
+        if item.text in told or item.text in sent:
+            result.told.add(item.index)
+        elif all(text in head for text in item.texts):
+            result.moved.add(item.index)
+        else:
+            result.lost.add(item.index)
+    result.remainder = "".join([*remainder, head[at:]]).strip()
+
+
+class _Walk:
+    """The walk itself: ``at`` is the newest place of the input that is still free."""
+
+    def __init__(self, history: History, result: Alignment) -> None:
+        self.history = history
+        self.result = result
+        self.at = len(history.items) - 1
+        self.places: dict[tuple[object, ...], list[int]] = {}
+        for item in history.items[history.leading :]:
+            self.places.setdefault(item.essence, []).append(item.index)
+        self.open = {call for calls in history.open.values() for call in calls}
+
+    def run(self) -> None:
+        for item in reversed(self.result.items[self.result.head :]):
+            match = self._match(item)
+            if match is not None:
+                self.result.matches.append(match)
+                self.at = match.members[0] - 1
+            elif item.role == "tool" and item.result in self.open:
+                self.result.closers.append(item.index)
+            else:
+                self.result.strangers.append(item.index)
+        for made in (self.result.matches, self.result.strangers, self.result.closers):
+            made.reverse()
+
+    def _match(self, item: Item) -> Match | None:
+        near = self._near(self.at)
+        if near is not None:
+            if self.history.items[near].essence == item.essence:
+                return Match(item.index, (near,))
+            made = self._compose(item, near, loose=False)
+            if made:
+                return made
+        known = self.places.get(item.essence, [])
+        spot = bisect_right(known, self.at)
+        if spot:
+            return Match(item.index, (known[spot - 1],))
+        if item.role == "tool":
+            return None
+        return self._search(item, loose=False) or self._search(item, loose=True)
+
+    def _near(self, at: int) -> int | None:
+        """The newest free place that could have been sent."""
+        while at >= self.history.leading:
+            if not self.history.droppable(at) and not self.history.items[at].instructs:
+                return at
+            at -= 1
+        return None
+
+    def _search(self, item: Item, *, loose: bool) -> Match | None:
+        for place in range(self.at, self.history.leading - 1, -1):
+            if self.history.items[place].role == item.role and not self.history.droppable(place):
+                made = self._compose(item, place, loose=loose)
+                if made:
+                    return made
+        return None
+
+    def _compose(self, item: Item, place: int, *, loose: bool) -> Match | None:
+        """The input from ``place`` backwards that together says what this message says."""
+        rest = _Rest(item)
+        members: list[int] = []
+        at: int | None = place
+        while at is not None and self.history.items[at].role == item.role:
+            if not rest.take(self.history.items[at], first=not members, loose=loose):
+                break
+            members.insert(0, at)
+            if rest.empty:
+                break
+            at = self._near(at - 1)
+        if not members or rest.calls or rest.media:
+            return None
+        wordy = bool(self.history.items[members[0]].texts)
+        if rest.text.strip() and not (loose and (not wordy or rest.text[-1] in EDGES)):
+            return None
+        added = (rest.text + rest.behind).strip()
+        return Match(item.index, tuple(members), added, tuple(rest.omitted))
+
+
+class _Rest:
+    """What of a sent message is still unexplained, read from its end."""
+
+    def __init__(self, item: Item) -> None:
+        self.result = item.result
+        self.text = "\n".join(item.texts)
+        self.calls = list(item.calls)
+        self.media = list(item.media)
+        self.behind = ""
+        self.omitted: list[tuple[int, str]] = []
+
+    @property
+    def empty(self) -> bool:
+        return not self.text.strip() and not self.calls and not self.media
+
+    def take(self, item: Item, *, first: bool, loose: bool) -> bool:
+        """Explain the end of what is left by this message, if it can be."""
+        calls = len(self.calls) - len(item.calls)
+        if item.blank or item.result != self.result or tuple(self.calls[max(calls, 0) :]) != item.calls:
+            return False
+        if not self._take_words(item, first=first, loose=loose):
+            return False
+        del self.calls[calls:]
+        for part in reversed(item.media):
+            if self.media and self.media[-1] == part:
+                self.media.pop()
+            else:
+                self.omitted.append((item.index, part[0]))
+        return True
+
+    def _take_words(self, item: Item, *, first: bool, loose: bool) -> bool:
+        text, behind = self.text, ""
+        exact = first and len(item.texts) == 1
+        for position, piece in enumerate(reversed(item.texts)):
+            if text.endswith(piece):
+                text = text[: len(text) - len(piece)]
+            elif not exact and text.rstrip().endswith(piece.rstrip()):
+                text = text.rstrip()[: len(text.rstrip()) - len(piece.rstrip())]
+            elif loose and first and position == 0 and piece in text:
+                at = text.rfind(piece)
+                behind = text[at + len(piece) :]
+                if behind[0] not in EDGES:
+                    return False
+                text = text[:at]
+            else:
+                return False
+        self.text, self.behind = text, self.behind + behind
+        return True

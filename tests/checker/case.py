@@ -1,0 +1,86 @@
+"""One input with its window, and what is derived from both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+from .alignment import Alignment, align
+from .reading import History, Json
+from .rules import Rules
+
+__all__ = ["Case", "Count", "PolicyLike"]
+
+Count = Callable[[Json], int]
+
+
+class PolicyLike(Protocol):
+    """What the checker reads of a policy."""
+
+    @property
+    def budget(self) -> int | None: ...
+    @property
+    def max_turns(self) -> int | None: ...
+    @property
+    def max_messages(self) -> int | None: ...
+    @property
+    def images(self) -> Any: ...
+    def marks(self) -> tuple[float, float]: ...
+
+
+@dataclass
+class Case:
+    """One input with its window and everything that was derived from both."""
+
+    history: History
+    window: list[Json]
+    policy: PolicyLike
+    rules: Rules
+    count: Count
+    limit: int | None
+    tools_tokens: int
+    standing_cut: bool
+
+    def __post_init__(self) -> None:
+        self.alignment: Alignment = align(self.history, self.window)
+        self.kept = set(self.alignment.carried)
+        self.first_user = self.history.users[0] if self.history.users else len(self.history.items)
+        self.body = [item.index for item in self.history.items if self._matters(item.index)]
+        self.quoted = {index for index in self.body if self._is_quoted(index)}
+        self.missing = [index for index in self.body if not (index in self.kept or index in self.quoted)]
+
+    def _is_quoted(self, index: int) -> bool:
+        """Whether an opening that the provider refuses is quoted at the end of the instructions."""
+        words = "".join(self.history.items[index].text.split())
+        return (
+            not self.rules.opening
+            and index < self.first_user
+            and bool(words)
+            and words in "".join(self.alignment.remainder.split())
+        )
+
+    def _matters(self, index: int) -> bool:
+        item = self.history.items[index]
+        return not (item.instructs or self.history.droppable(index) or self.invisible(index))
+
+    def invisible(self, index: int) -> bool:
+        """Whether a message holds nothing but parts that this model or policy does not take."""
+        item = self.history.items[index]
+        if item.text.strip() or item.calls or not item.media or item.role == "tool":
+            return False
+        return all(not self.rules.must_see(kind) or self._stale(kind) for kind, _ in item.media)
+
+    def _stale(self, kind: str) -> bool:
+        return kind == "image_url" and self.policy.images != "all"
+
+    @cached_property
+    def hole(self) -> list[int]:
+        """What of the newest turn was left out."""
+        newest = self.history.newest
+        return [] if newest is None else [index for index in self.missing if index > newest]
+
+    def turn_of(self, index: int) -> int:
+        """The user message at or before a place; -1 before the first."""
+        return max((user for user in self.history.users if user <= index), default=-1)

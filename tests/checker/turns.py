@@ -1,0 +1,85 @@
+"""Are turns kept or left as a whole, as a newest part of the conversation without gaps?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .case import Case
+from .violation import Violation
+
+__all__ = ["mark_places", "start_violations", "turn_violations"]
+
+
+def turn_violations(case: Case) -> Iterable[Violation]:
+    newest = case.history.newest
+    earlier = [index for index in case.body if newest is None or index < newest]
+    kept = [index for index in earlier if index in case.kept and index >= case.first_user]
+    if kept:
+        for index in earlier:
+            if index > kept[0] and index not in case.kept:
+                torn = any(case.turn_of(index) == case.turn_of(other) for other in kept)
+                yield Violation("split_turn" if torn else "gap", f"message {index} is missing", index)
+        if case.history.items[kept[0]].role != "user":
+            yield Violation("split_turn", f"the turn of message {kept[0]} lost its user input", kept[0])
+    yield from _opening(case)
+    if case.hole:
+        first = case.history.runs()[-1][0]
+        yield from _hole(case, any(index < first for index in kept))
+
+
+def _opening(case: Case) -> Iterable[Violation]:
+    """What stands before the first user message is kept whole, quoted, or left whole."""
+    before = [index for index in case.body if index < case.first_user]
+    sent = [index for index in before if index in case.kept or index in case.quoted]
+    if sent and len(sent) < len(before):
+        yield Violation("split_turn", "a part of the opening is missing", sent[0])
+
+
+def _hole(case: Case, earlier_kept: bool) -> Iterable[Violation]:
+    newest = case.history.newest
+    assert newest is not None
+    later = [index for index in case.body if index > newest]
+    kept = [index for index in later if index in case.kept]
+    hole = case.hole
+    if earlier_kept:
+        yield Violation("hole_needless", "older turns are sent while the newest one has a hole", hole[0])
+    if not kept:
+        yield Violation("hole_wrong", "the newest tool group is missing", hole[-1])
+        return
+    if max(hole) > min(kept):
+        yield Violation("hole_wrong", "what was left out is not the oldest of the turn", max(hole))
+    if not _marked(case):
+        yield Violation("hole_unmarked", "nothing in the window shows the hole", hole[0])
+
+
+def _marked(case: Case) -> bool:
+    places = mark_places(case)
+    if any(index in places for index in case.alignment.strangers):
+        return True
+    return any(match.added for match in case.alignment.matches if match.sent in places)
+
+
+def start_violations(case: Case) -> Iterable[Violation]:
+    """After the instructions comes the user, or a whole opening."""
+    items = case.alignment.items
+    at = case.alignment.head
+    if at >= len(items) or case.history.newest is None:
+        return
+    prelude = {match.sent for match in case.alignment.matches if match.members[-1] < case.first_user}
+    prelude |= {index for index in case.alignment.closers if index - 1 in prelude}
+    while case.rules.opening and at < len(items) and (at in prelude or items[at].instructs):
+        at += 1
+    if at < len(items) and items[at].role not in ("user", "system"):
+        yield Violation("starts_wrong", f"the window starts with role {items[at].role}", at)
+
+
+def mark_places(case: Case) -> set[int]:
+    """Sent messages that may hold the mark of a hole: from the input to what follows the hole."""
+    if not case.hole:
+        return set()
+    newest = case.history.newest
+    start = case.alignment.carried.get(newest if newest is not None else -1)
+    after = [match.sent for match in case.alignment.matches if match.members[0] > max(case.hole)]
+    if start is None:
+        return set()
+    return set(range(start.sent, min(after, default=len(case.window) - 1) + 1))
