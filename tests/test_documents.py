@@ -1,0 +1,333 @@
+"""The documents cannot lie: what they show is run, what they link to exists, and both languages say the
+same. The convention is written down in docs/en/development.md."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import os
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from multiturn.errors import Error
+from multiturn.window import Code
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+ENGLISH, CHINESE = DOCS / "en", DOCS / "zh"
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "README.zh-CN.md",
+    *sorted(ENGLISH.rglob("*.md")),
+    *sorted(CHINESE.rglob("*.md")),
+]
+PAIRS = [
+    (ROOT / "README.md", ROOT / "README.zh-CN.md"),
+    *((page, CHINESE / page.relative_to(ENGLISH)) for page in sorted(ENGLISH.rglob("*.md"))),
+]
+ALL_PAGES = [*DOCUMENTS, ROOT / "CHANGELOG.md", *sorted((DOCS / "decisions").glob("*.md"))]
+FENCE = re.compile(r"^(\s*)```(.*)$")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its info string, its lines, and the number of its first line."""
+
+    info: str
+    lines: list[str]
+    line: int
+    follows: bool
+    """Whether nothing but blank lines stands between it and the block before."""
+
+    @property
+    def kind(self) -> str:
+        return self.info.split(" ")[0]
+
+    @property
+    def text(self) -> str:
+        return "".join(f"{line}\n" for line in self.lines)
+
+
+def blocks(markdown: str) -> list[Block]:
+    found: list[Block] = []
+    inside: list[str] | None = None
+    info, start, indent, follows = "", 0, 0, False
+    for number, line in enumerate(markdown.splitlines(), 1):
+        fence = FENCE.match(line)
+        if inside is None and fence:
+            inside, info, start, indent = [], fence[2].strip(), number + 1, len(fence[1])
+        elif inside is not None and fence and not fence[2].strip():
+            found.append(Block(info, inside, start, follows))
+            inside, follows = None, True
+        elif inside is not None:
+            inside.append(line[indent:])
+        elif line.strip():
+            follows = False
+    assert inside is None, f"the block at line {start} has no end"
+    return found
+
+
+def prose(markdown: str) -> list[str]:
+    """The lines outside of fenced blocks."""
+    inside = False
+    kept = []
+    for line in markdown.splitlines():
+        if FENCE.match(line):
+            inside = not inside
+        elif not inside:
+            kept.append(line)
+    return kept
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if ROOT in path.parents else path.name
+
+
+def matches(shown: str, real: str) -> bool:
+    """Whether the output is as shown; ``...`` stands for anything, blanks at line ends do not count."""
+    expected = "\n".join(line.rstrip() for line in shown.strip("\n").splitlines())
+    actual = "\n".join(line.rstrip() for line in real.strip("\n").splitlines())
+    pattern = ".*".join(re.escape(piece) for piece in expected.split("..."))
+    return re.fullmatch(pattern, actual, re.DOTALL) is not None
+
+
+# ------------------------------------------------------------------------------- running them
+
+
+@dataclass
+class Reader:
+    """Somebody who types what a document shows, in an empty folder with a home of their own."""
+
+    document: Path
+    folder: Path
+    names: dict[str, Any]
+
+    def read(self) -> None:
+        shown = blocks(self.document.read_text("utf-8"))
+        for block, after in zip(shown, [*shown[1:], None], strict=False):
+            if block.kind == "python":
+                output = self.execute(block)
+                if after and after.kind == "text" and after.follows:
+                    self.compare(block, after.text, output)
+            elif block.kind == "console":
+                self.type(block)
+
+    def execute(self, block: Block) -> str:
+        tree = ast.increment_lineno(ast.parse(block.text), block.line - 1)
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            exec(compile(tree, str(self.document), "exec"), self.names)
+        return output.getvalue()
+
+    def type(self, block: Block) -> None:
+        for command, shown in commands(block.lines):
+            done = subprocess.run(
+                ["/bin/sh", "-c", command],
+                cwd=self.folder,
+                env=dict(os.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+            output = done.stdout.decode()
+            assert (done.returncode != 0) == block.info.endswith(" fails"), f"{command}\n{output}"
+            if shown:
+                self.compare(block, shown, output)
+
+    def compare(self, block: Block, shown: str, output: str) -> None:
+        place = f"{name(self.document)}:{block.line}"
+        assert matches(shown, output), f"{place} shows\n{shown}\nbut it is\n{output}"
+
+
+def commands(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """The commands of a console block, each with the output shown for it."""
+    command: str | None = None
+    shown: list[str] = []
+    for line in lines:
+        if line.startswith("$ "):
+            if command is not None:
+                yield command, "\n".join(shown)
+            command, shown = line[2:], []
+        elif command is not None and command.endswith("\\") and not shown:
+            command = f"{command}\n{line}"
+        else:
+            shown.append(line)
+    assert command is not None, "a console block begins with a command"
+    yield command, "\n".join(shown)
+
+
+def tool(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with the commands of a checkout, and an environment that names no real provider."""
+    for variable in list(os.environ):
+        if variable.endswith(("_API_KEY", "_BASE_URL")) or variable.startswith(("MULTITURN_", "XDG_")):
+            monkeypatch.delenv(variable)
+    folder = tmp_path / "desk"
+    run = f'exec "{sys.executable}" -P -m multiturn "$@"'
+    tool(tmp_path / "bin" / "multiturn", run)
+    tool(folder / "scripts" / "run", f"[ $# -gt 0 ] || set -- chat\n{run}")
+    # The suite cannot run itself: that the command is there is checked here, what it does in test_scripts.
+    tool(folder / "scripts" / "test", f'exec sh -n "{ROOT / "scripts" / "test"}"')
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    monkeypatch.delenv("LC_ALL", raising=False)
+    monkeypatch.delenv("LC_MESSAGES", raising=False)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_what_a_document_shows_is_true(document: Path, desk: Path) -> None:
+    Reader(document, desk, {"__name__": "__main__"}).read()
+
+
+def test_a_lie_would_be_found(desk: Path) -> None:
+    page = desk / "page.md"
+    reader = Reader(page, desk, {})
+    page.write_text("```python\nx = 1\n```\n```python\nprint(x + 1)\n```\n\n```text\n2\n```\n")
+    reader.read()
+    page.write_text(
+        "```console\n$ echo one; \\\n  echo two\none\n...\n$ exit 0\n```\n```console fails\n$ exit 3\n```\n"
+    )
+    reader.read()
+    for lie in (
+        "```python\nprint(1)\n```\n```text\n2\n```\n",
+        "```console\n$ echo one\ntwo\n```\n",
+        "```console\n$ exit 1\n```\n",
+        "```console fails\n$ exit 0\n```\n",
+    ):
+        page.write_text(lie)
+        with pytest.raises(AssertionError):
+            Reader(page, desk, {}).read()
+
+
+# --------------------------------------------------------------------------------- two trees
+
+
+def test_both_trees_have_the_same_pages() -> None:
+    english = {str(page.relative_to(ENGLISH)) for page in ENGLISH.rglob("*")}
+    chinese = {str(page.relative_to(CHINESE)) for page in CHINESE.rglob("*")}
+    assert english == chinese
+    assert english
+
+
+def shape(markdown: str) -> list[str]:
+    """Headings by their depth, tables by their rows, lists by their items, blocks by their kind."""
+    lines = prose(markdown)
+    return [
+        *(line.split(" ")[0] for line in lines if re.match(r"#+ ", line)),
+        *(f"{line.count('|')} columns" for line in lines if line.startswith("|")),
+        *("item" for line in lines if re.match(r"\s*(- |\d+\. )", line)),
+        *(block.info for block in blocks(markdown)),
+    ]
+
+
+@pytest.mark.parametrize(("english", "chinese"), PAIRS, ids=[name(page) for page, _ in PAIRS])
+def test_both_languages_say_the_same(english: Path, chinese: Path) -> None:
+    assert shape(english.read_text("utf-8")) == shape(chinese.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("page", [chinese for _, chinese in PAIRS], ids=name)
+def test_chinese_pages_are_chinese(page: Path) -> None:
+    assert len(re.findall(r"[\u4e00-\u9fff]", page.read_text("utf-8"))) > 100
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=name)
+def test_chinese_sentences_end_in_chinese_punctuation(page: Path) -> None:
+    assert [
+        line for line in prose(page.read_text("utf-8")) if re.search(r"[\u4e00-\u9fff][,;:!?]( |$)", line)
+    ] == []
+
+
+# -------------------------------------------------------------------------------------- links
+
+
+def anchors(markdown: str) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them."""
+    headings = [line.lstrip("#").strip() for line in prose(markdown) if re.match(r"#+ ", line)]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def dead_links(page: Path) -> list[str]:
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", "\n".join(prose(page.read_text("utf-8")))):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        aim = (page.parent / path).resolve() if path else page
+        if not aim.exists() or (anchor and anchor not in anchors(aim.read_text("utf-8"))):
+            dead.append(target)
+    return dead
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    assert dead_links(page) == []
+
+
+def test_a_dead_link_would_be_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# One, two\n[a](page.md#one-two) [b](#one-two) [c](gone.md) [d](#gone)\n")
+    assert dead_links(page) == ["gone.md", "#gone"]
+
+
+@pytest.mark.parametrize("tree", [ENGLISH, CHINESE], ids=name)
+def test_every_page_can_be_reached_from_the_index(tree: Path) -> None:
+    reached: set[Path] = set()
+    ahead = [tree / "index.md"]
+    while ahead:
+        page = ahead.pop()
+        if page in reached:
+            continue
+        reached.add(page)
+        links = re.findall(r"\]\(([^)#\s]+\.md)", page.read_text("utf-8"))
+        ahead += [aim for link in links if tree in (aim := (page.parent / link).resolve()).parents]
+    assert reached == set(tree.rglob("*.md"))
+
+
+# ------------------------------------------------------------------------------- completeness
+
+
+def listed(page: Path) -> list[str]:
+    """The codes in the first column of a page's tables."""
+    return re.findall(r"^\| `([a-z_]+)` \|", page.read_text("utf-8"), re.MULTILINE)
+
+
+def errors(root: type[Error] = Error) -> Iterator[type[Error]]:
+    yield root
+    for child in root.__subclasses__():
+        if child.__module__ == Error.__module__:
+            yield from errors(child)
+
+
+@pytest.mark.parametrize("tree", [ENGLISH, CHINESE], ids=name)
+def test_every_error_code_is_explained(tree: Path) -> None:
+    page = tree / "reference" / "errors.md"
+    assert sorted(listed(page)) == sorted(each.code for each in errors())
+    rows = re.findall(r"^\| `([a-z_]+)` \| `(\w+)` \|(.*)$", page.read_text("utf-8"), re.MULTILINE)
+    assert {(code, kind) for code, kind, _ in rows} == {(each.code, each.__name__) for each in errors()}
+    retried = {code for code, _, rest in rows if re.match(r" (yes|是) ", rest)}
+    assert retried == {each.code for each in errors() if each.retryable}
+
+
+@pytest.mark.parametrize("tree", [ENGLISH, CHINESE], ids=name)
+def test_every_decision_code_is_explained(tree: Path) -> None:
+    assert listed(tree / "reference" / "decisions.md") == [code.value for code in Code]
