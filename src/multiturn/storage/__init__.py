@@ -1,1 +1,42 @@
-"""Stores: where conversations live."""
+"""Stores: where conversations live. This is the door: it picks the backend that a URL names."""
+
+from __future__ import annotations
+
+from ..errors import SettingInvalid
+from .store import Begun, Ending, Hit, Lease, Partial, Reach, Start, Store, UsageRow
+
+__all__ = [
+    "Begun",
+    "Ending",
+    "Hit",
+    "Lease",
+    "Partial",
+    "Reach",
+    "Start",
+    "Store",
+    "UsageRow",
+    "open_store",
+]
+
+MEMORY = ":memory:"
+SQLITE = "sqlite:///"
+
+
+def open_store(url: str) -> Store:
+    """The store at ``url``; nothing is touched before its first use.
+
+    ``"sqlite:///chats.db"`` is a file beside the program, ``"sqlite:////var/lib/chats.db"`` an absolute
+    one, ``":memory:"`` (or ``"sqlite:///:memory:"``) forgets everything with the store. Raises
+    `SettingInvalid` for anything else.
+
+    >>> open_store(":memory:").path
+    ':memory:'
+    """
+    path = url if url == MEMORY else url.removeprefix(SQLITE)
+    if path == url and url != MEMORY:
+        raise SettingInvalid(f"{url!r} is neither sqlite:///FILE nor :memory:", name="store")
+    if not path or "\0" in path:
+        raise SettingInvalid(f"{url!r} names no file", name="store")
+    from .sqlite import SQLiteStore
+
+    return SQLiteStore(path)

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ..conversations import Branch, Conversation, Declared, Owner, Settings, Step, Turn, TurnState
+from ..conversations import Address, Branch, Conversation, Declared, Owner, Settings, Step, Turn, TurnState
 from ..messages import Entry
 from ..window import Cut, MessageRow, Path
 
@@ -241,7 +241,7 @@ class Store(Protocol):
         branch: int | None = None,
     ) -> Sequence[tuple[MessageRow, bytes | None, float]]:
         """Messages of the path in time order, of turns after ``after``, at most ``limit`` turns; each
-        with its facts (see `Entry.facts`) and the time of its turn."""
+        with its facts (see `Entry.facts`; the model is in the row instead) and the time of its turn."""
         ...
 
     async def turns(
@@ -262,6 +262,11 @@ class Store(Protocol):
         self, owner: Owner, conversation: str, turn: int, branch: int | None = None
     ) -> Sequence[Step]:
         """The steps of one turn, in order."""
+        ...
+
+    async def locate(self, owner: Owner, conversation: str, message: str) -> Address:
+        """Where the message is that brought this id of its own along (`Entry.facts`); the newest, if
+        several did. Raises `TurnNotFound` where none did."""
         ...
 
     async def branches(self, owner: Owner, conversation: str) -> Sequence[Branch]:

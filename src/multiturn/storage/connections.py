@@ -1,0 +1,62 @@
+"""How is a database file opened, and what do SQLite's errors mean to us?"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
+from .migrations import bring_up_to_date
+
+__all__ = ["MEMORY", "connect", "understood"]
+
+MEMORY = ":memory:"
+JOURNAL_LIMIT = 16 * 1024 * 1024
+"""Bytes to which the write-ahead log shrinks again after a large import."""
+
+
+def connect(path: str, patience: float) -> sqlite3.Connection:
+    """Open the database at ``path``, made and brought up to date where necessary.
+
+    ``patience`` is how many seconds to wait for locks of other programs. Raises a `StoreError`.
+    """
+    connection: sqlite3.Connection | None = None
+    try:
+        if path != MEMORY:
+            _make_file(path)
+        connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+        bring_up_to_date(connection, path, patience)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
+    except BaseException as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, sqlite3.Error | OSError):
+            raise understood(error, path) from error
+        raise
+    return connection
+
+
+def _make_file(path: str) -> None:
+    """Conversations are private: a new file may be read by its owner only (SQLite gives the same
+    rights to the files it puts beside it)."""
+    if os.path.exists(path):
+        return
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def understood(error: Exception, path: str) -> StoreError:
+    """One of our errors for one of SQLite's or the operating system's."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreBusy(path=path)
+    if code == sqlite3.SQLITE_FULL:
+        return StoreFull(path=path)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreCorrupt(str(error), path=path)
+    name = getattr(error, "sqlite_errorname", None)
+    return StoreUnavailable(f"{error} ({name})" if name else str(error), path=path)

@@ -1,0 +1,274 @@
+"""The embedded store: one SQLite file, or memory. It passes each call to the statements that answer it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from ..conversations import Address, Branch, Conversation, Declared, Owner, Settings, Step, Turn
+from ..errors import ConversationBusy
+from ..messages import Entry
+from ..window import MessageRow, Path
+from . import (
+    sqlite_branches,
+    sqlite_conversations,
+    sqlite_history,
+    sqlite_leases,
+    sqlite_paths,
+    sqlite_segments,
+    sqlite_turns,
+    sqlite_usage,
+)
+from .connections import MEMORY
+from .line import Line, Place
+from .readers import Readers
+from .sqlite_leases import TICKET_LIFE, Queued
+from .store import Begun, Ending, Hit, Lease, Partial, Reach, Start, UsageRow
+from .writer import Writer
+
+__all__ = ["SQLiteStore"]
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+Attempt = Callable[[sqlite3.Connection, int | None], T | Queued]
+
+
+class SQLiteStore:
+    """A `Store` in one SQLite file (``":memory:"``: in memory, gone with the store).
+
+    ``patience`` is how many seconds to wait for another program's lock before `StoreBusy`.
+    """
+
+    def __init__(self, path: str, *, patience: float = 5.0) -> None:
+        self.path = path
+        self._writer = Writer(path, patience)
+        self._readers = None if path == MEMORY else Readers(path, patience)
+        self._line = Line()
+
+    async def _write(self, work: Work[T], unwanted: Callable[[Any], None] | None = None) -> T:
+        return await self._writer.run(work, unwanted)
+
+    async def _read(self, work: Work[T]) -> T:
+        if self._readers is None:
+            return await self._writer.run(work)
+        return await self._readers.run(work)
+
+    async def open(self) -> None:
+        """See `Store.open`."""
+        await self._write(lambda _: None)
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        await self._writer.close()
+        if self._readers is not None:
+            await self._readers.close()
+
+    # -- one turn
+
+    async def begin(self, owner: Owner, conversation: str, start: Start) -> Begun:
+        """See `Store.begin`."""
+
+        def attempt(db: sqlite3.Connection, ticket: int | None) -> Begun | Queued:
+            return sqlite_turns.begin(db, owner, conversation, start, ticket)
+
+        return await self._in_turn(attempt, conversation, start.wait, start.key)
+
+    async def _in_turn(self, attempt: Attempt[T], conversation: str, wait: float, key: str | None) -> T:
+        """Try, and where somebody else is at it, queue for ``wait`` seconds."""
+        deadline = asyncio.get_running_loop().time() + wait
+        outcome = await self._write(lambda db: attempt(db, None), self._unwanted)
+        if not isinstance(outcome, Queued):
+            return outcome
+        if outcome.ticket is not None:
+            place = self._line.join(outcome.key, outcome.ticket)
+            try:
+                while isinstance(outcome, Queued) and await self._called(place, deadline, key):
+                    outcome = await self._write(lambda db: attempt(db, place.ticket), self._unwanted)
+            except BaseException:
+                self._unwanted(Queued(place.key, place.ticket))
+                raise
+            finally:
+                self._line.leave(place)
+        if isinstance(outcome, Queued):
+            self._unwanted(outcome)
+            raise ConversationBusy(conversation=conversation, waited=wait)
+        return outcome
+
+    async def _called(self, place: Place, deadline: float, key: str | None) -> bool:
+        """Wait until it may be our turn; ``False`` when the time is over."""
+        now = asyncio.get_running_loop().time
+        renewed = now()
+        while (left := deadline - now()) > 0:
+            await place.wait(min(left, TICKET_LIFE / 3), alone=key is not None)
+            if await self._read(lambda db: sqlite_leases.may_go(db, place.key, place.ticket, key)):
+                return True
+            if now() - renewed > TICKET_LIFE / 3:
+                renewed = now()
+                await self._write(lambda db: sqlite_leases.keep_ticket(db, place.key, place.ticket))
+        return False
+
+    def _unwanted(self, outcome: object) -> None:
+        """Whoever wanted this has left: give it back."""
+        if isinstance(outcome, Queued) and outcome.ticket is not None:
+            self._writer.leave(partial(sqlite_leases.drop_ticket, ticket=outcome.ticket))
+        elif isinstance(outcome, Begun) and outcome.lease is not None:
+            lease = outcome.lease
+            self._writer.leave(lambda db: sqlite_turns.abandon(db, lease))
+
+    async def gather(self, owner: Owner, conversation: str, reach: Reach, branch: int | None = None) -> Path:
+        """See `Store.gather`."""
+        return await self._read(lambda db: sqlite_paths.gather(db, owner, conversation, reach, branch))
+
+    async def renew(self, lease: Lease, hold: float) -> bool:
+        """See `Store.renew`."""
+        return await self._write(lambda db: sqlite_leases.renew(db, lease, hold))
+
+    async def append(self, lease: Lease, partial: Partial) -> bool:
+        """See `Store.append`."""
+        return await self._write(lambda db: sqlite_turns.append(db, lease, partial))
+
+    async def finish(self, lease: Lease, ending: Ending) -> Turn:
+        """See `Store.finish`."""
+        turn = await self._write(lambda db: sqlite_turns.finish(db, lease, ending))
+        self._line.freed(lease.key)
+        return turn
+
+    async def cancel(self, owner: Owner, conversation: str) -> bool:
+        """See `Store.cancel`."""
+        return await self._write(lambda db: sqlite_leases.cancel(db, owner, conversation))
+
+    # -- history
+
+    async def add(
+        self,
+        owner: Owner,
+        conversation: str,
+        turns: Sequence[Sequence[Entry]],
+        declared: Declared = Declared(),
+        wait: float = 30.0,
+    ) -> Sequence[MessageRow]:
+        """See `Store.add`."""
+
+        def attempt(db: sqlite3.Connection, ticket: int | None) -> Sequence[MessageRow] | Queued:
+            return sqlite_turns.add(db, owner, conversation, turns, declared, ticket, wait)
+
+        return await self._in_turn(attempt, conversation, wait, None)
+
+    async def history(
+        self,
+        owner: Owner,
+        conversation: str,
+        *,
+        after: int = 0,
+        limit: int | None = None,
+        branch: int | None = None,
+    ) -> Sequence[tuple[MessageRow, bytes | None, float]]:
+        """See `Store.history`."""
+        return await self._read(
+            lambda db: sqlite_history.history(db, owner, conversation, after, limit, branch)
+        )
+
+    async def turns(
+        self,
+        owner: Owner,
+        conversation: str,
+        *,
+        after: int = 0,
+        limit: int | None = None,
+        newest: bool = False,
+        branch: int | None = None,
+    ) -> Sequence[Turn]:
+        """See `Store.turns`."""
+        return await self._read(
+            lambda db: sqlite_history.turns(db, owner, conversation, after, limit, newest, branch)
+        )
+
+    async def steps(
+        self, owner: Owner, conversation: str, turn: int, branch: int | None = None
+    ) -> Sequence[Step]:
+        """See `Store.steps`."""
+        return await self._read(lambda db: sqlite_history.steps(db, owner, conversation, turn, branch))
+
+    async def locate(self, owner: Owner, conversation: str, message: str) -> Address:
+        """See `Store.locate`."""
+        return await self._read(lambda db: sqlite_history.locate(db, owner, conversation, message))
+
+    async def branches(self, owner: Owner, conversation: str) -> Sequence[Branch]:
+        """See `Store.branches`."""
+        return await self._read(lambda db: sqlite_branches.branches(db, owner, conversation))
+
+    async def fork(self, owner: Owner, conversation: str, after: int, branch: int | None = None) -> int:
+        """See `Store.fork`."""
+        return await self._write(lambda db: sqlite_branches.fork(db, owner, conversation, after, branch))
+
+    async def switch(self, owner: Owner, conversation: str, branch: int) -> None:
+        """See `Store.switch`."""
+        await self._write(lambda db: sqlite_branches.switch(db, owner, conversation, branch))
+
+    async def mark(
+        self,
+        owner: Owner,
+        conversation: str,
+        turn: int,
+        *,
+        place: int | None = None,
+        set: int = 0,
+        clear: int = 0,
+        reason: str | None = None,
+        branch: int | None = None,
+    ) -> None:
+        """See `Store.mark`."""
+
+        def work(db: sqlite3.Connection) -> None:
+            here = sqlite_conversations.require(db, owner, conversation, branch)
+            sqlite_segments.mark(db, here, conversation, turn, place, set, clear, reason)
+
+        await self._write(work)
+
+    # -- conversations
+
+    async def conversation(self, owner: Owner, conversation: str) -> Conversation:
+        """See `Store.conversation`."""
+        return await self._read(lambda db: sqlite_conversations.conversation(db, owner, conversation))
+
+    async def conversations(
+        self, owner: Owner, *, limit: int = 100, before: str | None = None
+    ) -> Sequence[Conversation]:
+        """See `Store.conversations`."""
+        return await self._read(lambda db: sqlite_conversations.conversations(db, owner, limit, before))
+
+    async def declare(self, owner: Owner, conversation: str, declared: Declared) -> Settings:
+        """See `Store.declare`."""
+
+        def work(db: sqlite3.Connection) -> Settings:
+            here = sqlite_conversations.require(db, owner, conversation, make=True)
+            return sqlite_conversations.declare(db, here, declared)
+
+        return await self._write(work)
+
+    async def search(
+        self, owner: Owner, text: str, *, conversation: str | None = None, limit: int = 20
+    ) -> Sequence[Hit]:
+        """See `Store.search`."""
+        return await self._read(lambda db: sqlite_history.search(db, owner, text, conversation, limit))
+
+    async def usage(
+        self, owner: Owner, *, conversation: str | None = None, by: sqlite_usage.Grouping = "all"
+    ) -> Sequence[UsageRow]:
+        """See `Store.usage`."""
+        return await self._read(lambda db: sqlite_usage.usage(db, owner, conversation, by))
+
+    async def delete(self, owner: Owner, conversation: str) -> None:
+        """See `Store.delete`."""
+        await self._write(lambda db: sqlite_conversations.delete(db, owner, conversation))
+
+    async def delete_user(self, owner: Owner) -> int:
+        """See `Store.delete_user`."""
+        return await self._write(lambda db: sqlite_conversations.delete_user(db, owner))
+
+    async def lookup(self, owner: Owner, ulid: str) -> str:
+        """See `Store.lookup`."""
+        return await self._read(lambda db: sqlite_conversations.lookup(db, owner, ulid))

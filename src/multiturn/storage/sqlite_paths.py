@@ -1,0 +1,253 @@
+"""What of a branch may a window be built from? And which ranges of rows is its path made of?
+
+A path is the branch's own segment and, before it, its parent's up to the fork, and so on. `gather` is
+the way of every request: it walks that path backwards and stops as soon as a bound is passed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from ..conversations import Owner, Settings, TurnState
+from ..errors import ConversationError, ConversationNotFound, TurnNotFound
+from ..window import Cut, MessageRow, Path, TurnRow
+from .sqlite_rows import MESSAGE, SEGMENT, STANDING, read_settings, to_message
+from .store import Reach
+
+__all__ = ["Piece", "gather", "owner_of", "pieces"]
+
+
+class Piece(NamedTuple):
+    """Turns ``first`` to ``last`` of a path, which lie in one segment; ``shared`` counts the path's
+    messages before the segment's own first turn."""
+
+    segment: int
+    branch: int
+    first: int
+    last: int
+    shared: int
+
+    @property
+    def keys(self) -> tuple[int, int]:
+        """The keys of its first and last turn."""
+        return self.segment * SEGMENT + self.first, self.segment * SEGMENT + self.last
+
+
+PIECES = """
+WITH RECURSIVE path (segment, number, parent, fork, last, shared) AS (
+    SELECT segment, number, parent, fork, head, shared FROM branches WHERE segment = ?
+    UNION ALL
+    SELECT b.segment, b.number, b.parent, b.fork, p.fork, b.shared
+    FROM path p JOIN branches b ON b.segment = p.parent WHERE p.fork > 0
+)
+SELECT segment, number, fork + 1, last, shared FROM path WHERE last > fork"""
+
+
+def pieces(db: sqlite3.Connection, segment: int) -> Sequence[Piece]:
+    """The ranges of the whole path, in time order."""
+    return [Piece._make(row) for row in db.execute(PIECES, (segment,))][::-1]
+
+
+def owner_of(path: Sequence[Piece], turn: int, conversation: str) -> Piece:
+    """The piece that holds the turn; raises `TurnNotFound`."""
+    for piece in path:
+        if piece.first <= turn <= piece.last:
+            return piece
+    raise TurnNotFound(wanted=turn, conversation=conversation)
+
+
+# ----------------------------------------------------------------------------------------- gather
+
+HEAD = """
+SELECT c.user, c.standing, s.version, s.body, b.cut_turn, b.cut_key,
+    b.segment, b.number, b.parent, b.fork, b.head, b.shared
+FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings s ON s.id = c.settings
+WHERE c.tenant = ? AND c.name = ?"""
+HEAD_OF_BRANCH = """
+SELECT c.user, c.standing, s.version, s.body, b.cut_turn, b.cut_key,
+    b.segment, b.number, b.parent, b.fork, b.head, b.shared
+FROM conversations c LEFT JOIN branches b ON b.conversation = c.id AND b.number = ?
+    LEFT JOIN settings s ON s.id = c.settings
+WHERE c.tenant = ? AND c.name = ?"""
+PARENT = "SELECT segment, number, parent, fork, shared FROM branches WHERE segment = ?"
+FIGURES = """
+SELECT id & 4294967295, state, traits, tokens, reasoning_tokens, messages
+FROM turns WHERE id BETWEEN ? AND ? ORDER BY id DESC"""
+BEFORE = "SELECT before FROM turns WHERE id = ?"
+BODIES = "SELECT body FROM messages WHERE id >= ? AND id < ?"
+ROWS = f"""
+SELECT {MESSAGE} FROM turns t CROSS JOIN messages m ON m.id >= (t.id & ~4294967295) + t.before
+    AND m.id < (t.id & ~4294967295) + t.before + t.messages
+WHERE t.id BETWEEN ? AND ?"""
+STANDING_ROWS = f"""{ROWS}
+    AND (t.traits & {STANDING}) <> 0 AND ((t.traits & 4096) <> 0 OR (m.traits & 128) <> 0)
+    AND t.state <> 5 AND (t.traits & 16384) = 0 AND (t.marks & 8192) = 0"""
+"""Pinned turns whole, of others the instructions; nothing of failed, retracted or excluded turns."""
+
+
+def gather(db: sqlite3.Connection, owner: Owner, name: str, reach: Reach, branch: int | None) -> Path:
+    """See `Store.gather`."""
+    if branch is None:
+        head = db.execute(HEAD, (owner.tenant, name)).fetchone()
+    else:
+        head = db.execute(HEAD_OF_BRANCH, (branch, owner.tenant, name)).fetchone()
+    if head is None:
+        return Path()
+    user, standing, version, body, cut_turn, cut_key, *place = head
+    if owner.user is not None and owner.user != user:
+        raise ConversationNotFound(conversation=name)
+    if place[0] is None:
+        raise ConversationError(f"there is no branch {branch}")
+    cut = None if cut_turn is None else Cut(cut_turn, cut_key)
+    settings = Settings() if body is None else read_settings(version, body)
+    return _path(db, name, reach, settings, cut, _Place._make(place), bool(standing))
+
+
+class _Place(NamedTuple):
+    segment: int
+    number: int
+    parent: int
+    fork: int
+    head: int
+    shared: int
+
+
+def _path(
+    db: sqlite3.Connection,
+    name: str,
+    reach: Reach,
+    settings: Settings,
+    cut: Cut | None,
+    place: _Place,
+    standing: bool,
+) -> Path:
+    first = cut.turn if cut is not None and cut.key == reach.key else 1
+    last = place.head if reach.before is None else min(place.head, reach.before - 1)
+    turns, read, ordinary = _figures(db, _backwards(db, place, last), reach, first)
+    oldest = turns[-1].number if turns else max(1, min(first, last + 1))
+    bodies: list[bytes] = []
+    rows: list[MessageRow] | None = None
+    if ordinary:
+        for stretch in reversed(read):
+            bodies += [body for (body,) in db.execute(BODIES, stretch.messages)]
+    else:
+        rows = [to_message(row) for stretch in reversed(read) for row in db.execute(ROWS, stretch.turns)]
+    return Path(
+        settings=settings,
+        turns=turns,
+        bodies=bodies,
+        rows=rows,
+        standing=_standing(db, place, oldest - 1) if standing else (),
+        current=() if reach.current is None else _current(db, place, reach.current, name),
+        cut=cut,
+        earlier_turns=oldest - 1,
+        earlier_messages=read[-1].earlier if read else _messages_before(db, place, oldest),
+        branch=place.number,
+    )
+
+
+def _backwards(db: sqlite3.Connection, place: _Place, last: int) -> Iterator[Piece]:
+    """The pieces of the path up to turn ``last``, newest first; parents are read when reached."""
+    segment, branch, parent, fork, _, shared = place
+    while True:
+        if last > fork:
+            yield Piece(segment, branch, fork + 1, last, shared)
+        if fork == 0:
+            return
+        last = min(last, fork)
+        segment, branch, parent, fork, shared = db.execute(PARENT, (parent,)).fetchone()
+
+
+class _Stretch(NamedTuple):
+    """A range of turns that was read, all in one segment: keys of its turns, keys of its messages
+    (the last not included), and how many messages the path has before it."""
+
+    turns: tuple[int, int]
+    messages: tuple[int, int]
+    earlier: int
+
+
+def _figures(
+    db: sqlite3.Connection, path: Iterable[Piece], reach: Reach, first: int
+) -> tuple[list[TurnRow], list[_Stretch], bool]:
+    """The turns that are wanted, newest first, where they lie, and whether all are ordinary."""
+    turns: list[TurnRow] = []
+    read: list[_Stretch] = []
+    room = _Room(reach)
+    for piece in path:
+        low = max(piece.first, first)
+        if piece.last < low:
+            break
+        base = piece.segment * SEGMENT
+        messages, full = room.take(db.execute(FIGURES, (base + low, base + piece.last)), turns)
+        oldest = turns[-1].number
+        start = int(db.execute(BEFORE, (base + oldest,)).fetchone()[0])
+        read.append(
+            _Stretch(
+                (base + oldest, base + piece.last),
+                (base + start, base + start + messages),
+                piece.shared + start,
+            )
+        )
+        if full:
+            break
+    return turns, read, room.ordinary
+
+
+class _Room:
+    """What may still be read."""
+
+    def __init__(self, reach: Reach) -> None:
+        self.tokens = NO_BOUND if reach.tokens is None else reach.tokens
+        self.messages = NO_BOUND if reach.messages is None else reach.messages
+        self.turns = NO_BOUND if reach.turns is None else reach.turns
+        self.ordinary = True
+
+    def take(self, cursor: sqlite3.Cursor, turns: list[TurnRow]) -> tuple[int, bool]:
+        """Add turns until one passes a bound: how many messages they have, and whether one did."""
+        tokens, messages, left = self.tokens, self.messages, self.turns - len(turns)
+        traits = 0
+        odd = False
+        full = False
+        before = messages
+        for turn in map(TurnRow._make, cursor):
+            turns.append(turn)
+            _, state, its_traits, its_tokens, its_reasoning, its_messages = turn
+            traits |= its_traits
+            odd = odd or state != COMPLETED
+            tokens -= its_tokens + its_reasoning
+            messages -= its_messages
+            left -= 1
+            if tokens < 0 or messages < 0 or left < 0:
+                full = True
+                break
+        self.tokens, self.messages = tokens, messages
+        self.ordinary = self.ordinary and not odd and not traits
+        return before - messages, full
+
+
+NO_BOUND = 1 << 62
+COMPLETED = int(TurnState.COMPLETED)
+
+
+def _standing(db: sqlite3.Connection, place: _Place, last: int) -> list[MessageRow]:
+    """Rows of turns up to ``last`` that must be considered although they lie before the range."""
+    path = list(_backwards(db, place, last)) if last else []
+    return [to_message(row) for piece in reversed(path) for row in db.execute(STANDING_ROWS, piece.keys)]
+
+
+def _current(db: sqlite3.Connection, place: _Place, turn: int, name: str) -> list[MessageRow]:
+    key = next((piece.keys[1] for piece in _backwards(db, place, turn) if piece.last == turn), None)
+    if key is None or turn > place.head:
+        raise TurnNotFound(wanted=turn, conversation=name)
+    return [to_message(row) for row in db.execute(ROWS, (key, key))]
+
+
+def _messages_before(db: sqlite3.Connection, place: _Place, turn: int) -> int:
+    """How many messages the path has before ``turn``."""
+    for piece in _backwards(db, place, turn - 1):
+        row = db.execute("SELECT before + messages FROM turns WHERE id = ?", (piece.keys[1],)).fetchone()
+        return piece.shared + int(row[0])
+    return 0

@@ -1,0 +1,229 @@
+"""How do our records lie in SQLite's rows? Composed keys, roles, settings, usage and money."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from ..conversations import Address, Declared, Settings, Step, Turn, TurnState
+from ..messages import Entry, Trait
+from ..usage import Cost, Usage
+from ..window import MessageRow
+
+__all__ = [
+    "MESSAGE",
+    "NOW",
+    "ROLES",
+    "ROLE_NUMBERS",
+    "SEGMENT",
+    "STANDING",
+    "STEP_TOTALS",
+    "TURN",
+    "TURN_SOURCES",
+    "last_key",
+    "model_number",
+    "read_calls",
+    "read_settings",
+    "read_step",
+    "read_turn",
+    "to_message",
+    "totals",
+    "turn_traits",
+    "usage_columns",
+    "write_calls",
+    "write_settings",
+]
+
+NOW = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+"""The database's clock in milliseconds."""
+SEGMENT = 1 << 32
+"""Turns and messages of a segment have the keys ``segment * SEGMENT + number``."""
+LOW = SEGMENT - 1
+STANDING = int(Trait.PINNED | Trait.INSTRUCTION)
+"""Traits for which rows before the window must be looked at; the index of the schema has the number."""
+
+ROLES = ("user", "assistant", "system", "developer", "tool")
+ROLE_NUMBERS = {role: number for number, role in enumerate(ROLES)}
+BILLION = 1_000_000_000
+
+
+def last_key(segment: int) -> int:
+    """The largest key a row of the segment can have."""
+    return segment * SEGMENT + LOW
+
+
+# --------------------------------------------------------------------------------------- messages
+
+MESSAGE = """m.turn, (m.id & 4294967295) - t.before, m.role, m.traits, m.tokens, m.reasoning_tokens,
+    m.body, m.reasoning, (SELECT name FROM models WHERE id = m.model)"""
+"""Columns of a message ``m`` of the turn ``t`` in the order of `MessageRow`."""
+
+
+def to_message(row: Sequence[Any]) -> MessageRow:
+    """The first columns of ``row`` as `MESSAGE` names them."""
+    turn, place, role, traits, tokens, reasoning_tokens, body, reasoning, model = row[:9]
+    return MessageRow(turn, place, ROLES[role], traits, tokens, reasoning_tokens, body, reasoning, model)
+
+
+def turn_traits(entries: Iterable[Entry]) -> int:
+    """The traits that messages give their turn."""
+    traits = 0
+    for entry in entries:
+        traits |= entry.traits
+    return traits
+
+
+def model_number(db: sqlite3.Connection, name: str | None) -> int | None:
+    """The number under which a model's name is kept; a new name gets one."""
+    if name is None:
+        return None
+    found = db.execute("SELECT id FROM models WHERE name = ?", (name,)).fetchone()
+    if found is None:
+        return db.execute("INSERT INTO models (name) VALUES (?)", (name,)).lastrowid
+    return int(found[0])
+
+
+# --------------------------------------------------------------------------------------- settings
+
+
+def read_settings(version: int | None, body: bytes | None) -> Settings:
+    """The settings of a row of ``settings``; of none, the empty ones."""
+    if body is None or version is None:
+        return Settings()
+    value = orjson.loads(body)
+    return Settings(
+        instructions=tuple(text.encode() for text in value["instructions"]),
+        opening=value["opening"],
+        policy=value["policy"],
+        model=value["model"],
+        memory=value["memory"],
+        version=version,
+    )
+
+
+def write_settings(before: Settings, declared: Declared) -> bytes | None:
+    """The row body of what is in force with ``declared``; ``None`` where nothing differs."""
+    after = {
+        "instructions": before.instructions if declared.instructions is None else declared.instructions,
+        "opening": before.opening if declared.opening is None else declared.opening,
+        "policy": before.policy if declared.policy is None else declared.policy,
+        "model": before.model if declared.model is None else declared.model,
+        "memory": before.memory if declared.memory is None else declared.memory,
+    }
+    body = _settings_body(after)
+    return None if body == _settings_body({name: getattr(before, name) for name in after}) else body
+
+
+def _settings_body(value: Mapping[str, Any]) -> bytes:
+    texts = [instruction.decode() for instruction in value["instructions"]]
+    return orjson.dumps({**value, "instructions": texts}, option=orjson.OPT_SORT_KEYS)
+
+
+def write_calls(calls: Sequence[str]) -> bytes | None:
+    """Ids of open calls for a row."""
+    return orjson.dumps(list(calls)) if calls else None
+
+
+def read_calls(body: bytes | None) -> tuple[str, ...]:
+    """Ids of open calls of a row."""
+    return tuple(orjson.loads(body)) if body else ()
+
+
+# ---------------------------------------------------------------------------------- usage, money
+
+STEP_TOTALS = """turn, currency, SUM(amount), COUNT(input), SUM(input), SUM(output), SUM(cached),
+    SUM(cache_write), SUM(reasoning), MAX(estimated & 1), MAX(estimated & 2)"""
+
+
+def totals(rows: Iterable[Sequence[Any]]) -> dict[int, tuple[Usage | None, Cost | None]]:
+    """Usage and cost by turn, of rows in the order of `STEP_TOTALS`, one a turn and currency.
+
+    A turn that was paid in two currencies has no single cost.
+    """
+    found: dict[int, tuple[Usage | None, list[Cost]]] = {}
+    for turn, currency, amount, reported, *counts, cost_estimated in rows:
+        usage, costs = found.get(turn, (None, []))
+        if reported:
+            added = _usage(counts)
+            usage = added if usage is None else usage + added
+        if amount is not None:
+            costs.append(Cost(Decimal(amount) / BILLION, currency, bool(cost_estimated)))
+        found[turn] = usage, costs
+    return {turn: (usage, costs[0] if len(costs) == 1 else None) for turn, (usage, costs) in found.items()}
+
+
+def _usage(columns: Sequence[Any], raw: bytes | None = None) -> Usage:
+    """Input, output, cached, cache_write, reasoning, estimated."""
+    given, made, cached, cache_write, reasoning, estimated = columns
+    opened = None if raw is None else orjson.loads(raw)
+    return Usage(given, made, cached, cache_write, reasoning, bool(estimated), opened)
+
+
+def usage_columns(step: Step) -> tuple[Any, ...]:
+    """What a step consumed, in the order of the columns from ``input`` to ``currency``, then ``raw``."""
+    usage, cost = step.usage, step.cost
+    counts: tuple[Any, ...] = (None,) * 5
+    if usage is not None:
+        counts = (usage.input, usage.output, usage.cached, usage.cache_write, usage.reasoning)
+    estimated = (1 if usage and usage.estimated else 0) | (2 if cost and cost.estimated else 0)
+    money = (round(cost.amount * BILLION), cost.currency) if cost else (None, None)
+    raw = orjson.dumps(usage.raw) if usage and usage.raw is not None else None
+    return (*counts, estimated, *money, raw)
+
+
+def read_step(row: Sequence[Any], branch: int) -> Step:
+    """A step from its columns: turn, number, model, input … currency, finish_reason … seconds, raw,
+    ledger."""
+    turn, number, model, *counts, estimated, amount, currency = row[:11]
+    finish_reason, response_id, error, seconds, raw, ledger = row[11:]
+    usage = None
+    if counts[0] is not None:
+        usage = _usage((*counts, estimated & 1), raw)
+    cost = None if amount is None else Cost(Decimal(amount) / BILLION, currency, bool(estimated & 2))
+    return Step(
+        model=model,
+        ledger=ledger,
+        usage=usage,
+        cost=cost,
+        finish_reason=finish_reason,
+        response_id=response_id,
+        error=error,
+        seconds=seconds,
+        number=number,
+        turn=turn & LOW,
+        branch=branch,
+    )
+
+
+# ------------------------------------------------------------------------------------------ turns
+
+TURN = """t.id, b.number, t.state, t.created_at, t.messages, t.tokens, t.traits, t.key, t.error,
+    t.reason, t.open_calls, (SELECT name FROM models WHERE id = t.model)"""
+TURN_SOURCES = "turns t JOIN branches b ON b.segment = t.id >> 32"
+
+
+def read_turn(row: Sequence[Any], ulid: str, spent: tuple[Usage | None, Cost | None] = (None, None)) -> Turn:
+    """A turn from the columns of `TURN`, with what its steps consumed."""
+    key, branch, state, created_at, messages, tokens, traits, request, error, reason, calls, model = row
+    number = key & LOW
+    return Turn(
+        id=Address(ulid, branch, number).turn_id,
+        number=number,
+        branch=branch,
+        state=TurnState(state),
+        created_at=created_at / 1000,
+        messages=messages,
+        tokens=tokens,
+        traits=traits,
+        model=model,
+        key=request,
+        error=error,
+        reason=reason,
+        usage=spent[0],
+        cost=spent[1],
+        open_calls=read_calls(calls),
+    )

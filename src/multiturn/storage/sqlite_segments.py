@@ -1,0 +1,282 @@
+"""How do turns and messages get into a segment, change there, and leave it?"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import orjson
+
+from ..conversations import TurnState
+from ..errors import TurnClosed, TurnNotFound
+from ..messages import Entry, Trait
+from ..window import MessageRow
+from .sqlite_conversations import Here
+from .sqlite_paths import owner_of, pieces
+from .sqlite_rows import NOW, ROLE_NUMBERS, SEGMENT, STANDING, model_number
+
+__all__ = ["close_waiting", "drop_reply", "extend", "mark", "new_turn", "own_head"]
+
+INSERT_TURN = f"""
+INSERT INTO turns
+    (id, state, traits, tokens, reasoning_tokens, messages, before, steps, created_at, model, key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, {NOW}, ?, ?)"""
+INSERT_MESSAGE = """
+INSERT INTO messages (id, turn, role, traits, tokens, reasoning_tokens, model, body, reasoning, facts)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+REGULAR = ["user", "assistant"]
+IRREGULAR = int(Trait.IRREGULAR)
+
+
+class _Figures(NamedTuple):
+    """What messages add up to."""
+
+    traits: int
+    tokens: int
+    reasoning_tokens: int
+    messages: int
+
+
+def _figures(entries: Sequence[Entry]) -> _Figures:
+    traits = tokens = reasoning = 0
+    for entry in entries:
+        traits |= entry.traits
+        tokens += entry.tokens
+        reasoning += entry.reasoning_tokens
+    return _Figures(traits, tokens, reasoning, len(entries))
+
+
+# ------------------------------------------------------------------------------------- new turns
+
+
+def new_turn(
+    db: sqlite3.Connection,
+    here: Here,
+    entries: Sequence[Entry],
+    state: TurnState,
+    *,
+    key: str | None = None,
+    model: str | None = None,
+) -> Sequence[MessageRow]:
+    """Put a turn at the end of the path; gives its rows. Its number is ``here.head + 1``."""
+    number = here.head + 1
+    added = _figures(entries)
+    regular = [entry.role for entry in entries] == REGULAR
+    traits = added.traits if regular else added.traits | IRREGULAR
+    rows = _insert(db, here, number, here.messages, entries, model)
+    steps = 0 if state is TurnState.COMPLETED else 1
+    models = [row.model for row in rows if row.model]
+    db.execute(
+        INSERT_TURN,
+        (
+            here.segment * SEGMENT + number,
+            state,
+            traits,
+            *added[1:],
+            here.messages,
+            steps,
+            model_number(db, models[-1]) if models else None,
+            key,
+        ),
+    )
+    db.execute(
+        "UPDATE branches SET head = ?, messages = ? WHERE segment = ?",
+        (number, here.messages + added.messages, here.segment),
+    )
+    _note_standing(db, here.key, traits)
+    return rows
+
+
+def _insert(
+    db: sqlite3.Connection,
+    here: Here,
+    turn: int,
+    first: int,
+    entries: Sequence[Entry],
+    model: str | None,
+    place: int = 0,
+) -> list[MessageRow]:
+    """Put messages into the segment from its number ``first`` on."""
+    rows: list[MessageRow] = []
+    values: list[tuple[object, ...]] = []
+    key = here.segment * SEGMENT + first
+    for offset, entry in enumerate(entries):
+        role, traits, tokens, body, reasoning, reasoning_tokens, facts = entry
+        named = None
+        if facts is not None:
+            named, facts = _facts(db, here, key + offset, facts)
+        named = named or (model if role == "assistant" else None)
+        number = None if named is None else model_number(db, named)
+        figures = (turn, ROLE_NUMBERS[role], traits, tokens, reasoning_tokens, number)
+        values.append((key + offset, *figures, body, reasoning, facts))
+        rows.append(
+            MessageRow(turn, place + offset, role, traits, tokens, reasoning_tokens, body, reasoning, named)
+        )
+    db.executemany(INSERT_MESSAGE, values)
+    return rows
+
+
+def _facts(db: sqlite3.Connection, here: Here, message: int, facts: bytes) -> tuple[str | None, bytes | None]:
+    """The model has a column of its own; an id that was brought along can be looked up."""
+    opened = orjson.loads(facts)
+    if "id" in opened:
+        db.execute("INSERT INTO own_ids VALUES (?, ?, ?)", (here.key, str(opened["id"]), message))
+    if "model" not in opened:
+        return None, facts
+    model = str(opened.pop("model"))
+    return model, orjson.dumps(opened) if opened else None
+
+
+def _note_standing(db: sqlite3.Connection, conversation: int, traits: int) -> None:
+    if traits & STANDING:
+        db.execute("UPDATE conversations SET standing = 1 WHERE id = ?", (conversation,))
+
+
+# --------------------------------------------------------------------------- the last turn changes
+
+
+def extend(
+    db: sqlite3.Connection, here: Here, entries: Sequence[Entry], model: str | None = None
+) -> Sequence[MessageRow]:
+    """Put messages at the end of the last turn, which the segment must own."""
+    if not entries:
+        return []
+    turn = here.segment * SEGMENT + here.head
+    before, count, traits = db.execute(
+        "SELECT before, messages, traits FROM turns WHERE id = ?", (turn,)
+    ).fetchone()
+    first_role = db.execute(
+        "SELECT role FROM messages WHERE id = ?", (here.segment * SEGMENT + before,)
+    ).fetchone()[0]
+    added = _figures(entries)
+    regular = count == 1 and first_role == 0 and [entry.role for entry in entries] == REGULAR[1:]
+    traits = (traits & ~IRREGULAR) | added.traits | (0 if regular else IRREGULAR)
+    rows = _insert(db, here, here.head, before + count, entries, model, count)
+    db.execute(
+        "UPDATE turns SET traits = ?, tokens = tokens + ?, reasoning_tokens = reasoning_tokens + ?,"
+        " messages = messages + ? WHERE id = ?",
+        (traits, *added[1:], turn),
+    )
+    _grow(db, here, added.messages)
+    _note_standing(db, here.key, added.traits)
+    return rows
+
+
+def drop_reply(db: sqlite3.Connection, here: Here) -> None:
+    """Leave of the last turn, which the segment must own, nothing but its input."""
+    base = here.segment * SEGMENT
+    before, count, marks = db.execute(
+        "SELECT before, messages, marks FROM turns WHERE id = ?", (base + here.head,)
+    ).fetchone()
+    rows = db.execute(
+        "SELECT role, traits, tokens, reasoning_tokens FROM messages WHERE id >= ? AND id < ? ORDER BY id",
+        (base + before, base + before + count),
+    ).fetchall()
+    kept = next((place for place, row in enumerate(rows) if row[0] in (1, 4)), count)
+    if kept == 0:
+        raise TurnClosed("it has no input that could be sent again")
+    traits = marks | IRREGULAR
+    for row in rows[:kept]:
+        traits |= row[1]
+    db.execute("DELETE FROM messages WHERE id >= ? AND id < ?", (base + before + kept, base + before + count))
+    db.execute(
+        "UPDATE turns SET traits = ?, tokens = ?, reasoning_tokens = ?, messages = ? WHERE id = ?",
+        (traits, sum(r[2] for r in rows[:kept]), sum(r[3] for r in rows[:kept]), kept, base + here.head),
+    )
+    _grow(db, here, kept - count)
+
+
+HEIRS = """
+WITH RECURSIVE heirs (segment, fork) AS (
+    SELECT segment, fork FROM branches WHERE conversation = :key AND parent = :segment AND fork >= :turn
+    UNION ALL
+    SELECT b.segment, b.fork FROM branches b JOIN heirs h ON b.parent = h.segment AND b.fork > h.fork
+    WHERE b.conversation = :key
+)
+UPDATE branches SET shared = shared + :added WHERE segment IN (SELECT segment FROM heirs)"""
+
+
+def _grow(db: sqlite3.Connection, here: Here, added: int) -> None:
+    """The last turn has ``added`` more messages: so have all paths that share it."""
+    db.execute("UPDATE branches SET messages = messages + ? WHERE segment = ?", (added, here.segment))
+    if here.branches > 1:
+        values = {"key": here.key, "segment": here.segment, "turn": here.head, "added": added}
+        db.execute(HEIRS, values)
+
+
+def close_waiting(db: sqlite3.Connection, turn: int) -> None:
+    """Something else goes on after this turn: if it waits for tool results, it waits no more."""
+    db.execute(
+        "UPDATE turns SET state = ?, open_calls = NULL, marks = marks | ?, traits = traits | ?"
+        " WHERE id = ? AND state = ?",
+        (TurnState.INCOMPLETE, Trait.STOPPED, Trait.STOPPED, turn, TurnState.WAITING),
+    )
+
+
+def own_head(db: sqlite3.Connection, here: Here) -> Here:
+    """Before the last turn of a path changes, the branch must own it: a shared one is repeated in the
+    branch's own segment, and the fork moves back by one turn. The other branches keep theirs."""
+    if here.head > here.fork:
+        return here
+    source, target = here.parent * SEGMENT, here.segment * SEGMENT
+    before, count = db.execute(
+        "SELECT before, messages FROM turns WHERE id = ?", (source + here.head,)
+    ).fetchone()
+    db.execute(
+        "INSERT INTO turns SELECT ?, state, traits, marks, tokens, reasoning_tokens, messages, 0, 0,"
+        " created_at, model, NULL, open_calls, error, reason FROM turns WHERE id = ?",
+        (target + here.head, source + here.head),
+    )
+    db.execute(
+        "INSERT INTO messages SELECT id - ? + ?, turn, role, traits, tokens, reasoning_tokens, model, body,"
+        " reasoning, facts FROM messages WHERE id >= ? AND id < ?",
+        (source + before, target, source + before, source + before + count),
+    )
+    fork = here.head - 1
+    path = pieces(db, here.segment)
+    parent = owner_of(path, fork, "").segment if fork else here.parent
+    moved = here._replace(parent=parent, fork=fork, shared=here.shared - count, messages=count)
+    db.execute(
+        "UPDATE branches SET parent = ?, fork = ?, shared = ?, messages = ? WHERE segment = ?",
+        (moved.parent, moved.fork, moved.shared, moved.messages, moved.segment),
+    )
+    return moved
+
+
+# ------------------------------------------------------------------------------------------ marks
+
+
+def mark(
+    db: sqlite3.Connection,
+    here: Here,
+    name: str,
+    turn: int,
+    place: int | None,
+    set: int,
+    clear: int,
+    reason: str | None,
+) -> None:
+    """See `Store.mark`."""
+    piece = owner_of(pieces(db, here.segment), turn, name)
+    key = piece.segment * SEGMENT + turn
+    before, count, marks, traits = db.execute(
+        "SELECT before, messages, marks, traits FROM turns WHERE id = ?", (key,)
+    ).fetchone()
+    first = piece.segment * SEGMENT + before
+    if place is None:
+        marks = (marks & ~clear) | set
+    elif 0 <= place < count:
+        db.execute("UPDATE messages SET traits = (traits & ~?) | ? WHERE id = ?", (clear, set, first + place))
+    else:
+        raise TurnNotFound(wanted=f"{turn} with a message {place}", conversation=name)
+    traits = (traits & IRREGULAR) | marks
+    for (own,) in db.execute(
+        "SELECT DISTINCT traits FROM messages WHERE id >= ? AND id < ?", (first, first + count)
+    ):
+        traits |= own
+    db.execute(
+        "UPDATE turns SET marks = ?, traits = ?, reason = COALESCE(?, reason) WHERE id = ?",
+        (marks, traits, reason, key),
+    )
+    _note_standing(db, here.key, set)

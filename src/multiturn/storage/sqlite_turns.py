@@ -1,0 +1,346 @@
+"""How does a turn begin, go on and end?
+
+Every function here runs inside one transaction of the writer. What a lease writes is guarded by its
+epoch: a holder that lost it changes no row.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+import orjson
+
+from ..conversations import Declared, Owner, Turn, TurnState
+from ..errors import (
+    KeyReused,
+    MessageEmpty,
+    ToolCallUnknown,
+    ToolResultsIncomplete,
+    TurnClosed,
+    TurnExpired,
+    TurnNotFound,
+)
+from ..messages import Entry, Trait
+from ..window import MessageRow
+from .sqlite_branches import new_branch
+from .sqlite_conversations import Here, declare, require, settings_of
+from .sqlite_leases import Queued, fenced, line_up, recover
+from .sqlite_rows import (
+    NOW,
+    SEGMENT,
+    STEP_TOTALS,
+    TURN,
+    TURN_SOURCES,
+    model_number,
+    read_calls,
+    read_turn,
+    totals,
+    usage_columns,
+    write_calls,
+)
+from .sqlite_segments import close_waiting, drop_reply, extend, new_turn, own_head
+from .store import Begun, Ending, Lease, Partial, Start
+
+__all__ = ["abandon", "add", "append", "begin", "finish"]
+
+TITLE = 80
+"""Characters of the first user message that name a conversation."""
+OPEN = int(Trait.OPEN)
+ENDED_BADLY = (TurnState.FAILED, TurnState.INCOMPLETE)
+
+
+# ------------------------------------------------------------------------------------------ begin
+
+
+def begin(
+    db: sqlite3.Connection, owner: Owner, name: str, start: Start, ticket: int | None
+) -> Begun | Queued:
+    """See `Store.begin`; `Queued` where somebody else is at it."""
+    here = require(db, owner, name, start.branch, make=start.make)
+    answered = _answered(db, here, start)
+    if answered is not None:
+        return Begun(None, answered, settings_of(db, here))
+    queued = line_up(db, here, ticket, wait=start.wait > 0, interrupt=start.interrupt)
+    if queued is not None:
+        return queued
+    here = recover(db, owner, name, here)
+    settings = declare(db, here, start.declared)
+    if start.results is not None:
+        here = _go_on(db, here, start)
+    elif start.again:
+        here = _again(db, here, name)
+    else:
+        here = _new(db, owner, name, here, start)
+    lease = _take(db, owner, name, here, start)
+    if start.key is not None:
+        _remember_key(db, here, start.key, start.digest)
+    return Begun(lease, _turn(db, here.segment * SEGMENT + here.head, here.ulid), settings)
+
+
+def _answered(db: sqlite3.Connection, here: Here, start: Start) -> Turn | None:
+    """The turn that the request key made, where it need not be made again."""
+    if start.key is None:
+        return None
+    row = db.execute(
+        "SELECT k.digest, k.turn, t.state FROM request_keys k JOIN turns t ON t.id = k.turn"
+        " WHERE k.conversation = ? AND k.key = ?",
+        (here.key, start.key),
+    ).fetchone()
+    if row is None:
+        return None
+    if row[0] != start.digest:
+        raise KeyReused(key=start.key)
+    done = row[2] in (TurnState.COMPLETED, TurnState.WAITING)
+    return _turn(db, row[1], here.ulid) if done else None
+
+
+def _remember_key(db: sqlite3.Connection, here: Here, key: str, digest: bytes) -> None:
+    turn = here.segment * SEGMENT + here.head
+    db.execute(
+        "UPDATE turns SET key = NULL WHERE key = ?1 AND id ="
+        " (SELECT turn FROM request_keys WHERE conversation = ?2 AND key = ?1)",
+        (key, here.key),
+    )
+    db.execute("INSERT OR REPLACE INTO request_keys VALUES (?, ?, ?, ?)", (here.key, key, digest, turn))
+    db.execute("UPDATE turns SET key = ? WHERE id = ?", (key, turn))
+
+
+def _new(db: sqlite3.Connection, owner: Owner, name: str, here: Here, start: Start) -> Here:
+    """A new turn, on a new branch where one is wanted."""
+    if not start.entries:
+        raise MessageEmpty
+    if start.after is not None:
+        number, segment = new_branch(db, here, name, start.after)
+        db.execute("UPDATE conversations SET segment = ? WHERE id = ?", (segment, here.key))
+        here = require(db, owner, name, number)
+    _close_head(db, here)
+    new_turn(db, here, start.entries, TurnState.ACCEPTED)
+    return here._replace(head=here.head + 1)
+
+
+def _close_head(db: sqlite3.Connection, here: Here) -> None:
+    close_waiting(db, _head_key(here))
+
+
+def _head_key(here: Here) -> int:
+    """The key of the last turn of the path; of no turn where there is none."""
+    return (here.segment if here.head > here.fork else here.parent) * SEGMENT + here.head
+
+
+def _head(db: sqlite3.Connection, here: Here) -> tuple[TurnState, tuple[str, ...]] | None:
+    row = db.execute("SELECT state, open_calls FROM turns WHERE id = ?", (_head_key(here),)).fetchone()
+    return None if row is None else (TurnState(row[0]), read_calls(row[1]))
+
+
+def _go_on(db: sqlite3.Connection, here: Here, start: Start) -> Here:
+    """The waiting turn gets the results of its calls, and its next step."""
+    head = _head(db, here)
+    open_calls = head[1] if head and head[0] is TurnState.WAITING else ()
+    results = start.results or ()
+    _check_results(results, open_calls)
+    here = own_head(db, here)
+    extend(db, here, start.entries)
+    db.execute(
+        "UPDATE turns SET state = ?, open_calls = NULL, marks = marks & ~?, traits = traits & ~?,"
+        " steps = steps + 1 WHERE id = ?",
+        (TurnState.STREAMING, OPEN, OPEN, here.segment * SEGMENT + here.head),
+    )
+    return here
+
+
+def _check_results(results: Sequence[str], open_calls: Sequence[str]) -> None:
+    left = list(open_calls)
+    for call in results:
+        if call not in left:
+            raise ToolCallUnknown(call=call, open=", ".join(open_calls) or "none")
+        left.remove(call)
+    if left:
+        raise ToolResultsIncomplete(missing=", ".join(left))
+    if not open_calls:
+        raise TurnClosed("no tool call is open")
+
+
+def _again(db: sqlite3.Connection, here: Here, name: str) -> Here:
+    """The last turn, which failed, once more from its input."""
+    head = _head(db, here)
+    if head is None:
+        raise TurnNotFound(wanted=1, conversation=name)
+    if head[0] not in ENDED_BADLY:
+        raise TurnClosed(f"only a failed or incomplete turn is repeated, and turn {here.head} is neither")
+    here = own_head(db, here)
+    gone = int(Trait.STOPPED | Trait.MODERATED | Trait.OPEN)
+    db.execute(
+        "UPDATE turns SET state = ?, open_calls = NULL, marks = marks & ~?, error = NULL, model = NULL,"
+        " steps = steps + 1 WHERE id = ?",
+        (TurnState.ACCEPTED, gone, here.segment * SEGMENT + here.head),
+    )
+    drop_reply(db, here)
+    return here
+
+
+def _take(db: sqlite3.Connection, owner: Owner, name: str, here: Here, start: Start) -> Lease:
+    """Take the lease on the last turn of the path."""
+    turn = here.segment * SEGMENT + here.head
+    epoch = db.execute(
+        f"UPDATE conversations SET epoch = epoch + 1, held_until = {NOW} + ?, held_turn = ?, stop = 0,"
+        f" updated_at = {NOW}, title = ? WHERE id = ? RETURNING epoch",
+        (int(start.hold * 1000), turn, here.title or _title(start.entries), here.key),
+    ).fetchone()[0]
+    step = db.execute("SELECT steps FROM turns WHERE id = ?", (turn,)).fetchone()[0]
+    return Lease(owner, name, here.key, here.ulid, here.branch, here.head, step, epoch)
+
+
+def _title(entries: Iterable[Entry]) -> str:
+    """The beginning of what the user said first, on one line."""
+    for entry in entries:
+        if entry.role == "user":
+            return " ".join(_text(entry.body).split())[:TITLE]
+    return ""
+
+
+def _text(body: bytes) -> str:
+    try:
+        content = orjson.loads(body)["content"]
+        if isinstance(content, list):
+            content = " ".join(part.get("text") or "" for part in content)
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return ""
+    return content if isinstance(content, str) else ""
+
+
+def _turn(db: sqlite3.Connection, key: int, ulid: str) -> Turn:
+    row = db.execute(f"SELECT {TURN} FROM {TURN_SOURCES} WHERE t.id = ?", (key,)).fetchone()
+    spent = totals(
+        db.execute(f"SELECT {STEP_TOTALS} FROM steps WHERE turn = ? GROUP BY turn, currency", (key,))
+    )
+    return read_turn(row, ulid, spent.get(key, (None, None)))
+
+
+# ----------------------------------------------------------------------------------- while it runs
+
+
+def append(db: sqlite3.Connection, lease: Lease, partial: Partial) -> bool:
+    """See `Store.append`."""
+    going = fenced(db, lease)
+    if partial.text or partial.reasoning is not None:
+        thoughts = None if partial.reasoning is None else partial.reasoning.encode("utf-8", "replace")
+        db.execute(
+            "INSERT INTO partials SELECT ?1, COALESCE(MAX(number), 0) + 1, ?2, ?3 FROM partials"
+            " WHERE conversation = ?1",
+            (lease.key, partial.text.encode("utf-8", "replace"), thoughts),
+        )
+    db.execute(
+        "UPDATE turns SET state = 1 WHERE state = 0"
+        " AND id = (SELECT held_turn FROM conversations WHERE id = ?)",
+        (lease.key,),
+    )
+    return going
+
+
+# -------------------------------------------------------------------------------------------- end
+
+INSERT_STEP = f"""
+INSERT INTO steps (turn, number, created_at, model, input, output, cached, cache_write, reasoning, estimated,
+    amount, currency, raw, finish_reason, response_id, error, seconds, ledger)
+VALUES (?, ?, {NOW}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+
+def finish(db: sqlite3.Connection, lease: Lease, ending: Ending) -> Turn:
+    """See `Store.finish`."""
+    turn, here = _release(db, lease)
+    step = ending.step
+    extend(db, here, ending.entries, step.model)
+    model = model_number(db, step.model)
+    marks = ending.traits | (OPEN if ending.open_calls else 0)
+    db.execute(
+        "UPDATE turns SET state = ?, marks = (marks & ~?) | ?, traits = (traits & ~?) | ?, open_calls = ?,"
+        " error = ?, model = ? WHERE id = ?",
+        (ending.state, OPEN, marks, OPEN, marks, write_calls(ending.open_calls), ending.error, model, turn),
+    )
+    db.execute(
+        INSERT_STEP,
+        (
+            turn,
+            lease.step,
+            model,
+            *usage_columns(step),
+            step.finish_reason,
+            step.response_id,
+            step.error,
+            step.seconds,
+            step.ledger,
+        ),
+    )
+    if ending.cut is not None:
+        db.execute(
+            "UPDATE branches SET cut_turn = ?, cut_key = ? WHERE segment = ?", (*ending.cut, here.segment)
+        )
+    return _turn(db, turn, lease.ulid)
+
+
+def abandon(db: sqlite3.Connection, lease: Lease) -> None:
+    """Whoever began the turn left before anything was asked of a model."""
+    turn, _ = _release(db, lease)
+    db.execute("UPDATE turns SET state = ? WHERE id = ?", (TurnState.INCOMPLETE, turn))
+
+
+def _release(db: sqlite3.Connection, lease: Lease) -> tuple[int, Here]:
+    """Free the lease, if it still holds: the key of its turn, and where that is."""
+    fenced(db, lease)
+    turn = db.execute("SELECT held_turn FROM conversations WHERE id = ?", (lease.key,)).fetchone()[0]
+    db.execute(
+        f"UPDATE conversations SET held_until = NULL, held_turn = NULL, stop = 0, updated_at = {NOW}"
+        " WHERE id = ?",
+        (lease.key,),
+    )
+    db.execute("DELETE FROM partials WHERE conversation = ?", (lease.key,))
+    here = require(db, lease.owner, lease.conversation, lease.branch)
+    if here.segment != turn // SEGMENT:
+        raise TurnExpired
+    return turn, here
+
+
+# ------------------------------------------------------------------------------- turns from elsewhere
+
+
+def add(
+    db: sqlite3.Connection,
+    owner: Owner,
+    name: str,
+    turns: Sequence[Sequence[Entry]],
+    declared: Declared,
+    ticket: int | None,
+    wait: float,
+) -> Sequence[MessageRow] | Queued:
+    """See `Store.add`; `Queued` where a turn is running."""
+    here = require(db, owner, name, make=True)
+    queued = line_up(db, here, ticket, wait=wait > 0)
+    if queued is not None:
+        return queued
+    here = recover(db, owner, name, here)
+    declare(db, here, declared)
+    rows: list[MessageRow] = []
+    title = here.title
+    for place, entries in enumerate(group for group in turns if group):
+        title = title or _title(entries)
+        if place == 0 and here.head and entries[0].role in ("assistant", "tool"):
+            here = own_head(db, here)
+            rows += extend(db, here, entries)
+            _complete(db, here)
+        else:
+            if place == 0:
+                _close_head(db, here)
+            rows += new_turn(db, here, entries, TurnState.COMPLETED)
+        here = require(db, owner, name)
+    db.execute(f"UPDATE conversations SET updated_at = {NOW}, title = ? WHERE id = ?", (title, here.key))
+    return rows
+
+
+def _complete(db: sqlite3.Connection, here: Here) -> None:
+    """The last turn was spoken to its end elsewhere."""
+    db.execute(
+        "UPDATE turns SET state = ?, open_calls = NULL, error = NULL, marks = marks & ~?,"
+        " traits = traits & ~? WHERE id = ?",
+        (TurnState.COMPLETED, OPEN, OPEN, here.segment * SEGMENT + here.head),
+    )

@@ -1,0 +1,47 @@
+"""What did everything cost? Steps added up over a group."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from ..conversations import Owner
+from .sqlite_conversations import require
+from .sqlite_rows import SEGMENT
+from .store import UsageRow
+
+__all__ = ["Grouping", "usage"]
+
+Grouping = Literal["all", "day", "model", "user", "conversation"]
+GROUPS: dict[Grouping, str] = {
+    "all": "'all'",
+    "day": "DATE(s.created_at / 1000, 'unixepoch')",
+    "model": "(SELECT name FROM models WHERE id = s.model)",
+    "user": "c.user",
+    "conversation": "c.name",
+}
+TOTALS = f"""
+SELECT {{group}}, s.currency, SUM(s.amount), COUNT(*), COUNT(DISTINCT s.turn), COALESCE(SUM(s.input), 0),
+    COALESCE(SUM(s.output), 0), SUM(s.cached), SUM(s.cache_write), SUM(s.reasoning), MAX(s.estimated & 1)
+FROM conversations c JOIN branches b ON b.conversation = c.id
+    JOIN steps s ON s.turn BETWEEN b.segment * {SEGMENT} AND b.segment * {SEGMENT} + {SEGMENT - 1}
+WHERE c.tenant = :tenant AND (:user IS NULL OR c.user = :user)
+    AND (:conversation IS NULL OR c.name = :conversation)
+GROUP BY 1, 2 ORDER BY 1, 2"""
+
+
+def usage(db: sqlite3.Connection, owner: Owner, conversation: str | None, by: Grouping) -> Sequence[UsageRow]:
+    """See `Store.usage`."""
+    if conversation is not None:
+        require(db, owner, conversation)
+    values = {"tenant": owner.tenant, "user": owner.user, "conversation": conversation}
+    rows = db.execute(TOTALS.format(group=GROUPS[by]), values)
+    return [_row(*row) for row in rows]
+
+
+def _row(*columns: Any) -> UsageRow:
+    group, currency, amount, calls, turns, given, made, cached, written, reasoning, estimated = columns
+    return UsageRow(
+        group, currency, amount, calls, turns, given, made, cached, written, reasoning, bool(estimated)
+    )

@@ -1,0 +1,158 @@
+"""Who writes? One thread, which commits together what arrived together.
+
+Each operation runs in a savepoint of its own: one that fails takes nothing with it. Nobody hears of
+success before the COMMIT that covers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from ..errors import StoreUnavailable
+from .connections import connect, understood
+from .jobs import Job, Outcome, Unwanted, deliver
+
+__all__ = ["Writer"]
+
+T = TypeVar("T")
+BATCH = 256
+"""Operations that share a commit at most."""
+
+
+class Writer:
+    """The writing thread of one database; it starts with the first operation."""
+
+    def __init__(self, path: str, patience: float) -> None:
+        self._path = path
+        self._patience = patience
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+
+    async def run(self, work: Callable[[sqlite3.Connection], T], unwanted: Unwanted | None = None) -> T:
+        """Have ``work`` done in a transaction and give its result once it is durable.
+
+        Somebody who stops waiting before its turn came leaves nothing behind; afterwards the work
+        stays done, and ``unwanted`` hears of it.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._submit(Job(work, loop, future, unwanted))
+        return await future
+
+    def leave(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        """Have ``work`` done some time; nobody waits for it."""
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        future.add_done_callback(_overheard)
+        self._submit(Job(work, loop, future))
+
+    async def close(self) -> None:
+        """Commit what was submitted and close the connection."""
+        with self._starting:
+            self._closed = True
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._jobs.put(None)
+            await asyncio.get_running_loop().run_in_executor(None, thread.join)
+
+    def _submit(self, job: Job) -> None:
+        if self._thread is None:
+            self._start()
+        self._jobs.put(job)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._closed:
+                raise StoreUnavailable("it was closed", path=self._path)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="multiturn-writer", daemon=True)
+                self._thread.start()
+
+    # -- in the thread
+
+    def _serve(self) -> None:
+        going = True
+        while going:
+            jobs = self._arrived()
+            if jobs[-1] is None:
+                going = False
+            wanted = [job for job in jobs if job is not None and not job.future.cancelled()]
+            if wanted:
+                deliver(self._commit(wanted))
+        self._let_go()
+
+    def _arrived(self) -> list[Job | None]:
+        jobs = [self._jobs.get()]
+        try:
+            while jobs[-1] is not None and len(jobs) < BATCH:
+                jobs.append(self._jobs.get_nowait())
+        except Empty:
+            pass
+        return jobs
+
+    def _commit(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
+        outcomes: list[Outcome] = []
+        try:
+            connection = self._connection = self._connection or connect(self._path, self._patience)
+            connection.execute("BEGIN IMMEDIATE")
+            outcomes.extend(self._perform(connection, job) for job in jobs)
+            connection.execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001  (it belongs to those who wait)
+            failure = self._recovered(error)
+            refused = {id(job): outcome for outcome in outcomes if outcome[2] for job in (outcome[0],)}
+            return [refused.get(id(job), (job, None, failure)) for job in jobs]
+        return outcomes
+
+    def _perform(self, connection: sqlite3.Connection, job: Job) -> Outcome:
+        connection.execute("SAVEPOINT operation")
+        try:
+            result = job.work(connection)
+        except BaseException as error:
+            if not connection.in_transaction:  # a full disk undoes the whole transaction at once
+                raise
+            connection.execute("ROLLBACK TO operation")
+            connection.execute("RELEASE operation")
+            if isinstance(error, sqlite3.Error):
+                return job, None, _caused(understood(error, self._path), error)
+            return job, None, error
+        connection.execute("RELEASE operation")
+        return job, result, None
+
+    def _recovered(self, error: BaseException) -> BaseException:
+        """Make the next batch possible, and name what happened to this one."""
+        if not isinstance(error, sqlite3.Error):
+            self._undo()
+            return error
+        self._undo()
+        failure = understood(error, self._path)
+        if isinstance(failure, StoreUnavailable):
+            self._let_go()
+        return _caused(failure, error)
+
+    def _undo(self) -> None:
+        if self._connection is not None and self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _caused(failure: BaseException, cause: BaseException) -> BaseException:
+    failure.__cause__ = cause
+    return failure
+
+
+def _overheard(future: asyncio.Future[Any]) -> None:
+    """Nobody waits: take the exception, so that the loop does not complain."""
+    if not future.cancelled():
+        future.exception()
