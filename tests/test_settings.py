@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,23 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multiturn import settings
+from multiturn.catalog import Catalog, Profile
 from multiturn.errors import SettingInvalid
 from multiturn.phrases import error_sentence
 from multiturn.policy import ContextPolicy
-from multiturn.settings import Config, Timing, api_key, choose_model, load
+from multiturn.settings import Config, Timing, api_key, base_url, choose_model, load
 
 
-@dataclass(frozen=True)
-class Profile:
-    id: str
-    keys: tuple[str, ...]
-    default_model: str | None
-
-
-QWEN = Profile("qwen", ("DASHSCOPE_API_KEY",), "qwen-plus")
-NATIVE = Profile("dashscope", ("DASHSCOPE_API_KEY",), "qwen-plus")
-KIMI = Profile("kimi", ("MOONSHOT_API_KEY",), "kimi/kimi-k2")
-STEP = Profile("stepfun", ("STEP_API_KEY", "STEPFUN_API_KEY"), None)
+QWEN = Profile("qwen", "openai_chat", keys=("DASHSCOPE_API_KEY",), default_model="qwen-plus")
+NATIVE = Profile("dashscope", "dashscope", keys=("DASHSCOPE_API_KEY",), default_model="qwen-plus")
+KIMI = Profile("kimi", "openai_chat", keys=("MOONSHOT_API_KEY",), default_model="kimi/kimi-k2")
+STEP = Profile("stepfun", "openai_chat", keys=("STEP_API_KEY", "STEPFUN_API_KEY"))
 PROFILES = (QWEN, NATIVE, KIMI, STEP)
 
 
@@ -209,9 +202,35 @@ def test_the_model_where_none_is_named() -> None:
     )
 
 
+def test_an_address_comes_from_the_nearest_place(home: Path) -> None:
+    environment, work = write(home, own='[providers.qwen]\nbase_url = "https://file"')
+    config = load({}, environment, work)
+    profile = Catalog(config.overrides).profile("qwen")
+    assert base_url(config, profile, {}) == "https://file"
+    assert base_url(config, profile, {profile.base_url_variable: "https://variable"}) == "https://variable"
+    config = load({"providers": {"qwen": {"base_url": "https://argument"}}}, environment, work)
+    assert base_url(config, profile, {profile.base_url_variable: "https://variable"}) == "https://argument"
+
+
+def test_models_can_be_described_whose_names_hold_dots(home: Path) -> None:
+    environment, work = write(home, own='[models."compatible/llama-3.1"]\nwindow = 32768')
+    config = load({}, environment, work)
+    assert Catalog(config.overrides).card("compatible/llama-3.1").window == 32768
+    assert config.origins["models.compatible/llama-3.1.window"] == str(work / "multiturn.toml")
+
+
+def test_the_catalogue_names_a_model_for_each_single_key() -> None:
+    profiles = Catalog().profiles()
+    for profile in profiles:
+        for variable in profile.keys if profile.default_model else ():
+            chosen = choose_model(Config(store=""), profiles, {variable: "k"})
+            assert Catalog().card(chosen).known
+
+
 def test_several_keys_and_no_model_must_be_decided() -> None:
-    with pytest.raises(SettingInvalid, match="DASHSCOPE_API_KEY, MOONSHOT_API_KEY"):
+    with pytest.raises(SettingInvalid, match="DASHSCOPE_API_KEY, MOONSHOT_API_KEY") as caught:
         choose_model(Config(store=""), PROFILES, {"DASHSCOPE_API_KEY": "k", "MOONSHOT_API_KEY": "k"})
+    assert caught.value.figures["models"] == ["qwen/qwen-plus", "kimi/kimi-k2"]
     with pytest.raises(SettingInvalid, match="stepfun/NAME"):
         choose_model(Config(store=""), PROFILES, {"STEPFUN_API_KEY": "k"})
 

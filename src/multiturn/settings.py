@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
+from .catalog import Profile
 from .errors import PolicyInvalid, SettingInvalid
 from .phrases import language as spoken
 from .phrases import phrase
 from .policy import ContextPolicy
 
-__all__ = ["Config", "Timing", "api_key", "choose_model", "load", "places"]
+__all__ = ["Config", "Timing", "api_key", "base_url", "choose_model", "load", "places", "variable_of"]
 
 PREFIX = "MULTITURN_"
 SECRETS = frozenset({"api_key", "apikey", "key", "secret", "token", "password", "authorization"})
@@ -50,7 +51,8 @@ class Config:
 
     ``store`` is a URL such as ``sqlite:///chats.db``; ``model`` is ``provider/model`` or ``None`` where
     nobody chose; ``keep_reasoning`` whether thinking is stored; ``providers`` what the operator
-    overrides in the catalogue, by provider (``{"qwen": {"base_url": …}}``). ``origins`` tells for each
+    overrides in the catalogue, by provider (``{"qwen": {"base_url": …}}``), ``models`` the same by model
+    (``{"compatible/llama": {"window": 32768}}``). ``origins`` tells for each
     setting (``"policy.budget"``) where it came from: ``"argument"``, the name of an environment
     variable, the path of a file, or ``"default"``.
     """
@@ -63,13 +65,20 @@ class Config:
     timing: Timing = Timing()
     keep_reasoning: bool = True
     providers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def overrides(self) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
+        """What the operator overrides in the catalogue, as `multiturn.catalog.Catalog` takes it."""
+        return {"providers": self.providers, "models": self.models}
 
 
 POLICY = tuple(f"policy.{f.name}" for f in fields(ContextPolicy))
 TIMING = tuple(f"timing.{f.name}" for f in fields(Timing))
 SINGLE = ("store", "model", "language", "user", "keep_reasoning")
 NAMES = (*SINGLE, *POLICY, *TIMING)
+OVERRIDES = ("providers", "models")
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -194,31 +203,43 @@ def _file(path: Path) -> Found:
 
 
 def _flat(values: Mapping[str, object], origin: str) -> Found:
+    """A file's tables as dotted names; a name that no setting has, or that holds a key, is refused."""
     found: Found = {}
-    for name, value in _names(values, origin):
-        if name.rpartition(".")[2].lower() in SECRETS or name.lower().endswith("_api_key"):
+    for name, value in values.items():
+        if name in ("policy", "timing"):
+            found |= {f"{name}.{key}": (v, origin) for key, v in _table(name, value, origin).items()}
+        elif name in OVERRIDES:
+            found |= _overrides(name, _table(name, value, origin), origin)
+        else:
+            found[name] = (value, origin)
+    for name in found:
+        if _secret(name):
             raise _wrong(name, "secret", origin=origin)
-        if name.startswith("providers."):
-            if name.count(".") == 1:
-                raise _wrong(name, "table", origin=origin)
-        elif name not in NAMES:
-            raise _wrong(name, "unknown", origin=origin, known=", ".join((*NAMES, "providers.ID.base_url")))
-        found[name] = (value, origin)
+        if name not in NAMES and not name.startswith(OVERRIDES):
+            raise _wrong(name, "unknown", origin=origin, known=", ".join((*NAMES, "providers", "models")))
     return found
 
 
-def _names(values: Mapping[str, object], origin: str, above: str = "") -> Iterator[tuple[str, object]]:
-    """Dotted names: sections and what a provider's table holds are opened, nothing else."""
-    for key, value in values.items():
-        name = above + key
-        opens = name in ("policy", "timing", "providers") or above == "providers."
-        secret = key.lower() in SECRETS or key.lower().endswith("_api_key")
-        if opens and isinstance(value, Mapping):
-            yield from _names(cast("Mapping[str, object]", value), origin, name + ".")
-        elif opens and not above and not secret:
-            raise _wrong(name, "table", origin=origin)
+def _overrides(section: str, entries: Mapping[str, object], origin: str) -> Found:
+    found: Found = {}
+    for entry, values in entries.items():
+        name = f"{section}.{entry}"
+        if _secret(name):
+            found[name] = (values, origin)
         else:
-            yield name, value
+            found |= {f"{name}.{key}": (v, origin) for key, v in _table(name, values, origin).items()}
+    return found
+
+
+def _secret(name: str) -> bool:
+    leaf = name.rpartition(".")[2].lower()
+    return leaf in SECRETS or leaf.endswith("_api_key")
+
+
+def _table(name: str, value: object, origin: str) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise _wrong(name, "table", origin=origin)
+    return cast("Mapping[str, object]", value)
 
 
 def _fallbacks(environment: Mapping[str, str]) -> Found:
@@ -236,11 +257,6 @@ def _fallbacks(environment: Mapping[str, str]) -> Found:
 
 
 def _config(found: Found) -> Config:
-    providers: dict[str, dict[str, object]] = {}
-    for name, (value, _) in found.items():
-        if name.startswith("providers."):
-            _, provider, key = name.split(".", 2)
-            providers.setdefault(provider, {})[key] = value
     origins = {name: found[name][1] if name in found else "default" for name in NAMES}
     if "policy" in found:
         origins |= dict.fromkeys(POLICY, "argument")
@@ -252,9 +268,20 @@ def _config(found: Found) -> Config:
         policy=_policy(found),
         timing=_timing(found),
         keep_reasoning=_checked(found, "keep_reasoning", _switch, default=True),
-        providers=providers,
+        providers=_gathered(found, "providers"),
+        models=_gathered(found, "models"),
         origins=origins | {name: origin for name, (_, origin) in found.items() if name not in NAMES},
     )
+
+
+def _gathered(found: Found, section: str) -> Mapping[str, Mapping[str, object]]:
+    """The overrides of one section, put together from all layers. A model's name may hold dots."""
+    gathered: dict[str, dict[str, object]] = {}
+    for name, (value, _) in found.items():
+        if name.startswith(f"{section}."):
+            entry, _, key = name.removeprefix(f"{section}.").rpartition(".")
+            gathered.setdefault(entry, {})[key] = value
+    return gathered
 
 
 def _checked(found: Found, name: str, check: Callable[[str, object, str], T], default: D) -> T | D:
@@ -319,25 +346,6 @@ def _wrong(name: str, because: str, **figures: object) -> SettingInvalid:
 # ---------------------------------------------------------------------------------------- keys
 
 
-class Keyed(Protocol):
-    """What the choice of a model asks of a provider's profile."""
-
-    @property
-    def id(self) -> str:
-        """The provider's name."""
-        ...
-
-    @property
-    def keys(self) -> Sequence[str]:
-        """Environment variables that may hold its key, the preferred one first."""
-        ...
-
-    @property
-    def default_model(self) -> str | None:
-        """The model that is used where nobody names one."""
-        ...
-
-
 def api_key(variables: Sequence[str], environment: Mapping[str, str]) -> tuple[str, str] | None:
     """The first key that is set among ``variables``, and the variable that holds it.
 
@@ -350,23 +358,23 @@ def api_key(variables: Sequence[str], environment: Mapping[str, str]) -> tuple[s
     return None
 
 
-def choose_model(config: Config, profiles: Sequence[Keyed], environment: Mapping[str, str]) -> str:
+def choose_model(config: Config, profiles: Sequence[Profile], environment: Mapping[str, str]) -> str:
     """The model to use: the one that was named, else the default of the only provider whose key is set,
     else ``demo``. Providers that share a key count as one, the first of ``profiles``.
 
-    Raises `SettingInvalid` when the keys of several providers are set.
+    Raises `SettingInvalid` when the keys of several providers are set; its figure ``models`` lists what
+    could be meant.
     """
     if config.model:
         return config.model
-    held: dict[str, Keyed] = {}
+    held: dict[str, Profile] = {}
     for profile in profiles:
         if key := api_key(profile.keys, environment):
             held.setdefault(key[1], profile)
     if len(held) > 1:
-        example = next(
-            (_full(profile) for profile in held.values() if profile.default_model), "qwen/qwen-plus"
-        )
-        raise _wrong("model", "several_keys", variables=", ".join(held), example=example)
+        models = [_full(profile) for profile in held.values() if profile.default_model]
+        example = models[0] if models else "qwen/qwen-plus"
+        raise _wrong("model", "several_keys", variables=", ".join(held), example=example, models=models)
     for variable, profile in held.items():
         if not profile.default_model:
             raise _wrong("model", "no_default", variable=variable, provider=profile.id)
@@ -374,6 +382,23 @@ def choose_model(config: Config, profiles: Sequence[Keyed], environment: Mapping
     return "demo"
 
 
-def _full(profile: Keyed) -> str:
+def _full(profile: Profile) -> str:
     name = profile.default_model or ""
     return name if name.startswith(f"{profile.id}/") else f"{profile.id}/{name}"
+
+
+def base_url(self) -> str:
+        """The address, the operator's files considered."""
+        ...
+
+    @property
+    def base_url_variable(self) -> str:
+        """The environment variable that replaces it."""
+        ...
+
+
+def base_url(config: Config, profile: Profile, environment: Mapping[str, str]) -> str:
+    """Where a provider is called: an argument before the environment before files and catalogue."""
+    if config.origins.get(f"providers.{profile.id}.base_url") == "argument":
+        return str(config.providers[profile.id]["base_url"])
+    return environment.get(profile.base_url_variable, "").strip() or profile.base_url
