@@ -1,0 +1,426 @@
+"""The catalogue: every file says only what is known, and the rules of reasoning hold row by row."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import fields
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import multiturn
+from multiturn import catalog
+from multiturn.catalog import PROVIDERS, Card, Catalog, Profile
+from multiturn.errors import ModelUnknown, SettingInvalid
+from multiturn.messages import Trait
+from multiturn.profile_fields import CODE_CLASSES
+from multiturn.usage import Usage
+
+FOLDER = Path(multiturn.__file__).parent / "profiles"
+LISTED = [card for card in Catalog().cards() if card.provider != "demo"]
+
+
+def raw(provider: str) -> dict[str, Any]:
+    return tomllib.loads((FOLDER / f"{provider}.toml").read_text("utf-8"))
+
+
+def target(model: str, **params: Any) -> Any:
+    known = Catalog()
+    return known.target(known.card(model), params)
+
+
+# ------------------------------------------------------------------------------------ the data
+
+
+def test_there_is_one_file_for_each_provider() -> None:
+    assert {path.stem for path in FOLDER.glob("*.toml")} == set(PROVIDERS)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_every_file_is_a_valid_profile(provider: str) -> None:
+    profile = Catalog().profile(provider)
+    assert profile.id == provider
+    assert set(profile.codes.values()) <= CODE_CLASSES
+    if profile.key_required:
+        assert profile.keys
+        assert profile.base_url_variable
+        assert profile.base_url.startswith("https://")
+    assert profile.default_model is None or profile.default_model in profile.cards
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_every_model_says_when_and_where_it_was_read(provider: str) -> None:
+    for name, entry in raw(provider).get("models", {}).items():
+        assert entry["as_of"], name
+        assert entry["source"], name
+
+
+@pytest.mark.parametrize("card", LISTED, ids=lambda card: card.name)
+def test_every_listed_model_is_plausible(card: Card) -> None:
+    assert card.known
+    assert card.name == f"{card.provider}/{card.model}"
+    assert 0 < card.max_input <= card.window
+    assert card.max_output is None or 0 < card.max_output <= card.window
+    assert card.as_of >= "2026"
+    if card.price:
+        assert card.price.as_of >= "2026"
+        assert card.price.source
+        assert card.price.currency in ("CNY", "USD")
+        for tier in card.price.tiers:
+            assert tier.input <= tier.output
+            assert tier.cached is None or tier.cached < tier.input
+    if card.thinks == "no":
+        assert card.reasoning == "drop"
+
+
+def test_no_field_is_without_use() -> None:
+    """What a profile may say is used somewhere in the sources, its definition apart."""
+    root = Path(multiturn.__file__).parent
+    sources = "".join(
+        path.read_text("utf-8") for path in root.rglob("*.py") if path.name != "profile_fields.py"
+    )
+    for record in (Profile, Card):
+        for field in fields(record):
+            if field.name not in ("as_of", "source", "status", "tools", "tokenizer", "can_summarise"):
+                assert sources.count(f".{field.name}") or f'"{field.name}"' in sources, field.name
+
+
+def test_a_wrong_field_is_found() -> None:
+    with pytest.raises(SettingInvalid, match="no such field"):
+        Catalog({"models": {"qwen/qwen-plus": {"windw": 5}}})
+
+
+def test_the_data_is_read_only_when_it_is_asked_for() -> None:
+    catalog._data.cache_clear()
+    catalog._as_published.cache_clear()
+    Catalog()
+    assert catalog._data.cache_info().currsize == 0
+    Catalog().card("kimi-k2.6")
+    assert catalog._data.cache_info().currsize == 1
+
+
+# --------------------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("qwen-plus", "qwen/qwen-plus"),
+        ("qwen3-vl-plus", "qwen/qwen3-vl-plus"),
+        ("kimi-k2.6", "kimi/kimi-k2.6"),
+        ("moonshot-v1-8k", "kimi/moonshot-v1-8k"),
+        ("step-3.7-flash", "stepfun/step-3.7-flash"),
+        ("deepseek-chat", "deepseek/deepseek-chat"),
+        ("glm-4.7", "glm/glm-4.7"),
+        ("doubao-seed-2-0-pro-260215", "ark/doubao-seed-2-0-pro-260215"),
+        ("ep-20260101-abc", "ark/ep-20260101-abc"),
+        ("gpt-4o", "openai/gpt-4o"),
+        ("o3-mini", "openai/o3-mini"),
+        ("dashscope/qwen-plus", "dashscope/qwen-plus"),
+        ("siliconflow/Qwen/Qwen3-8B", "siliconflow/Qwen/Qwen3-8B"),
+        ("compatible/meta/llama", "compatible/meta/llama"),
+        ("demo", "demo"),
+        ("demo?fail=429", "demo?fail=429"),
+        ("scripted", "scripted"),
+    ],
+)
+def test_a_name_finds_its_provider(name: str, full: str) -> None:
+    assert Catalog().card(name).name == full
+
+
+@pytest.mark.parametrize(
+    "name", ["llama3", "nobody/qwen-plus", "", "qwen/", "/qwen-plus", "demo/demo", "Qwen/x"]
+)
+def test_a_name_without_a_provider_is_refused(name: str) -> None:
+    with pytest.raises(ModelUnknown) as caught:
+        Catalog().card(name)
+    assert caught.value.figures["model"] == name
+
+
+def test_an_unknown_provider_is_refused() -> None:
+    with pytest.raises(ModelUnknown):
+        Catalog().profile("nobody")
+
+
+def test_the_demo_keeps_its_options() -> None:
+    card = Catalog().card("demo?fail=429&slow=50ms")
+    assert card.options == {"fail": "429", "slow": "50ms"}
+    assert (card.provider, card.model, card.price, card.can_summarise) == ("demo", "demo", None, False)
+    assert card.input_limit(4096) == 1024
+
+
+def test_an_unknown_model_of_a_known_provider() -> None:
+    card = Catalog().card("kimi/kimi-k9")
+    assert (card.window, card.max_input, card.price, card.known) == (8192, 8192, None, False)
+    assert card.media == Trait.media()
+    assert Catalog().target(card).lists
+
+
+def test_an_alias_is_the_same_model_under_its_own_name() -> None:
+    card, named = Catalog().card("deepseek/deepseek-flash"), Catalog().card("deepseek/deepseek-v4-flash")
+    assert card.name == "deepseek/deepseek-flash"
+    assert card.model == "deepseek-flash"
+    assert (card.price, card.window) == (named.price, named.window)
+
+
+def test_the_keys_are_in_order() -> None:
+    assert Catalog().profile("stepfun").keys == ("STEP_API_KEY", "STEPFUN_API_KEY")
+    assert Catalog().profile("dashscope").keys == Catalog().profile("qwen").keys == ("DASHSCOPE_API_KEY",)
+
+
+# ---------------------------------------------------------------------------------- the figures
+
+
+def test_the_input_limit_is_the_tighter_of_two() -> None:
+    plus, flash = Catalog().card("qwen-plus"), Catalog().card("qwen3.5-plus")
+    assert plus.input_limit(4096) == 129_024
+    assert flash.input_limit(4096) == 991_808
+    assert flash.input_limit(16_384) == 983_616
+    assert Catalog().card("kimi-k2.6").input_limit(4096) == 262_144 - 4096
+
+
+def test_prices_are_exact() -> None:
+    price = Catalog().card("deepseek-v4-pro").price
+    assert price
+    assert price.tiers[0].cached == Decimal("0.003625")
+    assert price.cost(Usage(1_000_000, 1_000_000)).amount == Decimal("1.305")
+
+
+def test_a_price_has_tiers() -> None:
+    card = Catalog().card("qwen3-max")
+    assert card.first_tier == 32_000
+    assert card.price
+    assert card.price.tier(32_001).input == 4
+    assert card.price.currency == "CNY"
+    assert card.price.as_of == "2026-04"
+    assert card.as_of == "2026-07-02"
+    assert Catalog().card("gpt-4o").first_tier is None
+    assert Catalog().card("compatible/x").first_tier is None
+
+
+def test_a_relay_reads_its_makers_card_but_not_the_price() -> None:
+    card, maker = Catalog().card("zhizengzeng/kimi-k2.6"), Catalog().card("kimi-k2.6")
+    assert card.name == "zhizengzeng/kimi-k2.6"
+    assert (card.provider, card.model, card.price) == ("zhizengzeng", "kimi-k2.6", None)
+    assert (card.window, card.media, card.thinks) == (maker.window, maker.media, maker.thinks)
+    shaped = Catalog().target(card)
+    assert (shaped.bare_calls, shaped.reasoning_required) == ("omit", "tool_calls")
+    assert shaped.model == "zhizengzeng/kimi-k2.6"
+    assert Catalog().target(Catalog().card("zhizengzeng/gpt-4o")).developer
+    assert not Catalog().card("zhizengzeng/claude-opus").known
+
+
+def test_both_doors_of_qwen_have_the_same_models() -> None:
+    known = Catalog()
+    qwen, native = known.profile("qwen"), known.profile("dashscope")
+    assert qwen.cards.keys() == native.cards.keys()
+    assert qwen.codes == native.codes
+    assert known.card("dashscope/qwen3-vl-plus").native == "multimodal"
+    assert known.card("dashscope/qwen-plus").native is None
+
+
+# --------------------------------------------------------------------------------- the operator
+
+
+def test_the_operator_overrides_what_is_out_of_date() -> None:
+    known = Catalog(
+        {
+            "providers": {"qwen": {"base_url": "https://eu.example/v1/"}},
+            "models": {
+                "qwen/qwen-plus": {
+                    "max_input": 997_952,
+                    "price": {"currency": "CNY", "input": 0.8, "output": 2},
+                },
+                "compatible/mine": {"window": 32_768, "media": []},
+                "kimi/kimi-k2.6": {"multiplier": 2},
+            },
+        }
+    )
+    assert known.profile("qwen").base_url == "https://eu.example/v1"
+    plus = known.card("qwen-plus")
+    assert (plus.window, plus.max_input) == (1_000_000, 997_952)
+    assert plus.price
+    assert plus.price.tiers[0].input == Decimal("0.8")
+    assert (known.card("compatible/mine").max_input, known.card("compatible/mine").media) == (32_768, 0)
+    dear = known.card("kimi-k2.6").price
+    assert dear
+    assert dear.cost(Usage(1_000_000)).amount == Decimal("1.90")
+    assert Catalog().card("qwen-plus").max_input == 129_024
+
+
+def test_a_multiplier_gives_a_relay_its_prices() -> None:
+    known = Catalog(
+        {
+            "providers": {"zhizengzeng": {"multiplier": 1.2}},
+            "models": {"zhizengzeng/gpt-4o-mini": {"window": 9000}},
+        }
+    )
+    price = known.card("zhizengzeng/gpt-4o").price
+    assert price
+    assert price.cost(Usage(1_000_000)).amount == Decimal("3.00")
+    small = known.card("zhizengzeng/gpt-4o-mini")
+    assert small.window == 9000
+    assert small.price
+    assert small.price.multiplier == Decimal("1.2")
+    assert known.card("zhizengzeng/claude").price is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ({"models": {"qwen/qwen-plus": {"window": 0}}}, "models.qwen/qwen-plus.window"),
+        ({"models": {"qwen/qwen-plus": {"window": True}}}, "models.qwen/qwen-plus.window"),
+        ({"models": {"qwen/qwen-plus": {"window": "8k"}}}, "models.qwen/qwen-plus.window"),
+        ({"models": {"qwen/qwen-plus": 5}}, "models.qwen/qwen-plus"),
+        ({"models": {"nobody/x": {"window": 5}}}, "models.nobody/x"),
+        ({"models": 5}, "models"),
+        ({"models": {"qwen/qwen-plus": {"thinks": "maybe"}}}, "models.qwen/qwen-plus.thinks"),
+        ({"models": {"qwen/qwen-plus": {"media": ["smell"]}}}, "models.qwen/qwen-plus.media"),
+        ({"models": {"qwen/qwen-plus": {"media": "image"}}}, "models.qwen/qwen-plus.media"),
+        ({"models": {"qwen/qwen-plus": {"tools": "yes"}}}, "models.qwen/qwen-plus.tools"),
+        ({"models": {"qwen/qwen-plus": {"source": 5}}}, "models.qwen/qwen-plus.source"),
+        ({"models": {"qwen/qwen-plus": {"multiplier": "2"}}}, "models.qwen/qwen-plus.multiplier"),
+        ({"models": {"qwen/qwen-plus": {"multiplier": float("nan")}}}, "models.qwen/qwen-plus.multiplier"),
+        ({"models": {"qwen/qwen-plus": {"keep_all_if": {"x": 5}}}}, "models.qwen/qwen-plus.keep_all_if"),
+        ({"models": {"qwen/qwen-plus": {"price": 5}}}, "models.qwen/qwen-plus.price"),
+        ({"models": {"qwen/qwen-plus": {"price": {"input": 1, "output": 2}}}}, "models.qwen/qwen-plus.price"),
+        (
+            {"models": {"qwen/qwen-plus": {"price": {"currency": "CNY", "input": 1}}}},
+            "models.qwen/qwen-plus.price",
+        ),
+        (
+            {"models": {"qwen/qwen-plus": {"price": {"currency": "CNY", "input": -1, "output": 2}}}},
+            "models.qwen/qwen-plus.price",
+        ),
+        (
+            {"models": {"qwen/qwen-plus": {"price": {"currency": "CNY", "input": 1, "output": 2, "x": 3}}}},
+            "models.qwen/qwen-plus.price",
+        ),
+        (
+            {"models": {"qwen/qwen-plus": {"price": {"currency": "CNY", "tiers": []}}}},
+            "models.qwen/qwen-plus.price",
+        ),
+        (
+            {
+                "models": {
+                    "qwen/qwen-plus": {
+                        "price": {
+                            "currency": "CNY",
+                            "tiers": [{"input": 1, "output": 2}, {"up_to": 5, "input": 1, "output": 2}],
+                        }
+                    }
+                }
+            },
+            "models.qwen/qwen-plus.price",
+        ),
+        ({"providers": {"qwen": {"base_url": "ftp://x"}}}, "providers.qwen.base_url"),
+        ({"providers": {"qwen": {"base_url": "https://user:word@x/v1"}}}, "providers.qwen.base_url"),
+        ({"providers": {"qwen": {"base_url": "https://"}}}, "providers.qwen.base_url"),
+        ({"providers": {"qwen": {"protocol": "demo"}}}, "providers.qwen.protocol"),
+        ({"providers": {"nobody": {"base_url": "https://x"}}}, "providers.nobody"),
+        ({"provider": {}}, "provider"),
+    ],
+)
+def test_an_override_that_cannot_be_is_refused(overrides: dict[str, Any], name: str) -> None:
+    with pytest.raises(SettingInvalid) as caught:
+        Catalog(overrides)
+    assert caught.value.figures["name"] == name
+
+
+# ------------------------------------------------------------------------------------ reasoning
+
+OFF = {"thinking": {"type": "disabled"}}
+ON = {"thinking": {"type": "enabled"}}
+
+RULES: list[tuple[str, dict[str, Any], bool, str, str]] = [
+    # Qwen: dropped, whether it thinks or not
+    ("qwen/qwen-plus", {}, False, "drop", "never"),
+    ("qwen/qwen-plus", {"enable_thinking": True}, True, "drop", "never"),
+    ("qwen/qwen3.5-plus", {}, True, "drop", "never"),
+    ("qwen/qwen3.5-plus", {"enable_thinking": False}, False, "drop", "never"),
+    ("dashscope/qwen-plus", {"enable_thinking": True}, True, "drop", "never"),
+    # Qwen that was asked to preserve its thinking: only the 3.6 and 3.7 generation does
+    ("qwen/qwen3.6-plus", {"preserve_thinking": True}, True, "keep_all", "never"),
+    ("qwen/qwen3.7-max", {"preserve_thinking": True}, True, "keep_all", "never"),
+    ("qwen/qwen3.7-max", {"preserve_thinking": False}, True, "drop", "never"),
+    ("qwen/qwen3.7-max", {"preserve_thinking": True, "enable_thinking": False}, False, "drop", "never"),
+    ("qwen/qwen-plus", {"preserve_thinking": True, "enable_thinking": True}, True, "drop", "never"),
+    # Kimi: required beside tool calls
+    ("kimi/kimi-k2-thinking", {}, True, "keep_in_tool_loop", "tool_calls"),
+    ("kimi/kimi-k2-thinking", OFF, True, "keep_in_tool_loop", "tool_calls"),
+    ("kimi/kimi-k2.5", {}, True, "keep_in_tool_loop", "tool_calls"),
+    ("kimi/kimi-k2.5", OFF, False, "drop", "never"),
+    ("kimi/kimi-k2.6", ON, True, "keep_in_tool_loop", "tool_calls"),
+    ("kimi/kimi-k2.6", {"enable_thinking": False}, True, "keep_in_tool_loop", "tool_calls"),
+    ("kimi/kimi-k2.6", {"thinking": {"type": "enabled", "keep": "all"}}, True, "keep_all", "tool_calls"),
+    ("kimi/kimi-k2.6", {"thinking": {"keep": "all"}}, True, "keep_all", "tool_calls"),
+    (
+        "kimi/kimi-k2.6",
+        {"thinking": {"type": "enabled", "keep": None}},
+        True,
+        "keep_in_tool_loop",
+        "tool_calls",
+    ),
+    ("kimi/kimi-k2.7-code", {}, True, "keep_all", "always"),
+    ("kimi/kimi-k2-0905-preview", {}, False, "drop", "never"),
+    # DeepSeek V4: from the first tool call on
+    ("deepseek/deepseek-v4-flash", {}, True, "keep_in_tool_loop", "after_tool_call"),
+    ("deepseek/deepseek-v4-pro", OFF, False, "drop", "never"),
+    ("deepseek/deepseek-chat", {}, False, "drop", "never"),
+    ("deepseek/deepseek-reasoner", {}, True, "keep_in_tool_loop", "after_tool_call"),
+    # GLM: with the tool results; everything where it shall not be cleared
+    ("glm/glm-4.7", {}, True, "keep_in_tool_loop", "never"),
+    ("glm/glm-5.1", {"thinking": {"type": "enabled", "clear_thinking": False}}, True, "keep_all", "never"),
+    ("glm/glm-5.1", {"thinking": {"clear_thinking": True}}, True, "keep_in_tool_loop", "never"),
+    ("glm/glm-5.1", OFF, False, "drop", "never"),
+    # not documented: inside tool loops
+    ("stepfun/step-3.7-flash", {}, True, "keep_in_tool_loop", "never"),
+    ("stepfun/step-2-16k", {}, False, "drop", "never"),
+    ("ark/doubao-seed-2-0-pro-260215", {}, True, "keep_in_tool_loop", "never"),
+    ("siliconflow/Qwen/Qwen3-8B", {"enable_thinking": True}, True, "keep_in_tool_loop", "never"),
+    ("compatible/any", {"reasoning_effort": "high"}, True, "keep_in_tool_loop", "never"),
+    # OpenAI: nothing to send
+    ("openai/gpt-5.4", {}, True, "drop", "never"),
+    ("openai/gpt-5.4", {"reasoning_effort": "none"}, False, "drop", "never"),
+    ("openai/gpt-4o", {"reasoning_effort": "high"}, False, "drop", "never"),
+]
+
+
+@pytest.mark.parametrize(("model", "params", "thinking", "rule", "required"), RULES)
+def test_which_reasoning_goes_back(
+    model: str, params: dict[str, Any], thinking: bool, rule: str, required: str
+) -> None:
+    shaped = target(model, **params)
+    assert (shaped.thinking, shaped.reasoning, shaped.reasoning_required) == (thinking, rule, required)
+    assert shaped.model == model
+
+
+def test_how_reasoning_is_called() -> None:
+    assert target("kimi-k2.6").reasoning_field == "reasoning_content"
+    assert target("step-3.7-flash").reasoning_field == "reasoning"
+    assert target("step-3.7-flash", reasoning_format="deepseek-style").reasoning_field == "reasoning_content"
+
+
+# ----------------------------------------------------------------------------------- the shapes
+
+
+def test_what_each_provider_takes() -> None:
+    qwen, native, kimi = target("qwen-plus"), target("dashscope/qwen-plus"), target("kimi-k2.6")
+    assert (qwen.system, qwen.alternate, qwen.opening) == ("first", True, True)
+    assert (native.system, native.alternate, native.opening) == ("first", True, False)
+    assert (kimi.system, kimi.alternate, kimi.opening, kimi.bare_calls) == ("any", False, True, "omit")
+    assert target("gpt-4o").developer
+    assert not qwen.developer
+
+
+def test_what_each_model_sees() -> None:
+    assert target("qwen-plus").media == 0
+    assert not target("qwen-plus").lists
+    vision = target("qwen3-vl-plus")
+    assert vision.media == Trait.IMAGE | Trait.VIDEO
+    assert vision.lists
+    assert not target("kimi-k2-thinking").lists
+    assert target("gpt-3.5-turbo").lists
+    assert target("gpt-3.5-turbo").media == 0
