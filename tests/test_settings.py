@@ -15,7 +15,6 @@ from multiturn.phrases import error_sentence
 from multiturn.policy import ContextPolicy
 from multiturn.settings import Config, Timing, api_key, base_url, choose_model, load
 
-
 QWEN = Profile("qwen", "openai_chat", keys=("DASHSCOPE_API_KEY",), default_model="qwen-plus")
 NATIVE = Profile("dashscope", "dashscope", keys=("DASHSCOPE_API_KEY",), default_model="qwen-plus")
 KIMI = Profile("kimi", "openai_chat", keys=("MOONSHOT_API_KEY",), default_model="kimi/kimi-k2")

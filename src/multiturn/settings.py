@@ -387,16 +387,6 @@ def _full(profile: Profile) -> str:
     return name if name.startswith(f"{profile.id}/") else f"{profile.id}/{name}"
 
 
-def base_url(self) -> str:
-        """The address, the operator's files considered."""
-        ...
-
-    @property
-    def base_url_variable(self) -> str:
-        """The environment variable that replaces it."""
-        ...
-
-
 def base_url(config: Config, profile: Profile, environment: Mapping[str, str]) -> str:
     """Where a provider is called: an argument before the environment before files and catalogue."""
     if config.origins.get(f"providers.{profile.id}.base_url") == "argument":
