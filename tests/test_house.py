@@ -65,7 +65,7 @@ def files() -> Iterator[Path]:
                 yield path
 
 
-# ---------------------------------------------------------------------------- what is imported
+# ------------------------------------------------------------------------------ what is loaded
 
 
 def test_importing_multiturn_loads_no_network_and_no_screen() -> None:
