@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
 from ..errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 from .migrations import bring_up_to_date
 
-__all__ = ["MEMORY", "connect", "understood"]
+__all__ = ["MEMORY", "after_failure", "as_ours", "connect"]
 
 MEMORY = ":memory:"
 JOURNAL_LIMIT = 16 * 1024 * 1024
@@ -30,11 +31,9 @@ def connect(path: str, patience: float) -> sqlite3.Connection:
         bring_up_to_date(connection, path, patience)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
-    except BaseException as error:
+    except BaseException:
         if connection is not None:
             connection.close()
-        if isinstance(error, sqlite3.Error | OSError):
-            raise understood(error, path) from error
         raise
     return connection
 
@@ -49,8 +48,21 @@ def _make_file(path: str) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
-def understood(error: Exception, path: str) -> StoreError:
-    """One of our errors for one of SQLite's or the operating system's."""
+def as_ours(error: BaseException, path: str) -> BaseException:
+    """One of our errors for one of SQLite's or the operating system's; any other as it is.
+
+    The frames it passed are cleared: a cursor in them would keep the connection in its old snapshot as
+    long as somebody looks at the error.
+    """
+    traceback.clear_frames(error.__traceback__)
+    if not isinstance(error, sqlite3.Error | OSError):
+        return error
+    failure = _understood(error, path)
+    failure.__cause__ = error
+    return failure
+
+
+def _understood(error: Exception, path: str) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusy(path=path)
@@ -60,3 +72,16 @@ def understood(error: Exception, path: str) -> StoreError:
         return StoreCorrupt(str(error), path=path)
     name = getattr(error, "sqlite_errorname", None)
     return StoreUnavailable(f"{error} ({name})" if name else str(error), path=path)
+
+
+def after_failure(connection: sqlite3.Connection, failure: BaseException) -> sqlite3.Connection | None:
+    """Undo what was begun. A connection that may be broken is closed: the next work opens a new one."""
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if not isinstance(failure, StoreUnavailable | StoreCorrupt):
+            return connection
+    except sqlite3.Error:
+        pass
+    connection.close()
+    return None

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from ..errors import StoreUnavailable
-from .connections import connect, understood
+from .connections import after_failure, as_ours, connect
 from .jobs import Job, Outcome, deliver
 
 __all__ = ["Readers"]
@@ -80,17 +80,11 @@ class Readers:
         try:
             connection = connection or connect(self._path, self._patience)
             connection.execute("BEGIN")
-            try:
-                result = job.work(connection)
-            finally:
-                connection.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            failure = understood(error, self._path)
-            failure.__cause__ = error
-            if connection is not None and isinstance(failure, StoreUnavailable):
-                connection.close()
-                connection = None
-            return connection, (job, None, failure)
+            result = job.work(connection)
+            connection.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001  (it belongs to whoever waits)
-            return connection, (job, None, error)
+            failure = as_ours(error, self._path)
+            if connection is not None:
+                connection = after_failure(connection, failure)
+            return connection, (job, None, failure)
         return connection, (job, result, None)

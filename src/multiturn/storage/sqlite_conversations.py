@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..conversations import Conversation, Declared, Owner, Settings, new_ulid
-from ..errors import ConversationError, ConversationNotFound
+from ..errors import ConversationError, ConversationNotFound, TurnExpired
 from .sqlite_rows import NOW, SEGMENT, last_key, read_settings, write_settings
+from .store import Lease
 
 __all__ = [
     "Here",
@@ -18,6 +19,7 @@ __all__ = [
     "delete",
     "delete_user",
     "find",
+    "find_held",
     "lookup",
     "require",
     "settings_of",
@@ -56,6 +58,11 @@ SELECT c.id, c.user, c.ulid, c.title, c.segment, c.branches, c.settings, c.epoch
     (SELECT MIN(id) FROM tickets WHERE conversation = c.id AND expires > {NOW}), {NOW}
 FROM conversations c JOIN branches b ON b.segment = c.segment
 WHERE c.tenant = ? AND c.name = ?"""
+FIND_HELD = f"""
+SELECT c.id, c.user, c.ulid, c.title, c.segment, c.branches, c.settings, c.epoch, c.held_until, c.held_turn,
+    b.segment, b.number, b.parent, b.fork, b.head, b.shared, b.messages, b.cut_turn, b.cut_key, NULL, {NOW}
+FROM conversations c JOIN branches b ON b.segment = c.held_turn >> 32
+WHERE c.id = ? AND c.epoch = ? AND c.held_until >= {NOW}"""
 FIND_BRANCH = FIND.replace("b.segment = c.segment", "b.conversation = c.id AND b.number = ?")
 
 
@@ -72,6 +79,14 @@ def find(db: sqlite3.Connection, owner: Owner, name: str, branch: int | None = N
         return None
     if owner.user is not None and owner.user != row[1]:
         raise ConversationNotFound(conversation=name)
+    return Here._make(row)
+
+
+def find_held(db: sqlite3.Connection, lease: Lease) -> Here:
+    """Where the lease is, on the branch of its turn; raises `TurnExpired` unless it still holds."""
+    row = db.execute(FIND_HELD, (lease.key, lease.epoch)).fetchone()
+    if row is None:
+        raise TurnExpired
     return Here._make(row)
 
 

@@ -84,7 +84,7 @@ def turns(
 
 
 STEPS = """
-SELECT s.turn, s.number, (SELECT name FROM models WHERE id = s.model), s.input, s.output, s.cached,
+SELECT s.turn, s.number, COALESCE((SELECT name FROM models WHERE id = s.model), ''), s.input, s.output, s.cached,
     s.cache_write, s.reasoning, s.estimated, s.amount, s.currency, s.finish_reason, s.response_id, s.error,
     s.seconds, s.raw, s.ledger
 FROM steps s WHERE s.turn = ? ORDER BY s.number"""

@@ -18,13 +18,12 @@ from ..errors import (
     ToolCallUnknown,
     ToolResultsIncomplete,
     TurnClosed,
-    TurnExpired,
     TurnNotFound,
 )
 from ..messages import Entry, Trait
 from ..window import MessageRow
 from .sqlite_branches import new_branch
-from .sqlite_conversations import Here, declare, require, settings_of
+from .sqlite_conversations import Here, declare, find_held, require, settings_of
 from .sqlite_leases import Queued, fenced, line_up, recover
 from .sqlite_rows import (
     NOW,
@@ -250,8 +249,8 @@ def finish(db: sqlite3.Connection, lease: Lease, ending: Ending) -> Turn:
     """See `Store.finish`."""
     turn, here = _release(db, lease)
     step = ending.step
-    extend(db, here, ending.entries, step.model)
-    model = model_number(db, step.model)
+    model = model_number(db, step.model or None)
+    extend(db, here, ending.entries, step.model or None)
     marks = ending.traits | (OPEN if ending.open_calls else 0)
     db.execute(
         "UPDATE turns SET state = ?, marks = (marks & ~?) | ?, traits = (traits & ~?) | ?, open_calls = ?,"
@@ -287,18 +286,14 @@ def abandon(db: sqlite3.Connection, lease: Lease) -> None:
 
 def _release(db: sqlite3.Connection, lease: Lease) -> tuple[int, Here]:
     """Free the lease, if it still holds: the key of its turn, and where that is."""
-    fenced(db, lease)
-    turn = db.execute("SELECT held_turn FROM conversations WHERE id = ?", (lease.key,)).fetchone()[0]
+    here = find_held(db, lease)
     db.execute(
         f"UPDATE conversations SET held_until = NULL, held_turn = NULL, stop = 0, updated_at = {NOW}"
         " WHERE id = ?",
         (lease.key,),
     )
     db.execute("DELETE FROM partials WHERE conversation = ?", (lease.key,))
-    here = require(db, lease.owner, lease.conversation, lease.branch)
-    if here.segment != turn // SEGMENT:
-        raise TurnExpired
-    return turn, here
+    return here.segment * SEGMENT + here.head, here
 
 
 # ------------------------------------------------------------------------------- turns from elsewhere
@@ -332,7 +327,8 @@ def add(
             if place == 0:
                 _close_head(db, here)
             rows += new_turn(db, here, entries, TurnState.COMPLETED)
-        here = require(db, owner, name)
+            here = here._replace(head=here.head + 1)
+        here = here._replace(messages=here.messages + len(entries))
     db.execute(f"UPDATE conversations SET updated_at = {NOW}, title = ? WHERE id = ?", (title, here.key))
     return rows
 

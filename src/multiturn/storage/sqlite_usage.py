@@ -17,7 +17,7 @@ Grouping = Literal["all", "day", "model", "user", "conversation"]
 GROUPS: dict[Grouping, str] = {
     "all": "'all'",
     "day": "DATE(s.created_at / 1000, 'unixepoch')",
-    "model": "(SELECT name FROM models WHERE id = s.model)",
+    "model": "COALESCE((SELECT name FROM models WHERE id = s.model), '')",
     "user": "c.user",
     "conversation": "c.name",
 }

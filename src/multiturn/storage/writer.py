@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from ..errors import StoreUnavailable
-from .connections import connect, understood
+from .connections import after_failure, as_ours, connect
 from .jobs import Job, Outcome, Unwanted, deliver
 
 __all__ = ["Writer"]
@@ -106,9 +106,11 @@ class Writer:
             outcomes.extend(self._perform(connection, job) for job in jobs)
             connection.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001  (it belongs to those who wait)
-            failure = self._recovered(error)
-            refused = {id(job): outcome for outcome in outcomes if outcome[2] for job in (outcome[0],)}
-            return [refused.get(id(job), (job, None, failure)) for job in jobs]
+            failure = as_ours(error, self._path)
+            if self._connection is not None:
+                self._connection = after_failure(self._connection, failure)
+            refused = {outcome[0]: outcome for outcome in outcomes if outcome[2] is not None}
+            return [refused.get(job, (job, None, failure)) for job in jobs]
         return outcomes
 
     def _perform(self, connection: sqlite3.Connection, job: Job) -> Outcome:
@@ -118,38 +120,17 @@ class Writer:
         except BaseException as error:
             if not connection.in_transaction:  # a full disk undoes the whole transaction at once
                 raise
+            failure = as_ours(error, self._path)
             connection.execute("ROLLBACK TO operation")
             connection.execute("RELEASE operation")
-            if isinstance(error, sqlite3.Error):
-                return job, None, _caused(understood(error, self._path), error)
-            return job, None, error
+            return job, None, failure
         connection.execute("RELEASE operation")
         return job, result, None
-
-    def _recovered(self, error: BaseException) -> BaseException:
-        """Make the next batch possible, and name what happened to this one."""
-        if not isinstance(error, sqlite3.Error):
-            self._undo()
-            return error
-        self._undo()
-        failure = understood(error, self._path)
-        if isinstance(failure, StoreUnavailable):
-            self._let_go()
-        return _caused(failure, error)
-
-    def _undo(self) -> None:
-        if self._connection is not None and self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
 
     def _let_go(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _caused(failure: BaseException, cause: BaseException) -> BaseException:
-    failure.__cause__ = cause
-    return failure
 
 
 def _overheard(future: asyncio.Future[Any]) -> None:

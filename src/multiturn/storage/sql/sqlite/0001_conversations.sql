@@ -104,7 +104,7 @@ CREATE TABLE steps (
     turn          INTEGER NOT NULL,                -- key of the turn
     number        INTEGER NOT NULL,
     created_at    INTEGER NOT NULL,
-    model         INTEGER NOT NULL,
+    model         INTEGER,
     input         INTEGER,                         -- NULL: no usage at all
     output        INTEGER,
     cached        INTEGER,
