@@ -4,6 +4,7 @@ attributes and small methods they override."""
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -26,17 +27,13 @@ class Work:
     """A request that was found good, with everything its answer needs."""
 
     received: Received
+    body: Mapping[str, Any]
     model: Model
     prompt: list[str]
     hit: Hit
     answer: Answer
     calls: list[dict[str, Any]]
     cut_short: bool = False
-
-    @property
-    def body(self) -> Mapping[str, Any]:
-        """The parsed request."""
-        return self.received.body
 
     @property
     def ending(self) -> str:
@@ -61,7 +58,6 @@ class ChatSimulator(Simulator):
     manners: ClassVar[Manners] = Manners()
     output_fields: ClassVar[Sequence[str]] = ("max_completion_tokens", "max_tokens")
     temperatures: ClassVar[tuple[float, float]] = (0, 2)
-    reasoning_field: ClassVar[str] = "reasoning_content"
     usage_unasked: ClassVar[bool] = False
     """Whether a stream reports usage without ``stream_options``."""
     tool_kinds: ClassVar[frozenset[str]] = frozenset(("function",))
@@ -81,21 +77,25 @@ class ChatSimulator(Simulator):
     async def complete(self, request: web.Request, received: Received) -> web.StreamResponse:
         """Answer a chat completion."""
         body = self.read(received)
-        work = self.check(received)
-        await self._decide(work, request)
+        work = self.check(received, body)
+        await self.decide(work, request)
         if body.get("stream"):
             return await self._stream(request, work)
-        await asyncio.sleep(self.script.wire.first + work.answer.stall)
+        await asyncio.sleep(self.wire.first + work.answer.stall)
         if work.answer.cut or work.answer.fail:
             raise self._broken(work)
         self.keep(work)
-        return web.json_response(self.whole(work), headers=self.headers(received))
+        text = self.blanks() + json.dumps(self.whole(work), ensure_ascii=False)
+        return web.Response(text=text, content_type="application/json", headers=self.headers(received))
+
+    def blanks(self) -> str:
+        """What comes before a reply that is not streamed."""
+        return ""
 
     # ----------------------------------------------------------------------------------- checks
 
-    def check(self, received: Received) -> Work:
+    def check(self, received: Received, body: Mapping[str, Any]) -> Work:
         """Refuse a request at its first fault."""
-        body = received.body
         model = self.model(body.get("model"))
         examination = Examination(
             self.manners, self.problems, model, self.thinks(body, model), received.notes
@@ -105,7 +105,7 @@ class ChatSimulator(Simulator):
         self.check_tools(body.get("tools") or [])
         prompt = counting.prompt(body["messages"], body.get("tools") or ())
         self.check_length(body, model, len(prompt))
-        return Work(received, model, prompt, self.look(body, prompt), Answer(), [])
+        return Work(received, body, model, prompt, self.look(body, prompt), Answer(), [])
 
     def check_params(self, body: Mapping[str, Any], model: Model) -> None:
         """Sampling and limits."""
@@ -151,11 +151,16 @@ class ChatSimulator(Simulator):
         """What the cache holds of the prompt."""
         return Hit(self.cache.look(prompt))
 
+    def thought_field(self, work: Work) -> str:
+        """The field that holds the thinking."""
+        return "reasoning_content"
+
     def keep(self, work: Work) -> None:
         """The reply is finished: the cache takes it in."""
         self.cache.keep(work.prompt, counting.spoken(work.answer.text, work.calls))
 
-    async def _decide(self, work: Work, request: web.Request) -> None:
+    async def decide(self, work: Work, request: web.Request) -> None:
+        """What the script says to it."""
         reply = self.script.next(work.received)
         if isinstance(reply, Fault):
             await self.fail(reply, request, work.received)
@@ -199,7 +204,7 @@ class ChatSimulator(Simulator):
             "content": answer.text or (None if work.calls else ""),
         }
         if answer.reasoning is not None:
-            message[self.reasoning_field] = answer.reasoning
+            message[self.thought_field(work)] = answer.reasoning
         if work.calls:
             message["tool_calls"] = work.calls
         if answer.refusal is not None:
@@ -234,7 +239,7 @@ class ChatSimulator(Simulator):
     # ----------------------------------------------------------------------------------- stream
 
     async def _stream(self, request: web.Request, work: Work) -> web.StreamResponse:
-        stream = Stream(request, work.received, self.script.wire, self.headers(work.received))
+        stream = Stream(request, work.received, self.wire, self.headers(work.received))
         await stream.open()
         answer = work.answer
         for place, delta in enumerate([*self.deltas(work), None]):
@@ -252,16 +257,16 @@ class ChatSimulator(Simulator):
         for chunk in self.endings(work):
             await stream.data(chunk)
         self.keep(work)
-        if self.script.wire.done:
+        if self.wire.done:
             await stream.data("[DONE]")
         return stream.response
 
     def deltas(self, work: Work) -> Iterator[dict[str, Any]]:
         """The pieces of the reply."""
-        answer, size = work.answer, self.script.wire.piece
+        answer, size = work.answer, self.wire.piece
         yield {"role": "assistant", "content": "" if answer.reasoning is None else None}
         for piece in sliced(answer.reasoning or "", size):
-            yield {"content": None, self.reasoning_field: piece}
+            yield {"content": None, self.thought_field(work): piece}
         for piece in sliced(answer.text, size):
             yield {"content": piece}
         for piece in sliced(answer.refusal or "", size):
@@ -290,7 +295,7 @@ class ChatSimulator(Simulator):
         """The chunk with the finish reason, and the one with the usage."""
         finish = self.chunk(work, {"delta": {}, "finish_reason": work.ending})
         yield finish
-        if self.script.wire.finish_twice:
+        if self.wire.finish_twice:
             yield finish
         if self.reports(work):
             yield self.frame(work, "chat.completion.chunk", choices=[], usage=self.usage(work))

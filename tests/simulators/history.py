@@ -136,11 +136,12 @@ class Examination:
             kept = isinstance(message.get(self.manners.repeats_reasoning), str)
             needed = {
                 "": False,
+                "advised": False,
                 "all": True,
                 "tool_loop": bool(message.get("tool_calls")),
                 "from_first_call": called,
             }[self.model.replay]
             if needed and not kept:
                 raise self._refuse("reasoning_missing", index=index)
-            if message.get("tool_calls") and not kept:
+            if self.model.replay == "advised" and message.get("tool_calls") and not kept:
                 self.notes.append(f"reasoning left out of the tool loop at message {index}")

@@ -62,12 +62,12 @@ PROBLEMS: dict[str, Problem] = OPENAI | {
     "media_url": wrong("Invalid request: unsupported image url: {url}"),
     "orphan": wrong("Invalid request: tool_call_id  is not found"),
     "unanswered": wrong(
-        "Invalid request: an assistant message with 'tool_calls' must be followed by tool messages responding "
-        "to each 'tool_call_id'. The following tool_call_ids did not have response messages: {missing}"
+        "Invalid request: an assistant message with 'tool_calls' must be followed by tool messages "
+        "responding to each 'tool_call_id'. The following tool_call_ids did not have response messages: {missing}"
     ),
     "reasoning_missing": wrong(
-        "Invalid request: thinking is enabled but reasoning_content is missing in assistant tool call message "
-        "at index {index}"
+        "Invalid request: thinking is enabled but reasoning_content is missing in assistant tool call "
+        "message at index {index}"
     ),
     "overflow": wrong(
         "Invalid request: Your request exceeded model token limit: {limit} (requested: {requested})"
@@ -201,7 +201,7 @@ class KimiSimulator(ChatSimulator):
         usage = {"usage": self.usage(work)} if work.answer.usage else {}
         finish = self.chunk(work, {"delta": {}, "finish_reason": work.ending, **usage})
         yield {**finish, "system_fingerprint": "fpv0_10a6da87"}
-        if self.script.wire.finish_twice:
+        if self.wire.finish_twice:
             yield finish
         if self.reports(work):
             yield self.frame(work, "chat.completion.chunk", choices=[], **usage)

@@ -190,8 +190,7 @@ class QwenSimulator(ChatSimulator):
     def keep(self, work: Work) -> None:
         """The two caches exclude each other."""
         if work.hit.explicit:
-            messages = work.received.messages
-            self.markers.keep(counting.blocks(messages, work.body.get("tools") or ()))
+            self.markers.keep(counting.blocks(work.body["messages"], work.body.get("tools") or ()))
         else:
             super().keep(work)
 

@@ -62,7 +62,8 @@ class Answer:
 class Fault:
     """An answer with an error status. ``kind`` is a problem's name where the status alone does not say which
     (``rate_limit``, ``quota``, ``burst``, ``billing``, ``overloaded``, ``content_filter`` …); ``html`` sends
-    the page of a proxy instead; ``drop`` closes the connection without a word; ``body`` is sent as it stands."""
+    the page of a proxy instead; ``drop`` closes the connection without a word; ``body`` is sent as it
+    stands."""
 
     status: int = 500
     kind: str = ""
@@ -82,7 +83,8 @@ class Fault:
 @dataclass(frozen=True)
 class Wire:
     """How a stream is cut into bytes. ``split`` writes so many bytes at a time, wherever that cuts a
-    character; ``comments`` keep-alive lines come before the first event and before every event if ``chatty``; ``first``
+    character; ``comments`` keep-alive lines come before the first event and before every event if ``chatty``;
+    ``first``
     and ``between`` are pauses in seconds; ``piece`` is the length of a text delta in characters."""
 
     newline: Literal["\n", "\r\n"] = "\n"

@@ -24,8 +24,10 @@ Handler = Callable[[web.Request, Received], Awaitable[web.StreamResponse]]
 @dataclass(frozen=True)
 class Model:
     """What a simulator knows of a model, in its own tokens. ``thinking``: ``never``, ``off`` or ``on`` (a
-    switch, and where it stands), ``always``. ``replay`` is the reasoning that must come back: ``tool_loop`` (on
-    messages with calls), ``from_first_call`` (on every assistant message from the first call on), ``all``.
+    switch, and where it stands), ``always``. ``replay`` is the reasoning that must come back:
+    ``tool_loop`` (on
+    messages with calls), ``from_first_call`` (on every assistant message from the first call on), ``all``, or
+    ``advised`` (noted where it is missing, not refused).
     ``sampling`` are values that may not be changed, thinking first."""
 
     window: int = 131_072
@@ -86,6 +88,11 @@ class Simulator:
         self.requests: list[Received] = []
         self.url = ""
         self._running = 0
+
+    @property
+    def wire(self) -> Wire:
+        """How streams are cut into bytes."""
+        return self.script.wire
 
     @property
     def base_url(self) -> str:
@@ -249,6 +256,7 @@ class Stream:
     received: Received
     wire: Wire
     headers: Mapping[str, str]
+    comment: str = ": keep-alive"
     response: web.StreamResponse = field(init=False)
 
     async def open(self) -> None:
@@ -263,7 +271,7 @@ class Stream:
         self.received.status = 200
         await self.response.prepare(self.request)
         for _ in range(self.wire.comments):
-            await self._write(f": keep-alive{self.wire.newline * 2}")
+            await self._write(self.comment + self.wire.newline * 2)
         await asyncio.sleep(self.wire.first)
 
     async def data(self, value: object) -> None:
@@ -274,7 +282,7 @@ class Stream:
     async def event(self, *lines: str) -> None:
         """One event of these lines."""
         if self.wire.chatty:
-            await self._write(f": keep-alive{self.wire.newline * 2}")
+            await self._write(self.comment + self.wire.newline * 2)
         newline = self.wire.newline
         await self._write(newline.join(lines) + newline * 2)
         if self.wire.between:
