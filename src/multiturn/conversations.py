@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
+from .messages import Message
 from .usage import Cost, Usage
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Branch",
     "Conversation",
     "Declared",
+    "Hit",
     "Owner",
     "Settings",
     "Step",
@@ -139,6 +141,17 @@ class Turn:
     usage: Usage | None = None
     cost: Cost | None = None
     open_calls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A message that a search found: in which conversation and turn, and how well it fits (``score``,
+    best 1; a search for exact words finds nothing in between)."""
+
+    conversation: str
+    message: Message
+    turn: int
+    score: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-__all__ = ["Cost", "Price", "Tier", "Usage"]
+__all__ = ["Cost", "Price", "Spending", "Tier", "Usage"]
 
 MILLION = Decimal(1_000_000)
 
@@ -115,3 +115,31 @@ class Price:
             if tier.up_to is None or input_tokens <= tier.up_to:
                 return tier
         return self.tiers[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Tokens and money of a group: a conversation, a day, a model, a user.
+
+    ``costs`` has one entry a currency; it is empty where no price is known. ``calls`` counts requests
+    to providers, ``turns`` the turns that made them.
+    """
+
+    group: str
+    usage: Usage
+    costs: tuple[Cost, ...] = ()
+    calls: int = 0
+    turns: int = 0
+
+    @classmethod
+    def total(cls, group: str, parts: Iterable[Spending]) -> Spending:
+        """Several added up, currency by currency."""
+        usage, calls, turns = Usage(), 0, 0
+        costs: dict[str, Cost] = {}
+        for part in parts:
+            usage, calls, turns = usage + part.usage, calls + part.calls, turns + part.turns
+            for cost in part.costs:
+                so_far = costs.get(cost.currency, Cost(Decimal(0), cost.currency))
+                estimated = so_far.estimated or cost.estimated
+                costs[cost.currency] = Cost(so_far.amount + cost.amount, cost.currency, estimated)
+        return cls(group, usage, tuple(costs.values()), calls, turns)

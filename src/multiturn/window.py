@@ -20,6 +20,7 @@ __all__ = [
     "Cut",
     "Decision",
     "Decisions",
+    "Ledger",
     "Limits",
     "Material",
     "MessageRow",
@@ -316,46 +317,36 @@ def _unfold(span: Span, index: int) -> Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """The exact list of messages sent in a step, with a decision for every message of the path.
+class Ledger:
+    """Why each message of a path was sent or left out, as ranges; ``tokens`` of ``budget`` were used."""
 
-    ``body`` is the list as JSON; ``messages`` opens it. ``tokens`` is what the messages and the tool
-    definitions cost by the counter in use; ``cut`` the first turn that is sent, to be kept with the
-    conversation; ``cached_prefix`` how many tokens the provider's cache should hold already (``None``:
-    its rules are unknown); ``cost`` what the input will cost (``None``: the price is unknown);
-    ``notes`` are codes of what else a reader of the window should know (`phrases`, under "note.").
-    """
-
-    body: bytes
     spans: tuple[Span, ...]
     tokens: int
-    limits: Limits
-    target: Target = Target()
-    cut: Cut | None = None
-    cached_prefix: int | None = None
-    cost: Cost | None = None
+    budget: int
     notes: tuple[str, ...] = ()
-
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        """The list as OpenAI-style dictionaries, opened anew at each look."""
-        return list(orjson.loads(self.body))
 
     @property
     def decisions(self) -> Decisions:
         """One decision for each message of the path."""
         return Decisions(self.spans)
 
-    @property
-    def ledger(self) -> bytes:
-        """The decisions as ranges, in JSON: what is stored with the step."""
-        return orjson.dumps([_row(span) for span in self.spans])
-
     def explain(self, language: str = "en") -> str:
         """The ledger as a table in English (``"en"``) or Chinese (``"zh"``)."""
         lines = [_line(span, language) for span in self.spans]
-        total = phrase("window.total", language, tokens=self.tokens, limit=self.limits.budget)
+        total = phrase("window.total", language, tokens=self.tokens, limit=self.budget)
         return "\n".join([*lines, total, *(phrase(f"note.{note}", language) for note in self.notes)])
+
+    def to_json(self) -> bytes:
+        """The form in which it is stored."""
+        return orjson.dumps(
+            {"tokens": self.tokens, "budget": self.budget, "spans": [_row(span) for span in self.spans]}
+        )
+
+    @classmethod
+    def from_json(cls, stored: bytes) -> Ledger:
+        """The ledger that `to_json` wrote."""
+        value = orjson.loads(stored)
+        return cls(tuple(_span(*row) for row in value["spans"]), value["tokens"], value["budget"])
 
 
 def _line(span: Span, language: str) -> str:
@@ -378,9 +369,47 @@ def _row(span: Span) -> list[object]:
     return row
 
 
-def spans_from(ledger: bytes) -> tuple[Span, ...]:
-    """The spans that `Window.ledger` wrote."""
-    return tuple(_span(*row) for row in orjson.loads(ledger))
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The exact list of messages sent in a step, with a decision for every message of the path.
+
+    ``body`` is the list as JSON; ``messages`` opens it. ``tokens`` is what the messages and the tool
+    definitions cost by the counter in use; ``cut`` the first turn that is sent, to be kept with the
+    conversation; ``cached_prefix`` how many tokens the provider's cache should hold already (``None``:
+    its rules are unknown); ``cost`` what the input will cost (``None``: the price is unknown);
+    ``notes`` are codes of what else a reader of the window should know (`phrases`, under "note.").
+    """
+
+    body: bytes
+    spans: tuple[Span, ...]
+    tokens: int
+    limits: Limits
+    target: Target = Target()
+    cut: Cut | None = None
+    cached_prefix: int | None = None
+    cost: Cost | None = None
+    notes: tuple[str, ...] = ()
+    traits: int = 0
+    """`Trait` bits of all messages together; 0 where every one is ordinary."""
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The list as OpenAI-style dictionaries, opened anew at each look."""
+        return list(orjson.loads(self.body))
+
+    @property
+    def ledger(self) -> Ledger:
+        """The decisions as ranges: what is stored with the step."""
+        return Ledger(self.spans, self.tokens, self.limits.budget, self.notes)
+
+    @property
+    def decisions(self) -> Decisions:
+        """One decision for each message of the path."""
+        return Decisions(self.spans)
+
+    def explain(self, language: str = "en") -> str:
+        """The ledger as a table in English (``"en"``) or Chinese (``"zh"``)."""
+        return self.ledger.explain(language)
 
 
 def _span(

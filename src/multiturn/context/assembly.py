@@ -89,6 +89,7 @@ class Assembly:
             limits=self.limits,
             target=self.target,
             cut=self.kept.cut,
+            traits=self.shaper.seen,
         )
         return window, None if all(piece.stored for piece in pieces) else bodies
 

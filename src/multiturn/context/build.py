@@ -22,7 +22,7 @@ __all__ = ["build", "enough"]
 Recount = Callable[[Sequence[bytes]], int]
 """Counts messages that were merged, marked or closed: JSON in, uncalibrated tokens out."""
 TRIES = 8
-ORDINARY_TURNS = (["user"], ["user", "assistant"])
+ORDINARY_TURNS: tuple[list[str], ...] = ([], ["user"], ["user", "assistant"])
 
 
 def build(material: Material, limits: Limits, target: Target, recount: Recount) -> Window:
@@ -94,8 +94,9 @@ def _plain_window(material: Material, limits: Limits, target: Target, spent: Spe
     if recent:
         turns = (recent[-1].number, recent[0].number)
         spans.append(Span(Code.RECENT, messages, scaled(kept.tokens, limits), turns))
-    tokens = scaled(sum(row.tokens for row in new), limits)
-    spans.append(Span(Code.NEW, len(new), tokens, (new[0].turn, new[0].turn)))
+    if new:
+        tokens = scaled(sum(row.tokens for row in new), limits)
+        spans.append(Span(Code.NEW, len(new), tokens, (new[0].turn, new[0].turn)))
     bodies = path.bodies[len(path.bodies) - messages :]
     return Window(
         body=listed([*[entry.body for entry in material.instructions], *bodies, *[row.body for row in new]]),

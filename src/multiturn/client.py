@@ -1,0 +1,245 @@
+"""The async API: one client, many conversations."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from .catalog import Card, Catalog
+from .chat import AsyncConversation, message_of, spending
+from .conversations import Conversation, Declared, Hit, Owner, new_ulid
+from .errors import KeyMissing, ParameterInvalid
+from .policy import ContextPolicy
+from .providers import Patience, Provider, open_provider
+from .settings import Config, api_key, choose_model, load
+from .step import Engine
+from .storage import Store, open_store
+from .transcript import imported
+from .usage import Spending
+from .wire import encoded, plain
+
+__all__ = ["AsyncMultiTurn"]
+
+By = Literal["all", "day", "model", "user", "conversation"]
+
+
+class AsyncMultiTurn:
+    """Conversations that remember, on any stateless chat API.
+
+    ``model`` is ``provider/model`` for conversations that name none; ``store`` a URL
+    (``sqlite:///chats.db``, ``:memory:``) or a store of your own; ``policy`` what is kept where a
+    conversation has no policy of its own; ``tenant`` separates whole applications. ``api_key`` and
+    ``base_url`` are for that one model's provider; by default both come from the environment. What is
+    not given comes from `multiturn.settings`. Nothing is opened before first use.
+
+    ``provider`` answers instead of the model's own: a `multiturn.providers.ScriptedProvider` in tests.
+
+    >>> async def main():
+    ...     async with AsyncMultiTurn(model="demo", store=":memory:") as client:
+    ...         chat = client.conversation()
+    ...         await chat.send("我今年 27 岁。")
+    ...         return (await chat.send("我几岁？")).text
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        store: str | Store | None = None,
+        policy: ContextPolicy | None = None,
+        *,
+        tenant: str = "",
+        user: str | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        provider: Provider | None = None,
+        config: Config | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._environment = os.environ if environment is None else environment
+        given: dict[str, object] = {"model": model, "policy": policy, "user": user}
+        if isinstance(store, str):
+            given["store"] = store
+        self.config = config = config or load(given, self._environment)
+        self._tenant = tenant
+        self._key, self._base_url, self._own = api_key, base_url, provider
+        self._providers: dict[str, Provider] = {}
+        self._catalog = Catalog({"providers": config.providers} if config.providers else None)
+        self._declared = Declared(model=model, policy=None if policy is None else _policy(policy).to_dict())
+        self._model = config.model or choose_model(config, self._catalog.profiles(), self._environment)
+        self._catalog.card(self._model)
+        self._store = open_store(config.store) if store is None or isinstance(store, str) else store
+        timing = config.timing
+        self._engine = Engine(
+            store=self._store,
+            catalog=self._catalog,
+            provider=self._provider_of,
+            model=self._model,
+            policy=config.policy,
+            lease=timing.lease,
+            renew=timing.renew,
+            queue=timing.queue,
+            prepare=timing.prepare,
+            keep_reasoning=config.keep_reasoning,
+        )
+
+    @property
+    def model(self) -> str:
+        """The model of conversations that name none."""
+        return self._model
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is known of each model, the operator's overrides included."""
+        return self._catalog
+
+    # -- conversations
+
+    def conversation(
+        self,
+        id: str | None = None,
+        *,
+        user: str | None = None,
+        system: str | Sequence[object] | None = None,
+        opening: str | None = None,
+        policy: ContextPolicy | None = None,
+        model: str | None = None,
+        memory: str | None = None,
+    ) -> AsyncConversation:
+        """A handle of a conversation, made on first use; no ``id`` makes a new one.
+
+        ``system`` are the instructions; ``opening`` is what the assistant says before the user's first
+        word; ``policy`` and ``model`` are this conversation's own. What differs from what is stored
+        applies from the next turn. ``memory`` names a memory shared with other conversations of the
+        same user. Raises `ModelUnknown` or `PolicyInvalid`.
+        """
+        if id is not None and (not isinstance(id, str) or not id.strip() or len(id) > 512):
+            raise ParameterInvalid("the id of a conversation is 1 to 512 characters of text", name="id")
+        if model is not None:
+            self._catalog.card(model)
+        declared = Declared(
+            instructions=None if system is None else _instructions(system),
+            opening=opening,
+            policy=self._declared.policy if policy is None else _policy(policy).to_dict(),
+            model=self._declared.model if model is None else model,
+            memory=memory,
+        )
+        return AsyncConversation(self._engine, id or f"conv_{new_ulid()}", self._owner(user), declared)
+
+    async def conversations(
+        self, *, user: str | None = None, limit: int = 100, before: str | None = None
+    ) -> list[Conversation]:
+        """Conversations of a user (by default the client's), most recently used first."""
+        return list(await self._store.conversations(self._owner(user), limit=limit, before=before))
+
+    async def search(self, text: str, *, user: str | None = None, limit: int = 20) -> list[Hit]:
+        """Messages of a user's conversations that contain ``text``, newest first."""
+        if not text:
+            raise ParameterInvalid("there is nothing to search for", name="text")
+        needle = encoded(text)[1:-1].decode()
+        hits = await self._store.search(self._owner(user), needle, limit=limit)
+        return [Hit(hit.conversation, message_of(hit.told), hit.told.row.turn) for hit in hits]
+
+    async def usage(self, *, by: By = "all", user: str | None = None) -> list[Spending]:
+        """Tokens and cost, one entry a group: by day, model, user or conversation, or all together."""
+        owner = Owner(self._tenant, user) if user is not None else Owner(self._tenant, None)
+        groups: dict[str, list[Spending]] = {}
+        for row in await self._store.usage(owner, by=by):
+            groups.setdefault(row.group, []).append(spending(row))
+        return [Spending.total(group, parts) for group, parts in groups.items()]
+
+    async def load(self, path: str | os.PathLike[str], *, user: str | None = None) -> list[AsyncConversation]:
+        """Import a file that `AsyncConversation.export` wrote, or a JSON list of messages; gives the
+        conversations. Raises `InputInvalid` where the file is something else."""
+        file = Path(path)
+        text = await asyncio.to_thread(file.read_bytes)
+        return [await self._load(entry, user) for entry in imported(text, file.stem)]
+
+    async def _load(
+        self, entry: tuple[str, Mapping[str, Any], list[dict[str, Any]]], user: str | None
+    ) -> AsyncConversation:
+        name, settings, messages = entry
+        policy = settings.get("policy")
+        chat = self.conversation(
+            name,
+            user=user,
+            system=settings.get("instructions") or None,
+            opening=settings.get("opening"),
+            policy=None if policy is None else ContextPolicy.from_dict(policy),
+            model=settings.get("model"),
+            memory=settings.get("memory"),
+        )
+        await chat.add([m for m in messages if m.get("id") != "opening"])
+        return chat
+
+    async def export_user(self, user: str) -> str:
+        """Everything a user said and was told, as JSON lines: the answer to a request for their data."""
+        owner, texts, before = Owner(self._tenant, user), [], None
+        while page := await self._store.conversations(owner, before=before):
+            texts += [await self.conversation(one.id, user=user).export() for one in page]
+            before = page[-1].id
+        return "".join(texts)
+
+    async def delete_user(self, user: str) -> int:
+        """Remove all conversations of a user; how many there were."""
+        return await self._store.delete_user(Owner(self._tenant, user))
+
+    # -- life
+
+    async def close(self) -> None:
+        """Finish what is being written and let go of everything. Safe to call twice."""
+        providers, self._providers = self._providers, {}
+        for provider in providers.values():
+            await provider.close()
+        await self._store.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _owner(self, user: str | None) -> Owner:
+        return Owner(self._tenant, self.config.user if user is None else user)
+
+    def _provider_of(self, card: Card) -> Provider:
+        """The open connection to a model's provider; raises `KeyMissing` where its key is not set."""
+        if self._own is not None:
+            return self._own
+        name = card.name if card.options else card.provider
+        if name not in self._providers:
+            self._providers[name] = self._open(card)
+        return self._providers[name]
+
+    def _open(self, card: Card) -> Provider:
+        profile = self._catalog.profile(card.provider)
+        configured = card.provider == self._catalog.card(self._model).provider
+        key = self._key if configured else None
+        if key is None:
+            found = api_key(profile.keys, self._environment)
+            key = found[0] if found else None
+        if key is None and profile.key_required:
+            raise KeyMissing(provider=profile.id, variable=profile.keys[0])
+        base_url = self._base_url if configured else None
+        base_url = base_url or self._environment.get(profile.base_url_variable or "\0") or None
+        timing = self.config.timing
+        patience = Patience(timing.connect, timing.first_token, timing.idle, timing.total)
+        return open_provider(profile, card=card, key=key, base_url=base_url, patience=patience)
+
+
+def _policy(policy: ContextPolicy) -> ContextPolicy:
+    if not isinstance(policy, ContextPolicy):
+        raise ParameterInvalid(f"it is a ContextPolicy, not {policy!r:.60}", name="policy")
+    return policy
+
+
+def _instructions(system: str | Sequence[object]) -> tuple[bytes, ...]:
+    """Instructions as wire JSON: text is one system message, an empty text none at all."""
+    if isinstance(system, str):
+        return (encoded({"role": "system", "content": system}),) if system else ()
+    return tuple(encoded(plain(message)) for message in system)

@@ -1,0 +1,230 @@
+"""What holds for this step, and what is sent in it? Settings and policy become limits; the store is
+asked for as much of the path as they reach; the window is built from that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from .catalog import Card, Catalog
+from .context import build, check_input, enough, limits, reserve
+from .conversations import Declared, Owner, Settings
+from .messages import Entry
+from .policy import ContextPolicy
+from .providers import Provider
+from .storage import Lease, Reach, Store
+from .tokens import MARGIN, REPLY_OVERHEAD, count_message, count_tools
+from .window import Limits, Material, MessageRow, Path, Target, Window, sealed
+from .wire import seal
+
+__all__ = [
+    "Engine",
+    "Input",
+    "Place",
+    "Terms",
+    "in_force",
+    "preview",
+    "refuse_early",
+    "terms_of",
+    "window_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What every turn of a client works with. ``policy`` and ``model`` hold where a conversation names
+    none. Times are in seconds: see `multiturn.settings.Timing`."""
+
+    store: Store
+    catalog: Catalog
+    provider: Callable[[Card], Provider]
+    model: str
+    policy: ContextPolicy = ContextPolicy()
+    lease: float = 15.0
+    renew: float = 5.0
+    queue: float = 30.0
+    prepare: float = 600.0
+    keep_reasoning: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What goes into one step beside the conversation: the user's ``entries`` (or the results of open
+    tool calls), material for this step only, tools, and parameters by their OpenAI name."""
+
+    entries: Sequence[Entry] = ()
+    context: Sequence[Entry] = ()
+    tools: Sequence[Mapping[str, Any]] = ()
+    tool_choice: str | Mapping[str, Any] | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    policy: ContextPolicy | None = None
+    """A policy for this window only (a dry run); ``None``: the conversation's."""
+    model: str | None = None
+    """A model for this window only (a dry run); ``None``: the conversation's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a handle points: a conversation of an owner, one of its branches (``None``: the one in
+    use), and the settings the handle declares."""
+
+    owner: Owner
+    conversation: str
+    declared: Declared = Declared()
+    branch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for a step: the model with its rules, the limits in tokens, the head of the window."""
+
+    card: Card
+    target: Target
+    limits: Limits
+    instructions: Sequence[Entry]
+    opening: Entry | None
+    overhead: int
+
+
+def in_force(settings: Settings, declared: Declared) -> Settings:
+    """Stored settings once what is declared applies."""
+    changes = {
+        name: getattr(declared, name)
+        for name in ("instructions", "opening", "policy", "model", "memory")
+        if getattr(declared, name) is not None
+    }
+    return replace(settings, **changes) if changes else settings
+
+
+def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
+    """Settings in force and a step's input, as terms. Raises `ModelUnknown` or `PolicyInvalid`."""
+    card = engine.catalog.card(given.model or settings.model or engine.model)
+    target = engine.catalog.target(card, given.params)
+    policy = given.policy or _policy(settings, engine)
+    requested = given.params.get("max_completion_tokens") or given.params.get("max_tokens")
+    reserved = reserve(policy, requested, target.thinking, card.window)
+    bounds = limits(
+        policy,
+        input_limit=card.input_limit(reserved),
+        first_tier=card.first_tier,
+        reserved=reserved,
+        scale=MARGIN,
+        model=card.name,
+    )
+    return Terms(
+        card=card,
+        target=target,
+        limits=bounds,
+        instructions=[_instruction(body) for body in settings.instructions],
+        opening=_opening(settings.opening) if settings.opening else None,
+        overhead=REPLY_OVERHEAD + (count_tools(given.tools) if given.tools else 0),
+    )
+
+
+def _policy(settings: Settings, engine: Engine) -> ContextPolicy:
+    if settings.policy is None:
+        return engine.policy
+    return ContextPolicy.from_dict(settings.policy)
+
+
+@lru_cache(maxsize=256)
+def _instruction(body: bytes) -> Entry:
+    """Instructions are counted once, not every turn."""
+    return seal(orjson.loads(body), count_message)
+
+
+@lru_cache(maxsize=256)
+def _opening(words: str) -> Entry:
+    return seal({"role": "assistant", "content": words}, count_message)
+
+
+def refuse_early(terms: Terms, given: Input) -> None:
+    """Raises what can be known before anything is stored: `ContextOverflow` for an input above the
+    window, `MessageInvalid` for one that the model cannot see."""
+    check_input(given.entries, terms.target)
+    enough(_material(terms, given, Path(), sealed(given.entries, 1)), terms.limits, terms.target)
+
+
+async def window_of(engine: Engine, terms: Terms, given: Input, lease: Lease) -> Window:
+    """The window of the step that is held by ``lease``."""
+    reach = _reach(terms, given, lease)
+    while True:
+        path = await engine.store.gather(lease.owner, lease.conversation, reach, lease.branch)
+        window = _built(
+            terms, given, path, path.current if lease.step > 1 else sealed(given.entries, lease.turn)
+        )
+        if window is not None:
+            return window
+        reach = _farther(reach)
+
+
+async def preview(engine: Engine, place: Place, given: Input, known: Settings) -> tuple[Window, Settings]:
+    """A dry run: the window that would be sent now, and the settings it was built with. ``known`` are
+    the stored settings as far as the caller knows them."""
+    terms = terms_of(engine, in_force(known, place.declared), given)
+    reach = _reach(terms, given, None)
+    while True:
+        path = await engine.store.gather(place.owner, place.conversation, reach, place.branch)
+        if path.settings != known:
+            known = path.settings
+            terms = terms_of(engine, in_force(known, place.declared), given)
+            reach = _reach(terms, given, None)
+            continue
+        newest = path.turns[0].number if path.turns else path.earlier_turns
+        window = _built(terms, given, path, sealed(given.entries, newest + 1))
+        if window is not None:
+            return window, known
+        reach = _farther(reach)
+
+
+def _built(terms: Terms, given: Input, path: Path, current: Sequence[MessageRow]) -> Window | None:
+    """The window; ``None`` where the path was not read far enough back."""
+    material = _material(terms, given, path, current)
+    if not enough(material, terms.limits, terms.target):
+        return None
+    return build(material, terms.limits, terms.target, _recount)
+
+
+def _material(terms: Terms, given: Input, path: Path, current: Sequence[MessageRow]) -> Material:
+    return Material(
+        path=path,
+        instructions=terms.instructions,
+        opening=terms.opening,
+        context=given.context,
+        current=current,
+        overhead=terms.overhead,
+    )
+
+
+def _reach(terms: Terms, given: Input, lease: Lease | None) -> Reach:
+    bounds = terms.limits
+    head = terms.overhead + sum(
+        entry.tokens for entry in (*terms.instructions, *given.context, *given.entries)
+    )
+    own = len(given.entries)
+    return Reach(
+        tokens=max(0, int(bounds.high / bounds.scale) - head),
+        turns=bounds.max_turns,
+        messages=None if bounds.max_messages is None else max(0, bounds.max_messages - own),
+        key=bounds.key,
+        before=lease.turn if lease else None,
+        current=lease.turn if lease and lease.step > 1 else None,
+    )
+
+
+def _farther(reach: Reach) -> Reach:
+    """Turns that are never sent used the reach up: look four times as far back."""
+    return replace(
+        reach,
+        tokens=None if reach.tokens is None else reach.tokens * 4 + 1024,
+        turns=None if reach.turns is None else reach.turns * 4 + 4,
+        messages=None if reach.messages is None else reach.messages * 4 + 8,
+    )
+
+
+def _recount(pieces: Sequence[bytes]) -> int:
+    return sum(count_message(orjson.loads(piece)) for piece in pieces)

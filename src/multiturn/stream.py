@@ -1,0 +1,214 @@
+"""How does a turn look from outside while it runs? A stream of deltas, or a turn prepared for somebody
+else's SDK. Both end their turn exactly once, also when they are left early."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from .completion import read_chunk, read_completion
+from .errors import StreamCut, TurnClosed
+from .reply import Delta, Reply
+from .turn import OpenTurn
+from .window import Decisions, Window
+
+__all__ = ["AsyncPreparedTurn", "AsyncStream", "Opened"]
+
+Opened = Callable[[], Awaitable[OpenTurn | Reply]]
+"""Begins the turn: gives it open, or the stored reply of a turn that the same request key made before."""
+
+
+class AsyncStream:
+    """The deltas of one turn; ``reply`` is there once they have ended.
+
+    The turn begins with ``async with``, or with the first delta. Leaving early stops the model: what
+    arrived is kept and marked as stopped.
+    """
+
+    def __init__(self, opened: Opened, *, stream: bool = True) -> None:
+        self._opened = opened
+        self._streamed = stream
+        self._turn: OpenTurn | None = None
+        self._deltas: AsyncIterator[Delta] | None = None
+        self._reply: Reply | None = None
+
+    @property
+    def reply(self) -> Reply:
+        """The whole reply. Raises `TurnClosed` before the last delta has come."""
+        if self._reply is None:
+            raise TurnClosed("the reply is there when the stream has ended")
+        return self._reply
+
+    @property
+    def window(self) -> Window:
+        """What the model is being sent."""
+        if self._turn is not None:
+            return self._turn.window
+        return self.reply.window
+
+    async def __aenter__(self) -> Self:
+        await self._begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        return self
+
+    async def __anext__(self) -> Delta:
+        if self._deltas is None:
+            await self._begin()
+        turn = self._turn
+        if turn is None or self._deltas is None:
+            raise StopAsyncIteration
+        try:
+            delta = await anext(self._deltas, None)
+        except BaseException as error:
+            self._turn = None
+            await turn.fail(error)
+            raise
+        if delta is None:
+            await self._end(turn)
+            raise StopAsyncIteration
+        return delta
+
+    async def _begin(self) -> None:
+        if self._turn is not None or self._reply is not None:
+            return
+        opened = await self._opened()
+        if isinstance(opened, Reply):
+            self._reply = opened
+            self._deltas = _stored(opened)
+        else:
+            self._turn = opened
+            self._deltas = opened.deltas(stream=self._streamed)
+
+    async def _end(self, turn: OpenTurn) -> None:
+        """The deltas are over: the answer is stored, or the turn was asked to stop."""
+        self._turn = None
+        if not turn.ended:
+            await turn.interrupt()
+        self._reply = turn.reply()
+
+    async def aclose(self) -> None:
+        """Stop the model if it still answers; the turn is stored as stopped."""
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return
+        turn.stop()
+        if self._deltas is not None:
+            await self._deltas.aclose()  # type: ignore[attr-defined]  # it is a generator
+        await self._end(turn)
+
+
+async def _stored(reply: Reply) -> AsyncIterator[Delta]:
+    yield Delta(reply.text, reply.reasoning, finish_reason=reply.finish_reason or "stop")
+
+
+class AsyncPreparedTurn:
+    """A turn whose model you call yourself: send ``messages`` with your own SDK, then ``commit`` what
+    came back, or ``follow`` its stream. Leaving without either keeps the input and marks the turn
+    incomplete. After 10 minutes (a setting) the turn expires."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._turn: OpenTurn | None = None
+        self._reply: Reply | None = None
+
+    async def __aenter__(self) -> Self:
+        opened = await self._opened()
+        if isinstance(opened, Reply):
+            self._reply = opened
+        else:
+            self._turn = opened
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return
+        if isinstance(error, BaseException):
+            await turn.fail(error)
+        else:
+            await turn.abort()
+
+    @property
+    def reply(self) -> Reply | None:
+        """The reply, once committed; also where the same request key made it before."""
+        return self._reply
+
+    @property
+    def window(self) -> Window:
+        """What to send, and why."""
+        return self._open.window if self._reply is None else self._reply.window
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The list to send."""
+        return self.window.messages
+
+    @property
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """The tool definitions to send with it."""
+        return self._open.given.tools
+
+    @property
+    def decisions(self) -> Decisions:
+        """Why each message is sent or left out."""
+        return self.window.decisions
+
+    @property
+    def tokens(self) -> int:
+        """What the list costs by our count."""
+        return self.window.tokens
+
+    @property
+    def _open(self) -> OpenTurn:
+        if self._turn is None:
+            raise TurnClosed("it was committed or aborted already")
+        return self._turn
+
+    async def commit(self, completion: object) -> Reply:
+        """Store what the model answered: a completion or its message, as an SDK's object, a dictionary,
+        or plain text. Raises `TurnExpired` where the turn's time has run out."""
+        turn = self._open
+        turn.draft.add(read_completion(completion))
+        return await self._finish(turn)
+
+    async def follow(self, chunks: AsyncIterator[object]) -> AsyncIterator[object]:
+        """Hand on an SDK's chunks and store their sum before the last one. Leaving early stores the
+        turn as stopped."""
+        turn = self._open
+        held: list[object] = []
+        try:
+            async for chunk in chunks:
+                turn.take(read_chunk(chunk))
+                if turn.draft.finish_reason is None:
+                    yield chunk
+                else:
+                    held.append(chunk)
+            _check_whole(turn)
+        except BaseException as error:
+            self._turn = None
+            await turn.fail(error)
+            raise
+        await self._finish(turn)
+        for chunk in held:
+            yield chunk
+
+    async def _finish(self, turn: OpenTurn) -> Reply:
+        await turn.complete()
+        self._turn = None
+        self._reply = turn.reply()
+        return self._reply
+
+
+def _check_whole(turn: OpenTurn) -> None:
+    if turn.draft.finish_reason is None:
+        raise StreamCut("the stream ended without a finish reason", provider="the SDK")

@@ -1,0 +1,334 @@
+"""ONE TURN, top to bottom: receive, persist, gather, build, call, stream, persist, account.
+
+    begin   the user's input is stored and the conversation held (`Store.begin`)
+    window  the path is read and the window built (`step.window_of`)
+    stream  the provider answers; deltas are handed on at once and kept in batches
+    finish  answer, ledger, usage and cost are stored in one transaction; only then comes the last delta
+
+A turn ends exactly once: completed, waiting for tool results, stopped, or failed. Whatever ends it,
+the user's input is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from .catalog import Card
+from .conversations import Settings, Step, Turn, TurnState
+from .errors import ContentFiltered, Error, TurnClosed, TurnExpired
+from .messages import Entry, Trait
+from .reply import Delta, Draft, Reply
+from .step import Engine, Input, Place, Terms, in_force, refuse_early, terms_of, window_of
+from .storage import Begun, Ending, Lease, Partial, Start
+from .tokens import count_message, count_text
+from .usage import Cost, Usage
+from .window import Request, Window
+from .wire import seal, written
+
+__all__ = ["OpenTurn", "begin"]
+
+BATCH_SECONDS = 0.25
+BATCH_BYTES = 2048
+
+T = TypeVar("T")
+
+
+async def begin(
+    engine: Engine, place: Place, start: Start, given: Input, known: Settings, *, prepared: bool = False
+) -> OpenTurn | Turn:
+    """Accept a turn and build its window; or give the stored turn that the same key made before.
+
+    ``known`` are the stored settings as far as the caller knows them: what they show to be impossible
+    is refused before anything is stored. What fails afterwards leaves a failed turn, and the error
+    names it. A ``prepared`` turn is answered by somebody else, so our own provider is not needed.
+    """
+    terms = terms_of(engine, in_force(known, place.declared), given)
+    if not prepared:
+        engine.provider(terms.card)
+    if start.results is None and not start.again:
+        refuse_early(terms, given)
+    begun = await engine.store.begin(place.owner, place.conversation, start)
+    if begun.lease is None:
+        return begun.turn
+    turn = OpenTurn(engine, begun, begun.lease, given, hold=start.hold)
+    try:
+        await turn.build()
+    except BaseException as error:
+        await turn.fail(error)
+        raise
+    return turn
+
+
+@dataclass(slots=True)
+class OpenTurn:
+    """A turn that was accepted and has not ended. It is held until it ends: a sign of life every
+    ``renew`` seconds, and what has arrived is stored in batches."""
+
+    engine: Engine
+    begun: Begun
+    lease: Lease
+    given: Input
+    hold: float
+    draft: Draft = field(default_factory=Draft)
+    terms: Terms | None = None
+    built: Window | None = None
+    closed: Turn | None = None
+    _started: float = field(default_factory=time.monotonic)
+    _pending: Partial = field(default_factory=Partial)
+    _timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _read: asyncio.Timeout | None = None
+    ended: bool = False
+    _stopped: bool = False
+
+    # -- window
+
+    async def build(self) -> None:
+        """Read the path and build the window of this step."""
+        self._keep_alive()
+        self.terms = terms = terms_of(self.engine, self.begun.settings, self.given)
+        self.built = await window_of(self.engine, terms, self.given, self.lease)
+
+    @property
+    def window(self) -> Window:
+        """What is sent in this step."""
+        return _there(self.built)
+
+    @property
+    def card(self) -> Card:
+        """The model of this step."""
+        return _there(self.terms).card
+
+    def request(self, *, stream: bool) -> Request:
+        """What the provider is asked."""
+        return Request(
+            model=self.card.model,
+            body=self.window.body,
+            tools=self.given.tools,
+            tool_choice=self.given.tool_choice,
+            params=self.given.params,
+            stream=stream,
+            traits=self.window.traits,
+        )
+
+    # -- stream
+
+    async def deltas(self, *, stream: bool = True) -> AsyncGenerator[Delta, None]:
+        """The answer as it arrives. The last delta, which brings the finish reason, is held back until
+        the turn is stored. Ends early, without an error, once the turn was asked to stop."""
+        answer = self.engine.provider(self.card).stream(self.request(stream=stream))
+        last: Delta | None = None
+        async with contextlib.aclosing(answer):  # type: ignore[type-var]  # providers are generators
+            while (delta := await self._next(answer)) is not None:
+                self.take(delta)
+                if last is None and not delta.finish_reason:
+                    yield delta
+                else:
+                    last = delta if last is None else _both(last, delta)
+        if not self._stopped and last is not None:
+            await self.complete()
+            yield last
+
+    async def _next(self, answer: AsyncIterator[Delta]) -> Delta | None:
+        """The next delta; ``None`` at the end, or as soon as the turn was asked to stop."""
+        if self._stopped:
+            return None
+        try:
+            async with asyncio.timeout(None) as self._read:
+                return await anext(answer, None)
+        except TimeoutError:
+            return None
+        finally:
+            self._read = None
+
+    def take(self, delta: Delta) -> None:
+        """Add a delta to the draft, and to what is stored with the next batch."""
+        self.draft.add(delta)
+        if not delta.text and not delta.reasoning:
+            return
+        pending = self._pending
+        if not pending.text and not pending.reasoning:
+            self._timers.append(asyncio.get_running_loop().call_later(BATCH_SECONDS, self._flush))
+        reasoning = (
+            pending.reasoning if delta.reasoning is None else (pending.reasoning or "") + delta.reasoning
+        )
+        self._pending = Partial(pending.text + delta.text, reasoning)
+        if len(self._pending.text) + len(self._pending.reasoning or "") >= BATCH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        partial, self._pending = self._pending, Partial()
+        if self.ended or not (partial.text or partial.reasoning):
+            return
+        if not self.engine.keep_reasoning:
+            partial = Partial(partial.text)
+        self._spawn(self._append(partial))
+
+    async def _append(self, partial: Partial) -> None:
+        if not await self.engine.store.append(self.lease, partial):
+            self.stop()
+
+    # -- the hold on the conversation
+
+    def _keep_alive(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers.append(loop.call_later(self.engine.renew, lambda: self._spawn(self._renew())))
+
+    async def _renew(self) -> None:
+        if not await self.engine.store.renew(self.lease, self.hold):
+            self.stop()
+        if not self.ended:
+            self._keep_alive()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+        """Background writes: a lost lease stops the turn; other errors show when it ends."""
+        try:
+            await work
+        except TurnExpired:
+            self.stop()
+        except Error:
+            return
+
+    def stop(self) -> None:
+        """Ask the turn to stop: reading from the provider ends now."""
+        self._stopped = True
+        if self._read is not None:
+            self._read.reschedule(asyncio.get_running_loop().time())
+
+    # -- the end
+
+    async def complete(self) -> Turn:
+        """End the step with the answer in the draft: completed, or waiting where tools are called."""
+        calls = tuple(call.id for call in self.draft.tool_calls)
+        return await self._end(TurnState.WAITING if calls else TurnState.COMPLETED, open_calls=calls)
+
+    async def interrupt(self) -> Turn:
+        """End the turn as stopped by the user: what arrived is kept and will be sent again."""
+        self.draft.calls.clear()
+        return await self._end(TurnState.INCOMPLETE, traits=int(Trait.STOPPED))
+
+    async def abort(self) -> Turn:
+        """End a prepared turn that nobody answered: its input is kept and left out of later windows."""
+        return await self._end(TurnState.INCOMPLETE)
+
+    async def fail(self, error: BaseException) -> None:
+        """End the turn because of an error, which learns the turn's id. What arrived is kept, marked."""
+        if self.ended:
+            return
+        if isinstance(error, Error):
+            error.turn = self.begun.turn.id
+        if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
+            await asyncio.shield(asyncio.ensure_future(self.interrupt()))
+            return
+        self.draft.calls.clear()
+        state = TurnState.FAILED if self.draft.empty else TurnState.INCOMPLETE
+        moderated = isinstance(error, ContentFiltered)
+        code = error.code if isinstance(error, Error) else "error"
+        with contextlib.suppress(Error):  # the first error is the one to tell
+            await self._end(state, traits=int(Trait.MODERATED) if moderated else 0, error=code)
+
+    async def _end(
+        self, state: TurnState, *, open_calls: tuple[str, ...] = (), traits: int = 0, error: str | None = None
+    ) -> Turn:
+        self.ended = True
+        for timer in self._timers:
+            timer.cancel()
+        if self._tasks:
+            await asyncio.gather(*self._tasks)
+        self.closed = await self.engine.store.finish(
+            self.lease,
+            Ending(
+                state=state,
+                step=self._step(error),
+                entries=self._entries(),
+                open_calls=open_calls,
+                traits=traits,
+                cut=self.built.cut if self.built and error is None else None,
+                error=error,
+            ),
+        )
+        return self.closed
+
+    def _entries(self) -> list[Entry]:
+        """The assistant's message; none where nothing arrived."""
+        if self.draft.empty:
+            return []
+        message = written(self.draft.message())
+        if not self.engine.keep_reasoning:
+            message.pop("reasoning_content", None)
+        return [seal(message, count_message)]
+
+    def _step(self, error: str | None) -> Step:
+        usage = self.usage
+        return Step(
+            model=self.terms.card.name if self.terms else "",
+            ledger=self.built.ledger.to_json() if self.built else b"",
+            usage=usage,
+            cost=self.cost(usage),
+            finish_reason=self.draft.finish_reason,
+            response_id=self.draft.response_id,
+            error=error,
+            seconds=time.monotonic() - self._started,
+            number=self.lease.step,
+            turn=self.lease.turn,
+            branch=self.lease.branch,
+        )
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider reported; else an estimate, marked as one; ``None`` where nothing arrived."""
+        if self.draft.usage or (self.draft.empty and not self.draft.thoughts):
+            return self.draft.usage
+        thought = count_text(self.draft.reasoning or "")
+        output = count_text(self.draft.text) + thought
+        return Usage(self.window.tokens, output, reasoning=thought or None, estimated=True)
+
+    def cost(self, usage: Usage | None) -> Cost | None:
+        """What the call cost; ``None`` where price or usage is unknown."""
+        price = self.card.price if usage else None
+        return price.cost(usage) if price and usage else None
+
+    def reply(self) -> Reply:
+        """The answer of the ended step."""
+        usage = self.usage
+        return Reply(
+            text=self.draft.text,
+            reasoning=self.draft.reasoning,
+            tool_calls=self.draft.tool_calls,
+            finish_reason=self.draft.finish_reason,
+            usage=usage,
+            cost=self.cost(usage),
+            window=self.window,
+            turn=_there(self.closed),
+            model=self.card.name,
+        )
+
+
+def _there(value: T | None) -> T:
+    """What an earlier part of the turn has made."""
+    if value is None:
+        raise TurnClosed("the turn has not come this far")
+    return value
+
+
+def _both(one: Delta, other: Delta) -> Delta:
+    """Two deltas that came after the finish reason as one."""
+    return Delta(
+        text=one.text + other.text,
+        reasoning=other.reasoning if one.reasoning is None else one.reasoning + (other.reasoning or ""),
+        calls=one.calls + other.calls,
+        finish_reason=other.finish_reason or one.finish_reason,
+        usage=other.usage or one.usage,
+        model=other.model or one.model,
+        response_id=other.response_id or one.response_id,
+    )
