@@ -71,7 +71,7 @@ def _find_instructions(history: History, result: Alignment) -> None:
             continue
         end = at
         for text in item.texts:
-            found = head.find(text, end)
+            found = _line(head, text, end)
             if found < 0:
                 break
             remainder.append(head[end:found])
@@ -83,11 +83,22 @@ def _find_instructions(history: History, result: Alignment) -> None:
             continue
         if item.text in told or item.text in sent:
             result.told.add(item.index)
-        elif all(text in head for text in item.texts):
+        elif all(_line(head, text, 0) >= 0 for text in item.texts):
             result.moved.add(item.index)
         else:
             result.lost.add(item.index)
     result.remainder = "".join([*remainder, head[at:]]).strip()
+
+
+def _line(head: str, text: str, start: int) -> int:
+    """Where a text stands in the instructions as whole lines; -1: nowhere."""
+    found = head.find(text, start)
+    while found >= 0:
+        end = found + len(text)
+        if head[found - 1 : found] in ("", "\n") and head[end : end + 1] in ("", "\n"):
+            return found
+        found = head.find(text, found + 1)
+    return -1
 
 
 class _Walk:
@@ -153,6 +164,8 @@ class _Walk:
         members: list[int] = []
         at: int | None = place
         while at is not None and self.history.items[at].role == item.role:
+            if members and self._unseen(at, rest):
+                break
             if not rest.take(self.history.items[at], first=not members, loose=loose):
                 break
             members.insert(0, at)
@@ -166,6 +179,24 @@ class _Walk:
             return None
         added = (rest.text + rest.behind).strip()
         return Match(item.index, tuple(members), added, tuple(rest.omitted))
+
+    def _unseen(self, at: int, rest: _Rest) -> bool:
+        """Whether a message without words left no trace here: no part of it, and no line in its place."""
+        item = self.history.items[at]
+        if item.texts or item.calls or (rest.media and rest.media[-1] in item.media):
+            return False
+        return len(rest.text.split("\n\n")) <= len(rest.omitted) or not rest.text.strip()
+
+
+def _apart(text: str, piece: str) -> int:
+    """Where a piece last stands apart from the words around it; -1: nowhere."""
+    found = text.rfind(piece)
+    while found >= 0:
+        end = found + len(piece)
+        if (not found or text[found - 1] in EDGES) and (end == len(text) or text[end] in EDGES):
+            return found
+        found = text.rfind(piece, 0, end - 1)
+    return -1
 
 
 class _Rest:
@@ -198,6 +229,11 @@ class _Rest:
                 self.omitted.append((item.index, part[0]))
         return True
 
+    def _stands_in(self, item: Item, text: str, piece: str) -> bool:
+        """Whether there is room for a few words in place of parts that were left out."""
+        gone = sum(1 for part in item.media if part not in self.media)
+        return gone > 0 and len(text) - text.rfind(piece) - len(piece) <= 60 * gone and piece in text
+
     def _take_words(self, item: Item, *, first: bool, loose: bool) -> bool:
         text, behind = self.text, ""
         exact = first and len(item.texts) == 1
@@ -206,11 +242,11 @@ class _Rest:
                 text = text[: len(text) - len(piece)]
             elif not exact and text.rstrip().endswith(piece.rstrip()):
                 text = text.rstrip()[: len(text.rstrip()) - len(piece.rstrip())]
-            elif loose and first and position == 0 and piece in text:
-                at = text.rfind(piece)
-                behind = text[at + len(piece) :]
-                if behind[0] not in EDGES:
+            elif (loose and first and position == 0 and piece in text) or self._stands_in(item, text, piece):
+                at = _apart(text, piece)
+                if at < 0:
                     return False
+                behind = text[at + len(piece) :] + behind
                 text = text[:at]
             else:
                 return False

@@ -63,7 +63,9 @@ class Case:
 
     def _matters(self, index: int) -> bool:
         item = self.history.items[index]
-        return not (item.instructs or self.history.droppable(index) or self.invisible(index))
+        if item.instructs:
+            return False
+        return index in self.kept or not (self.history.droppable(index) or self.invisible(index))
 
     def invisible(self, index: int) -> bool:
         """Whether a message holds nothing but parts that this model or policy does not take."""
@@ -84,3 +86,16 @@ class Case:
     def turn_of(self, index: int) -> int:
         """The user message at or before a place; -1 before the first."""
         return max((user for user in self.history.users if user <= index), default=-1)
+
+    @cached_property
+    def spare(self) -> int:
+        """What closings, marks and placeholders may have cost that this window does not show."""
+        plain = not self.rules.alternation and self.rules.required == "nowhere"
+        awkward = any(self.history.open.values()) or any(item.media for item in self.history.items)
+        if plain and not awkward and self.history.users and self.history.users[0] == self.history.leading:
+            return 0
+        closings = sum(len(ids) for ids in self.history.open.values())
+        answers = sum(1 for item in self.history.items if item.role == "assistant")
+        fields = 0 if self.rules.required == "nowhere" else answers
+        one: Json = {"role": "tool", "tool_call_id": "x" * 40, "content": "x" * 120}
+        return (1 + closings + fields) * self.count(one)

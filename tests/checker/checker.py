@@ -47,13 +47,23 @@ def check(
 ) -> list[Violation]:
     """Everything that is wrong with a window; an empty list means it is right.
 
-    ``budget`` stands in where the policy names none. ``standing_cut`` says that an earlier window's cut
-    was given, so that more may be left out than this input alone would demand.
+    ``budget`` is the model's own limit, where it is tighter than the policy's. ``standing_cut`` says
+    that an earlier window's cut was given, so that more may be left out than this input alone would
+    demand.
     """
     if not window:
         return [Violation("empty_window", "nothing is sent at all")]
-    limit = policy.budget if policy.budget is not None else budget
-    case = Case(History(history), list(window), policy, rules, count, limit, tools_tokens, standing_cut)
+    limits = [limit for limit in (policy.budget, budget) if limit is not None]
+    case = Case(
+        History(history),
+        list(window),
+        policy,
+        rules,
+        count,
+        min(limits, default=None),
+        tools_tokens,
+        standing_cut,
+    )
     found = [
         *_instructions(case),
         *_newest_input(case),
@@ -81,7 +91,9 @@ def smallest_need(
     must = {item.index for item in taken.items if item.instructs} | set(range(first))
     must |= set(taken.runs()[-1]) if taken.runs() else set()
     must |= set(taken.newest_group())
-    spare = count({"role": "user", "content": "x" * SLACK})
+    closing: Json = {"role": "tool", "tool_call_id": "x" * 40, "content": "x" * 120}
+    open_calls = sum(len(calls) for calls in taken.open.values())
+    spare = count({"role": "user", "content": "x" * SLACK}) + open_calls * count(closing)
     return tools_tokens + spare + sum(count(history[index]) for index in must)
 
 

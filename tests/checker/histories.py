@@ -112,7 +112,9 @@ class _Writer:
 
     def _user(self) -> Json:
         content: Any = self._words()
-        if self._chance(6):
+        if self._chance(40):
+            content = ""
+        elif self._chance(6):
             content = self._parts()
         elif self._chance(16):
             content = self._words() + " long" * 3000

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .case import Case
-from .reading import Json
 from .violation import Violation
 
 __all__ = ["limit_violations", "loss_violations"]
@@ -65,7 +64,8 @@ def _beyond_turns(case: Case) -> bool:
 def _beyond_messages(case: Case, missing: list[int]) -> bool:
     most = case.policy.max_messages
     opening = [index for index in case.body if index < case.first_user]
-    more = len(_next_turn(case, missing)) + len(opening) + len(case.alignment.closers)
+    start, end = _next_turn(case, missing)[0], min(case.kept | {case.history.newest or 0})
+    more = max(end - start, 1) + len(opening) + len(case.alignment.closers)
     return most is not None and max(_sent_messages(case)) + more > most
 
 
@@ -73,21 +73,9 @@ def _beyond_budget(case: Case, missing: list[int]) -> bool:
     if case.limit is None:
         return False
     high, low = (share * case.limit for share in case.policy.marks())
-    spare = _spare(case)
     spent = case.tools_tokens + sum(case.count(message) for message in case.window)
     whole = case.tools_tokens + sum(case.count(message) for message in case.history.messages)
-    with_next = spent + spare + sum(case.count(case.history.messages[i]) for i in _next_turn(case, missing))
-    return with_next > high - 1 or (max(whole, with_next) + spare > high - 1 and with_next > low - 1)
-
-
-def _spare(case: Case) -> int:
-    """What closings, marks and placeholders may have cost that this window does not show."""
-    plain = not case.rules.alternation and case.rules.required == "nowhere"
-    awkward = any(case.history.open.values()) or any(item.media for item in case.history.items)
-    if plain and not awkward and case.history.users and case.history.users[0] == case.history.leading:
-        return 0
-    closings = sum(len(ids) for ids in case.history.open.values())
-    answers = sum(1 for item in case.history.items if item.role == "assistant")
-    fields = 0 if case.rules.required == "nowhere" else answers
-    one: Json = {"role": "tool", "tool_call_id": "x" * 40, "content": "x" * 120}
-    return (1 + closings + fields) * case.count(one)
+    with_next = (
+        spent + case.spare + sum(case.count(case.history.messages[i]) for i in _next_turn(case, missing))
+    )
+    return with_next > high - 1 or (max(whole, with_next) + case.spare > high - 1 and with_next > low - 1)

@@ -48,6 +48,8 @@ def _form(index: int, message: Json, item: Item, rules: Rules) -> Iterable[Viola
     for name in NEVER_NULL:
         if name in message and message[name] in (None, []):
             yield Violation("malformed", f"{name} is {message[name]!r}", index)
+    if content == []:
+        yield Violation("malformed", "content is an empty list", index)
     if content is None and not item.calls:
         yield Violation("empty_message", "no content", index)
     elif item.role == "assistant" and not item.calls and not item.media and not item.text:

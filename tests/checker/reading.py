@@ -111,7 +111,8 @@ class History:
 
     ``leading`` are the instructions at its head, ``users`` the places of what users said,
     ``newest`` the last of them (``None``: there is none), ``results`` which results directly follow
-    each calling message, ``stray`` the results that do not, ``closed`` the calls that never got one.
+    each calling message, ``stray`` the results that do not, ``open`` the calls that never got one,
+    ``unasked`` what was answered to an empty input.
     """
 
     def __init__(self, messages: Sequence[Json]) -> None:
@@ -123,6 +124,7 @@ class History:
         self.results: dict[int, list[int]] = {}
         self.open: dict[int, list[str]] = {}
         self.stray: set[int] = set()
+        self.unasked = self._unasked()
         self._pair()
 
     def _leading(self) -> int:
@@ -130,6 +132,17 @@ class History:
         while count < len(self.items) and self.items[count].instructs:
             count += 1
         return count
+
+    def _unasked(self) -> set[int]:
+        """What was answered to an input that says nothing."""
+        found: set[int] = set()
+        blank = False
+        for item in self.items:
+            if item.role == "user":
+                blank = item.blank
+            elif blank and not item.instructs:
+                found.add(item.index)
+        return found
 
     def _pair(self) -> None:
         taken: set[int] = set()
@@ -156,7 +169,7 @@ class History:
     def droppable(self, index: int) -> bool:
         """Whether no provider would take this message, so that leaving it out loses nothing."""
         item = self.items[index]
-        return index in self.stray or (item.role != "tool" and item.blank)
+        return index in self.stray or (item.role != "tool" and item.blank) or index in self.unasked
 
     def interrupted(self, index: int) -> bool:
         """Whether a system message stands between a call and its results, where it cannot stay."""

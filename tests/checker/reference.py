@@ -25,7 +25,7 @@ def simple_window(messages: Sequence[Json], turns: int | None = None) -> list[Js
             (held if waiting > item.index else sent).append(_plain(messages[item.index]))
         elif item.index >= first and not history.droppable(item.index):
             sent.append(_plain(messages[item.index]))
-        if item.calls and item.index >= first:
+        if item.calls and item.index >= first and not history.droppable(item.index):
             waiting = history.group_end(item.index)
         if item.index + 1 == waiting:
             sent += [*_closings(history, messages, waiting), *held]

@@ -110,6 +110,7 @@ SHAPES: dict[str, Test] = {
     "several models": lambda history: len({item.model for item in history.items if item.model}) > 1,
     "unknown model": _any(lambda item: item.role == "assistant" and item.model is None),
     "empty assistant": _any(lambda item: item.role == "assistant" and item.blank),
+    "empty user": _any(lambda item: item.role == "user" and item.blank),
     "null content with calls": _bare("null"),
     "absent content with calls": _bare("absent"),
     "empty content with calls": _bare(""),

@@ -41,6 +41,8 @@ def _hole(case: Case, earlier_kept: bool) -> Iterable[Violation]:
     later = [index for index in case.body if index > newest]
     kept = [index for index in later if index in case.kept]
     hole = case.hole
+    if not _crowded(case):
+        yield Violation("hole_needless", "the newest turn fits whole", hole[0])
     if earlier_kept:
         yield Violation("hole_needless", "older turns are sent while the newest one has a hole", hole[0])
     if not kept:
@@ -50,6 +52,16 @@ def _hole(case: Case, earlier_kept: bool) -> Iterable[Violation]:
         yield Violation("hole_wrong", "what was left out is not the oldest of the turn", max(hole))
     if not _marked(case):
         yield Violation("hole_unmarked", "nothing in the window shows the hole", hole[0])
+
+
+def _crowded(case: Case) -> bool:
+    """Whether the newest turn, with the instructions and an opening, is more than may be sent."""
+    newest = case.history.newest or 0
+    must = [
+        i.index for i in case.history.items if i.instructs or i.index >= newest or i.index < case.first_user
+    ]
+    need = case.tools_tokens + case.spare + sum(case.count(case.history.messages[index]) for index in must)
+    return case.policy.max_messages is not None or case.limit is None or need > case.limit
 
 
 def _marked(case: Case) -> bool:
