@@ -11,13 +11,19 @@ import re
 import stat
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from tests.simulators import Answer, Call, Received, Reply, Simulator, remember, serve
 
+from multiturn.chat import Asking, AsyncConversation, Sampling
+from multiturn.cli.program import program as command_line
+from multiturn.client import AsyncMultiTurn
 from multiturn.errors import Error
 from multiturn.window import Code
 
@@ -103,6 +109,32 @@ def matches(shown: str, real: str) -> bool:
 # ------------------------------------------------------------------------------- running them
 
 
+KEYS = {
+    "qwen": ("DASHSCOPE_API_KEY", "DASHSCOPE_COMPATIBLE_BASE_URL"),
+    "kimi": ("MOONSHOT_API_KEY", "MOONSHOT_BASE_URL"),
+    "openai": ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
+}
+"""The providers whose key the reader has: simulated ones."""
+
+
+def shopkeeper(received: Received) -> Reply:
+    """Calls the first tool it is offered with the number it reads, tells what a tool said, else remembers."""
+    last = received.messages[-1]
+    number = re.search(r"\d+", received.text)
+    if last["role"] == "tool":
+        return str(last["content"])
+    if received.body.get("tools") and number:
+        function = received.body["tools"][0]["function"]
+        return Answer(calls=[Call(function["name"], {function["parameters"]["required"][0]: number[0]})])
+    return remember(received)
+
+
+@pytest.fixture(scope="module")
+def providers() -> Iterator[dict[str, Simulator]]:
+    with contextlib.ExitStack() as stack:
+        yield {name: stack.enter_context(serve(name, shopkeeper)) for name in KEYS}
+
+
 @dataclass
 class Reader:
     """Somebody who types what a document shows, in an empty folder with a home of their own."""
@@ -173,7 +205,7 @@ def tool(path: Path, script: str) -> None:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, providers: dict[str, Simulator]) -> Path:
     """An empty folder with the commands of a checkout, and an environment that names no real provider."""
     for variable in list(os.environ):
         if variable.endswith(("_API_KEY", "_BASE_URL")) or variable.startswith(("MULTITURN_", "XDG_")):
@@ -190,6 +222,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.delenv("LC_ALL", raising=False)
     monkeypatch.delenv("LC_MESSAGES", raising=False)
+    for provider, (key, address) in KEYS.items():
+        monkeypatch.setenv(key, providers[provider].key)
+        monkeypatch.setenv(address, providers[provider].base_url)
     monkeypatch.chdir(folder)
     return folder
 
@@ -326,6 +361,65 @@ def test_every_error_code_is_explained(tree: Path) -> None:
     assert {(code, kind) for code, kind, _ in rows} == {(each.code, each.__name__) for each in errors()}
     retried = {code for code, _, rest in rows if re.match(r" (yes|是) ", rest)}
     assert retried == {each.code for each in errors() if each.retryable}
+
+
+@pytest.mark.parametrize("tree", [ENGLISH, CHINESE], ids=name)
+def test_every_command_and_option_is_explained(tree: Path) -> None:
+    page = (tree / "reference" / "command-line.md").read_text("utf-8")
+    commands, options, _ = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
+    program = command_line("en")
+    assert re.findall(r"^\| `([a-z]+)", commands, re.MULTILINE) == list(program.commands)
+    explained = {}
+    for row in options.splitlines()[2:]:
+        flags, users, _ = row.strip("| ").split(" | ", 2)
+        explained[tuple(re.findall(r"`([^`]+)`", flags))] = re.findall(r"`([^`]+)`", users)
+    real: dict[tuple[str, ...], list[str]] = {}
+    for command in program.commands.values():
+        for option in command.params:
+            if isinstance(option, click.Option) and "--help" not in option.opts:
+                real.setdefault(tuple(option.opts), []).append(command.name or "")
+    assert explained == real
+
+
+@pytest.mark.parametrize("tree", [ENGLISH, CHINESE], ids=name)
+def test_every_provider_is_explained(tree: Path) -> None:
+    page = (tree / "how-to" / "providers.md").read_text("utf-8")
+    rows = [
+        [re.sub("`", "", cell).strip() for cell in row.split("|")[1:-1]]
+        for row in page.splitlines()
+        if row.startswith("| `")
+    ]
+    real = []
+    for profile in profiles():
+        if profile.get("keys"):
+            key, *others = profile["keys"]
+            model = profile.get("default_model", "")
+            real.append([profile["id"], key, ", ".join(others), profile["base_url_variable"], model])
+    assert sorted(rows) == sorted(real)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "README.zh-CN.md"], ids=name)
+def test_the_first_page_names_every_provider_with_its_key(page: Path) -> None:
+    rows = re.findall(r"^\| `([a-z]+)(?:/…)?` \|.*?\|(.*)\|$", page.read_text("utf-8"), re.MULTILINE)
+    named = {provider: re.findall(r"`([A-Z_]+)`", key)[:1] for provider, key in rows}
+    assert named == {each["id"]: each.get("keys", [])[:1] for each in profiles() if each["id"] != "scripted"}
+
+
+def profiles() -> list[dict[str, Any]]:
+    """What the catalogue's files say of each provider."""
+    folder = ROOT / "src" / "multiturn" / "profiles"
+    return [tomllib.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.toml"))]
+
+
+@pytest.mark.parametrize("tree", [ENGLISH, CHINESE], ids=name)
+def test_every_method_is_explained(tree: Path) -> None:
+    page = (tree / "reference" / "library.md").read_text("utf-8")
+    explained = set(re.findall(r"`(\w+)\(", page))
+    for kind in (AsyncMultiTurn, AsyncConversation):
+        public = {each for each in vars(kind) if not each.startswith("_")} - {"id"}
+        assert public - explained == set()
+    asking = set(Asking.__annotations__) | set(Sampling.__annotations__)
+    assert asking - set(re.findall(r"`(\w+)`", page)) == set()
 
 
 @pytest.mark.parametrize("tree", [ENGLISH, CHINESE], ids=name)
