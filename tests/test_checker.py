@@ -185,6 +185,7 @@ FAULTS: dict[str, tuple[str, Damage]] = {
     "a turn that fits is missing": ("needless_loss", lambda window: window.__delitem__(slice(1, 3))),
     "an empty assistant message": ("empty_message", put(3, {"role": "assistant", "content": ""})),
     "nothing at all": ("empty_window", lambda window: window.clear()),
+    "a field of ours": ("malformed", write(2, model="qwen/qwen-plus")),
     "null tool calls": ("malformed", write(2, tool_calls=None)),
     "a role the provider does not know": ("role", write(1, role="human")),
     "reasoning on a model that takes none": ("reasoning_leak", write(2, reasoning_content="hm")),

@@ -65,7 +65,8 @@ def _beyond_messages(case: Case, missing: list[int]) -> bool:
     most = case.policy.max_messages
     opening = [index for index in case.body if index < case.first_user]
     start, end = _next_turn(case, missing)[0], min(case.kept | {case.history.newest or 0})
-    more = max(end - start, 1) + len(opening) + len(case.alignment.closers)
+    between = [item for item in case.history.items[start:end] if not item.instructs]
+    more = max(len(between), 1) + len(opening) + len(case.alignment.closers)
     return most is not None and max(_sent_messages(case)) + more > most
 
 

@@ -13,6 +13,8 @@ from .violation import Violation
 __all__ = ["provider_violations"]
 
 NEVER_NULL = ("tool_calls", "function_call", "name", "tool_call_id", "reasoning_content", "reasoning")
+FACTS = ("model", "id", "created_at")
+"""What an imported message brings along for us: no provider knows these fields."""
 REASONING = ("reasoning_content", "reasoning")
 
 
@@ -48,6 +50,9 @@ def _form(index: int, message: Json, item: Item, rules: Rules) -> Iterable[Viola
     for name in NEVER_NULL:
         if name in message and message[name] in (None, []):
             yield Violation("malformed", f"{name} is {message[name]!r}", index)
+    for name in FACTS:
+        if name in message:
+            yield Violation("malformed", f"the field {name} is ours, not the provider's", index)
     if content == []:
         yield Violation("malformed", "content is an empty list", index)
     if content is None and not item.calls:

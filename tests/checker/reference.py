@@ -8,7 +8,7 @@ from .reading import History, Json
 
 __all__ = ["simple_window"]
 
-DROPPED = ("reasoning_content", "reasoning", "model")
+DROPPED = ("reasoning_content", "reasoning", "model", "id", "created_at")
 
 
 def simple_window(messages: Sequence[Json], turns: int | None = None) -> list[Json]:
