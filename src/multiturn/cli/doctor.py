@@ -1,0 +1,168 @@
+"""Is this installation sound? The command doctor."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from ..catalog import UNKNOWN_WINDOW, Catalog
+from ..errors import Error
+from ..phrases import error_sentence
+from ..settings import NAMES, api_key, variable_of
+from ..storage import open_store
+from .figures import bytes_of
+from .screen import Screen
+from .session import Session
+
+__all__ = ["doctor"]
+
+LEAST_SQLITE = (3, 35, 0)
+"""The first that gives back the rows it writes."""
+LOW_DISK = 100 * 1024 * 1024
+"""Bytes of free space under which the doctor warns."""
+
+
+class Finding(NamedTuple):
+    """One line of the report."""
+
+    level: Literal["ok", "note", "wrong"]
+    code: str
+    sentence: str
+
+
+async def doctor(session: Session) -> int:
+    """``doctor``: look at everything, tell all of it; gives 1 when something is wrong."""
+    screen, findings = session.screen, [finding async for finding in _examine(session)]
+    for level, code, sentence in findings:
+        if screen.as_json:
+            screen.record({"level": level, "check": code, "message": sentence})
+        else:
+            screen.line(f"{screen.say(f'doctor.{level}')}  {sentence}")
+    return int(any(finding.level == "wrong" for finding in findings))
+
+
+async def _examine(session: Session) -> AsyncIterator[Finding]:
+    screen = session.screen
+    yield _finding(screen, "ok", "python", version=platform.python_version())
+    old = sqlite3.sqlite_version_info < LEAST_SQLITE
+    yield _finding(
+        screen,
+        "wrong" if old else "ok",
+        "sqlite_old" if old else "sqlite",
+        **{"version": sqlite3.sqlite_version} | ({"least": "3.35"} if old else {}),
+    )
+    origin = session.config.origins.get("language", "default")
+    yield _finding(screen, "ok", "language", language=session.config.language, origin=origin)
+    async for finding in _store(session):
+        yield finding
+    for each in (*_keys(session), *_model(session), *_variables(session)):
+        yield each
+
+
+def _finding(screen: Screen, level: Literal["ok", "note", "wrong"], code: str, **figures: object) -> Finding:
+    return Finding(level, code, screen.say(f"doctor.{code}", **figures))
+
+
+async def _store(session: Session) -> AsyncIterator[Finding]:
+    screen, url = session.screen, session.config.store
+    try:
+        store = open_store(url)
+    except Error as refused:
+        yield Finding("wrong", refused.code, error_sentence(refused, screen.language))
+        return
+    if url.endswith(":memory:"):
+        yield _finding(screen, "note", "store_memory")
+        return
+    path = Path(url.removeprefix("sqlite:///"))
+    level, code = _place(path)
+    if level == "wrong" or code == "store_new":
+        yield _finding(screen, level, code, path=path)
+    else:
+        try:
+            await store.open()
+            yield _finding(screen, level, code, path=path)
+            yield _inside(screen, path)
+        except Error as refused:
+            yield Finding("wrong", refused.code, error_sentence(refused, screen.language))
+        finally:
+            await store.close()
+    yield _disk(screen, path)
+
+
+def _place(path: Path) -> tuple[Literal["ok", "wrong"], str]:
+    """Whether the database at ``path`` is there, or could be made."""
+    if path.exists():
+        return ("ok", "store") if os.access(path, os.W_OK) else ("wrong", "store_readonly")
+    folder = _standing(path)
+    usable = folder.is_dir() and os.access(folder, os.W_OK)
+    return ("ok", "store_new") if usable else ("wrong", "store_readonly")
+
+
+def _standing(path: Path) -> Path:
+    """The nearest folder above ``path`` that exists."""
+    return next((above for above in path.absolute().parents if above.exists()), Path(path.anchor or "."))
+
+
+def _inside(screen: Screen, path: Path) -> Finding:
+    """Whether the pages of an existing database hang together."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error as damage:
+        found = str(damage)
+    if found != "ok":
+        return _finding(screen, "wrong", "integrity", problem=" ".join(str(found).split()))
+    return _finding(screen, "ok", "schema", found=version)
+
+
+def _disk(screen: Screen, path: Path) -> Finding:
+    free = shutil.disk_usage(_standing(path)).free
+    low = free < LOW_DISK
+    return _finding(screen, "wrong" if low else "ok", "disk_low" if low else "disk", free=bytes_of(free))
+
+
+def _keys(session: Session) -> Iterator[Finding]:
+    held = {
+        key[1]: None
+        for profile in Catalog(session.config.overrides).profiles()
+        if (key := api_key(profile.keys, session.environment))
+    }
+    if held:
+        yield _finding(session.screen, "ok", "keys", variables=", ".join(held))
+    else:
+        yield _finding(session.screen, "note", "no_keys")
+
+
+def _model(session: Session) -> Iterator[Finding]:
+    """The model that would answer: whether it is known and its key is set."""
+    screen, model = session.screen, session.config.model
+    if model is None:
+        return
+    catalog = Catalog(session.config.overrides)
+    try:
+        card = catalog.card(model)
+    except Error as refused:
+        yield Finding("wrong", refused.code, error_sentence(refused, screen.language))
+        return
+    profile = catalog.profile(card.provider)
+    if profile.key_required and not api_key(profile.keys, session.environment):
+        yield _finding(screen, "wrong", "key_missing", model=card.name, variable=profile.keys[0])
+    elif card.known or card.window != UNKNOWN_WINDOW:
+        yield _finding(screen, "ok", "model", model=card.name)
+    else:
+        yield _finding(screen, "note", "model_unknown", model=card.name)
+
+
+def _variables(session: Session) -> Iterator[Finding]:
+    """A misspelt variable would otherwise be passed over in silence."""
+    known = {variable_of(name) for name in NAMES}
+    for variable in sorted(session.environment):
+        if variable.startswith("MULTITURN_") and variable not in known:
+            yield _finding(session.screen, "note", "variable_unknown", variable=variable)

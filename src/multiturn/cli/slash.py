@@ -1,0 +1,214 @@
+"""What do the commands inside a chat do? A line that begins with a slash."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+
+from ..conversations import Address, TurnState
+from ..reply import Reply
+from .listings import usage_table
+from .session import is_demo
+from .talk import Talk
+from .windows import ledger_of, show_ledger
+
+__all__ = ["read", "run"]
+
+COMMAND = re.compile(r"/([a-z]+)(?:\s+(.*))?", re.DOTALL)
+LONG_FILL = 10_000
+
+Work = Callable[[Talk, str], Awaitable[Reply | None]]
+
+
+class Misused(Exception):
+    """The command needs something else."""
+
+
+def read(text: str) -> tuple[str, str] | None:
+    """The command in a line and what follows it; ``None`` for a text to be sent.
+
+    >>> read("/edit 3 No, 28."), read("/usr/bin is full"), read("//help")
+    (('edit', '3 No, 28.'), None, None)
+    """
+    match = COMMAND.fullmatch(text.strip())
+    return (match[1], (match[2] or "").strip()) if match else None
+
+
+async def run(talk: Talk, name: str, rest: str) -> Reply | None:
+    """Do what a command says; gives the reply if it made one."""
+    screen = talk.screen
+    if name not in COMMANDS:
+        screen.note(screen.say("slash.unknown", name=f"/{name}"))
+        return None
+    try:
+        return await COMMANDS[name](talk, rest)
+    except Misused:
+        usage = screen.say(f"slash.help_{name}")
+        screen.note(screen.say("slash.needs", usage=usage))
+        return None
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise Misused
+    return int(text)
+
+
+async def _newest(talk: Talk) -> int | None:
+    """The number of the newest turn; says so where there is none."""
+    turns = await talk.chat.turns(limit=1)
+    if not turns:
+        talk.screen.note(talk.screen.say("slash.nothing_yet"))
+        return None
+    return turns[-1].number
+
+
+async def context(talk: Talk, rest: str) -> None:
+    """The ledger of a turn."""
+    turn = _number(rest) if rest else await _newest(talk)
+    if turn is None:
+        return
+    ledger = await ledger_of(talk.chat, turn)
+    if ledger is None:
+        talk.screen.note(talk.screen.say("list.no_step"))
+    else:
+        show_ledger(talk.screen, ledger)
+
+
+async def undo(talk: Talk, rest: str) -> None:
+    """Go on from before the newest turn."""
+    if rest:
+        raise Misused
+    turn = await _newest(talk)
+    if turn is None:
+        return
+    left = (await talk.chat.info()).branch
+    await talk.chat.branch(turn - 1)
+    await _go_to(talk, (await talk.chat.branches())[-1].number)
+    talk.screen.note(talk.screen.say("slash.undone", turn=turn, branch=left))
+
+
+async def _go_to(talk: Talk, number: int) -> None:
+    """Make a branch the one in use."""
+    ulid = (await talk.chat.info()).ulid
+    await talk.chat.switch(Address(ulid, number, 0).turn_id)
+
+
+async def retry(talk: Talk, rest: str) -> Reply | None:
+    """Repeat a failed turn; else answer the newest one again, on a new branch."""
+    if rest:
+        raise Misused
+    turns = await talk.chat.turns(limit=1)
+    if not turns:
+        talk.screen.note(talk.screen.say("slash.nothing_yet"))
+        return None
+    broken = turns[-1].state in (TurnState.FAILED, TurnState.INCOMPLETE)
+    return talk.tell(await (talk.chat.retry() if broken else talk.chat.regenerate()))
+
+
+async def edit(talk: Talk, rest: str) -> Reply | None:
+    """Say something else instead of a turn, on a new branch."""
+    first, _, text = rest.partition(" ")
+    if first.isdecimal() and text.strip():
+        return talk.tell(await talk.chat.edit(int(first), text.strip()))
+    if not rest or first.isdecimal():
+        raise Misused
+    turn = await _newest(talk)
+    return None if turn is None else talk.tell(await talk.chat.edit(turn, rest))
+
+
+async def branch(talk: Talk, rest: str) -> None:
+    """List the branches, or go to one."""
+    screen = talk.screen
+    if rest:
+        number = _number(rest)
+        if number not in {each.number for each in await talk.chat.branches()}:
+            raise Misused
+        await _go_to(talk, number)
+        screen.note(screen.say("slash.branch", branch=rest))
+        return
+    for each in await talk.chat.branches():
+        mark = "*" if each.in_use else " "
+        screen.line(
+            screen.say("slash.branch_line", mark=mark, branch=each.number, turns=each.turns, fork=each.fork)
+        )
+
+
+async def cost(talk: Talk, rest: str) -> None:
+    """What the conversation consumed so far."""
+    if rest:
+        raise Misused
+    usage_table(talk.screen, [await talk.chat.usage()])
+
+
+async def model(talk: Talk, rest: str) -> None:
+    """Say which model answers, or choose another."""
+    screen = talk.screen
+    if not rest:
+        screen.note(screen.say("slash.model_now", model=talk.model))
+        return
+    talk.session.check(rest)
+    talk.chat = talk.client.conversation(talk.chat.id, user=talk.session.config.user, model=rest)
+    talk.model = rest
+    screen.note(screen.say("slash.model", model=rest))
+    if is_demo(rest):
+        screen.note(screen.say("chat.demo"))
+
+
+async def pin(talk: Talk, rest: str) -> None:
+    """Send a turn every time."""
+    await talk.chat.pin(_number(rest))
+    talk.screen.note(talk.screen.say("slash.pinned", turn=rest))
+
+
+async def drop(talk: Talk, rest: str) -> None:
+    """Leave a turn out from now on."""
+    await talk.chat.exclude(_number(rest))
+    talk.screen.note(talk.screen.say("slash.dropped", turn=rest))
+
+
+async def fill(talk: Talk, rest: str) -> None:
+    """Add invented turns, so that one sees what is pushed out of the window."""
+    screen, turns = talk.screen, _number(rest)
+    if not is_demo(talk.model):
+        screen.note(screen.say("slash.only_demo"))
+        return
+    if not 0 < turns <= LONG_FILL:
+        raise Misused
+    await talk.chat.add(invented(talk, turns))
+    screen.note(screen.say("slash.filled", turns=turns))
+
+
+def invented(talk: Talk, turns: int) -> list[dict[str, str]]:
+    """Turns in which somebody counts boxes of tea."""
+    screen = talk.screen
+    messages: list[dict[str, str]] = []
+    for number in range(1, turns + 1):
+        fact = screen.say("tour.fill_user", number=number, count=number * 7 % 90 + 10)
+        messages += [
+            {"role": "user", "content": fact},
+            {"role": "assistant", "content": screen.say("tour.fill_reply")},
+        ]
+    return messages
+
+
+async def show_help(talk: Talk, rest: str) -> None:
+    """What there is."""
+    del rest
+    for name in COMMANDS:
+        talk.screen.line(talk.screen.say(f"slash.help_{name}"))
+
+
+COMMANDS: Mapping[str, Work] = {
+    "context": context,
+    "undo": undo,
+    "retry": retry,
+    "edit": edit,
+    "branch": branch,
+    "cost": cost,
+    "model": model,
+    "pin": pin,
+    "drop": drop,
+    "fill": fill,
+    "help": show_help,
+}
