@@ -371,3 +371,19 @@ def test_the_policy_on_pictures_is_checked() -> None:
     assert names(again, old, policy=last) == set()
     newest = [*again[:-1], {"role": "user", "content": "What is this?"}]
     assert "newest_input" in names(again, newest)
+
+
+def test_a_result_is_made_up_only_where_there_is_none() -> None:
+    asks: Json = {"role": "assistant", "content": None, "tool_calls": [call("a")]}
+    made_up: Json = {"role": "tool", "tool_call_id": "a", "content": "interrupted"}
+    user: Json = {"role": "user", "content": "Well?"}
+    history = [user, asks, user, asks, {"role": "tool", "tool_call_id": "a", "content": "42"}]
+    assert names(history, [user, asks, made_up, *history[2:]]) == set()
+    assert names(history, [user, asks, made_up, user, asks, made_up]) >= {"lost_result"}
+    assert names(history, [user, asks, made_up | {"content": ""}, *history[2:]]) == {"empty_message"}
+
+
+def test_reasoning_has_the_providers_name() -> None:
+    window = sent(thought=None)
+    window[1]["reasoning"] = "look it up"
+    assert names(THOUGHT, window, THINKER) == {"reasoning_field"}

@@ -47,14 +47,7 @@ def _roles(window: Sequence[Json], alignment: Alignment, rules: Rules) -> Iterab
 
 def _form(index: int, message: Json, item: Item, rules: Rules) -> Iterable[Violation]:
     content = message.get("content")
-    for name in NEVER_NULL:
-        if name in message and message[name] in (None, []):
-            yield Violation("malformed", f"{name} is {message[name]!r}", index)
-    for name in FACTS:
-        if name in message:
-            yield Violation("malformed", f"the field {name} is ours, not the provider's", index)
-    if content == []:
-        yield Violation("malformed", "content is an empty list", index)
+    yield from _fields(index, message)
     if content is None and not item.calls:
         yield Violation("empty_message", "no content", index)
     elif item.role == "assistant" and not item.calls and not item.media and not item.text:
@@ -65,6 +58,17 @@ def _form(index: int, message: Json, item: Item, rules: Rules) -> Iterable[Viola
         yield from _bare(index, message, rules)
     if isinstance(content, list):
         yield from _parts(index, content, item, rules)
+
+
+def _fields(index: int, message: Json) -> Iterable[Violation]:
+    for name in NEVER_NULL:
+        if name in message and message[name] in (None, []):
+            yield Violation("malformed", f"{name} is {message[name]!r}", index)
+    for name in FACTS:
+        if name in message:
+            yield Violation("malformed", f"the field {name} is ours, not the provider's", index)
+    if message.get("content") == []:
+        yield Violation("malformed", "content is an empty list", index)
 
 
 def _bare(index: int, message: Json, rules: Rules) -> Iterable[Violation]:
