@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import SettingInvalid
-from .store import Begun, Ending, Hit, Lease, Partial, Reach, Start, Store, UsageRow
+from .store import Begun, Ending, Hit, Lease, Partial, Reach, Start, Store, Told, UsageRow
 
 __all__ = [
     "Begun",
@@ -14,6 +14,7 @@ __all__ = [
     "Reach",
     "Start",
     "Store",
+    "Told",
     "UsageRow",
     "open_store",
 ]

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["Job", "Outcome", "Unwanted", "deliver"]
 
@@ -19,8 +18,7 @@ Unwanted = Callable[[Any], None]
 """Called with the result of a job that was done although whoever submitted it had left."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
+class Job(NamedTuple):
     """One piece of work and where its outcome goes."""
 
     work: Callable[[sqlite3.Connection], Any]
@@ -34,11 +32,15 @@ Outcome = tuple[Job, Any, BaseException | None]
 
 def deliver(outcomes: Sequence[Outcome]) -> None:
     """Bring outcomes home: one wake-up for each loop."""
-    for loop, group in groupby(outcomes, key=lambda outcome: outcome[0].loop):
+    for loop, group in groupby(outcomes, key=_loop):
         try:
             loop.call_soon_threadsafe(_settle, list(group))
         except RuntimeError:  # the loop is closed: nobody waits any more
             continue
+
+
+def _loop(outcome: Outcome) -> asyncio.AbstractEventLoop:
+    return outcome[0].loop
 
 
 def _settle(outcomes: Sequence[Outcome]) -> None:

@@ -32,8 +32,8 @@ class Readers:
         self._waiting = 0
         self._closed = False
 
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Have ``work`` done in one snapshot and give its result."""
+    def run(self, work: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Have ``work`` done in one snapshot; the future gets its result."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         with self._lock:
@@ -43,7 +43,7 @@ class Readers:
             if self._waiting > len(self._threads) < THREADS:
                 self._start()
         self._jobs.put(Job(work, loop, future))
-        return await future
+        return future
 
     async def close(self) -> None:
         """Finish the reads that wait and close the connections."""

@@ -6,12 +6,12 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..conversations import Address, Branch, Conversation, Declared, Owner, Settings, Step, Turn
 from ..errors import ConversationBusy
 from ..messages import Entry
-from ..window import MessageRow, Path
+from ..window import Path
 from . import (
     sqlite_branches,
     sqlite_conversations,
@@ -26,7 +26,7 @@ from .connections import MEMORY
 from .line import Line, Place
 from .readers import Readers
 from .sqlite_leases import TICKET_LIFE, Queued
-from .store import Begun, Ending, Hit, Lease, Partial, Reach, Start, UsageRow
+from .store import Begun, Ending, Hit, Lease, Partial, Reach, Start, Told, UsageRow
 from .writer import Writer
 
 __all__ = ["SQLiteStore"]
@@ -48,13 +48,8 @@ class SQLiteStore:
         self._readers = None if path == MEMORY else Readers(path, patience)
         self._line = Line()
 
-    async def _write(self, work: Work[T], unwanted: Callable[[Any], None] | None = None) -> T:
-        return await self._writer.run(work, unwanted)
-
-    async def _read(self, work: Work[T]) -> T:
-        if self._readers is None:
-            return await self._writer.run(work)
-        return await self._readers.run(work)
+        self._write = self._writer.run
+        self._read = self._writer.run if self._readers is None else self._readers.run
 
     async def open(self) -> None:
         """See `Store.open`."""
@@ -149,10 +144,10 @@ class SQLiteStore:
         turns: Sequence[Sequence[Entry]],
         declared: Declared = Declared(),
         wait: float = 30.0,
-    ) -> Sequence[MessageRow]:
+    ) -> Sequence[Told]:
         """See `Store.add`."""
 
-        def attempt(db: sqlite3.Connection, ticket: int | None) -> Sequence[MessageRow] | Queued:
+        def attempt(db: sqlite3.Connection, ticket: int | None) -> Sequence[Told] | Queued:
             return sqlite_turns.add(db, owner, conversation, turns, declared, ticket, wait)
 
         return await self._in_turn(attempt, conversation, wait, None)
@@ -165,7 +160,7 @@ class SQLiteStore:
         after: int = 0,
         limit: int | None = None,
         branch: int | None = None,
-    ) -> Sequence[tuple[MessageRow, bytes | None, float]]:
+    ) -> Sequence[Told]:
         """See `Store.history`."""
         return await self._read(
             lambda db: sqlite_history.history(db, owner, conversation, after, limit, branch)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from ..conversations import Address, Owner, Step, Turn
 from ..errors import TurnNotFound
-from ..window import MessageRow
 from .sqlite_conversations import require
 from .sqlite_paths import Piece, owner_of, pieces
 from .sqlite_rows import (
@@ -19,9 +18,10 @@ from .sqlite_rows import (
     read_step,
     read_turn,
     to_message,
+    told,
     totals,
 )
-from .store import Hit
+from .store import Hit, Told
 
 __all__ = ["history", "locate", "search", "steps", "turns"]
 
@@ -48,11 +48,12 @@ WHERE t.id BETWEEN ? AND ?"""
 
 def history(
     db: sqlite3.Connection, owner: Owner, name: str, after: int, limit: int | None, branch: int | None
-) -> Sequence[tuple[MessageRow, bytes | None, float]]:
+) -> Sequence[Told]:
     """See `Store.history`."""
-    path = pieces(db, require(db, owner, name, branch).segment)
+    here = require(db, owner, name, branch)
+    path = pieces(db, here.segment)
     return [
-        (to_message(row), row[9], row[10] / 1000)
+        told(to_message(row), row[9], row[10], here.ulid, piece.branch)
         for piece in _within(path, after, limit, newest=False)
         for row in db.execute(HISTORY, piece.keys)
     ]
@@ -84,9 +85,9 @@ def turns(
 
 
 STEPS = """
-SELECT s.turn, s.number, COALESCE((SELECT name FROM models WHERE id = s.model), ''), s.input, s.output, s.cached,
-    s.cache_write, s.reasoning, s.estimated, s.amount, s.currency, s.finish_reason, s.response_id, s.error,
-    s.seconds, s.raw, s.ledger
+SELECT s.turn, s.number, COALESCE((SELECT name FROM models WHERE id = s.model), ''), s.input, s.output,
+    s.cached, s.cache_write, s.reasoning, s.estimated, s.amount, s.currency, s.finish_reason, s.response_id,
+    s.error, s.seconds, s.raw, s.ledger
 FROM steps s WHERE s.turn = ? ORDER BY s.number"""
 
 
@@ -100,7 +101,7 @@ def steps(db: sqlite3.Connection, owner: Owner, name: str, turn: int, branch: in
 # ---------------------------------------------------------------------------------------- finding
 
 SEARCH = f"""
-SELECT {MESSAGE}, c.name, b.number, t.created_at
+SELECT {MESSAGE}, m.facts, t.created_at, c.ulid, b.number, c.name
 FROM conversations c JOIN branches b ON b.conversation = c.id
     JOIN messages m ON m.id BETWEEN b.segment * {SEGMENT} AND b.segment * {SEGMENT} + {SEGMENT - 1}
     JOIN turns t ON t.id = b.segment * {SEGMENT} + m.turn
@@ -123,7 +124,7 @@ def search(
         "text": text,
         "limit": limit,
     }
-    return [Hit(row[9], to_message(row), row[10], row[11] / 1000) for row in db.execute(SEARCH, values)]
+    return [Hit(row[13], told(to_message(row), *row[9:13])) for row in db.execute(SEARCH, values)]
 
 
 LOCATE = f"""

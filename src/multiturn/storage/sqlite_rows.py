@@ -13,6 +13,7 @@ from ..conversations import Address, Declared, Settings, Step, Turn, TurnState
 from ..messages import Entry, Trait
 from ..usage import Cost, Usage
 from ..window import MessageRow
+from .store import Told
 
 __all__ = [
     "MESSAGE",
@@ -31,6 +32,7 @@ __all__ = [
     "read_step",
     "read_turn",
     "to_message",
+    "told",
     "totals",
     "turn_traits",
     "usage_columns",
@@ -67,6 +69,11 @@ def to_message(row: Sequence[Any]) -> MessageRow:
     """The first columns of ``row`` as `MESSAGE` names them."""
     turn, place, role, traits, tokens, reasoning_tokens, body, reasoning, model = row[:9]
     return MessageRow(turn, place, ROLES[role], traits, tokens, reasoning_tokens, body, reasoning, model)
+
+
+def told(row: MessageRow, facts: bytes | None, millis: int, ulid: str, branch: int) -> Told:
+    """A message for somebody to look at."""
+    return Told(row, facts, millis / 1000, Address(ulid, branch, row.turn, row.place).message_id)
 
 
 def turn_traits(entries: Iterable[Entry]) -> int:

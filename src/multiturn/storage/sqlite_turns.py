@@ -34,12 +34,13 @@ from .sqlite_rows import (
     model_number,
     read_calls,
     read_turn,
+    told,
     totals,
     usage_columns,
     write_calls,
 )
 from .sqlite_segments import close_waiting, drop_reply, extend, new_turn, own_head
-from .store import Begun, Ending, Lease, Partial, Start
+from .store import Begun, Ending, Lease, Partial, Start, Told
 
 __all__ = ["abandon", "add", "append", "begin", "finish"]
 
@@ -307,7 +308,7 @@ def add(
     declared: Declared,
     ticket: int | None,
     wait: float,
-) -> Sequence[MessageRow] | Queued:
+) -> Sequence[Told] | Queued:
     """See `Store.add`; `Queued` where a turn is running."""
     here = require(db, owner, name, make=True)
     queued = line_up(db, here, ticket, wait=wait > 0)
@@ -330,7 +331,8 @@ def add(
             here = here._replace(head=here.head + 1)
         here = here._replace(messages=here.messages + len(entries))
     db.execute(f"UPDATE conversations SET updated_at = {NOW}, title = ? WHERE id = ?", (title, here.key))
-    return rows
+    facts = (entry.facts for group in turns for entry in group)
+    return [told(row, fact, here.now, here.ulid, here.branch) for row, fact in zip(rows, facts, strict=True)]
 
 
 def _complete(db: sqlite3.Connection, here: Here) -> None:

@@ -21,13 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from ..conversations import Address, Branch, Conversation, Declared, Owner, Settings, Step, Turn, TurnState
 from ..messages import Entry
 from ..window import Cut, MessageRow, Path
 
-__all__ = ["Begun", "Ending", "Hit", "Lease", "Partial", "Reach", "Start", "Store", "UsageRow"]
+__all__ = ["Begun", "Ending", "Hit", "Lease", "Partial", "Reach", "Start", "Store", "Told", "UsageRow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +145,22 @@ class Reach:
     current: int | None = None
 
 
+class Told(NamedTuple):
+    """A stored message for somebody to look at: its row, its facts (see `Entry.facts`), the time of
+    its turn, and its id by place (`Address.message_id`, with the branch that holds it)."""
+
+    row: MessageRow
+    facts: bytes | None
+    created_at: float
+    id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A message that a search found, with its conversation."""
 
     conversation: str
-    row: MessageRow
-    branch: int
-    created_at: float
+    told: Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +231,11 @@ class Store(Protocol):
         turns: Sequence[Sequence[Entry]],
         declared: Declared = Declared(),
         wait: float = 30.0,
-    ) -> Sequence[MessageRow]:
+    ) -> Sequence[Told]:
         """Append whole turns that were spoken elsewhere, in one transaction, without a lease.
 
         A first group that does not begin with a user or instruction message goes on with the newest
-        turn. Gives the stored rows.
+        turn. Gives the stored messages.
         """
         ...
 
@@ -239,7 +247,7 @@ class Store(Protocol):
         after: int = 0,
         limit: int | None = None,
         branch: int | None = None,
-    ) -> Sequence[tuple[MessageRow, bytes | None, float]]:
+    ) -> Sequence[Told]:
         """Messages of the path in time order, of turns after ``after``, at most ``limit`` turns; each
         with its facts (see `Entry.facts`; the model is in the row instead) and the time of its turn."""
         ...

@@ -36,8 +36,10 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
         self._closed = False
 
-    async def run(self, work: Callable[[sqlite3.Connection], T], unwanted: Unwanted | None = None) -> T:
-        """Have ``work`` done in a transaction and give its result once it is durable.
+    def run(
+        self, work: Callable[[sqlite3.Connection], T], unwanted: Unwanted | None = None
+    ) -> asyncio.Future[T]:
+        """Have ``work`` done in a transaction; the future gets its result once it is durable.
 
         Somebody who stops waiting before its turn came leaves nothing behind; afterwards the work
         stays done, and ``unwanted`` hears of it.
@@ -45,7 +47,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._submit(Job(work, loop, future, unwanted))
-        return await future
+        return future
 
     def leave(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """Have ``work`` done some time; nobody waits for it."""
