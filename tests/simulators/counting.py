@@ -61,7 +61,10 @@ def _message(message: Mapping[str, Any]) -> list[Block]:
     content = message.get("content")
     parts = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
     rows = [Block(_part(part), _marked(part)) for part in parts] or [Block([], marked=False)]
-    opening = [head(str(message.get("role"))), *pieces(str(message.get("reasoning_content") or ""))]
+    opening = [
+        head(str(message.get("role"))),
+        *pieces(str(message.get("reasoning_content") or message.get("reasoning") or "")),
+    ]
     rows[0] = rows[0]._replace(tokens=[*opening, *rows[0].tokens])
     closing = [token for call in message.get("tool_calls") or () for token in _call(call)]
     rows[-1] = rows[-1]._replace(tokens=[*rows[-1].tokens, *closing, END])

@@ -35,7 +35,8 @@ class Manners:
     remote_images: bool = True
     fields: frozenset[str] = frozenset()
     """The only fields of a message that are known; empty: any."""
-    repeats_reasoning: str = "reasoning_content"
+    reasoning: tuple[str, ...] = ("reasoning_content",)
+    """The fields in which thinking may come back."""
 
 
 @dataclass
@@ -133,7 +134,7 @@ class Examination:
             if message["role"] != "assistant":
                 continue
             called = called or bool(message.get("tool_calls"))
-            kept = isinstance(message.get(self.manners.repeats_reasoning), str)
+            kept = any(isinstance(message.get(name), str) for name in self.manners.reasoning)
             needed = {
                 "": False,
                 "advised": False,

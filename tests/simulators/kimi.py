@@ -63,7 +63,8 @@ PROBLEMS: dict[str, Problem] = OPENAI | {
     "orphan": wrong("Invalid request: tool_call_id  is not found"),
     "unanswered": wrong(
         "Invalid request: an assistant message with 'tool_calls' must be followed by tool messages "
-        "responding to each 'tool_call_id'. The following tool_call_ids did not have response messages: {missing}"
+        "responding to each 'tool_call_id'. The following tool_call_ids did not have response messages: "
+        "{missing}"
     ),
     "reasoning_missing": wrong(
         "Invalid request: thinking is enabled but reasoning_content is missing in assistant tool call "

@@ -58,7 +58,7 @@ class StepFunSimulator(ChatSimulator):
     name = "stepfun"
     models = MODELS
     problems = PROBLEMS
-    manners = Manners(empty=frozenset(("assistant",)))
+    manners = Manners(empty=frozenset(("assistant",)), reasoning=("reasoning", "reasoning_content"))
 
     def make_cache(self) -> Cache:
         """More than 256 tokens; a step of one (its true step is not published)."""
