@@ -26,14 +26,13 @@ CODE_CLASSES = frozenset(
         "bad_request",
         "rate_limit",
         "burst",
-        "quota",
         "overloaded",
         "server",
         "timeout",
     )
 )
-"""What an error code may mean: ``burst`` is a rate limit that wants a longer pause, ``quota`` one that
-does not pass by waiting."""
+"""What an error code may mean: ``burst`` is a rate limit that wants a longer pause; a quota that does not
+pass by waiting is ``billing``."""
 
 MEDIA = {"image": Trait.IMAGE, "audio": Trait.AUDIO, "video": Trait.VIDEO, "file": Trait.FILE}
 

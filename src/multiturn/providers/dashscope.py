@@ -1,0 +1,156 @@
+"""DashScope's own protocol: Qwen and its guests, by text or by several senses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import orjson
+
+from ..catalog import Profile
+from ..messages import Trait
+from ..reply import Delta
+from ..window import Request
+from .faults import Faults
+from .parameters import adapted, written
+from .patience import Patience, Retry
+from .reading import JsonReader
+from .transport import Call, Transport
+
+__all__ = ["DashScope", "choice_of", "native_messages"]
+
+TEXT = "text-generation"
+MULTIMODAL = "multimodal-generation"
+SEES = ("-vl", "qvq", "-omni")
+"""What the names of models hold that answer on the multimodal path; the catalogue wins."""
+HINTS = ("min_pixels", "max_pixels", "total_pixels", "fps", "cache_control")
+
+
+class DashScope:
+    """A provider that speaks DashScope's native protocol.
+
+    Text goes to the text path; what the catalogue or its name calls multimodal, and every request that
+    holds an image, a sound or a film, goes to the other one with its messages in native parts.
+    """
+
+    def __init__(
+        self, profile: Profile, key: str | None, base_url: str, patience: Patience, retry: Retry
+    ) -> None:
+        self.name = profile.id
+        self._profile = profile
+        self._base_url = base_url.rstrip("/")
+        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._faults = Faults(profile.id, profile.codes, (key,) if key else ())
+        self._transport = Transport(self._faults, patience, retry)
+
+    def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """Answer ``request``; with ``request.stream`` false the whole answer is one delta."""
+        headers = {**self._headers, "Accept": "application/json"}
+        if request.stream:
+            headers |= {"Accept": "text/event-stream", "X-DashScope-SSE": "enable"}
+        path = self._path(request)
+        values = self._parameters(request)
+        call = Call(
+            f"{self._base_url}/services/aigc/{path}/generation",
+            _body(request, values, multimodal=path == MULTIMODAL),
+            request.stream,
+            headers,
+        )
+        cumulative = request.stream and not values["incremental_output"]
+        return self._transport.stream(
+            call, lambda: JsonReader(self._faults, choice_of, cumulative=cumulative)
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.close()
+
+    def _path(self, request: Request) -> str:
+        card = self._profile.cards.get(request.model)
+        if card is not None and card.native is not None:
+            return MULTIMODAL if card.native == "multimodal" else TEXT
+        senses = request.traits & Trait.media() or any(mark in request.model for mark in SEES)
+        return MULTIMODAL if senses else TEXT
+
+    def _parameters(self, request: Request) -> dict[str, Any]:
+        values = adapted(self._profile, request)
+        values.setdefault("result_format", "message")
+        if request.stream:
+            values.setdefault("incremental_output", True)
+        else:
+            values.pop("incremental_output", None)
+        return values
+
+
+def _body(request: Request, values: Mapping[str, Any], *, multimodal: bool) -> bytes:
+    messages: object = orjson.Fragment(request.body)
+    if multimodal:
+        messages = native_messages(orjson.loads(request.body))
+    return written({"model": request.model, "input": {"messages": messages}, "parameters": values})
+
+
+# --------------------------------------------------------------------------------- native parts
+
+
+def native_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """OpenAI-style messages with their content in native parts.
+
+    >>> native_messages([{"role": "user", "content": "你好"}])
+    [{'role': 'user', 'content': [{'text': '你好'}]}]
+    """
+    return [{**message, "content": _native_content(message.get("content"))} for message in messages]
+
+
+def _native_content(content: object) -> list[Any]:
+    if isinstance(content, list):
+        return [_native_part(part) for part in content]
+    return [{"text": content or ""}]
+
+
+def _native_part(part: object) -> object:
+    if not isinstance(part, Mapping):
+        return part
+    hints = {name: part[name] for name in HINTS if name in part}
+    match part.get("type"):
+        case "text":
+            return {"text": part.get("text") or "", **hints}
+        case "image_url" | "image":
+            return {"image": _address(part, "image_url", "image"), **hints}
+        case "video_url" | "video":
+            return {"video": _address(part, "video_url", "video"), **hints}
+        case "input_audio" | "audio_url" | "audio":
+            return {"audio": _sound_of(part), **hints}
+        case _:
+            return part
+
+
+def _address(part: Mapping[str, Any], *names: str) -> object:
+    value = next((part[name] for name in names if name in part), "")
+    return value.get("url") if isinstance(value, Mapping) else value
+
+
+def _sound_of(part: Mapping[str, Any]) -> object:
+    """The address of a sound: base64 without one becomes a ``data:`` URL."""
+    value = part.get("input_audio")
+    if not isinstance(value, Mapping):
+        return _address(part, "input_audio", "audio_url", "audio")
+    data = str(value.get("data") or "")
+    if data.startswith(("http://", "https://", "data:", "oss://", "file://")):
+        return data
+    return f"data:audio/{value.get('format') or 'wav'};base64,{data}"
+
+
+# --------------------------------------------------------------------------------------- reading
+
+
+def choice_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The first choice; an answer in the old ``text`` format is read as one."""
+    output = value.get("output")
+    if not isinstance(output, Mapping):
+        return None
+    choices = output.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
+        return choices[0]
+    return {"message": {"content": output.get("text")}, "finish_reason": output.get("finish_reason")}

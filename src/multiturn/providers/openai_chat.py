@@ -1,0 +1,73 @@
+"""Any endpoint that speaks chat completions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import orjson
+
+from ..catalog import Profile
+from ..reply import Delta
+from ..window import Request
+from .faults import Faults
+from .parameters import adapted, written
+from .patience import Patience, Retry
+from .reading import JsonReader
+from .transport import Call, Transport
+
+__all__ = ["OpenAIChat", "choice_of"]
+
+
+class OpenAIChat:
+    """A provider with a chat-completions endpoint, as ``profile`` describes it.
+
+    The messages of a request are sent as they are: they were shaped for this provider. Errors are
+    those of `multiturn.errors`; see `Provider`.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        key: str | None,
+        base_url: str,
+        patience: Patience,
+        retry: Retry,
+    ) -> None:
+        self.name = profile.id
+        self._profile = profile
+        self._url = f"{base_url.rstrip('/')}/chat/completions"
+        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._faults = Faults(profile.id, profile.codes, (key,) if key else ())
+        self._transport = Transport(self._faults, patience, retry)
+
+    def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """Answer ``request``; with ``request.stream`` false the whole answer is one delta."""
+        accept = "text/event-stream" if request.stream else "application/json"
+        call = Call(self._url, self._body(request), request.stream, {**self._headers, "Accept": accept})
+        return self._transport.stream(call, lambda: JsonReader(self._faults, choice_of))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.close()
+
+    def _body(self, request: Request) -> bytes:
+        values = adapted(self._profile, request)
+        if not request.stream:
+            values.pop("stream_options", None)
+        elif self._profile.include_usage:
+            values.setdefault("stream_options", {"include_usage": True})
+        head = {"model": request.model, "messages": orjson.Fragment(request.body)}
+        return written({**head, **values, "stream": request.stream})
+
+
+def choice_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The choice we asked for: the one with the index 0, or without any."""
+    if "choices" not in value and "usage" not in value:
+        return None
+    choices = value.get("choices")
+    if not isinstance(choices, list):
+        return {}
+    return next((each for each in choices if isinstance(each, Mapping) and not each.get("index")), {})

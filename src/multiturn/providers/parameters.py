@@ -1,0 +1,50 @@
+"""Which parameters does this provider get for this request, and how are they written?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from ..catalog import Profile
+from ..errors import ParameterInvalid
+from ..window import Request
+
+__all__ = ["adapted", "written"]
+
+OUTPUT_LIMITS = frozenset(("max_tokens", "max_completion_tokens"))
+RESERVED = frozenset(("model", "messages", "stream", "tools", "tool_choice"))
+"""These have a place of their own in a request."""
+
+
+def adapted(profile: Profile, request: Request) -> dict[str, Any]:
+    """The request's parameters as the provider takes them: what it or the model refuses is left out,
+    the output limit has its name there, ``None`` means not given."""
+    card = profile.cards.get(request.model)
+    refused = RESERVED.union(profile.drop_params, card.drop_params if card else ())
+    values = {
+        name: value for name, value in request.params.items() if value is not None and name not in refused
+    }
+    if profile.max_out_field:
+        for name in OUTPUT_LIMITS & values.keys():
+            values[profile.max_out_field] = values.pop(name)
+    if request.tools:
+        values["tools"] = list(request.tools)
+        if request.tool_choice is not None:
+            values["tool_choice"] = request.tool_choice
+    return values
+
+
+def written(body: Mapping[str, Any]) -> bytes:
+    """A request as JSON; raises `ParameterInvalid` for what cannot be written."""
+    try:
+        return orjson.dumps(body, default=_plain)
+    except TypeError as error:
+        raise ParameterInvalid(f"it cannot be written as JSON ({error})", name="params") from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")

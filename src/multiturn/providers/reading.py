@@ -1,0 +1,82 @@
+"""How is an answer in JSON read, event by event or whole?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import ProviderError
+from ..reply import Delta
+from .deltas import NOTHING, AnswerReader, opened
+from .events import Event
+from .faults import Faults
+
+__all__ = ["ChoiceOf", "JsonReader"]
+
+ChoiceOf = Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
+"""Finds our choice in a piece of an answer; ``None`` where the object is no piece of an answer."""
+
+NO_PIECES = frozenset(("ping", "keepalive", "keep-alive", "heartbeat", "done"))
+"""Events that carry nothing of the answer."""
+
+
+class JsonReader:
+    """Reads one answer of an endpoint whose events are JSON objects; ``choice_of`` knows their shape."""
+
+    def __init__(self, faults: Faults, choice_of: ChoiceOf, *, cumulative: bool = False) -> None:
+        self._faults = faults
+        self._choice_of = choice_of
+        self._answer = AnswerReader(faults, cumulative=cumulative)
+        self.done = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the finish reason was seen."""
+        return self._answer.finished
+
+    def event(self, event: Event, *, complete: bool = True) -> Delta | None:
+        """The delta of one event; ``None`` where it is no sign of life."""
+        if event.name in NO_PIECES:
+            return None
+        data = event.data.strip()
+        if data == b"[DONE]":
+            self.done = True
+            return self._answer.end()
+        try:
+            value, damaged = opened(data)
+        except ValueError as error:
+            if self.finished:
+                return None
+            raise self._unreadable(event, complete=complete) from error
+        if event.name == "error" or not isinstance(value, Mapping):
+            raise self._faults.reported(value, event.status)
+        return self._read(value, event.status, damaged=damaged)
+
+    def end(self) -> Delta:
+        """What is left when the stream ends; raises `StreamCut` where its finish reason never came."""
+        return self._answer.end()
+
+    def whole(self, status: int, body: bytes) -> Delta:
+        """The one delta of an answer that was not streamed."""
+        try:
+            value, damaged = opened(body)
+        except ValueError:
+            raise self._faults.answered(status, body) from None
+        delta = self._read(value, None, damaged=damaged) if isinstance(value, Mapping) else None
+        if delta is None or delta is NOTHING:
+            raise self._faults.answered(status, body)
+        return self._answer.joined(delta)
+
+    def _read(self, value: Mapping[str, Any], status: int | None, *, damaged: bool) -> Delta | None:
+        if error := self._faults.found(value, status):
+            raise error
+        choice = self._choice_of(value)
+        return None if choice is None else self._answer.piece(value, choice, damaged=damaged)
+
+    def _unreadable(self, event: Event, *, complete: bool) -> ProviderError:
+        text = event.data[:80].decode("utf-8", "replace")
+        if event.name == "error":
+            return self._faults.reported(text, event.status)
+        if not complete:
+            return self._answer.cut("it ended in the middle of a piece")
+        return self._faults.unreadable(f"an event that is no JSON: {text}")

@@ -1,0 +1,293 @@
+"""How does one call go over the wire? Time limits, repetitions before the first delta, a connection that
+closes the moment nobody listens."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import aiohttp
+
+from ..errors import ProviderError, ProviderTimeout, ProviderUnreachable, StreamCut
+from ..reply import Delta
+from .deltas import NOTHING
+from .events import Event, EventParser
+from .faults import Faults
+from .patience import Budget, Patience, Retry
+
+__all__ = ["Call", "Reader", "Transport"]
+
+LARGEST_ANSWER = 32 << 20
+"""Bytes of one event, or of an answer that is not streamed."""
+LARGEST_COMPLAINT = 64 << 10
+LARGEST_PLAIN_BODY = 1 << 20
+"""Bytes that may be handed to the network in one piece."""
+FAREWELL = 0.05
+"""Seconds in which the rest of a finished answer may come, so that its connection can be used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP POST."""
+
+    url: str
+    body: bytes
+    stream: bool
+    headers: dict[str, str] = field(repr=False)
+
+
+class Reader(Protocol):
+    """Turns what one endpoint answers into deltas; it does no I/O. `ProviderError` where the answer is a
+    complaint, `StreamCut` where its end is missing."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the finish reason was seen: what is missing after it does not matter."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more can come."""
+        ...
+
+    def event(self, event: Event, *, complete: bool = True) -> Delta | None:
+        """The delta of an event, `NOTHING` where it adds nothing, ``None`` where it is no sign of
+        life. ``complete`` is false for one that the end of the stream may have cut."""
+        ...
+
+    def end(self) -> Delta:
+        """What the end of the stream brings."""
+        ...
+
+    def whole(self, status: int, body: bytes) -> Delta:
+        """The delta of an answer that was not streamed."""
+        ...
+
+
+class Transport:
+    """Makes calls to one provider. The connections are opened in the loop that first uses it."""
+
+    def __init__(self, faults: Faults, patience: Patience, retry: Retry) -> None:
+        self._faults = faults
+        self._patience = patience
+        self._retry = retry
+        self._budget = Budget(retry)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def stream(self, call: Call, reader: Callable[[], Reader]) -> AsyncGenerator[Delta, None]:
+        """The deltas of an answer; ``reader`` makes a fresh reader for each attempt."""
+        end = asyncio.get_running_loop().time() + self._patience.total
+        exchange, deltas = await self._begun(call, reader, end)
+        try:
+            while deltas:
+                for delta in deltas:
+                    yield delta
+                deltas = await exchange.more()
+        finally:
+            exchange.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _begun(
+        self, call: Call, reader: Callable[[], Reader], end: float
+    ) -> tuple[_Exchange, list[Delta]]:
+        """An exchange whose first deltas are there; it is tried again where that may help."""
+        now = asyncio.get_running_loop().time
+        self._budget.ask(now())
+        repetition = 0
+        while True:
+            exchange = _Exchange(call, reader(), self._faults, self._patience, end)
+            try:
+                return exchange, await exchange.begin(self._opened())
+            except ProviderError as error:
+                exchange.close()
+                pause = self._retry.pause(error, repetition)
+                if not self._again(error, repetition) or now() + pause >= end or not self._budget.take(now()):
+                    raise
+            except BaseException:
+                exchange.close()
+                raise
+            await asyncio.sleep(pause)
+            repetition += 1
+
+    def _again(self, error: ProviderError, repetition: int) -> bool:
+        return repetition < self._retry.times and (error.retryable or isinstance(error, StreamCut))
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._patience.connect),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+
+class _Exchange:
+    """One attempt: a request, and its answer while it arrives."""
+
+    def __init__(self, call: Call, reader: Reader, faults: Faults, patience: Patience, end: float) -> None:
+        self._call = call
+        self._reader = reader
+        self._faults = faults
+        self._patience = patience
+        self._clock = asyncio.get_running_loop()
+        self._end = end
+        self._first: float | None = self._clock.time() + patience.first if call.stream else None
+        """When the first delta must be there; ``None`` once it is, and for an answer in one piece."""
+        self._alive = self._clock.time()
+        """When we last saw a sign of life, or began to wait for one."""
+        self._parser = EventParser()
+        self._response: aiohttp.ClientResponse | None = None
+        self._failure: ProviderError | None = None
+        self._over = False
+
+    async def begin(self, session: aiohttp.ClientSession) -> list[Delta]:
+        """Ask, and wait for the first deltas."""
+        response = self._response = await self._ask(session)
+        kind = response.content_type
+        if response.status >= 300 or (self._call.stream and "html" in kind):
+            body = await self._complaint(response)
+            raise self._faults.answered(response.status, body, response.headers)
+        if self._call.stream and "json" not in kind:
+            deltas = await self.more()
+            self._first = None
+            return deltas
+        self._first = None
+        delta = self._reader.whole(response.status, await self._body(response))
+        self._over = True
+        return [delta]
+
+    async def more(self) -> list[Delta]:
+        """The next deltas; none when the answer is over."""
+        if self._failure is not None:
+            raise self._failure
+        self._alive = self._clock.time()
+        while not self._over:
+            chunk = await self._next()
+            deltas = self._deltas(chunk)
+            if deltas:
+                return deltas
+        await self._take_leave()
+        return []
+
+    def close(self) -> None:
+        """Close the connection, unless the answer was read to its end and it can be used again."""
+        if self._response is not None:
+            self._response.close()
+
+    # ----------------------------------------------------------------------------------- asking
+
+    async def _ask(self, session: aiohttp.ClientSession) -> aiohttp.ClientResponse:
+        call, name = self._call, self._faults.provider
+        data = call.body if len(call.body) <= LARGEST_PLAIN_BODY else io.BytesIO(call.body)
+        moment, why = self._deadline()
+        try:
+            async with asyncio.timeout_at(moment):
+                return await session.post(call.url, data=data, headers=call.headers, allow_redirects=False)
+        except aiohttp.ConnectionTimeoutError as error:
+            why = f"no connection within {self._patience.connect:g} s"
+            raise ProviderTimeout(why, provider=name) from error
+        except TimeoutError as error:
+            raise ProviderTimeout(why, provider=name) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ProviderUnreachable(_reason(error), provider=name) from error
+
+    def _deadline(self) -> tuple[float, str]:
+        """Until when we wait for the next bytes, and what is wrong if they do not come."""
+        patience = self._patience
+        if not self._call.stream:
+            return self._end, f"no answer within {patience.total:g} s"
+        if self._first is not None:
+            moment, why = self._first, f"nothing of the answer within {patience.first:g} s"
+        else:
+            moment, why = self._alive + patience.idle, f"no further piece within {patience.idle:g} s"
+        return (moment, why) if moment <= self._end else (self._end, f"no end within {patience.total:g} s")
+
+    # ---------------------------------------------------------------------------------- reading
+
+    async def _read(self) -> bytes:
+        assert self._response is not None, "asked before it is read"  # noqa: S101  (for the type checker)
+        moment, why = self._deadline()
+        try:
+            async with asyncio.timeout_at(moment):
+                return await self._response.content.readany()
+        except TimeoutError as error:
+            raise ProviderTimeout(why, provider=self._faults.provider) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise StreamCut(_reason(error), provider=self._faults.provider) from error
+
+    async def _next(self) -> bytes:
+        """The next bytes of a stream, none at its end. What fails after the finish reason is its end."""
+        try:
+            return await self._read()
+        except ProviderError:
+            if self._reader.finished:
+                return b""
+            raise
+
+    def _deltas(self, chunk: bytes) -> list[Delta]:
+        """The deltas in a chunk; an error behind them waits until they are handed on."""
+        deltas: list[Delta] = []
+        try:
+            for event in self._events(chunk):
+                delta = self._reader.event(event, complete=bool(chunk))
+                if delta is not None:
+                    self._alive = self._clock.time()
+                    if delta is not NOTHING:
+                        deltas.append(delta)
+                if self._reader.done:
+                    break
+            self._over = self._over or self._reader.done or not chunk
+            if self._over and not self._reader.done and (last := self._reader.end()) is not NOTHING:
+                deltas.append(last)
+        except ProviderError as error:
+            if not deltas:
+                raise
+            self._failure = error
+        return deltas
+
+    def _events(self, chunk: bytes) -> list[Event]:
+        if not chunk:
+            last = self._parser.end()
+            return [last] if last else []
+        events = self._parser.feed(chunk)
+        if self._parser.pending > LARGEST_ANSWER:
+            raise self._faults.unreadable(f"one event has more than {LARGEST_ANSWER >> 20} MiB")
+        return events
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        while not response.content.at_eof():
+            body += await self._read()
+            if len(body) > LARGEST_ANSWER:
+                raise self._faults.unreadable(f"the answer has more than {LARGEST_ANSWER >> 20} MiB")
+        return bytes(body)
+
+    async def _complaint(self, response: aiohttp.ClientResponse) -> bytes:
+        """As much of an error's body as can be had."""
+        body = bytearray()
+        with suppress(ProviderError):
+            while not response.content.at_eof() and len(body) < LARGEST_COMPLAINT:
+                body += await self._read()
+        return bytes(body[:LARGEST_COMPLAINT])
+
+    async def _take_leave(self) -> None:
+        """Read the end of a finished answer, so that its connection is free for the next one."""
+        if self._response is None:
+            return
+        with suppress(TimeoutError, aiohttp.ClientError, OSError):
+            async with asyncio.timeout(FAREWELL):
+                while not self._response.content.at_eof():
+                    await self._response.content.readany()
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
