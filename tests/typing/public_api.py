@@ -20,7 +20,7 @@ def policies() -> None:
     assert_type(ContextPolicy(summarize=None, recall=None, images=2), ContextPolicy)
     assert_type(ContextPolicy.last_messages(20), ContextPolicy)
     ContextPolicy(budget="8000")  # type: ignore[arg-type]  # a number, not a text
-    ContextPolicy(8000)  # type: ignore[call-arg, misc]  # by name only
+    ContextPolicy(8000)  # type: ignore[call-arg]  # by name only
 
 
 def blocking() -> None:
