@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from ..conversations import Address, TurnState
 from ..reply import Reply
 from .listings import usage_table
+from .screen import Screen
 from .session import is_demo
 from .talk import Talk
 from .windows import ledger_of, show_ledger
 
-__all__ = ["read", "run"]
+__all__ = ["invented", "read", "run"]
 
 COMMAND = re.compile(r"/([a-z]+)(?:\s+(.*))?", re.DOTALL)
 LONG_FILL = 10_000
@@ -175,21 +176,25 @@ async def fill(talk: Talk, rest: str) -> None:
         return
     if not 0 < turns <= LONG_FILL:
         raise Misused
-    await talk.chat.add(invented(talk, turns))
+    await talk.chat.add(invented(screen, turns))
     screen.note(screen.say("slash.filled", turns=turns))
 
 
-def invented(talk: Talk, turns: int) -> list[dict[str, str]]:
-    """Turns in which somebody counts boxes of tea."""
-    screen = talk.screen
+def invented(screen: Screen, turns: int) -> list[dict[str, str]]:
+    """Turns in which somebody tells what is in boxes: no figures, so that a question for a number finds
+    none of them."""
+    goods, noted = screen.say("tour.goods").split(", "), screen.say("tour.fill_reply")
     messages: list[dict[str, str]] = []
-    for number in range(1, turns + 1):
-        fact = screen.say("tour.fill_user", number=number, count=number * 7 % 90 + 10)
-        messages += [
-            {"role": "user", "content": fact},
-            {"role": "assistant", "content": screen.say("tour.fill_reply")},
-        ]
+    for number in range(turns):
+        fact = screen.say("tour.fill_user", label=_letters(number), goods=goods[number % len(goods)])
+        messages += [{"role": "user", "content": fact}, {"role": "assistant", "content": noted}]
     return messages
+
+
+def _letters(number: int) -> str:
+    """A, B, … Z, AA, AB, …"""
+    high, low = divmod(number, 26)
+    return (_letters(high - 1) if high else "") + chr(ord("A") + low)
 
 
 async def show_help(talk: Talk, rest: str) -> None:

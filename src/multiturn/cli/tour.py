@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..policy import ContextPolicy
 from .session import Session
 from .slash import invented
 from .talk import Talk
@@ -17,7 +18,7 @@ TURNS = 40
 async def demo(session: Session) -> None:
     """``demo``: remembering, the ledger, a window that is full, a pin. Nothing is kept."""
     screen = session.screen
-    session = replace(session, config=replace(session.config, store=":memory:", model="demo"))
+    session = replace(session, config=replace(session.config, store=":memory:", policy=ContextPolicy()))
     screen.line(screen.say("tour.intro"))
     async with session.client("demo") as client:
         talk = Talk(session, client, client.conversation(model="demo"), "demo")
@@ -28,7 +29,7 @@ async def demo(session: Session) -> None:
         await _ledger(talk)
         budget = (await talk.chat.window()).limits.budget
         _heading(talk, "tour.step_fill", turns=TURNS, budget=budget)
-        await talk.chat.add(invented(talk, TURNS))
+        await talk.chat.add(invented(screen, TURNS))
         await _say(talk, "tour.ask_age")
         await _ledger(talk)
         _heading(talk, "tour.step_pin")

@@ -61,7 +61,7 @@ def _table(screen: Screen, spans: Sequence[Span]) -> None:
         [_turns(span), count(span.messages), count(span.tokens), span.code.value, _reason(span, screen)]
         for span in spans
     ]
-    screen.table(("turns", "messages", "tokens", "code", "reason"), rows, right=(0, 1, 2))
+    screen.table(("span", "messages", "tokens", "code", "reason"), rows, right=(0, 1, 2))
 
 
 def _turns(span: Span) -> str:
