@@ -16,6 +16,7 @@ from . import (
     sqlite_branches,
     sqlite_conversations,
     sqlite_history,
+    sqlite_imports,
     sqlite_leases,
     sqlite_paths,
     sqlite_segments,
@@ -148,7 +149,7 @@ class SQLiteStore:
         """See `Store.add`."""
 
         def attempt(db: sqlite3.Connection, ticket: int | None) -> Sequence[Told] | Queued:
-            return sqlite_turns.add(db, owner, conversation, turns, declared, ticket, wait)
+            return sqlite_imports.add(db, owner, conversation, turns, declared, ticket, wait)
 
         return await self._in_turn(attempt, conversation, wait, None)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+
+import orjson
 
 from ..conversations import Conversation, Declared, Owner, Settings, new_ulid
 from ..errors import ConversationError, ConversationNotFound, TurnExpired
+from ..messages import Entry
 from .sqlite_rows import NOW, SEGMENT, last_key, read_settings, write_settings
 from .store import Lease
 
@@ -20,10 +23,16 @@ __all__ = [
     "delete_user",
     "find",
     "find_held",
+    "head_key",
     "lookup",
     "require",
     "settings_of",
+    "title_of",
 ]
+
+
+TITLE = 80
+"""Characters of the first user message that name a conversation."""
 
 
 class Here(NamedTuple):
@@ -64,6 +73,11 @@ SELECT c.id, c.user, c.ulid, c.title, c.segment, c.branches, c.settings, c.epoch
 FROM conversations c JOIN branches b ON b.segment = c.held_turn >> 32
 WHERE c.id = ? AND c.epoch = ? AND c.held_until >= {NOW}"""
 FIND_BRANCH = FIND.replace("b.segment = c.segment", "b.conversation = c.id AND b.number = ?")
+
+
+def head_key(here: Here) -> int:
+    """The key of the last turn of the path; of no turn where there is none."""
+    return (here.segment if here.head > here.fork else here.parent) * SEGMENT + here.head
 
 
 def find(db: sqlite3.Connection, owner: Owner, name: str, branch: int | None = None) -> Here | None:
@@ -140,6 +154,24 @@ def declare(db: sqlite3.Connection, here: Here, declared: Declared) -> Settings:
     ).lastrowid
     db.execute("UPDATE conversations SET settings = ? WHERE id = ?", (key, here.key))
     return read_settings(version, body)
+
+
+def title_of(entries: Iterable[Entry]) -> str:
+    """The beginning of what the user said first, on one line."""
+    for entry in entries:
+        if entry.role == "user":
+            return " ".join(_text(entry.body).split())[:TITLE]
+    return ""
+
+
+def _text(body: bytes) -> str:
+    try:
+        content = orjson.loads(body)["content"]
+        if isinstance(content, list):
+            content = " ".join(part.get("text") or "" for part in content)
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return ""
+    return content if isinstance(content, str) else ""
 
 
 # ------------------------------------------------------------------------------------------ lists

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from ..conversations import Address, Declared, Settings, Step, Turn, TurnState
-from ..messages import Entry, Trait
+from ..messages import Trait
 from ..usage import Cost, Usage
 from ..window import MessageRow
 from .store import Told
@@ -34,7 +34,6 @@ __all__ = [
     "to_message",
     "told",
     "totals",
-    "turn_traits",
     "usage_columns",
     "write_calls",
     "write_settings",
@@ -74,14 +73,6 @@ def to_message(row: Sequence[Any]) -> MessageRow:
 def told(row: MessageRow, facts: bytes | None, millis: int, ulid: str, branch: int) -> Told:
     """A message for somebody to look at."""
     return Told(row, facts, millis / 1000, Address(ulid, branch, row.turn, row.place).message_id)
-
-
-def turn_traits(entries: Iterable[Entry]) -> int:
-    """The traits that messages give their turn."""
-    traits = 0
-    for entry in entries:
-        traits |= entry.traits
-    return traits
 
 
 def model_number(db: sqlite3.Connection, name: str | None) -> int | None:

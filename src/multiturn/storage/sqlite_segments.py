@@ -16,7 +16,10 @@ from .sqlite_conversations import Here
 from .sqlite_paths import owner_of, pieces
 from .sqlite_rows import NOW, ROLE_NUMBERS, SEGMENT, STANDING, model_number
 
-__all__ = ["close_waiting", "drop_reply", "extend", "mark", "new_turn", "own_head"]
+__all__ = ["Stored", "close_waiting", "drop_reply", "extend", "mark", "new_turn", "own_head"]
+
+Stored = tuple[MessageRow, bytes | None]
+"""A message as it was put into the segment, and its facts."""
 
 INSERT_TURN = f"""
 INSERT INTO turns
@@ -58,15 +61,15 @@ def new_turn(
     *,
     key: str | None = None,
     model: str | None = None,
-) -> Sequence[MessageRow]:
-    """Put a turn at the end of the path; gives its rows. Its number is ``here.head + 1``."""
+) -> Sequence[Stored]:
+    """Put a turn at the end of the path; gives its messages. Its number is ``here.head + 1``."""
     number = here.head + 1
     added = _figures(entries)
     regular = [entry.role for entry in entries] == REGULAR
     traits = added.traits if regular else added.traits | IRREGULAR
     rows = _insert(db, here, number, here.messages, entries, model)
     steps = 0 if state is TurnState.COMPLETED else 1
-    models = [row.model for row in rows if row.model]
+    models = [row.model for row, _ in rows if row.model]
     db.execute(
         INSERT_TURN,
         (
@@ -96,9 +99,9 @@ def _insert(
     entries: Sequence[Entry],
     model: str | None,
     place: int = 0,
-) -> list[MessageRow]:
+) -> list[Stored]:
     """Put messages into the segment from its number ``first`` on."""
-    rows: list[MessageRow] = []
+    rows: list[Stored] = []
     values: list[tuple[object, ...]] = []
     key = here.segment * SEGMENT + first
     for offset, entry in enumerate(entries):
@@ -110,9 +113,8 @@ def _insert(
         number = None if named is None else model_number(db, named)
         figures = (turn, ROLE_NUMBERS[role], traits, tokens, reasoning_tokens, number)
         values.append((key + offset, *figures, body, reasoning, facts))
-        rows.append(
-            MessageRow(turn, place + offset, role, traits, tokens, reasoning_tokens, body, reasoning, named)
-        )
+        its_place = (turn, place + offset, role, traits, tokens, reasoning_tokens)
+        rows.append((MessageRow(*its_place, body, reasoning, named), facts))
     db.executemany(INSERT_MESSAGE, values)
     return rows
 
@@ -138,7 +140,7 @@ def _note_standing(db: sqlite3.Connection, conversation: int, traits: int) -> No
 
 def extend(
     db: sqlite3.Connection, here: Here, entries: Sequence[Entry], model: str | None = None
-) -> Sequence[MessageRow]:
+) -> Sequence[Stored]:
     """Put messages at the end of the last turn, which the segment must own."""
     if not entries:
         return []

@@ -7,11 +7,9 @@ epoch: a holder that lost it changes no row.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import orjson
-
-from ..conversations import Declared, Owner, Turn, TurnState
+from ..conversations import Owner, Turn, TurnState
 from ..errors import (
     KeyReused,
     MessageEmpty,
@@ -20,10 +18,9 @@ from ..errors import (
     TurnClosed,
     TurnNotFound,
 )
-from ..messages import Entry, Trait
-from ..window import MessageRow
+from ..messages import Trait
 from .sqlite_branches import new_branch
-from .sqlite_conversations import Here, declare, find_held, require, settings_of
+from .sqlite_conversations import Here, declare, find_held, head_key, require, settings_of, title_of
 from .sqlite_leases import Queued, fenced, line_up, recover
 from .sqlite_rows import (
     NOW,
@@ -34,18 +31,15 @@ from .sqlite_rows import (
     model_number,
     read_calls,
     read_turn,
-    told,
     totals,
     usage_columns,
     write_calls,
 )
 from .sqlite_segments import close_waiting, drop_reply, extend, new_turn, own_head
-from .store import Begun, Ending, Lease, Partial, Start, Told
+from .store import Begun, Ending, Lease, Partial, Start
 
-__all__ = ["abandon", "add", "append", "begin", "finish"]
+__all__ = ["abandon", "append", "begin", "finish"]
 
-TITLE = 80
-"""Characters of the first user message that name a conversation."""
 OPEN = int(Trait.OPEN)
 ENDED_BADLY = (TurnState.FAILED, TurnState.INCOMPLETE)
 
@@ -114,22 +108,13 @@ def _new(db: sqlite3.Connection, owner: Owner, name: str, here: Here, start: Sta
         number, segment = new_branch(db, here, name, start.after)
         db.execute("UPDATE conversations SET segment = ? WHERE id = ?", (segment, here.key))
         here = require(db, owner, name, number)
-    _close_head(db, here)
+    close_waiting(db, head_key(here))
     new_turn(db, here, start.entries, TurnState.ACCEPTED)
     return here._replace(head=here.head + 1)
 
 
-def _close_head(db: sqlite3.Connection, here: Here) -> None:
-    close_waiting(db, _head_key(here))
-
-
-def _head_key(here: Here) -> int:
-    """The key of the last turn of the path; of no turn where there is none."""
-    return (here.segment if here.head > here.fork else here.parent) * SEGMENT + here.head
-
-
 def _head(db: sqlite3.Connection, here: Here) -> tuple[TurnState, tuple[str, ...]] | None:
-    row = db.execute("SELECT state, open_calls FROM turns WHERE id = ?", (_head_key(here),)).fetchone()
+    row = db.execute("SELECT state, open_calls FROM turns WHERE id = ?", (head_key(here),)).fetchone()
     return None if row is None else (TurnState(row[0]), read_calls(row[1]))
 
 
@@ -185,28 +170,10 @@ def _take(db: sqlite3.Connection, owner: Owner, name: str, here: Here, start: St
     epoch = db.execute(
         f"UPDATE conversations SET epoch = epoch + 1, held_until = {NOW} + ?, held_turn = ?, stop = 0,"
         f" updated_at = {NOW}, title = ? WHERE id = ? RETURNING epoch",
-        (int(start.hold * 1000), turn, here.title or _title(start.entries), here.key),
+        (int(start.hold * 1000), turn, here.title or title_of(start.entries), here.key),
     ).fetchone()[0]
     step = db.execute("SELECT steps FROM turns WHERE id = ?", (turn,)).fetchone()[0]
     return Lease(owner, name, here.key, here.ulid, here.branch, here.head, step, epoch)
-
-
-def _title(entries: Iterable[Entry]) -> str:
-    """The beginning of what the user said first, on one line."""
-    for entry in entries:
-        if entry.role == "user":
-            return " ".join(_text(entry.body).split())[:TITLE]
-    return ""
-
-
-def _text(body: bytes) -> str:
-    try:
-        content = orjson.loads(body)["content"]
-        if isinstance(content, list):
-            content = " ".join(part.get("text") or "" for part in content)
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return ""
-    return content if isinstance(content, str) else ""
 
 
 def _turn(db: sqlite3.Connection, key: int, ulid: str) -> Turn:
@@ -295,50 +262,3 @@ def _release(db: sqlite3.Connection, lease: Lease) -> tuple[int, Here]:
     )
     db.execute("DELETE FROM partials WHERE conversation = ?", (lease.key,))
     return here.segment * SEGMENT + here.head, here
-
-
-# ------------------------------------------------------------------------------- turns from elsewhere
-
-
-def add(
-    db: sqlite3.Connection,
-    owner: Owner,
-    name: str,
-    turns: Sequence[Sequence[Entry]],
-    declared: Declared,
-    ticket: int | None,
-    wait: float,
-) -> Sequence[Told] | Queued:
-    """See `Store.add`; `Queued` where a turn is running."""
-    here = require(db, owner, name, make=True)
-    queued = line_up(db, here, ticket, wait=wait > 0)
-    if queued is not None:
-        return queued
-    here = recover(db, owner, name, here)
-    declare(db, here, declared)
-    rows: list[MessageRow] = []
-    title = here.title
-    for place, entries in enumerate(group for group in turns if group):
-        title = title or _title(entries)
-        if place == 0 and here.head and entries[0].role in ("assistant", "tool"):
-            here = own_head(db, here)
-            rows += extend(db, here, entries)
-            _complete(db, here)
-        else:
-            if place == 0:
-                _close_head(db, here)
-            rows += new_turn(db, here, entries, TurnState.COMPLETED)
-            here = here._replace(head=here.head + 1)
-        here = here._replace(messages=here.messages + len(entries))
-    db.execute(f"UPDATE conversations SET updated_at = {NOW}, title = ? WHERE id = ?", (title, here.key))
-    facts = (entry.facts for group in turns for entry in group)
-    return [told(row, fact, here.now, here.ulid, here.branch) for row, fact in zip(rows, facts, strict=True)]
-
-
-def _complete(db: sqlite3.Connection, here: Here) -> None:
-    """The last turn was spoken to its end elsewhere."""
-    db.execute(
-        "UPDATE turns SET state = ?, open_calls = NULL, error = NULL, marks = marks & ~?,"
-        " traits = traits & ~? WHERE id = ?",
-        (TurnState.COMPLETED, OPEN, OPEN, here.segment * SEGMENT + here.head),
-    )

@@ -1,0 +1,65 @@
+"""How do whole turns get in that were spoken elsewhere?"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from ..conversations import Declared, Owner, TurnState
+from ..messages import Entry, Trait
+from .sqlite_conversations import Here, declare, head_key, require, title_of
+from .sqlite_leases import Queued, line_up, recover
+from .sqlite_rows import NOW, SEGMENT, told
+from .sqlite_segments import Stored, close_waiting, extend, new_turn, own_head
+from .store import Told
+
+__all__ = ["add"]
+
+OPEN = int(Trait.OPEN)
+
+
+def add(
+    db: sqlite3.Connection,
+    owner: Owner,
+    name: str,
+    turns: Sequence[Sequence[Entry]],
+    declared: Declared,
+    ticket: int | None,
+    wait: float,
+) -> Sequence[Told] | Queued:
+    """See `Store.add`; `Queued` where a turn is running."""
+    here = require(db, owner, name, make=True)
+    queued = line_up(db, here, ticket, wait=wait > 0)
+    if queued is not None:
+        return queued
+    here = recover(db, owner, name, here)
+    declare(db, here, declared)
+    groups = [group for group in turns if group]
+    found: list[Told] = []
+    if groups and here.head and groups[0][0].role in ("assistant", "tool"):
+        here = own_head(db, here)
+        found += _told(here, extend(db, here, groups[0]), _completed(db, here))
+        here = here._replace(messages=here.messages + len(groups.pop(0)))
+    if groups:
+        close_waiting(db, head_key(here))
+    for entries in groups:
+        rows = new_turn(db, here, entries, TurnState.COMPLETED)
+        here = here._replace(head=here.head + 1, messages=here.messages + len(entries))
+        found += _told(here, rows, here.now)
+    title = here.title or title_of(entry for group in turns for entry in group)
+    db.execute(f"UPDATE conversations SET updated_at = {NOW}, title = ? WHERE id = ?", (title, here.key))
+    return found
+
+
+def _told(here: Here, rows: Iterable[Stored], at: int) -> Iterable[Told]:
+    return [told(row, facts, at, here.ulid, here.branch) for row, facts in rows]
+
+
+def _completed(db: sqlite3.Connection, here: Here) -> int:
+    """The last turn was spoken to its end elsewhere; gives its time."""
+    row = db.execute(
+        "UPDATE turns SET state = ?, open_calls = NULL, error = NULL, marks = marks & ~?,"
+        " traits = traits & ~? WHERE id = ? RETURNING created_at",
+        (TurnState.COMPLETED, OPEN, OPEN, here.segment * SEGMENT + here.head),
+    ).fetchone()
+    return int(row[0])
