@@ -288,12 +288,12 @@ class AsyncConversation:
 
     async def usage(self) -> Spending:
         """Tokens and cost of the whole conversation, all branches."""
-        rows = await self._store.usage(self._owner, conversation=self.id)
+        rows = await self._store.usage(self._place.owner, conversation=self.id)
         return Spending.total(self.id, [spending(row) for row in rows])
 
     async def export(self, format: Literal["jsonl", "openai", "markdown"] = "jsonl") -> str:
         """The path as text: lossless JSON lines, an OpenAI-style list, or Markdown to read."""
-        return exported(format, await self.info(), await self.history(), await self.turns())
+        return exported(format, await self.info(), await self.history())
 
     # -- changing what is remembered
 
@@ -330,12 +330,16 @@ class AsyncConversation:
         number = await self._store.fork(*self._at, self._number(at), self._place.branch)
         return type(self)(self._engine, self.id, self._place.owner, self._place.declared, number)
 
-    async def switch(self, turn: str | Turn) -> None:
-        """Go on with the branch that ``turn`` (an id or a `Turn`) belongs to."""
-        address = Address.parse(turn.id if isinstance(turn, Turn) else str(turn))
-        if address is None:
-            raise TurnNotFound(wanted=turn, conversation=self.id)
-        await self._store.switch(*self._at, address.branch)
+    async def switch(self, turn: str | Turn | Branch) -> None:
+        """Go on with a branch: the one that ``turn`` (an id or a `Turn`) belongs to, or the one given."""
+        if isinstance(turn, Branch):
+            number = turn.number
+        else:
+            address = Address.parse(turn.id if isinstance(turn, Turn) else str(turn))
+            if address is None:
+                raise TurnNotFound(wanted=turn, conversation=self.id)
+            number = address.branch
+        await self._store.switch(*self._at, number)
         self._place = replace(self._place, branch=None)
 
     async def pin(self, turn: TurnLike) -> None:
@@ -371,7 +375,7 @@ class AsyncConversation:
         reason: str | None = None,
     ) -> None:
         await self._store.mark(
-            self._owner,
+            self._place.owner,
             self.id,
             self._number(turn),
             place=place,

@@ -67,7 +67,7 @@ class AsyncMultiTurn:
         self._tenant = tenant
         self._key, self._base_url, self._own = api_key, base_url, provider
         self._providers: dict[str, Provider] = {}
-        self._catalog = Catalog({"providers": config.providers} if config.providers else None)
+        self._catalog = Catalog(config.overrides)
         self._declared = Declared(model=model, policy=None if policy is None else _policy(policy).to_dict())
         self._model = config.model or choose_model(config, self._catalog.profiles(), self._environment)
         self._catalog.card(self._model)
@@ -116,7 +116,7 @@ class AsyncMultiTurn:
         applies from the next turn. ``memory`` names a memory shared with other conversations of the
         same user. Raises `ModelUnknown` or `PolicyInvalid`.
         """
-        if id is not None and (not isinstance(id, str) or not id.strip() or len(id) > 512):
+        if id is not None and not (id.strip() and len(id) <= 512):
             raise ParameterInvalid("the id of a conversation is 1 to 512 characters of text", name="id")
         if model is not None:
             self._catalog.card(model)
@@ -229,7 +229,7 @@ class AsyncMultiTurn:
         base_url = base_url or self._environment.get(profile.base_url_variable or "\0") or None
         timing = self.config.timing
         patience = Patience(timing.connect, timing.first_token, timing.idle, timing.total)
-        return open_provider(profile, card=card, key=key, base_url=base_url, patience=patience)
+        return open_provider(profile, key=key, base_url=base_url, patience=patience, options=card.options)
 
 
 def _policy(policy: ContextPolicy) -> ContextPolicy:

@@ -107,6 +107,8 @@ class _Listing:
     first_user_turn: int = 1
     """2 where the assistant spoke before the first user message: that is turn 1."""
     sealed: dict[int, Entry] = field(default_factory=dict)
+    literal: bool = True
+    """Whether every turn that was read stands in the list exactly as it would be sealed."""
 
     def __post_init__(self) -> None:
         if not self.messages:
@@ -165,12 +167,16 @@ class _Listing:
             turns.append(self._turn(begin, last, number))
             tokens += turns[-1].tokens
             number -= 1
-        ordinary = not any(turn.traits for turn in turns)
+        ordinary = self.literal and not any(turn.traits for turn in turns)
+        standing = self._standing(begin)
         return Path(
             turns=turns,
             bodies=_Bodies(self.messages, begin, end) if ordinary else (),
             rows=None if ordinary else self._rows_of_turns(turns, begin),
-            standing=self._standing(begin),
+            standing=[
+                row for index in standing for row in self._rows(index, index + 1, self._number_at(index))
+            ],
+            standing_at=[index - self.lead for index in standing],
             cut=cut,
             earlier_turns=number,
             earlier_messages=begin - self.lead,
@@ -179,10 +185,11 @@ class _Listing:
     def _turn(self, begin: int, end: int, number: int) -> TurnRow:
         """A turn in figures; an ordinary one is counted and not even sealed."""
         messages = self.messages
-        if end - begin == 2 and self.roles[begin + 1] == "assistant":
+        if self.roles[begin:end] == ["user", "assistant"]:
             one, other = messages[begin], messages[begin + 1]
             if is_ordinary(one) and is_ordinary(other):
                 return TurnRow(number, COMPLETED, 0, self.count(one) + self.count(other), 0, 2)
+        self.literal = False
         return _turn_row(self._rows(begin, end, number), number)
 
     def _rows_of_turns(self, turns: Sequence[TurnRow], begin: int) -> list[MessageRow]:
@@ -192,12 +199,11 @@ class _Listing:
             begin += turn.messages
         return rows
 
-    def _standing(self, end: int) -> list[MessageRow]:
-        """Instructions in the part that was not read: they stay in force."""
+    def _standing(self, end: int) -> list[int]:
+        """Where instructions stand in the part that was not read: they stay in force."""
         if self.lead == end or INSTRUCTIONS.isdisjoint(self.roles[self.lead : end]):
             return []
-        found = [index for index in range(self.lead, end) if self.roles[index] in INSTRUCTIONS]
-        return [row for index in found for row in self._rows(index, index + 1, self._number_at(index))]
+        return [index for index in range(self.lead, end) if self.roles[index] in INSTRUCTIONS]
 
     def _number_at(self, index: int) -> int:
         return bisect_right(self.users, index) + self.first_user_turn - 1

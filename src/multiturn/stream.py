@@ -94,6 +94,11 @@ class AsyncStream:
             await turn.interrupt()
         self._reply = turn.reply()
 
+    def stop(self) -> None:
+        """Ask the model to stop: the deltas end, and the reply holds what arrived, marked as stopped."""
+        if self._turn is not None:
+            self._turn.stop()
+
     async def aclose(self) -> None:
         """Stop the model if it still answers; the turn is stored as stopped."""
         turn, self._turn = self._turn, None

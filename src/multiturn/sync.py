@@ -35,6 +35,7 @@ class Loop:
     def __init__(self) -> None:
         self._process = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread
         self._lock = threading.Lock()
 
     @property
@@ -57,7 +58,10 @@ class Loop:
         with self._lock:
             if self._loop is None or self._process != os.getpid():
                 self._loop, self._process = asyncio.new_event_loop(), os.getpid()
-                threading.Thread(target=self._loop.run_forever, name="multiturn", daemon=True).start()
+                self._thread = threading.Thread(
+                    target=_serve, args=(self._loop,), name="multiturn", daemon=True
+                )
+                self._thread.start()
             return self._loop
 
     def stop(self) -> None:
@@ -66,9 +70,8 @@ class Loop:
             loop, self._loop = self._loop, None
         if loop is None or self._process != os.getpid():
             return
-        done = threading.Event()
-        loop.call_soon_threadsafe(_stop_soon, loop, done)
-        done.wait()
+        loop.call_soon_threadsafe(loop.stop)
+        self._thread.join()
 
 
 async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
@@ -82,9 +85,11 @@ def _settle(future: Any) -> None:
     settled.wait(1.0)
 
 
-def _stop_soon(loop: asyncio.AbstractEventLoop, done: threading.Event) -> None:
-    loop.stop()
-    done.set()
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
 
 
 class MultiTurn:
@@ -101,8 +106,8 @@ class MultiTurn:
     def __init__(
         self, model: str | None = None, store: Any = None, policy: ContextPolicy | None = None, **given: Any
     ) -> None:
-        self._make = lambda: AsyncMultiTurn(model, store, policy, **given)
-        self._client = self._make()
+        self._given: dict[str, Any] = {"model": model, "store": store, "policy": policy, **given}
+        self._client = AsyncMultiTurn(**self._given)
         self._loop = Loop()
         self._finalizer = weakref.finalize(self, _close, self._loop, self._client)
 
@@ -113,7 +118,7 @@ class MultiTurn:
         """The async client; made anew in a forked process, where threads and sockets are gone."""
         if self._loop.foreign:
             self._finalizer.detach()
-            self._client, self._loop = self._make(), Loop()
+            self._client, self._loop = AsyncMultiTurn(**self._given), Loop()
             self._finalizer = weakref.finalize(self, _close, self._loop, self._client)
         return self._client
 
@@ -294,7 +299,7 @@ class BlockingConversation:
         branched = self._run(lambda chat: chat.branch(at))
         return BlockingConversation(self._client, lambda: branched)
 
-    def switch(self, turn: str | Turn) -> None:
+    def switch(self, turn: str | Turn | Branch) -> None:
         """See `AsyncConversation.switch`."""
         self._run(lambda chat: chat.switch(turn))
 
@@ -364,6 +369,14 @@ class Stream:
         if delta is None:
             raise StopIteration
         return delta
+
+    def stop(self) -> None:
+        """See `AsyncStream.stop`."""
+
+        async def stop() -> None:
+            self._stream.stop()
+
+        self._client._run(stop)  # noqa: SLF001  (one class in two halves)
 
     def close(self) -> None:
         """See `AsyncStream.aclose`."""

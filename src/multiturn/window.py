@@ -129,7 +129,8 @@ class Path:
     turn is ordinary (no trait, completed) only the bodies were read: then ``rows`` is ``None`` and
     ``bodies`` holds them. ``standing`` are rows from before the oldest of ``turns`` that must be
     considered all the same: messages of pinned turns and instructions in the middle of the path.
-    ``current`` are the rows of the turn that is being answered. ``earlier_turns`` and
+    ``standing_at`` says how many messages of the path stand before each of them. ``current`` are the
+    rows of the turn that is being answered. ``earlier_turns`` and
     ``earlier_messages`` count what lies before the oldest of ``turns``.
     """
 
@@ -138,6 +139,7 @@ class Path:
     bodies: Sequence[bytes] = ()
     rows: Sequence[MessageRow] | None = None
     standing: Sequence[MessageRow] = ()
+    standing_at: Sequence[int] = ()
     current: Sequence[MessageRow] = ()
     cut: Cut | None = None
     earlier_turns: int = 0
@@ -453,8 +455,25 @@ class Request:
 
 
 def sealed(rows: Sequence[Entry], turn: int, model: str | None = None) -> list[MessageRow]:
-    """Entries that are not stored yet as the rows a builder reads."""
+    """Entries that are not stored yet as the rows a builder reads; ``model`` is where those come from
+    that name none."""
     return [
-        MessageRow(turn, place, e.role, e.traits, e.tokens, e.reasoning_tokens, e.body, e.reasoning, model)
+        MessageRow(
+            turn,
+            place,
+            e.role,
+            e.traits,
+            e.tokens,
+            e.reasoning_tokens,
+            e.body,
+            e.reasoning,
+            _model(e) or model,
+        )
         for place, e in enumerate(rows)
     ]
+
+
+def _model(entry: Entry) -> str | None:
+    facts = orjson.loads(entry.facts) if entry.facts else {}
+    model: str | None = facts.get("model")
+    return model

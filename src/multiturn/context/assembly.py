@@ -6,13 +6,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import orjson
 
 from ..messages import Entry, Trait
 from ..window import Code, Limits, Material, MessageRow, Span, Target, TurnRow, Window
 from .budget import Spent
-from .calls import Group, grouped, interrupted
+from .calls import Group, by_turn, grouped, interrupted, turn_left_out
 from .outgoing import Piece, Shaper, image_allowance, joined, merged
 from .recency import Kept, left_out_as
 
@@ -20,7 +21,9 @@ __all__ = ["Assembly", "instruction_span", "left_out_span", "listed", "scaled"]
 
 OPENING_QUOTE = "[You opened this conversation with the words:]\n"
 HOLE = "[{count} earlier tool calls of this turn were left out to fit the window]"
-SILENT = int(Trait.BARE | Trait.TOOL_CALL | Trait.EXCLUDED)
+
+Fate = tuple[Code, tuple[str, ...]]
+"""What became of a message: the decision, and what was left out of it."""
 
 
 def scaled(tokens: int, limits: Limits) -> int:
@@ -39,9 +42,9 @@ def instruction_span(material: Material, limits: Limits) -> Span:
     return Span(Code.SYSTEM, len(material.instructions), scaled(tokens, limits))
 
 
-def left_out_span(kept: Kept, limits: Limits, messages: int, last: int) -> Span:
-    """The ledger's line for everything before the window: one decision, however long the path is."""
-    return Span(kept.why, messages, None, (1, max(1, last)), figures=why_left_out(kept, limits))
+def left_out_span(kept: Kept, limits: Limits, messages: int, turns: tuple[int, int]) -> Span:
+    """The ledger's line for a range before the window: one decision, however long it is."""
+    return Span(kept.why, messages, None, turns, figures=why_left_out(kept, limits))
 
 
 def why_left_out(kept: Kept, limits: Limits) -> dict[str, object]:
@@ -55,7 +58,7 @@ def why_left_out(kept: Kept, limits: Limits) -> dict[str, object]:
 @dataclass(slots=True)
 class Assembly:
     """Puts one window together. ``rules`` are texts for the one leading system message, where the
-    target takes no system message anywhere else."""
+    target takes no system message anywhere else; ``decided`` is what became of each stored message."""
 
     material: Material
     limits: Limits
@@ -63,8 +66,8 @@ class Assembly:
     spent: Spent
     kept: Kept
     pieces: list[Piece] = field(default_factory=list)
-    spans: list[Span] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
+    decided: dict[tuple[int, int], Fate] = field(default_factory=dict)
     shaper: Shaper = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,30 +79,30 @@ class Assembly:
         """The finished window, and its messages where they are to be counted again: some were merged,
         marked or closed."""
         self._put_instructions()
-        self._put_opening()
         self._put_turns()
         self._put_context()
         self._put_current()
         pieces = self._with_rules(merged(self.pieces) if self.target.alternate else self.pieces)
         bodies = [piece.body for piece in pieces]
+        counts = [piece.tokens for piece in pieces if piece.tokens is not None]
         window = Window(
             body=listed(bodies),
-            spans=tuple(self.spans),
-            tokens=scaled(self.spent.room.fixed + self.kept.tokens, self.limits),
+            spans=self._spans(),
+            tokens=scaled(self.material.overhead + sum(counts), self.limits),
             limits=self.limits,
             target=self.target,
             cut=self.kept.cut,
             traits=self.shaper.seen,
         )
-        return window, None if all(piece.stored for piece in pieces) else bodies
+        return window, None if len(counts) == len(pieces) else bodies
 
     # -- the head
 
     def _put_instructions(self) -> None:
         for place, entry in enumerate(self.material.instructions):
             self._put_rule(row_of(entry, place))
-        if self.material.instructions:
-            self.spans.append(instruction_span(self.material, self.limits))
+        if self.material.opening:
+            self._put_opening(row_of(self.material.opening, 0))
 
     def _put_rule(self, row: MessageRow) -> None:
         """Instructions stay where they are, or join the one leading system message."""
@@ -109,13 +112,9 @@ class Assembly:
         else:
             self.pieces.append(piece)
 
-    def _put_opening(self) -> None:
-        opening = self.material.opening
-        if opening:
-            self._put_opening_words(self.shaper.shape(row_of(opening, 0)))
-            self.spans.append(Span(Code.OPENING, 1, scaled(opening.tokens, self.limits)))
-
-    def _put_opening_words(self, piece: Piece) -> None:
+    def _put_opening(self, row: MessageRow) -> None:
+        """What the assistant said first: as it is, or quoted where the user must begin."""
+        piece = self.shaper.shape(row)
         if self.target.opening:
             self.pieces.append(piece)
         else:
@@ -125,143 +124,172 @@ class Assembly:
         """The gathered rules stand before everything else, in one message."""
         if not self.rules:
             return pieces
-        rules = orjson.dumps({"role": "system", "content": "\n\n".join(self.rules)})
+        rules = Piece("system", orjson.dumps({"role": "system", "content": "\n\n".join(self.rules)}))
         if pieces and pieces[0].role == "system":
-            return [joined(pieces[0], Piece("system", rules)), *pieces[1:]]
-        return [Piece("system", rules, stored=False), *pieces]
+            return [joined(pieces[0], rules), *pieces[1:]]
+        return [rules, *pieces]
 
     # -- turns
 
     def _put_turns(self) -> None:
         path = self.material.path
-        unread = path.earlier_messages - len(path.standing)
-        if unread:
-            self.spans.append(left_out_span(self.kept, self.limits, unread, path.earlier_turns))
-        rows = path.rows if path.rows is not None else rows_of(path.turns, path.bodies)
         known = {turn.number: turn for turn in path.turns}
-        for number, turn_rows in by_turn([*path.standing, *rows]).items():
-            self._put_turn(turn_rows, self._code_of(known.get(number), turn_rows))
+        for number, rows in by_turn([*path.standing, *self._rows]).items():
+            code = self._code_of(known.get(number), rows)
+            if code.sent:
+                self._put_groups(grouped(rows), code)
+            else:
+                self._leave_out(rows, code)
+
+    @property
+    def _rows(self) -> Sequence[MessageRow]:
+        path = self.material.path
+        return path.rows if path.rows is not None else rows_of(path.turns, path.bodies)
 
     def _code_of(self, turn: TurnRow | None, rows: Sequence[MessageRow]) -> Code:
         """Why this turn is sent or left out."""
         pins = self.spent.room.pins
         if turn is None:  # from before what was read: a pinned turn, or instructions alone
             return Code.PINNED if pins and any(row.role == "user" for row in rows) else self.kept.why
-        gone = left_out_as(turn)
+        gone = left_out_as(turn) or turn_left_out(rows)
         if gone:
             return gone
-        if any(row.role == "user" and row.traits & Trait.EXCLUDED for row in rows):
-            return Code.EXCLUDED_BY_USER
         if pins and turn.traits & Trait.PINNED:
             return Code.PINNED
         if turn.number < self.kept.first:
             return self.kept.why
+        if all(row.role != "user" for row in rows):
+            return Code.OPENING
         return Code.STOPPED if turn.traits & Trait.STOPPED else Code.RECENT
-
-    def _put_turn(self, rows: Sequence[MessageRow], code: Code) -> None:
-        if not code.sent:
-            self._leave_out(rows, code)
-        elif all(row.role != "user" for row in rows):
-            self._put_userless(rows)
-        elif any(row.role == "user" and row.traits & Trait.BARE for row in rows):
-            self._leave_out(rows, Code.INCOMPLETE)
-        else:
-            self._put_groups(grouped(rows), code)
 
     def _leave_out(self, rows: Sequence[MessageRow], code: Code) -> None:
         """A turn is left out as a whole, but instructions inside it stay in force."""
-        figures = why_left_out(self.kept, self.limits) if code is self.kept.why else {}
         for row in rows:
             if row.traits & Trait.INSTRUCTION and not row.traits & Trait.EXCLUDED:
                 self._put_rule(row)
-                self._note(Code.SYSTEM, [row])
+                self._decide(Code.SYSTEM, [row])
             else:
-                self._note(code, [row], figures=figures)
-
-    def _put_userless(self, rows: Sequence[MessageRow]) -> None:
-        """Words of the assistant before the first user message open the conversation."""
-        for row in rows:
-            if row.traits & Trait.INSTRUCTION:
-                self._put_rule(row)
-                self._note(Code.SYSTEM, [row])
-            elif row.role == "assistant" and not row.traits & SILENT:
-                self._put_opening_words(self.shaper.shape(row))
-                self._note(Code.OPENING, [row])
-            else:
-                self._note(Code.INCOMPLETE, [row])
+                self._decide(code, [row])
 
     def _put_groups(self, groups: Iterable[Group], code: Code) -> None:
         for group in groups:
-            if group.rows:
-                self._put_group(group, code)
-            if group.spare:
-                self._note(Code.INCOMPLETE, group.spare)
+            self._put_group(group, code)
 
     def _put_group(self, group: Group, code: Code) -> None:
-        first = group.rows[0]
-        if group.excluded:
-            self._note(Code.EXCLUDED_BY_USER, group.rows)
-        elif first.traits & Trait.INSTRUCTION:
-            self._put_rule(first)
-            self._note(Code.SYSTEM, group.rows)
-        elif first.traits & Trait.BARE and not first.traits & Trait.TOOL_CALL:
-            self._note(Code.INCOMPLETE, group.rows)
+        self._decide(Code.INCOMPLETE, group.spare)
+        left_out = group.left_out
+        if left_out:
+            self._decide(left_out, group.rows)
+        elif group.instruction:
+            self._put_rule(group.rows[0])
+            self._decide(Code.SYSTEM, group.rows)
+        elif code is Code.OPENING:
+            self._put_opening(group.rows[0])
+            self._decide(code, group.rows)
         else:
-            pieces = [self.shaper.shape(row) for row in group.rows]
-            closing = [Piece("tool", orjson.dumps(interrupted(call)), stored=False) for call in group.open]
-            self.pieces += pieces + closing
-            omitted = tuple(dict.fromkeys(word for piece in pieces for word in piece.omitted))
-            self._note(code, group.rows, omitted)
+            self._put_messages(group, code)
+
+    def _put_messages(self, group: Group, code: Code) -> None:
+        pieces = [self.shaper.shape(row) for row in group.rows]
+        self.pieces += pieces
+        self.pieces += [Piece("tool", orjson.dumps(interrupted(call))) for call in group.open]
+        omitted = tuple(dict.fromkeys(word for piece in pieces for word in piece.omitted))
+        self._decide(code, group.rows, omitted)
 
     # -- the end
 
     def _put_context(self) -> None:
-        context = self.material.context
-        for place, entry in enumerate(context):
+        for place, entry in enumerate(self.material.context):
             row = row_of(entry, place)
             if entry.traits & Trait.INSTRUCTION:
                 self._put_rule(row)
             else:
                 self.pieces.append(self.shaper.shape(row))
-        if context:
-            tokens = sum(entry.tokens for entry in context)
-            self.spans.append(Span(Code.CONTEXT, len(context), scaled(tokens, self.limits)))
 
     def _put_current(self) -> None:
         """The turn being answered: its input, a mark where old tool groups had to go, its steps."""
-        groups, gone = self.spent.current, self.spent.gone
-        steps = next(
-            (i for i, g in enumerate(groups) if g.rows and g.rows[0].role == "assistant"), len(groups)
-        )
-        self._put_groups(groups[:steps], Code.NEW)
-        if gone:
-            mark = HOLE.format(count=sum(bool(g.rows[0].traits & Trait.TOOL_CALL) for g in gone))
-            hole = orjson.dumps({"role": "user", "content": mark})
-            self.pieces[-1] = joined(self.pieces[-1], Piece("user", hole))
-            self._note(Code.OVER_BUDGET, [row for g in gone for row in (*g.rows, *g.spare)])
-        self._put_groups(groups[steps:], Code.TOOL_PAIR)
+        gone = self.spent.gone
+        marked = not gone
+        for group in self.spent.current:
+            if not marked and group.rows and group.rows[0].role == "assistant":
+                self._mark_hole(sum(bool(g.traits & Trait.TOOL_CALL) for g in gone))
+                marked = True
+            if group in gone:
+                self._decide(Code.OVER_BUDGET, [*group.rows, *group.spare])
+            else:
+                answers = group.rows and group.rows[0].role == "assistant"
+                self._put_group(group, Code.TOOL_PAIR if answers else Code.NEW)
 
-    def _note(
-        self,
-        code: Code,
-        rows: Sequence[MessageRow],
-        omitted: tuple[str, ...] = (),
-        figures: dict[str, object] | None = None,
-    ) -> None:
-        """Writes a decision into the ledger; turns in a row with the same decision are one span."""
-        number, figures = rows[0].turn, figures or {}
-        tokens = scaled(sum(row.tokens for row in rows), self.limits)
-        last = self.spans[-1] if self.spans else None
-        if last and last.turns and number - last.turns[1] in (0, 1) and _same(last, code, omitted, figures):
-            both = None if last.tokens is None else last.tokens + tokens
-            turns = (last.turns[0], number)
-            self.spans[-1] = replace(last, messages=last.messages + len(rows), tokens=both, turns=turns)
+    def _mark_hole(self, count: int) -> None:
+        """The mark stands at the end of the user's input."""
+        mark = Piece("user", orjson.dumps({"role": "user", "content": HOLE.format(count=count)}))
+        newest = next(i for i in range(len(self.pieces) - 1, -1, -1) if self.pieces[i].role == "user")
+        self.pieces[newest] = joined(self.pieces[newest], mark)
+
+    # -- the ledger
+
+    def _decide(self, code: Code, rows: Iterable[MessageRow], omitted: tuple[str, ...] = ()) -> None:
+        for row in rows:
+            self.decided[row.turn, row.place] = (code, omitted)
+
+    def _spans(self) -> tuple[Span, ...]:
+        """The decisions in the order of the path, as ranges."""
+        spans = []
+        if self.material.instructions:
+            spans.append(instruction_span(self.material, self.limits))
+        if self.material.opening:
+            spans.append(Span(Code.OPENING, 1, scaled(self.material.opening.tokens, self.limits)))
+        spans += self._earlier_spans()
+        spans += self._spans_of(self._rows)
+        if self.material.context:
+            tokens = sum(entry.tokens for entry in self.material.context)
+            spans.append(Span(Code.CONTEXT, len(self.material.context), scaled(tokens, self.limits)))
+        return _joined_spans([*spans, *self._spans_of(self.material.current)])
+
+    def _earlier_spans(self) -> list[Span]:
+        """What lies before the rows that were read: ranges left out, and what stands between them."""
+        path = self.material.path
+        spans: list[Span] = []
+        begun, last = 0, 0
+        for row, index in zip(path.standing, path.standing_at, strict=True):
+            if index > begun:
+                spans.append(left_out_span(self.kept, self.limits, index - begun, (last + 1, row.turn)))
+            spans += self._spans_of([row])
+            begun, last = index + 1, row.turn
+        if path.earlier_messages > begun:
+            turns = (min(last + 1, path.earlier_turns), path.earlier_turns)
+            spans.append(left_out_span(self.kept, self.limits, path.earlier_messages - begun, turns))
+        return spans
+
+    def _spans_of(self, rows: Sequence[MessageRow]) -> list[Span]:
+        """Rows in a row with the same decision are one span."""
+        spans: list[Span] = []
+        for fate, run in groupby(rows, key=lambda row: self.decided[row.turn, row.place]):
+            held = list(run)
+            code, omitted = fate
+            figures = why_left_out(self.kept, self.limits) if code is self.kept.why else {}
+            tokens = scaled(sum(row.tokens for row in held), self.limits)
+            turns = (held[0].turn, held[-1].turn)
+            spans.append(Span(code, len(held), tokens, turns, figures=figures, omitted=omitted))
+        return spans
+
+
+def _joined_spans(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Ranges that follow each other with the same decision as one."""
+    joint: list[Span] = []
+    for span in spans:
+        last = joint[-1] if joint else None
+        if last and last.turns and span.turns and _same(last, span) and span.turns[0] <= last.turns[1] + 1:
+            tokens = None if last.tokens is None or span.tokens is None else last.tokens + span.tokens
+            turns = (last.turns[0], span.turns[1])
+            joint[-1] = replace(last, messages=last.messages + span.messages, tokens=tokens, turns=turns)
         else:
-            self.spans.append(Span(code, len(rows), tokens, (number, number), None, figures, omitted))
+            joint.append(span)
+    return tuple(joint)
 
 
-def _same(span: Span, code: Code, omitted: tuple[str, ...], figures: dict[str, object]) -> bool:
-    return span.code is code and span.omitted == omitted and span.figures == figures
+def _same(one: Span, other: Span) -> bool:
+    return (one.code, one.figures, one.omitted) == (other.code, other.figures, other.omitted)
 
 
 # --------------------------------------------------------------------------------------------- rows
@@ -290,14 +318,6 @@ def rows_of(turns: Sequence[TurnRow], bodies: Sequence[bytes]) -> list[MessageRo
         rows.append(MessageRow(turn.number, 0, "user", 0, turn.tokens, 0, next(unread), None, None))
         rows.append(MessageRow(turn.number, 1, "assistant", 0, 0, 0, next(unread), None, None))
     return rows
-
-
-def by_turn(rows: Iterable[MessageRow]) -> dict[int, list[MessageRow]]:
-    """Rows in time order, by the number of their turn."""
-    turns: dict[int, list[MessageRow]] = {}
-    for row in rows:
-        turns.setdefault(row.turn, []).append(row)
-    return turns
 
 
 def text_of(piece: Piece) -> str:

@@ -9,19 +9,18 @@ from dataclasses import dataclass
 from ..errors import ContextOverflow, PolicyInvalid
 from ..messages import Entry, Trait
 from ..policy import ContextPolicy
-from ..window import Limits, Material, MessageRow, Target
-from .calls import Group, grouped, outgrown
-from .recency import Room
+from ..window import Limits, Material, MessageRow, Target, TurnRow
+from .calls import Group, by_turn, grouped, turn_left_out
+from .outgoing import weight
+from .recency import PINNED, Room
 
-__all__ = ["DEFAULT_BUDGET", "Spent", "limits", "reserve", "spend"]
+__all__ = ["DEFAULT_BUDGET", "Spent", "limits", "overflow", "reserve", "spend"]
 
 DEFAULT_BUDGET = 32_000
 """Tokens of input when neither the policy nor the model says less: what most models read well."""
 DEFAULT_RESERVE = 4_096
 THINKING_RESERVE = 16_384
-PINNED = int(Trait.PINNED)
-HOLE_TOKENS = 24
-"""What the mark costs that stands where tool groups of the running turn were left out."""
+INSTRUCTION = int(Trait.INSTRUCTION)
 
 
 def reserve(policy: ContextPolicy, requested: int | None, thinking: bool, window: int) -> int:
@@ -70,11 +69,12 @@ def limits(
 class Spent:
     """What is sent in any case, and the room it leaves.
 
-    ``current`` are the groups of the turn being answered, ``gone`` those of its oldest tool groups
-    that had to go.
+    ``turns`` are those of the path with tokens and messages as they would be sent; ``current`` are the
+    groups of the turn being answered, ``gone`` those of its oldest tool groups that had to go.
     """
 
     room: Room
+    turns: Sequence[TurnRow]
     current: Sequence[Group]
     gone: Sequence[Group] = ()
 
@@ -84,50 +84,72 @@ def spend(material: Material, limits: Limits, target: Target) -> Spent:
 
     Raises `ContextOverflow` where that alone is above the budget.
     """
-    marks = [int(mark / limits.scale) for mark in (limits.budget, limits.high, limits.low)]
-    budget, high, low = marks
+    budget, high, low = (int(mark / limits.scale) for mark in (limits.budget, limits.high, limits.low))
+    path = material.path
     head = material.overhead + _tokens(material.instructions) + _tokens(material.context)
     head += material.opening.tokens if material.opening else 0
-    head += _tokens(row for row in material.path.standing if row.traits & Trait.INSTRUCTION)
-    current, gone = _fitting(material.current, head, budget, low)
-    needed = head + sum(group.tokens for group in current) + (HOLE_TOKENS if gone else 0)
+    head += _tokens(row for row in (*path.standing, *(path.rows or ())) if row.traits & INSTRUCTION)
+    groups = grouped(material.current)
+    gone = _outgrown(groups, head, budget, low, target)
+    needed = head + sum(_weight(group, target) for group in groups if group not in gone)
     if needed > budget:
-        raise _overflow(material, limits, needed)
-    pins = _pinned(material)
+        raise overflow(material, limits, needed)
+    turns = path.turns if path.rows is None else _as_sent(path.turns, path.rows, target)
+    pins = sum([turn.tokens for turn in turns if turn.traits & PINNED])
+    pins += _tokens(row for row in path.standing if not row.traits & INSTRUCTION)
     pinned = 0 < pins <= budget - needed
-    messages = sum(len(group.rows) for group in current)
-    thinks = target.thinking and (target.reasoning != "drop" or target.reasoning_required != "never")
-    room = Room(needed + pins if pinned else needed, high, low, messages, reasoning=thinks, pins=pinned)
-    return Spent(room, current, gone)
+    fixed = needed + pins if pinned else needed
+    messages = sum(len(group.rows) for group in groups if group not in gone and not group.instruction)
+    # While the newest turn has a hole, no older turn is worth more than what fell into it.
+    room = Room(fixed, fixed if gone else high, low, messages, pinned)
+    return Spent(room, turns, groups, gone)
 
 
 def _tokens(entries: Iterable[Entry | MessageRow]) -> int:
     return sum([entry.tokens for entry in entries])
 
 
-def _pinned(material: Material) -> int:
-    pins = sum([turn.tokens for turn in material.path.turns if turn.traits & PINNED])
-    return pins + _tokens(row for row in material.path.standing if not row.traits & Trait.INSTRUCTION)
+def _weight(group: Group, target: Target) -> int:
+    return 0 if group.left_out else sum(weight(row, target) for row in group.rows)
 
 
-def _fitting(
-    rows: Sequence[MessageRow], fixed: int, budget: int, low: int
-) -> tuple[Sequence[Group], Sequence[Group]]:
-    """The turn being answered as groups, and those of its oldest tool groups that must go: its input
-    and its newest group stay, whatever they cost."""
-    groups = grouped(rows)
-    inputs = 0
-    while inputs < len(groups) and groups[inputs].rows and groups[inputs].rows[0].role != "assistant":
-        inputs += 1
-    head, steps = groups[:inputs], groups[inputs:]
-    fixed += sum(group.tokens for group in head)
-    if fixed + sum(group.tokens for group in steps) <= budget:
-        return groups, ()
-    gone = outgrown(steps, fixed + HOLE_TOKENS, budget, low)
-    return head + steps[gone:], steps[:gone]
+def _as_sent(turns: Sequence[TurnRow], rows: Sequence[MessageRow], target: Target) -> list[TurnRow]:
+    """Turns in figures as they would be sent: without instructions (counted apart: they stay), without
+    empty and excluded messages, with the reasoning that the target takes and no other."""
+    rows_of = by_turn(rows)
+    return [turn if not turn.traits else _turn_as_sent(turn, rows_of[turn.number], target) for turn in turns]
 
 
-def _overflow(material: Material, limits: Limits, needed: int) -> ContextOverflow:
+def _turn_as_sent(turn: TurnRow, rows: Sequence[MessageRow], target: Target) -> TurnRow:
+    if turn_left_out(rows):
+        return turn._replace(tokens=0, messages=0)
+    groups = [group for group in grouped(rows) if not group.instruction and not group.left_out]
+    tokens = sum(_weight(group, target) for group in groups)
+    return turn._replace(tokens=tokens, messages=sum(len(group.rows) for group in groups))
+
+
+def _outgrown(groups: Sequence[Group], fixed: int, budget: int, low: int, target: Target) -> Sequence[Group]:
+    """Those of the oldest tool groups that must go so that a turn larger than the budget fits.
+
+    Its input, instructions and newest group stay, whatever they cost. The turn is played through from
+    its beginning: whenever it outgrows the budget its oldest groups go until the low mark, so the next
+    step cuts at the same place.
+    """
+    steps = [group for group in groups if group.rows and group.rows[0].role == "assistant"]
+    fixed += sum(_weight(group, target) for group in groups if group not in steps)
+    first, spent = 0, fixed
+    for index, group in enumerate(steps):
+        spent += _weight(group, target)
+        mark = low if spent > budget else budget
+        while first < index and spent > mark:
+            spent -= _weight(steps[first], target)
+            first += 1
+    return steps[:first]
+
+
+def overflow(material: Material, limits: Limits, needed: int) -> ContextOverflow:
+    """What must be sent needs ``needed`` uncalibrated tokens, which is more than the limits allow."""
+
     def scaled(tokens: int) -> int:
         return math.ceil(tokens * limits.scale)
 

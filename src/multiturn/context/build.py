@@ -14,7 +14,7 @@ from ..errors import ContextOverflow
 from ..messages import Trait
 from ..window import Code, Limits, Material, Span, Target, Window
 from .assembly import Assembly, instruction_span, left_out_span, listed, scaled
-from .budget import Spent, spend
+from .budget import Spent, overflow, spend
 from .recency import Kept, newest_turns, reaches_far_enough
 
 __all__ = ["build", "enough"]
@@ -32,26 +32,26 @@ def build(material: Material, limits: Limits, target: Target, recount: Recount) 
     as it will be sent, and built once more with less where it grew above the budget. Raises
     `ContextOverflow` where instructions, tools and the new input alone are above the budget.
     """
-    allowed = limits
+    excess = sent = 0
     for _ in range(TRIES):
-        window, changed = _build(material, allowed, target)
+        try:
+            window, changed = _build(material, _tightened(limits, excess), target)
+        except ContextOverflow as error:
+            raise error if not excess else overflow(material, limits, sent) from None
         if changed is None:
-            return window
-        tokens = math.ceil((material.overhead + recount(changed)) * limits.scale)
+            return replace(window, limits=limits)
+        sent = material.overhead + recount(changed)
+        tokens = math.ceil(sent * limits.scale)
         if tokens <= limits.budget:
             return replace(window, tokens=tokens, limits=limits)
-        allowed = _tightened(allowed, tokens - limits.budget)
-    raise ContextOverflow(
-        needed=tokens,
-        limit=limits.budget,
-        instructions=0,
-        tools=material.overhead,
-        input=0,
-        reserve=limits.reserve,
-    )
+        excess += tokens - limits.budget
+    raise overflow(material, limits, sent)
 
 
 def _tightened(limits: Limits, excess: int) -> Limits:
+    """The limits with less to spend by what changed messages cost more than was counted."""
+    if not excess:
+        return limits
     budget = max(1, limits.budget - excess)
     return replace(limits, budget=budget, high=min(limits.high, budget), low=min(limits.low, budget))
 
@@ -59,7 +59,7 @@ def _tightened(limits: Limits, excess: int) -> Limits:
 def _build(material: Material, limits: Limits, target: Target) -> tuple[Window, Sequence[bytes] | None]:
     """The window, and its messages where some are not as they were counted."""
     spent = spend(material, limits, target)
-    kept = newest_turns(material.path, limits, spent.room)
+    kept = newest_turns(material.path, spent.turns, limits, spent.room)
     if _is_plain(material, target):
         return _plain_window(material, limits, target, spent, kept), None
     return Assembly(material, limits, target, spent, kept).window()
@@ -68,7 +68,8 @@ def _build(material: Material, limits: Limits, target: Target) -> tuple[Window, 
 def enough(material: Material, limits: Limits, target: Target) -> bool:
     """Whether the path was read far enough back for these limits; else it must be gathered again with
     a longer reach."""
-    return reaches_far_enough(material.path, limits, spend(material, limits, target).room)
+    spent = spend(material, limits, target)
+    return reaches_far_enough(material.path, spent.turns, limits, spent.room)
 
 
 def _is_plain(material: Material, target: Target) -> bool:
@@ -90,7 +91,7 @@ def _plain_window(material: Material, limits: Limits, target: Target, spent: Spe
     messages = sum([turn.messages for turn in recent])
     unsent = path.earlier_messages + len(path.bodies) - messages
     if unsent:
-        spans.append(left_out_span(kept, limits, unsent, kept.first - 1))
+        spans.append(left_out_span(kept, limits, unsent, (1, max(1, kept.first - 1))))
     if recent:
         turns = (recent[-1].number, recent[0].number)
         spans.append(Span(Code.RECENT, messages, scaled(kept.tokens, limits), turns))

@@ -1,4 +1,5 @@
-"""Which tool calls and results belong together? A call is sent with all its results, or not at all.
+"""Which messages of a turn belong together, and which are sent at all? A call is sent with all its
+results, or not at all.
 
 A *group* is an assistant message that calls tools, with the results that follow it; every other
 message is a group of its own. Nothing here changes what is stored.
@@ -13,19 +14,20 @@ from typing import Any
 import orjson
 
 from ..messages import Trait
-from ..window import MessageRow
+from ..window import Code, MessageRow
 
-__all__ = ["Group", "grouped", "interrupted", "outgrown"]
+__all__ = ["Group", "by_turn", "grouped", "interrupted", "turn_left_out"]
 
 INTERRUPTED = "[interrupted: this call was never answered]"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Group:
     """Messages of one turn that are kept or left together.
 
-    ``rows`` are sent; ``spare`` are results without their call, or a second result of the same call:
-    no provider takes them. ``open`` are the ids of calls without a result.
+    ``rows`` are sent, unless ``left_out`` says why not; ``spare`` are results without their call, or a
+    second result of the same call: no provider takes them. ``open`` are the ids of calls without a
+    result.
     """
 
     rows: list[MessageRow]
@@ -33,64 +35,80 @@ class Group:
     open: list[str] = field(default_factory=list)
 
     @property
-    def tokens(self) -> int:
-        """What it costs, reasoning and the results that close it included."""
-        return sum(row.tokens + row.reasoning_tokens for row in self.rows) + 16 * len(self.open)
+    def traits(self) -> int:
+        """The traits of its first message."""
+        return self.rows[0].traits if self.rows else 0
 
     @property
-    def excluded(self) -> bool:
-        """Whether the user left it out by hand: an excluded call takes its results along."""
-        return bool(self.rows and self.rows[0].traits & Trait.EXCLUDED)
+    def instruction(self) -> bool:
+        """Whether it is an instruction in the middle of the path."""
+        return bool(self.traits & Trait.INSTRUCTION)
+
+    @property
+    def left_out(self) -> Code | None:
+        """Why it is never sent: the user left it out (a call takes its results along), or it says
+        nothing and calls nothing."""
+        traits = self.traits
+        if traits & Trait.EXCLUDED:
+            return Code.EXCLUDED_BY_USER
+        silent = traits & Trait.BARE and not traits & Trait.TOOL_CALL
+        return Code.INCOMPLETE if silent or not self.rows else None
 
 
-def call_ids(row: MessageRow) -> list[str]:
-    """The ids of the calls that a message makes."""
+def by_turn(rows: Iterable[MessageRow]) -> dict[int, list[MessageRow]]:
+    """Rows in time order, by the number of their turn."""
+    turns: dict[int, list[MessageRow]] = {}
+    for row in rows:
+        turns.setdefault(row.turn, []).append(row)
+    return turns
+
+
+def grouped(rows: Sequence[MessageRow]) -> list[Group]:
+    """The messages of a turn as groups, in order.
+
+    In a turn without a user message nothing but words of the assistant can be sent: they open the
+    conversation.
+    """
+    groups: list[Group] = []
+    opens = all(row.role != "user" for row in rows)
+    for row in rows:
+        if row.role == "tool":
+            _add_result(groups, row)
+        elif opens and row.traits & Trait.TOOL_CALL:
+            groups.append(Group([], spare=[row]))
+        else:
+            groups.append(Group([row], open=_call_ids(row)))
+    return groups
+
+
+def _call_ids(row: MessageRow) -> list[str]:
     if not row.traits & Trait.TOOL_CALL:
         return []
     return [call["id"] for call in orjson.loads(row.body)["tool_calls"]]
 
 
-def grouped(rows: Iterable[MessageRow]) -> list[Group]:
-    """The messages of a turn as groups, in order."""
-    groups: list[Group] = []
-    for row in rows:
-        if row.role != "tool":
-            groups.append(Group([row], open=call_ids(row)))
-            continue
-        wanted = groups[-1].open if groups else []
-        call = orjson.loads(row.body)["tool_call_id"]
-        if call in wanted and not row.traits & Trait.EXCLUDED:
-            wanted.remove(call)
-            groups[-1].rows.append(row)
-        else:
-            _spare(groups, row)
-    return groups
-
-
-def _spare(groups: list[Group], row: MessageRow) -> None:
-    if groups:
+def _add_result(groups: list[Group], row: MessageRow) -> None:
+    wanted = groups[-1].open if groups else []
+    call = orjson.loads(row.body)["tool_call_id"]
+    if call in wanted and not row.traits & Trait.EXCLUDED:
+        wanted.remove(call)
+        groups[-1].rows.append(row)
+    elif groups:
         groups[-1].spare.append(row)
     else:
         groups.append(Group([], spare=[row]))
 
 
+def turn_left_out(rows: Iterable[MessageRow]) -> Code | None:
+    """Why a turn is left out for what its user message is: excluded by hand, or empty."""
+    for row in rows:
+        if row.role == "user" and row.traits & Trait.EXCLUDED:
+            return Code.EXCLUDED_BY_USER
+        if row.role == "user" and row.traits & Trait.BARE:
+            return Code.INCOMPLETE
+    return None
+
+
 def interrupted(call: str) -> dict[str, Any]:
     """The result that closes a call nobody answered."""
     return {"role": "tool", "tool_call_id": call, "content": INTERRUPTED}
-
-
-def outgrown(groups: Sequence[Group], fixed: int, budget: int, low: int) -> int:
-    """How many of the oldest groups must go so that a turn larger than the budget fits.
-
-    The newest group always stays. The turn is played through from its beginning: whenever it outgrows
-    the budget its oldest groups go until the low mark, so the next step cuts at the same place.
-    """
-    first, spent = 0, fixed
-    for index, group in enumerate(groups):
-        spent += group.tokens
-        if spent <= budget:
-            continue
-        while first < index and spent > low:
-            spent -= groups[first].tokens
-            first += 1
-    return first

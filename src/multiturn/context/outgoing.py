@@ -15,7 +15,7 @@ from ..errors import MessageInvalid
 from ..messages import Entry, Trait
 from ..window import MessageRow, Target
 
-__all__ = ["Piece", "Shaper", "check_input", "image_allowance", "joined", "merged"]
+__all__ = ["Piece", "Shaper", "check_input", "image_allowance", "joined", "merged", "weight"]
 
 IMAGE_KINDS = ("image_url", "image", "input_image")
 KIND_TRAITS = (
@@ -34,12 +34,12 @@ ALWAYS_OPENED = int(Trait.EXTRA | Trait.BARE | Trait.INSTRUCTION)
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One message on its way out: its role, its JSON, and whether the bytes are those that were stored
-    (and counted)."""
+    """One message on its way out: its role, its JSON, and its tokens where the bytes are those that were
+    stored and counted (``None``: to be counted again)."""
 
     role: str
     body: bytes
-    stored: bool = True
+    tokens: int | None = None
     omitted: tuple[str, ...] = ()
 
 
@@ -62,9 +62,9 @@ class Shaper:
         """The message as the target takes it."""
         self.called = self.called or bool(row.traits & Trait.TOOL_CALL)
         self.seen |= row.traits
-        reasoning = self._reasoning(row) if row.role == "assistant" else None
+        reasoning = reasoning_for(row, self.target, called=self.called)
         if reasoning is None and not self._touches(row):
-            return Piece(row.role, row.body)
+            return Piece(row.role, row.body, row.tokens)
         message = orjson.loads(row.body)
         omitted = self._shape_content(message, row)
         self._shape_fields(message)
@@ -73,7 +73,7 @@ class Shaper:
         elif row.reasoning is not None:
             omitted = (*omitted, "reasoning_stripped")
         body = orjson.dumps(message)
-        return Piece(message["role"], body, body == row.body, omitted)
+        return Piece(message["role"], body, row.tokens if body == row.body else None, omitted)
 
     def _touches(self, row: MessageRow) -> bool:
         traits, target = row.traits, self.target
@@ -85,32 +85,22 @@ class Shaper:
             or (media & Trait.IMAGE and self.images is not None)
         )
 
-    def _reasoning(self, row: MessageRow) -> str | None:
-        """The reasoning that goes back with an assistant message, by the target's rule."""
-        target, calls = self.target, bool(row.traits & Trait.TOOL_CALL)
-        if not target.thinking:
-            return None
-        required = (
-            target.reasoning_required == "always"
-            or (target.reasoning_required == "tool_calls" and calls)
-            or (target.reasoning_required == "after_tool_call" and self.called)
-        )
-        wanted = required or keeps_reasoning(target, calls=calls)
-        if wanted and row.reasoning is not None and row.model == target.model:
-            return row.reasoning.decode()
-        return REASONING_PLACEHOLDER if required else None
-
     def _shape_content(self, message: dict[str, Any], row: MessageRow) -> tuple[str, ...]:
         omitted: tuple[str, ...] = ()
         content = message.get("content")
         if isinstance(content, list):
             content, omitted = self._shape_parts(content, row)
             message["content"] = content
-        if row.traits & Trait.TOOL_CALL and not content and self.target.bare_calls != "keep":
-            message.pop("content", None)
-            if self.target.bare_calls == "null":
-                message["content"] = None
+        if row.traits & Trait.TOOL_CALL and not content:
+            self._shape_bare_call(message)
         return omitted
+
+    def _shape_bare_call(self, message: dict[str, Any]) -> None:
+        """A call without words: providers differ in what must stand where the words would."""
+        if self.target.bare_calls == "omit":
+            message.pop("content", None)
+        elif self.target.bare_calls == "null" or not isinstance(message.get("content"), str):
+            message["content"] = None
 
     def _shape_parts(self, parts: list[Any], row: MessageRow) -> tuple[Any, tuple[str, ...]]:
         allowed = None if self.images is None else self.images.get((row.turn, row.place))
@@ -154,15 +144,43 @@ def check_input(entries: Sequence[Entry], target: Target) -> None:
             raise MessageInvalid(f"{target.model} cannot read this kind of part: {kinds}")
 
 
-def keeps_reasoning(target: Target, *, calls: bool) -> bool:
-    """Whether the target's rule sends stored reasoning back with such a message."""
-    match target.reasoning:
-        case "keep_all" | "keep_all_if_enabled":
-            return target.thinking
-        case "keep_in_tool_loop":
-            return target.thinking and calls
-        case "drop":
+def weight(row: MessageRow, target: Target) -> int:
+    """What a message costs in uncalibrated tokens, with its reasoning where the target takes it."""
+    if row.reasoning and _takes(row, target, called=True):
+        return row.tokens + row.reasoning_tokens
+    return row.tokens
+
+
+def reasoning_for(row: MessageRow, target: Target, *, called: bool) -> str | None:
+    """The reasoning that goes back with a message, by the target's rule; ``called`` says whether a tool
+    call was sent before it, or in it."""
+    if row.role != "assistant" or not target.thinking:
+        return None
+    required = _requires(row, target, called=called)
+    if _takes(row, target, called=called) and row.reasoning is not None:
+        return row.reasoning.decode()
+    return REASONING_PLACEHOLDER if required else None
+
+
+def _requires(row: MessageRow, target: Target, *, called: bool) -> bool:
+    match target.reasoning_required:
+        case "always":
+            return True
+        case "tool_calls":
+            return bool(row.traits & Trait.TOOL_CALL)
+        case "after_tool_call":
+            return called
+        case "never":
             return False
+
+
+def _takes(row: MessageRow, target: Target, *, called: bool) -> bool:
+    """Whether stored reasoning is sent: never to a model it did not come from."""
+    if not target.thinking or row.model != target.model:
+        return False
+    if target.reasoning in ("keep_all", "keep_all_if_enabled") or _requires(row, target, called=called):
+        return True
+    return target.reasoning == "keep_in_tool_loop" and bool(row.traits & Trait.TOOL_CALL)
 
 
 def kind_of(part: Mapping[str, Any]) -> int:
@@ -223,7 +241,7 @@ def joined(one: Piece, other: Piece) -> Piece:
     for name in ("reasoning_content", "reasoning"):
         if name in first and name in second:
             both[name] = first[name] + second[name]
-    return Piece(one.role, orjson.dumps(both), stored=False, omitted=one.omitted + other.omitted)
+    return Piece(one.role, orjson.dumps(both), omitted=one.omitted + other.omitted)
 
 
 def _joined_content(one: Any, other: Any) -> Any:

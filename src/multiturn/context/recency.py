@@ -24,15 +24,13 @@ QUARTER = 4
 class Room:
     """Tokens in the counter's own unit: ``fixed`` is spent already (tools, instructions, pins, context,
     new input), ``high`` and ``low`` are marks for the whole window. ``messages`` were spent of
-    `Limits.max_messages`. ``reasoning`` says whether stored reasoning is sent, and so paid for;
-    ``pins`` whether the pinned turns fit (all of them are then part of ``fixed``, or none is sent for
-    its pin)."""
+    `Limits.max_messages`. ``pins`` says whether the pinned turns fit (all of them are then part of
+    ``fixed``, or none is sent for its pin)."""
 
     fixed: int
     high: int
     low: int
     messages: int = 1
-    reasoning: bool = False
     pins: bool = False
 
     @property
@@ -70,9 +68,7 @@ def left_out_as(turn: TurnRow) -> Code | None:
 
 def cost_of(turn: TurnRow, room: Room) -> int:
     """What a turn adds to what is spent already."""
-    if (room.pins and turn.traits & PINNED) or left_out_as(turn):
-        return 0
-    return turn.tokens + turn.reasoning_tokens if room.reasoning else turn.tokens
+    return 0 if (room.pins and turn.traits & PINNED) or left_out_as(turn) else turn.tokens
 
 
 def _cost_of_all(turns: Sequence[TurnRow], room: Room) -> int:
@@ -84,14 +80,15 @@ def _cost_of_all(turns: Sequence[TurnRow], room: Room) -> int:
     )
 
 
-def newest_turns(path: Path, limits: Limits, room: Room) -> Kept:
-    """The longest run of newest turns that the limits allow.
+def newest_turns(path: Path, turns: Sequence[TurnRow], limits: Limits, room: Room) -> Kept:
+    """The longest run of newest turns that the limits allow. ``turns`` are those of the path with
+    tokens and messages as they would be sent.
 
     >>> turns = [TurnRow(n, 3, 0, 10, 0, 2) for n in (3, 2, 1)]
-    >>> newest_turns(Path(turns=turns), Limits(99, 99, 50, max_turns=2), Room(5, 99, 50)).first
+    >>> newest_turns(Path(turns=turns), turns, Limits(99, 99, 50, max_turns=2), Room(5, 99, 50)).first
     2
     """
-    turns, why = _within_counts(path.turns, limits, room)
+    turns, why = _within_counts(turns, limits, room)
     held = path.cut if path.cut and path.cut.key == limits.key else None
     if held and (not turns or turns[-1].number <= held.turn):
         turns = [turn for turn in turns if turn.number >= held.turn]
@@ -109,7 +106,7 @@ def _within_counts(turns: Sequence[TurnRow], limits: Limits, room: Room) -> tupl
         return turns, Code.OVER_BUDGET
     count, messages = 0, room.messages
     for index, turn in enumerate(turns):
-        if left_out_as(turn):
+        if not turn.messages or left_out_as(turn):
             continue
         count += 1
         messages += turn.messages
@@ -140,7 +137,7 @@ def _first(kept: Sequence[TurnRow], path: Path) -> int:
     return path.turns[0].number + 1 if path.turns else path.earlier_turns + 1
 
 
-def reaches_far_enough(path: Path, limits: Limits, room: Room) -> bool:
+def reaches_far_enough(path: Path, turns: Sequence[TurnRow], limits: Limits, room: Room) -> bool:
     """Whether reading further back could not change the window: a bound was passed, or nothing is left.
 
     A store stops reading by figures alone; turns that are never sent (failed, retracted) may have used
@@ -150,6 +147,6 @@ def reaches_far_enough(path: Path, limits: Limits, room: Room) -> bool:
         return True
     if path.cut and path.cut.key == limits.key and path.turns and path.turns[-1].number <= path.cut.turn:
         return True
-    counted, _ = _within_counts(path.turns, limits, room)
-    spent = _cost_of_all(path.turns, room)
-    return len(counted) < len(path.turns) or room.fixed + spent > room.high
+    counted, _ = _within_counts(turns, limits, room)
+    spent = _cost_of_all(turns, room)
+    return len(counted) < len(turns) or room.fixed + spent > room.high

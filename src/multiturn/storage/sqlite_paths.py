@@ -87,7 +87,7 @@ FROM turns WHERE id BETWEEN ? AND ? ORDER BY id DESC"""
 BEFORE = "SELECT before FROM turns WHERE id = ?"
 BODIES = "SELECT body FROM messages WHERE id >= ? AND id < ?"
 ROWS = f"""
-SELECT {MESSAGE} FROM turns t CROSS JOIN messages m ON m.id >= (t.id & ~4294967295) + t.before
+SELECT {MESSAGE}, m.id & 4294967295 FROM turns t CROSS JOIN messages m ON m.id >= (t.id & ~4294967295) + t.before
     AND m.id < (t.id & ~4294967295) + t.before + t.messages
 WHERE t.id BETWEEN ? AND ?"""
 STANDING_ROWS = f"""{ROWS} AND (t.traits & {STANDING}) <> 0 AND ((m.traits & {INSTRUCTION}) <> 0
@@ -147,12 +147,14 @@ def _path(
             bodies += [body for (body,) in db.execute(BODIES, stretch.messages)]
     else:
         rows = [to_message(row) for stretch in reversed(read) for row in db.execute(ROWS, stretch.turns)]
+    apart = _standing(db, place, oldest - 1) if standing else ()
     return Path(
         settings=settings,
         turns=turns,
         bodies=bodies,
         rows=rows,
-        standing=_standing(db, place, oldest - 1) if standing else (),
+        standing=[row for row, _ in apart],
+        standing_at=[index for _, index in apart],
         current=() if reach.current is None else _current(db, place, reach.current, name),
         cut=cut,
         earlier_turns=oldest - 1,
@@ -265,10 +267,15 @@ turn_row: Callable[[Iterable[int]], TurnRow] = partial(tuple.__new__, TurnRow)
 """What ``TurnRow._make`` does, without its call: there is one for every turn of every window."""
 
 
-def _standing(db: sqlite3.Connection, place: _Place, last: int) -> list[MessageRow]:
-    """Rows of turns up to ``last`` that must be considered although they lie before the range."""
+def _standing(db: sqlite3.Connection, place: _Place, last: int) -> list[tuple[MessageRow, int]]:
+    """Rows of turns up to ``last`` that must be considered although they lie before the range, each with
+    the number of messages that the path has before it."""
     path = list(_backwards(db, place, last)) if last else []
-    return [to_message(row) for piece in reversed(path) for row in db.execute(STANDING_ROWS, piece.keys)]
+    return [
+        (to_message(row), piece.shared + row[9])
+        for piece in reversed(path)
+        for row in db.execute(STANDING_ROWS, piece.keys)
+    ]
 
 
 def _current(db: sqlite3.Connection, place: _Place, turn: int, name: str) -> list[MessageRow]:
