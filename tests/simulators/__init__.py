@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from .family import FAMILY
-from .script import Answer, Call, Fault, Received, Reply, Script, Wire, Writer, echo, remember
+from .script import Answer, Call, Fault, Lines, Received, Reply, Script, Wire, Writer, echo, remember
 from .server import Clock, Model, Simulator
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Call",
     "Clock",
     "Fault",
+    "Lines",
     "Model",
     "Received",
     "Reply",
@@ -40,14 +41,14 @@ __all__ = [
 ]
 
 
-def make(name: str, script: Script | Reply | Writer | None = None, **options: Any) -> Simulator:
+def make(name: str, script: Script | Lines | None = None, **options: Any) -> Simulator:
     """A simulator that does not listen yet; a bare reply or function is a script of its own."""
     return FAMILY[name](script if isinstance(script, Script) or script is None else Script(script), **options)
 
 
 @asynccontextmanager
 async def simulate(
-    name: str, script: Script | Reply | Writer | None = None, *, port: int = 0, **options: Any
+    name: str, script: Script | Lines | None = None, *, port: int = 0, **options: Any
 ) -> AsyncIterator[Simulator]:
     """A running simulator on this event loop. ``options``: ``models``, ``clock``, ``key`` and
     ``concurrency``."""
@@ -67,7 +68,7 @@ async def simulate(
 
 
 @contextmanager
-def serve(name: str, script: Script | Reply | Writer | None = None, **options: Any) -> Iterator[Simulator]:
+def serve(name: str, script: Script | Lines | None = None, **options: Any) -> Iterator[Simulator]:
     """A running simulator in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name=f"simulator-{name}", daemon=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -165,7 +166,7 @@ class ArkSimulator(ChatSimulator):
         if name not in self.contexts:
             raise self.refuse("context", context=name)
         whole = {**body, "messages": [*self.contexts[name], *(body.get("messages") or ())]}
-        work = self.check(received, whole)
+        work = self.check(replace(received, body=whole), whole)
         await self.decide(work, request)
         message = {"role": "assistant", "content": work.answer.text}
         self.contexts[name] = [*whole["messages"], message]

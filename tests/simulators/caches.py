@@ -107,7 +107,7 @@ class MarkerCache:
         ends = self._ends(blocks)
         found = 0
         for place, _ in ends:
-            for back in range(place, max(place - self.reach, -1), -1):
+            for back in range(place, max(place - self.reach, 0) - 1, -1):
                 prefix = _prefix(blocks, back)
                 if self.kept.get(prefix, 0) > now:
                     self.kept[prefix] = now + self.lifetime

@@ -128,6 +128,8 @@ class Received:
 
 Reply = str | Answer | Fault
 Writer = Callable[[Received], Reply]
+Lines = Reply | Writer | Sequence[Reply | Writer]
+"""What a script may be made of."""
 
 
 def remember(received: Received) -> Reply:
@@ -149,7 +151,7 @@ class Script:
 
     def __init__(
         self,
-        reply: Reply | Sequence[Reply | Writer] | Writer = remember,
+        reply: Lines = remember,
         *,
         faults: Mapping[int, Fault] | Fault | None = None,
         wire: Wire | None = None,
