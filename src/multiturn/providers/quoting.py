@@ -196,8 +196,12 @@ def best(question: str, candidates: Sequence[Statement]) -> Statement | None:
         covered = sum(weigh(word) for word in wanted if word in bag) / total if total else None
         told = max((concept.told_by(candidate.sentence) for concept in asked), default=None)
         strangers = set(RELATIONS.findall(candidate.sentence.lower())) - relations
-        score = _score(covered, told) * (0.5 if strangers else 1.0) - 0.001 * min(len(bag), 20)
-        score += 0.02 * number / len(candidates)
+        fit = _score(covered, told)
+        if not fit:
+            continue
+        score = (
+            fit * (0.5 if strangers else 1.0) - 0.001 * min(len(bag), 20) + 0.02 * number / len(candidates)
+        )
         if score > top:
             found, top = candidate, score
     return found
