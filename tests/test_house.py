@@ -198,4 +198,5 @@ def test_no_file_names_a_registry_or_a_machine() -> None:
 
 
 def test_a_stray_would_be_found() -> None:
-    assert strays("see https://pypi." + "org/simple and /ro" + "ot/x") == ["pypi." + "org", "/ro" + "ot/"]
+    host, folder = "pypi." + "org", "/" + "root/"
+    assert strays(f"see https://{host}/simple and {folder}x") == [host, folder]
