@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 
 __all__ = ["Event", "EventParser"]
 
+STATUS_COMMENT = b":HTTP_STATUS/"
+"""DashScope tells the status of an event in a comment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event. ``data`` are its data lines, joined by line feeds, as bytes: they may be JSON in any
-    state. ``status`` is the HTTP status DashScope writes into events that report an error."""
+    state. ``status`` is the HTTP status that DashScope writes beside its events."""
 
     data: bytes
     name: str = ""
@@ -77,6 +80,8 @@ class EventParser:
         if not line:
             return self._dispatch()
         if line[:1] == b":":
+            if line.startswith(STATUS_COMMENT) and line[len(STATUS_COMMENT) :].strip().isdigit():
+                self._status = int(line[len(STATUS_COMMENT) :].strip()[:4])
             return None
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")

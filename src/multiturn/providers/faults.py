@@ -94,6 +94,7 @@ WAIT = re.compile(
     r"try again (?:after|in) (\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?)\b",
     re.IGNORECASE,
 )
+STATUS = re.compile(r"[45][0-9][0-9]")
 KEY_LIKE = re.compile(r"\b(Bearer\s+|sk-|ak-|ms-)[\w*.\-]{4,}", re.IGNORECASE)
 MARKUP = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 LONGEST_DETAIL = 400
@@ -146,8 +147,8 @@ class Faults:
         return ProviderFailed(self._clean(what), provider=self.provider)
 
     def _error(self, said: Complaint, status: int | None, wait: float | None = None) -> ProviderError:
-        if status is None or status < 400:
-            status = next((int(name) for name in said.names if self._is_status(name)), None)
+        if status is None or status < 300:
+            status = next((int(name) for name in said.names if STATUS.fullmatch(name)), None)
         kind = self._class(said, status)
         code = said.names[0] if said.names else None
         if kind in ("rate_limit", "burst", "overloaded"):
@@ -163,9 +164,6 @@ class Faults:
         if isinstance(error, ProviderOverflow):
             error.limit = _limit_in(said.text)
         return error
-
-    def _is_status(self, name: str) -> bool:
-        return name.isascii() and name.isdigit() and 400 <= int(name) < 600 and name not in self.codes
 
     def _class(self, said: Complaint, status: int | None) -> str:
         by_code = next((kind for name in said.names for kind in self._by_name(name)), None)
