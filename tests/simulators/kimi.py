@@ -174,12 +174,12 @@ class KimiSimulator(ChatSimulator):
     def check_tools(self, tools: Sequence[Any]) -> None:
         """Names once, every property with a type."""
         super().check_tools(tools)
-        names = [tool["function"].get("name") for tool in tools]
+        names = [(tool.get("function") or {}).get("name") for tool in tools]
         for name in names:
             if names.count(name) > 1:
                 raise self.refuse("tool_repeated", name=name)
         for tool in tools:
-            for name, schema in (tool["function"].get("parameters") or {}).get("properties", {}).items():
+            for name, schema in ((tool.get("function") or {}).get("parameters") or {}).get("properties", {}).items():
                 if "type" not in schema:
                     raise self.refuse("tool_schema", name=name)
 

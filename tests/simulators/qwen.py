@@ -177,7 +177,7 @@ class QwenSimulator(ChatSimulator):
         """A tool may not be called ``search``."""
         super().check_tools(tools)
         for tool in tools:
-            if tool["function"].get("name") == "search":
+            if (tool.get("function") or {}).get("name") == "search":
                 raise self.refuse("tool_name", name="search")
 
     def look(self, body: Mapping[str, Any], prompt: Sequence[str]) -> Hit:

@@ -18,6 +18,8 @@ BAD_GATEWAY = (
     "<html>\r\n<head><title>{status} Bad Gateway</title></head>\r\n<body>\r\n<center><h1>{status} Bad Gateway"
     "</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
 )
+DROPPED = -1
+"""The status of a request that the script left without an answer."""
 Handler = Callable[[web.Request, Received], Awaitable[web.StreamResponse]]
 
 
@@ -146,7 +148,7 @@ class Simulator:
             except Refusal as refusal:
                 response = self._refused(refusal, received)
             except (asyncio.CancelledError, ConnectionError):
-                received.left = True
+                received.left = received.status != DROPPED
                 raise
             finally:
                 self._running -= 1
@@ -178,7 +180,7 @@ class Simulator:
         """Answer with a fault of the script."""
         await asyncio.sleep(fault.delay)
         if fault.drop:
-            received.status = -1
+            received.status = DROPPED
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError("dropped by the script")

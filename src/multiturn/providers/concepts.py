@@ -11,11 +11,13 @@ NUMBER = r"[\d零一二两三四五六七八九十百]+"
 
 
 class Concept(NamedTuple):
-    """A kind of fact: how it is asked for, how it is told, and how it may be hinted at."""
+    """A kind of fact: how it is asked for, how it is told, and how it may be hinted at. ``general`` are
+    kinds that say little beside another one: in "when is my birthday" the birthday counts."""
 
     asked: re.Pattern[str]
     told: re.Pattern[str]
     hinted: re.Pattern[str] | None = None
+    general: bool = False
 
     def told_by(self, sentence: str) -> float:
         """1 where the sentence tells such a fact, 0.6 where it may, else 0."""
@@ -24,11 +26,12 @@ class Concept(NamedTuple):
         return 0.6 if self.hinted and self.hinted.search(sentence) else 0.0
 
 
-def _concept(asked: str, told: str, hinted: str | None = None) -> Concept:
+def _concept(asked: str, told: str, hinted: str | None = None, *, general: bool = False) -> Concept:
     return Concept(
         re.compile(asked, re.IGNORECASE),
         re.compile(told, re.IGNORECASE),
         re.compile(hinted) if hinted else None,
+        general,
     )
 
 
@@ -53,6 +56,7 @@ CONCEPTS = (
         r"住|在[^，。,]|来自|地址|搬到|\blive[sd]?\b|\bliving\b|\bfrom\b|\baddress\b|\bstreet\b"
         r"|\bmoved? to\b",
         r"\b(?:in|at|on|near|to) (?:the |my |a )?\w+|[去到][^，。,]",
+        general=True,
     ),
     _concept(
         r"什么时候|何时|几点|几号|哪天|哪年|星期几|周几|几月|\bwhen\b|\b(?:what|which) (?:time"
@@ -62,6 +66,7 @@ CONCEPTS = (
         rf"|sun)day\b|\b(?:jan|febr)uary\b|\b(?:march|april|may|june|july|august|september|october"
         rf"|november|december)\b|\b(?:19|20)\d\d\b|\b(?:today|tomorrow|yesterday|tonight|noon"
         rf"|midnight|morning|evening)\b",
+        general=True,
     ),
     _concept(
         r"电话(?:号码)?|手机号码?|号码|\b(?:tele)?phone(?: number)?\b|\bmobile(?: number)?\b",
@@ -84,6 +89,7 @@ CONCEPTS = (
     _concept(
         r"几(?=[个只本台次条张间口位瓶件辆])|多少|\bhow many\b",
         rf"{NUMBER}|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|dozen)\b",
+        general=True,
     ),
 )
 

@@ -7,7 +7,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
-from urllib.parse import parse_qsl
 
 import orjson
 
@@ -73,11 +72,6 @@ class DemoProvider:
         self._cut = _number(options, "cut", 0, None)
         self._slow = _seconds(options.get("slow", "0"))
         self._failed = 0
-
-    @classmethod
-    def from_model(cls, model: str) -> DemoProvider:
-        """The provider a model's name asks for, such as ``demo?fail=429&times=2``."""
-        return cls(dict(parse_qsl(model.partition("?")[2], keep_blank_values=True)))
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Answer ``request``, word by word unless ``request.stream`` is false."""

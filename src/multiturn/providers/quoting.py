@@ -13,7 +13,7 @@ from math import log
 from typing import Any, NamedTuple
 
 from ..phrases import phrase
-from .concepts import CONCEPTS, FILLER, RELATIONS
+from .concepts import CONCEPTS, FILLER, RELATIONS, Concept
 
 __all__ = ["Statement", "answer", "best", "is_question", "sentences", "statements", "tongue", "words"]
 
@@ -29,9 +29,7 @@ SPEAKER = re.compile(
     re.IGNORECASE,
 )
 MARK = re.compile(r"^\s*(?:```.*|~~~.*|</?[A-Za-z_][^<>]*>|[-=*_]{3,}|\[/?[^\]]*\])\s*$")
-FENCED = re.compile(
-    r"```.*?```|~~~.*?~~~|<([A-Za-z_][\w-]*)(?:\s[^<>]*)?>.*?</\1>|^\s*>[^\n]*$", re.DOTALL | re.MULTILINE
-)
+OPENING = re.compile(r"\s*(?:(?P<bar>```|~~~).*|<(?P<tag>[A-Za-z_][\w-]*)(?:\s[^<>]*)?>\s*)")
 ASKING = re.compile(
     r"什么|甚么|啥|谁|哪[里儿个位天年些家种款国一座本部]|在哪|几[岁点号月楼]|星期几|周几|第几|多少|多大|多久|多远|多高|怎么|怎样|如何|为何"
     r"|何时|是否|是不是|有没有|能不能|会不会|记不记得|知不知道|[吗呢么]\W*$"
@@ -101,7 +99,25 @@ def _input(messages: Sequence[Mapping[str, Any]]) -> str:
     if last is None or last.get("role") == "tool":
         return ""
     text = text_of(last)
-    return FENCED.sub("\n", text).strip() or text
+    return _unfenced(text).strip() or text
+
+
+def _unfenced(text: str) -> str:
+    """``text`` without fenced blocks and quoted lines; a block that is never closed is none."""
+    kept: list[str] = []
+    block: list[str] = []
+    closing = ""
+    for line in text.split("\n"):
+        opening = OPENING.fullmatch(line)
+        if closing:
+            block.append(line)
+            if line.strip() == closing:
+                closing, block = "", []
+        elif opening:
+            closing, block = opening["bar"] or f"</{opening['tag']}>", [line]
+        elif not line.lstrip().startswith(">"):
+            kept.append(line)
+    return "\n".join([*kept, *block])
 
 
 def statements(messages: Sequence[Mapping[str, Any]]) -> list[Statement]:
@@ -194,7 +210,7 @@ def best(question: str, candidates: Sequence[Statement]) -> Statement | None:
     found, top = None, 0.0
     for number, (candidate, bag) in enumerate(zip(candidates, bags, strict=True)):
         covered = sum(weigh(word) for word in wanted if word in bag) / total if total else None
-        told = max((concept.told_by(candidate.sentence) for concept in asked), default=None)
+        told = _told(asked, candidate.sentence)
         strangers = set(RELATIONS.findall(candidate.sentence.lower())) - relations
         fit = _score(covered, told)
         if not fit:
@@ -205,6 +221,17 @@ def best(question: str, candidates: Sequence[Statement]) -> Statement | None:
         if score > top:
             found, top = candidate, score
     return found
+
+
+def _told(asked: Sequence[Concept], sentence: str) -> float | None:
+    """How well a sentence tells what was asked for; ``None`` where no kind of fact was recognised."""
+    if not asked:
+        return None
+    special = [concept.told_by(sentence) for concept in asked if not concept.general]
+    general = max((concept.told_by(sentence) for concept in asked if concept.general), default=0.0)
+    if not special:
+        return general
+    return max(special) and max(special) + 0.2 * general
 
 
 def _score(covered: float | None, told: float | None) -> float:
