@@ -134,7 +134,8 @@ class Profile:
       reasoning is called on the wire, ``reasoning_content_if`` the parameters that rename it.
     - ``system`` to ``bare_calls``: as in `Target`; ``text_lists``: whether models that see no media
       take content as a list all the same.
-    - ``codes``: the provider's error codes by class; ``cards`` its models, aliases included.
+    - ``codes``: the provider's error codes by class; ``cards`` its models, aliases and those an operator
+      describes included.
     - ``relay``: passes on other makers' models, whose own profiles say what they can do.
     """
 
@@ -251,6 +252,10 @@ class Catalog:
         for entry, values in twin.get("models", {}).items():
             for name in (entry, *values.get("aliases", ())):
                 cards[name] = self._made(profile, name, values, known=True)
+        for full in self._models:
+            maker, _, name = full.partition("/")
+            if maker == provider and name not in cards:
+                cards[name] = self._unlisted(profile, name)
         return replace(profile, cards=cards)
 
     def _unlisted(self, profile: Profile, name: str) -> Card:

@@ -64,6 +64,7 @@ OVERFLOW = re.compile(
     r"|exceeded model token limit\s*:?\s*(?P<kimi>\d+)"
     r"|maximum context length is (?P<openai>\d+) tokens"
     r"|prompt is too long: \d+ tokens > (?P<generic>\d+)"
+    r"|must be less than max_seq_len \((?P<siliconflow>\d+)\)"
     r"|Input token length too long|Total message token length exceed model limit"
     r"|Prompt exceeds max length|Prompt too long|OutofContextError|exceed max message tokens"
     r"|context_length_exceeded|exceeds the context window",
@@ -167,6 +168,8 @@ class Faults:
 
     def _class(self, said: Complaint, status: int | None) -> str:
         by_code = next((kind for name in said.names for kind in self._by_name(name)), None)
+        if by_code == "bad_request" and status is not None and status not in (400, 422):
+            by_code = None  # some providers call everything a bad request: the status says more
         everything = " ".join((*said.names, said.text))
         if by_code == "context_overflow" or OVERFLOW.search(everything):
             return "context_overflow"
