@@ -30,9 +30,9 @@ async def chat(
         _introduce(session, talk)
         if opening and not screen.as_json:
             screen.line(opening)
-        inputs: Inputs = Keyboard(screen) if screen.asks else Lines(screen)
+        inputs: Inputs = Keyboard(screen) if screen.asks else Lines()
         failed = await _turns(talk, inputs, until)
-        if screen.asks:
+        if screen.asks and talk.kept:
             screen.note(screen.say("chat.resume", conversation=talk.chat.id))
     return int(failed)
 
@@ -70,12 +70,14 @@ async def ask(
         if sys.stdin.isatty():
             argument = click.Argument(["text"])
             raise click.MissingParameter(ctx=click.get_current_context(), param=argument)
-        text = read_all(session.screen)
+        text = read_all()
     async with _talk(session, conversation, system, opening) as talk:
         _introduce(session, talk)
-        await talk.say(text)
-        if conversation is None:
-            session.screen.note(session.screen.say("chat.conversation", conversation=talk.chat.id))
+        try:
+            await talk.say(text)
+        finally:
+            if conversation is None and talk.kept and not session.screen.as_json:
+                session.screen.note(session.screen.say("chat.conversation", conversation=talk.chat.id))
 
 
 @asynccontextmanager
@@ -83,18 +85,17 @@ async def _talk(
     session: Session, conversation: str | None, system: str | None, opening: str | None
 ) -> AsyncIterator[Talk]:
     """The conversation that the options name, or a new one, with the model that answers in it."""
-    chosen = session.config.origins["model"] == "argument"
-    async with session.client(None if conversation else session.model()) as client:
-        name, model = None, session.config.model if chosen else None
-        if conversation is not None:
+    async with session.client() as client:
+        if conversation is None:
+            name, model = None, session.model()
+        else:
             found = await session.find(client, conversation)
-            name, model = found.id, model or found.settings.model
-        model = model or session.model()
+            name, model = found.id, session.chosen or found.settings.model or session.model()
         session.check(model)
         handle = client.conversation(
             name, user=session.config.user, system=system, opening=opening, policy=session.policy, model=model
         )
-        yield Talk(session, client, handle, model)
+        yield Talk(session, client, handle, model, kept=conversation is not None)
 
 
 def _introduce(session: Session, talk: Talk) -> None:

@@ -8,8 +8,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-import click
-
+from ..errors import MessageInvalid
+from ..phrases import phrase
 from .screen import Screen
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ class Lines:
     works while the pipe is silent, and nothing is held when the interpreter ends.
     """
 
-    def __init__(self, screen: Screen, descriptor: int | None = None) -> None:
-        self._screen = screen
+    def __init__(self, descriptor: int | None = None) -> None:
         self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
         self._rest = b""
         self._ended = False
@@ -46,7 +45,7 @@ class Lines:
                 if self._ended:
                     return None
                 await self._more()
-        return decoded(line, self._screen)
+        return decoded(line)
 
     def _cut(self) -> bytes | None:
         line, newline, rest = self._rest.partition(b"\n")
@@ -77,17 +76,18 @@ class Lines:
         self._rest += piece
 
 
-def read_all(screen: Screen) -> str:
+def read_all() -> str:
     """Everything on standard input, as one text."""
-    return decoded(sys.stdin.buffer.read(), screen).strip("\r\n")
+    return decoded(sys.stdin.buffer.read()).strip("\r\n")
 
 
-def decoded(data: bytes, screen: Screen) -> str:
+def decoded(data: bytes) -> str:
     """UTF-8 as text; a byte order mark is passed over."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise click.ClickException(screen.say("usage_error.encoding")) from None
+        key = "message.encoding"
+        raise MessageInvalid(phrase(key), because=key) from None
 
 
 class Keyboard:

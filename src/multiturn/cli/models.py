@@ -13,7 +13,7 @@ from .figures import UNKNOWN, count
 from .screen import Screen
 from .session import Session
 
-__all__ = ["config", "models"]
+__all__ = ["config", "models", "shown"]
 
 
 async def models(session: Session, provider: str | None) -> None:
@@ -75,7 +75,7 @@ async def config(session: Session) -> None:
 
 def _settings(config: Config, screen: Screen) -> list[list[str]]:
     return [
-        [name, _shown(_value(config, name), screen), _origin(origin, screen)]
+        [name, shown(_value(config, name), screen), _origin(origin, screen)]
         for name, origin in config.origins.items()
     ]
 
@@ -89,7 +89,8 @@ def _value(config: Config, name: str) -> object:
     return getattr(value, rest) if rest else value
 
 
-def _shown(value: object, screen: Screen) -> str:
+def shown(value: object, screen: Screen) -> str:
+    """A value in words; an address without its password."""
     if value is None or value == "":
         return UNKNOWN
     if isinstance(value, bool):
@@ -98,8 +99,8 @@ def _shown(value: object, screen: Screen) -> str:
         return f"{value:g}"
     if hasattr(value, "__dataclass_fields__"):
         parts = ((field.name, getattr(value, field.name)) for field in fields(value))  # type: ignore[arg-type]  # it is a record
-        return ", ".join(f"{name}={_shown(each, screen)}" for name, each in parts)
-    return re.sub(r"://[^/@\s]+@", "://…@", str(value))  # an address may carry a password
+        return ", ".join(f"{name}={shown(each, screen)}" for name, each in parts)
+    return re.sub(r"://[^/@\s]+@", "://…@", str(value))
 
 
 def _origin(origin: str, screen: Screen) -> str:

@@ -27,12 +27,18 @@ Run = Callable[..., Awaitable[int | None]]
 
 def whole(text: str) -> int:
     """A whole number."""
-    return int(text)
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(text) from None
 
 
 def decimals(text: str) -> float:
     """A number with decimals."""
-    return float(text)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(text) from None
 
 
 def grouping(text: str) -> str:

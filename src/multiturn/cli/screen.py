@@ -69,7 +69,7 @@ class Screen:
 
     def record(self, record: Mapping[str, object]) -> None:
         """One JSON line."""
-        sys.stdout.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(clean(json.dumps(record, ensure_ascii=False)) + "\n")
         sys.stdout.flush()
 
     def table(

@@ -46,9 +46,15 @@ class Session:
         config = load({**settings, "policy": stated or None})
         return cls(screen, config, config.policy if stated else None), rest
 
-    def client(self, model: str | None = None) -> AsyncMultiTurn:
-        """A client for this run's store and user; commands that call no model name none."""
-        return AsyncMultiTurn(config=replace(self.config, model=model or self.config.model or "demo"))
+    @property
+    def chosen(self) -> str | None:
+        """The model that was named on the command line."""
+        return self.config.model if self.config.origins.get("model") == "argument" else None
+
+    def client(self) -> AsyncMultiTurn:
+        """A client for this run's store and user. Its own model never answers: each conversation that is
+        talked to here names one."""
+        return AsyncMultiTurn(config=replace(self.config, model="demo"))
 
     def model(self) -> str:
         """The model for a new conversation. On a terminal, someone with the keys of several providers is

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from ..conversations import Address, TurnState
+from ..errors import ConversationNotFound
 from ..reply import Reply
 from .listings import usage_table
 from .screen import Screen
@@ -43,6 +44,11 @@ async def run(talk: Talk, name: str, rest: str) -> Reply | None:
         return None
     try:
         return await COMMANDS[name](talk, rest)
+    except ConversationNotFound:
+        if talk.kept:
+            raise
+        screen.note(screen.say("slash.nothing_yet"))
+        return None
     except Misused:
         usage = screen.say(f"slash.help_{name}")
         screen.note(screen.say("slash.needs", usage=usage))
@@ -104,18 +110,18 @@ async def retry(talk: Talk, rest: str) -> Reply | None:
         talk.screen.note(talk.screen.say("slash.nothing_yet"))
         return None
     broken = turns[-1].state in (TurnState.FAILED, TurnState.INCOMPLETE)
-    return talk.tell(await (talk.chat.retry() if broken else talk.chat.regenerate()))
+    return await talk.tell(talk.chat.retry() if broken else talk.chat.regenerate())
 
 
 async def edit(talk: Talk, rest: str) -> Reply | None:
     """Say something else instead of a turn, on a new branch."""
     first, _, text = rest.partition(" ")
     if first.isdecimal() and text.strip():
-        return talk.tell(await talk.chat.edit(int(first), text.strip()))
+        return await talk.tell(talk.chat.edit(int(first), text.strip()))
     if not rest or first.isdecimal():
         raise Misused
     turn = await _newest(talk)
-    return None if turn is None else talk.tell(await talk.chat.edit(turn, rest))
+    return None if turn is None else await talk.tell(talk.chat.edit(turn, rest))
 
 
 async def branch(talk: Talk, rest: str) -> None:
@@ -177,6 +183,7 @@ async def fill(talk: Talk, rest: str) -> None:
     if not 0 < turns <= LONG_FILL:
         raise Misused
     await talk.chat.add(invented(screen, turns))
+    talk.kept = True
     screen.note(screen.say("slash.filled", turns=turns))
 
 

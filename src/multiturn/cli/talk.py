@@ -7,7 +7,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -34,6 +34,8 @@ class Talk:
     client: AsyncMultiTurn
     chat: AsyncConversation
     model: str
+    kept: bool = False
+    """Whether anything of this sitting is stored."""
 
     @property
     def screen(self) -> Screen:
@@ -46,7 +48,7 @@ class Talk:
         try:
             with _stoppable(self.screen):
                 async with stream:
-                    accepted = True
+                    self.kept = accepted = True
                     with _view(self.screen) as view:
                         async for delta in stream:
                             view.feed(delta)
@@ -56,8 +58,14 @@ class Talk:
         self._behind(stream.reply)
         return stream.reply
 
-    def tell(self, reply: Reply) -> Reply:
-        """Show a whole reply."""
+    async def tell(self, work: Awaitable[Reply]) -> Reply | None:
+        """Wait for a whole reply and show it. ``None``: Ctrl-C stopped it."""
+        try:
+            with _stoppable(self.screen):
+                reply = await work
+        except Interrupted:
+            self.screen.quiet(self.screen.say("reply.stopped"))
+            return None
         with _view(self.screen) as view:
             view.feed(Delta(reply.text))
         self._behind(reply)

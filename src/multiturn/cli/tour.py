@@ -20,7 +20,7 @@ async def demo(session: Session) -> None:
     screen = session.screen
     session = replace(session, config=replace(session.config, store=":memory:", policy=ContextPolicy()))
     screen.line(screen.say("tour.intro"))
-    async with session.client("demo") as client:
+    async with session.client() as client:
         talk = Talk(session, client, client.conversation(model="demo"), "demo")
         _heading(talk, "tour.step_remember")
         await _say(talk, "tour.say_age")
