@@ -11,8 +11,8 @@ from typing import Any, overload
 import orjson
 
 from .catalog import Card, Catalog
-from .context import build, check_input, limits, reserve
-from .errors import MessageEmpty
+from .context import build, check_input, enough, limits, reserve
+from .errors import MessageEmpty, MessageInvalid
 from .messages import Entry, Trait
 from .policy import ContextPolicy
 from .tokens import MARGIN, count_message, count_tools
@@ -54,9 +54,15 @@ def fit(
     policy = policy or ContextPolicy()
     bounds, target = _bounds(policy, model, estimated=count is None)
     listing = _Listing(messages, count or count_message, target, bounds)
-    material = listing.material(count_tools(tools) if tools else 0, previous.cut if previous else None)
+    overhead, cut, reach = count_tools(tools) if tools else 0, previous.cut if previous else None, 1
+    material = listing.material(overhead, cut, reach)
     check_input([*map(_entry, material.current)], target)
+    while not enough(material, bounds, target):
+        reach *= 4
+        material = listing.material(overhead, cut, reach)
     window = build(material, bounds, target, listing.recount)
+    if window.body == b"[]":
+        raise MessageInvalid("the list holds no message that could be sent")
     if policy.summarize or policy.recall:
         return replace(window, notes=("fit_ignores_summary_and_recall",))
     return window
@@ -124,14 +130,15 @@ class _Listing:
         """Tokens of messages as they will be sent."""
         return sum(self.count(orjson.loads(piece)) for piece in pieces)
 
-    def material(self, overhead: int, cut: Cut | None) -> Material:
-        """What the window is built from."""
+    def material(self, overhead: int, cut: Cut | None, reach: int) -> Material:
+        """What the window is built from; ``reach`` looks so many times further back than the limits
+        say, where messages that cannot be sent use them up."""
         begin, number = self._newest()
         current = self._rows(begin, len(self.messages), number)
         if any(row.role == "user" and row.traits & Trait.BARE for row in current):
             raise MessageEmpty
         return Material(
-            path=self._path(begin, number, cut),
+            path=self._path(begin, number, cut, reach),
             instructions=[self._seal(index) for index in range(self.lead)],
             current=current,
             overhead=overhead,
@@ -150,15 +157,15 @@ class _Listing:
             index -= 1
         return index
 
-    def _path(self, end: int, before: int, cut: Cut | None) -> Path:
+    def _path(self, end: int, before: int, cut: Cut | None, reach: int) -> Path:
         """The turns before the newest one, as far back as the limits or a kept cut reach."""
         turns: list[TurnRow] = []
         bounds, begin, number, tokens = self.limits, end, before - 1, 0
         oldest = cut.turn if cut and cut.key == bounds.key else 1
-        while number >= oldest and tokens * bounds.scale <= bounds.high:
-            if bounds.max_turns is not None and len(turns) > bounds.max_turns:
+        while number >= oldest and tokens * bounds.scale <= bounds.high * reach:
+            if bounds.max_turns is not None and len(turns) >= (bounds.max_turns + 1) * reach:
                 break
-            if bounds.max_messages is not None and end - begin > bounds.max_messages:
+            if bounds.max_messages is not None and end - begin > bounds.max_messages * reach:
                 break
             last = begin
             begin = (

@@ -50,7 +50,8 @@ def left_out_span(kept: Kept, limits: Limits, messages: int, turns: tuple[int, i
 def why_left_out(kept: Kept, limits: Limits) -> dict[str, object]:
     """The figures that decided."""
     if kept.why is Code.OVER_BUDGET:
-        return {"limit": limits.high, "needed": scaled(kept.needed, limits)}
+        needed = scaled(kept.needed, limits)
+        return {"limit": limits.high, "needed": needed} if needed > limits.high else {"limit": limits.high}
     counts = {"turns": limits.max_turns, "messages": limits.max_messages}
     return {name: count for name, count in counts.items() if count is not None}
 
@@ -253,7 +254,8 @@ class Assembly:
         begun, last = 0, 0
         for row, index in zip(path.standing, path.standing_at, strict=True):
             if index > begun:
-                spans.append(left_out_span(self.kept, self.limits, index - begun, (last + 1, row.turn)))
+                until = row.turn if row.place else row.turn - 1
+                spans.append(left_out_span(self.kept, self.limits, index - begun, (last + 1, until)))
             spans += self._spans_of([row])
             begun, last = index + 1, row.turn
         if path.earlier_messages > begun:

@@ -99,7 +99,8 @@ def spend(material: Material, limits: Limits, target: Target) -> Spent:
     pins += _tokens(row for row in path.standing if not row.traits & INSTRUCTION)
     pinned = 0 < pins <= budget - needed
     fixed = needed + pins if pinned else needed
-    messages = sum(len(group.rows) for group in groups if group not in gone and not group.instruction)
+    sent = [g for g in groups if g not in gone and not g.left_out and not g.instruction]
+    messages = sum(len(group.rows) for group in sent)
     # While the newest turn has a hole, no older turn is worth more than what fell into it.
     room = Room(fixed, fixed if gone else high, low, messages, pinned)
     return Spent(room, turns, groups, gone)
@@ -135,7 +136,7 @@ def _outgrown(groups: Sequence[Group], fixed: int, budget: int, low: int, target
     its beginning: whenever it outgrows the budget its oldest groups go until the low mark, so the next
     step cuts at the same place.
     """
-    steps = [group for group in groups if group.rows and group.rows[0].role == "assistant"]
+    steps = [g for g in groups if not g.left_out and g.rows[0].role == "assistant"]
     fixed += sum(_weight(group, target) for group in groups if group not in steps)
     first, spent = 0, fixed
     for index, group in enumerate(steps):

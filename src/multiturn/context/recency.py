@@ -145,7 +145,8 @@ def reaches_far_enough(path: Path, turns: Sequence[TurnRow], limits: Limits, roo
     """
     if not path.earlier_turns:
         return True
-    if path.cut and path.cut.key == limits.key and path.turns and path.turns[-1].number <= path.cut.turn:
+    held = path.cut if path.cut and path.cut.key == limits.key else None
+    if held and path.earlier_turns < held.turn:
         return True
     counted, _ = _within_counts(turns, limits, room)
     spent = _cost_of_all(turns, room)
