@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 from string import Formatter
 
 import pytest
 
+import multiturn
 from multiturn import errors, phrases
 from multiturn.window import Code
 
@@ -50,12 +53,19 @@ def test_every_decision_can_be_told_without_figures(code: Code, language: str) -
     assert phrases.decision_reason(code, {"score": "?", "needed": "?", "limit": "?"}, language)
 
 
+def test_every_note_of_a_window_can_be_told() -> None:
+    sources = "".join(path.read_text("utf-8") for path in Path(multiturn.__file__).parent.rglob("*.py"))
+    codes = re.findall(r'notes=\("(\w+)"', sources)
+    assert codes
+    assert [code for code in codes if f"note.{code}" not in phrases.table()] == []
+
+
 def test_a_decision_names_the_figures_that_decided() -> None:
     figures = {"needed": 9000, "limit": 8000}
     assert phrases.decision_reason("over_budget", figures) == "the window would need 9,000 of 8,000 tokens"
     assert phrases.decision_reason("over_budget", figures, "zh") == "窗口将需要 9,000 个 token，上限 8,000"
-    assert "20 messages" in phrases.decision_reason("outside_window", {"max_messages": 20})
-    assert "10 turns" in phrases.decision_reason("outside_window", {"max_turns": 10})
+    assert "20 messages" in phrases.decision_reason("outside_window", {"messages": 20})
+    assert "10 turns" in phrases.decision_reason("outside_window", {"turns": 10})
 
 
 def test_an_error_is_told_in_the_language_of_the_reader() -> None:

@@ -13,7 +13,7 @@ from multiturn.catalog import Catalog, Profile
 from multiturn.errors import SettingInvalid
 from multiturn.phrases import error_sentence
 from multiturn.policy import ContextPolicy
-from multiturn.settings import Config, Timing, api_key, base_url, choose_model, load
+from multiturn.settings import Config, Timing, api_key, choose_model, load
 
 QWEN = Profile("qwen", "openai_chat", keys=("DASHSCOPE_API_KEY",), default_model="qwen-plus")
 NATIVE = Profile("dashscope", "dashscope", keys=("DASHSCOPE_API_KEY",), default_model="qwen-plus")
@@ -199,16 +199,6 @@ def test_the_model_where_none_is_named() -> None:
     assert (
         choose_model(Config(store="", model="glm/glm-5"), PROFILES, {"MOONSHOT_API_KEY": "k"}) == "glm/glm-5"
     )
-
-
-def test_an_address_comes_from_the_nearest_place(home: Path) -> None:
-    environment, work = write(home, own='[providers.qwen]\nbase_url = "https://file"')
-    config = load({}, environment, work)
-    profile = Catalog(config.overrides).profile("qwen")
-    assert base_url(config, profile, {}) == "https://file"
-    assert base_url(config, profile, {profile.base_url_variable: "https://variable"}) == "https://variable"
-    config = load({"providers": {"qwen": {"base_url": "https://argument"}}}, environment, work)
-    assert base_url(config, profile, {profile.base_url_variable: "https://variable"}) == "https://argument"
 
 
 def test_models_can_be_described_whose_names_hold_dots(home: Path) -> None:

@@ -20,7 +20,7 @@ from .phrases import language as spoken
 from .phrases import phrase
 from .policy import ContextPolicy
 
-__all__ = ["Config", "Timing", "api_key", "base_url", "choose_model", "load", "places", "variable_of"]
+__all__ = ["Config", "Timing", "api_key", "choose_model", "load", "places", "variable_of"]
 
 PREFIX = "MULTITURN_"
 SECRETS = frozenset({"api_key", "apikey", "key", "secret", "token", "password", "authorization"})
@@ -385,10 +385,3 @@ def choose_model(config: Config, profiles: Sequence[Profile], environment: Mappi
 def _full(profile: Profile) -> str:
     name = profile.default_model or ""
     return name if name.startswith(f"{profile.id}/") else f"{profile.id}/{name}"
-
-
-def base_url(config: Config, profile: Profile, environment: Mapping[str, str]) -> str:
-    """Where a provider is called: an argument before the environment before files and catalogue."""
-    if config.origins.get(f"providers.{profile.id}.base_url") == "argument":
-        return str(config.providers[profile.id]["base_url"])
-    return environment.get(profile.base_url_variable, "").strip() or profile.base_url

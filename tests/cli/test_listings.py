@@ -78,6 +78,11 @@ def test_context_says_what_was_sent_and_why(talked: Shell) -> None:
     assert "新的输入" in talked.run("context", "last").stdout
 
 
+def test_a_limit_of_turns_is_named_where_it_decided(talked: Shell) -> None:
+    talked.run("ask", "-c", "last", "--max-turns", "1", "Hello.")
+    assert "older than the newest 1 turns" in talked.run("context", "last").stdout
+
+
 def test_a_turn_in_which_nothing_was_sent_says_so(shell: Shell) -> None:
     shell.run("chat", typed="/fill 2\n")
     assert "nothing was sent" in shell.run("context", "last").stderr

@@ -37,7 +37,7 @@ class Screen:
             language, as_json, rich=shown and not dumb and not as_json, asks=typed and shown and not as_json
         )
 
-    def say(self, code: str, **figures: object) -> str:
+    def say(self, code: str, /, **figures: object) -> str:
         """A sentence of the table in the language of this screen."""
         return phrase(code, self.language, **figures)
 
