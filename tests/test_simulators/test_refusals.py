@@ -94,6 +94,11 @@ PAIRS = [
             "must be followed by tool messages responding to each 'tool_call_id'",
         ),
         (
+            [USER, ASKS_BARE],
+            UNANSWERED_WORDS,
+            "must be followed by tool messages responding to each 'tool_call_id'",
+        ),
+        (
             [USER, {**ASKS_BARE, "tool_calls": [CALL, {**CALL, "id": "call_2"}]}, RESULT, USER],
             UNANSWERED_WORDS,
             "must be followed by tool messages responding to each 'tool_call_id'",
