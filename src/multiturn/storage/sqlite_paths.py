@@ -87,7 +87,8 @@ FROM turns WHERE id BETWEEN ? AND ? ORDER BY id DESC"""
 BEFORE = "SELECT before FROM turns WHERE id = ?"
 BODIES = "SELECT body FROM messages WHERE id >= ? AND id < ?"
 ROWS = f"""
-SELECT {MESSAGE}, m.id & 4294967295 FROM turns t CROSS JOIN messages m ON m.id >= (t.id & ~4294967295) + t.before
+SELECT {MESSAGE}, m.id & 4294967295
+FROM turns t CROSS JOIN messages m ON m.id >= (t.id & ~4294967295) + t.before
     AND m.id < (t.id & ~4294967295) + t.before + t.messages
 WHERE t.id BETWEEN ? AND ?"""
 STANDING_ROWS = f"""{ROWS} AND (t.traits & {STANDING}) <> 0 AND ((m.traits & {INSTRUCTION}) <> 0
@@ -287,7 +288,8 @@ def _current(db: sqlite3.Connection, place: _Place, turn: int, name: str) -> lis
 
 def _messages_before(db: sqlite3.Connection, place: _Place, turn: int) -> int:
     """How many messages the path has before ``turn``."""
-    for piece in _backwards(db, place, turn - 1):
-        row = db.execute("SELECT before + messages FROM turns WHERE id = ?", (piece.keys[1],)).fetchone()
-        return piece.shared + int(row[0])
-    return 0
+    piece = next(_backwards(db, place, turn - 1), None)
+    if piece is None:
+        return 0
+    row = db.execute("SELECT before + messages FROM turns WHERE id = ?", (piece.keys[1],)).fetchone()
+    return piece.shared + int(row[0])

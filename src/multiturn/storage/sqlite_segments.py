@@ -14,17 +14,17 @@ from ..messages import Entry, Trait
 from ..window import MessageRow
 from .sqlite_conversations import Here
 from .sqlite_paths import owner_of, pieces
-from .sqlite_rows import NOW, ROLE_NUMBERS, SEGMENT, STANDING, model_number
+from .sqlite_rows import ROLE_NUMBERS, SEGMENT, STANDING, model_number
 
 __all__ = ["Stored", "close_waiting", "drop_reply", "extend", "mark", "new_turn", "own_head"]
 
 Stored = tuple[MessageRow, bytes | None]
 """A message as it was put into the segment, and its facts."""
 
-INSERT_TURN = f"""
+INSERT_TURN = """
 INSERT INTO turns
     (id, state, traits, tokens, reasoning_tokens, messages, before, steps, created_at, model, key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, {NOW}, ?, ?)"""
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_MESSAGE = """
 INSERT INTO messages (id, turn, role, traits, tokens, reasoning_tokens, model, body, reasoning, facts)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -79,6 +79,7 @@ def new_turn(
             *added[1:],
             here.messages,
             steps,
+            here.now,
             model_number(db, models[-1]) if models else None,
             key,
         ),
