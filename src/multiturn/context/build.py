@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from ..errors import ContextOverflow
 from ..messages import Trait
 from ..window import Code, Limits, Material, Span, Target, Window
 from .assembly import Assembly, instruction_span, left_out_span, listed, scaled
-from .budget import Spent, overflow, spend
+from .budget import overflow, spend
 from .recency import Kept, newest_turns, reaches_far_enough
 
 __all__ = ["build", "enough"]
@@ -32,37 +33,45 @@ def build(material: Material, limits: Limits, target: Target, recount: Recount) 
     as it will be sent, and built once more with less where it grew above the budget. Raises
     `ContextOverflow` where instructions, tools and the new input alone are above the budget.
     """
-    excess = sent = 0
+    allowed, sent = limits, 0
     for _ in range(TRIES):
         try:
-            window, changed = _build(material, _tightened(limits, excess), target)
+            built = _build(material, allowed, target)
         except ContextOverflow as error:
-            raise error if not excess else overflow(material, limits, sent) from None
-        if changed is None:
-            return replace(window, limits=limits)
-        sent = material.overhead + recount(changed)
+            raise error if allowed is limits else overflow(material, limits, sent) from None
+        if built.changed is None:
+            return replace(built.window, limits=limits)
+        sent = material.overhead + recount(built.changed)
         tokens = math.ceil(sent * limits.scale)
         if tokens <= limits.budget:
-            return replace(window, tokens=tokens, limits=limits)
-        excess += tokens - limits.budget
+            return replace(built.window, tokens=tokens, limits=limits)
+        surplus = tokens - built.counted
+        allowed = _tightened(limits, min(limits.budget - surplus, built.counted - 1))
     raise overflow(material, limits, sent)
 
 
-def _tightened(limits: Limits, excess: int) -> Limits:
-    """The limits with less to spend by what changed messages cost more than was counted."""
-    if not excess:
-        return limits
-    budget = max(1, limits.budget - excess)
+class _Built(NamedTuple):
+    """A window; what it was counted to cost; and its messages, where some are not as they were counted."""
+
+    window: Window
+    counted: int
+    changed: Sequence[bytes] | None = None
+
+
+def _tightened(limits: Limits, budget: int) -> Limits:
+    """The limits with less to spend, by what changed messages cost more than was counted."""
+    budget = max(1, budget)
     return replace(limits, budget=budget, high=min(limits.high, budget), low=min(limits.low, budget))
 
 
-def _build(material: Material, limits: Limits, target: Target) -> tuple[Window, Sequence[bytes] | None]:
-    """The window, and its messages where some are not as they were counted."""
+def _build(material: Material, limits: Limits, target: Target) -> _Built:
     spent = spend(material, limits, target)
     kept = newest_turns(material.path, spent.turns, limits, spent.room)
+    counted = scaled(spent.room.fixed + kept.tokens, limits)
     if _is_plain(material, target):
-        return _plain_window(material, limits, target, spent, kept), None
-    return Assembly(material, limits, target, spent, kept).window()
+        return _Built(_plain_window(material, limits, target, kept, counted), counted)
+    window, changed = Assembly(material, limits, target, spent, kept).window()
+    return _Built(window, counted, changed)
 
 
 def enough(material: Material, limits: Limits, target: Target) -> bool:
@@ -84,7 +93,7 @@ def _is_plain(material: Material, target: Target) -> bool:
     return instructed and roles in ORDINARY_TURNS and not any(row.traits for row in material.current)
 
 
-def _plain_window(material: Material, limits: Limits, target: Target, spent: Spent, kept: Kept) -> Window:
+def _plain_window(material: Material, limits: Limits, target: Target, kept: Kept, tokens: int) -> Window:
     path, new = material.path, material.current
     spans = [instruction_span(material, limits)] if material.instructions else []
     recent = [turn for turn in path.turns if turn.number >= kept.first]
@@ -96,13 +105,13 @@ def _plain_window(material: Material, limits: Limits, target: Target, spent: Spe
         turns = (recent[-1].number, recent[0].number)
         spans.append(Span(Code.RECENT, messages, scaled(kept.tokens, limits), turns))
     if new:
-        tokens = scaled(sum(row.tokens for row in new), limits)
-        spans.append(Span(Code.NEW, len(new), tokens, (new[0].turn, new[0].turn)))
+        cost = scaled(sum(row.tokens for row in new), limits)
+        spans.append(Span(Code.NEW, len(new), cost, (new[0].turn, new[0].turn)))
     bodies = path.bodies[len(path.bodies) - messages :]
     return Window(
         body=listed([*[entry.body for entry in material.instructions], *bodies, *[row.body for row in new]]),
         spans=tuple(spans),
-        tokens=scaled(spent.room.fixed + kept.tokens, limits),
+        tokens=tokens,
         limits=limits,
         target=target,
         cut=kept.cut,
