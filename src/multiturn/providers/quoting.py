@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import log
 from typing import Any, NamedTuple
 
@@ -246,7 +246,7 @@ def _score(covered: float | None, told: float | None) -> float:
     return told + covered if told else covered * 0.8
 
 
-def _rarity(bags: Iterable[Counter[str]]) -> Any:
+def _rarity(bags: Iterable[Counter[str]]) -> Callable[[str], float]:
     """A function from a word to its weight: rare words say more."""
     bags = list(bags)
     holders: Counter[str] = Counter()
