@@ -179,7 +179,9 @@ class KimiSimulator(ChatSimulator):
             if names.count(name) > 1:
                 raise self.refuse("tool_repeated", name=name)
         for tool in tools:
-            for name, schema in ((tool.get("function") or {}).get("parameters") or {}).get("properties", {}).items():
+            for name, schema in (
+                ((tool.get("function") or {}).get("parameters") or {}).get("properties", {}).items()
+            ):
                 if "type" not in schema:
                     raise self.refuse("tool_schema", name=name)
 

@@ -18,7 +18,7 @@ from .wrong_requests import (
     ASKS_BARE,
     ASSISTANT,
     INVALID,
-    PAIRS,
+    ORPHAN,
     REQUEST,
     RESULT,
     RULES,
@@ -29,6 +29,66 @@ from .wrong_requests import (
     USER,
     Wrong,
 )
+
+ORPHAN_WORDS = {
+    "qwen": 'messages with role "tool" must be a response to a preceeding message with "tool_calls"',
+    "kimi": "tool_call_id  is not found",
+    "deepseek": "Messages with role 'tool' must be a response to a preceding message with 'tool_calls'",
+}
+UNANSWERED_WORDS = {
+    "qwen": 'must be followed by tool messages responding to each "tool_call_id"',
+    "deepseek": "(insufficient tool messages following tool_calls message)",
+}
+BAD_CODE = {
+    "qwen": "invalid_parameter_error",
+    "kimi": "invalid_request_error",
+    "stepfun": "request_params_invalid",
+    "zhizengzeng": "invalid_request_error",
+    "deepseek": "invalid_request_error",
+    "glm": "1214",
+    "ark": "InvalidParameter",
+    "siliconflow": "20015",
+    "openai": "invalid_request_error",
+}
+PAIRS = [
+    Wrong(
+        provider,
+        model,
+        messages,
+        {},
+        400,
+        BAD_CODE[provider],
+        words.get(provider, default),
+    )
+    for provider, model in PLAIN.items()
+    for messages, words, default in (
+        (
+            [USER, ORPHAN],
+            ORPHAN_WORDS,
+            "messages with role 'tool' must be a response to a preceeding message with 'tool_calls'",
+        ),
+        (
+            [USER, ASKS_BARE, RESULT, ORPHAN],
+            ORPHAN_WORDS,
+            "messages with role 'tool' must be a response to a preceeding message with 'tool_calls'",
+        ),
+        (
+            [USER, ASKS_BARE, USER],
+            UNANSWERED_WORDS,
+            "must be followed by tool messages responding to each 'tool_call_id'",
+        ),
+        (
+            [USER, ASKS_BARE],
+            UNANSWERED_WORDS,
+            "must be followed by tool messages responding to each 'tool_call_id'",
+        ),
+        (
+            [USER, {**ASKS_BARE, "tool_calls": [CALL, {**CALL, "id": "call_2"}]}, RESULT, USER],
+            UNANSWERED_WORDS,
+            "must be followed by tool messages responding to each 'tool_call_id'",
+        ),
+    )
+]
 
 
 def send(sdk: openai.OpenAI, wrong: Wrong) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .test_openai_client import PLAIN
-
 USER = {"role": "user", "content": "你好，请用 json 回答"}
 ASSISTANT = {"role": "assistant", "content": "你好！"}
 SYSTEM = {"role": "system", "content": "你是店员。"}
@@ -38,65 +36,6 @@ class Wrong(NamedTuple):
     words: str
 
 
-ORPHAN_WORDS = {
-    "qwen": 'messages with role "tool" must be a response to a preceeding message with "tool_calls"',
-    "kimi": "tool_call_id  is not found",
-    "deepseek": "Messages with role 'tool' must be a response to a preceding message with 'tool_calls'",
-}
-UNANSWERED_WORDS = {
-    "qwen": 'must be followed by tool messages responding to each "tool_call_id"',
-    "deepseek": "(insufficient tool messages following tool_calls message)",
-}
-BAD_CODE = {
-    "qwen": "invalid_parameter_error",
-    "kimi": "invalid_request_error",
-    "stepfun": "request_params_invalid",
-    "zhizengzeng": "invalid_request_error",
-    "deepseek": "invalid_request_error",
-    "glm": "1214",
-    "ark": "InvalidParameter",
-    "siliconflow": "20015",
-    "openai": "invalid_request_error",
-}
-PAIRS = [
-    Wrong(
-        provider,
-        model,
-        messages,
-        {},
-        400,
-        BAD_CODE[provider],
-        words.get(provider, default),
-    )
-    for provider, model in PLAIN.items()
-    for messages, words, default in (
-        (
-            [USER, ORPHAN],
-            ORPHAN_WORDS,
-            "messages with role 'tool' must be a response to a preceeding message with 'tool_calls'",
-        ),
-        (
-            [USER, ASKS_BARE, RESULT, ORPHAN],
-            ORPHAN_WORDS,
-            "messages with role 'tool' must be a response to a preceeding message with 'tool_calls'",
-        ),
-        (
-            [USER, ASKS_BARE, USER],
-            UNANSWERED_WORDS,
-            "must be followed by tool messages responding to each 'tool_call_id'",
-        ),
-        (
-            [USER, ASKS_BARE],
-            UNANSWERED_WORDS,
-            "must be followed by tool messages responding to each 'tool_call_id'",
-        ),
-        (
-            [USER, {**ASKS_BARE, "tool_calls": [CALL, {**CALL, "id": "call_2"}]}, RESULT, USER],
-            UNANSWERED_WORDS,
-            "must be followed by tool messages responding to each 'tool_call_id'",
-        ),
-    )
-]
 INVALID = "invalid_parameter_error"
 REQUEST = "invalid_request_error"
 RULES = [
