@@ -17,6 +17,7 @@ from .wrong_requests import (
     ASKS,
     ASKS_BARE,
     ASSISTANT,
+    CALL,
     INVALID,
     ORPHAN,
     REQUEST,
