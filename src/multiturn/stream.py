@@ -97,14 +97,14 @@ class AsyncStream:
     def stop(self) -> None:
         """Ask the model to stop: the deltas end, and the reply holds what arrived, marked as stopped."""
         if self._turn is not None:
-            self._turn.stop()
+            self._turn.hold.stop()
 
     async def aclose(self) -> None:
         """Stop the model if it still answers; the turn is stored as stopped."""
         turn, self._turn = self._turn, None
         if turn is None:
             return
-        turn.stop()
+        turn.hold.stop()
         if self._deltas is not None:
             await self._deltas.aclose()  # type: ignore[attr-defined]  # it is a generator
         await self._end(turn)

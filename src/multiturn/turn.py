@@ -14,26 +14,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from .catalog import Card
 from .conversations import Settings, Step, Turn, TurnState
-from .errors import ContentFiltered, Error, TurnClosed, TurnExpired
+from .errors import ContentFiltered, Error, StreamCut, TurnClosed
+from .hold import Hold
 from .messages import Entry, Trait
 from .reply import Delta, Draft, Reply
 from .step import Engine, Input, Place, Terms, in_force, refuse_early, terms_of, window_of
-from .storage import Begun, Ending, Lease, Partial, Start
+from .storage import Begun, Ending, Lease, Start
 from .tokens import count_message, count_text
 from .usage import Cost, Usage
 from .window import Request, Window
 from .wire import seal, written
 
 __all__ = ["OpenTurn", "begin"]
-
-BATCH_SECONDS = 0.25
-BATCH_BYTES = 2048
 
 T = TypeVar("T")
 
@@ -55,7 +53,14 @@ async def begin(
     begun = await engine.store.begin(place.owner, place.conversation, start)
     if begun.lease is None:
         return begun.turn
-    turn = OpenTurn(engine, begun, begun.lease, given, hold=start.hold)
+    hold = Hold(
+        engine.store,
+        begun.lease,
+        seconds=start.hold,
+        renew=engine.renew,
+        keep_reasoning=engine.keep_reasoning,
+    )
+    turn = OpenTurn(engine, begun, given, hold)
     try:
         await turn.build()
     except BaseException as error:
@@ -66,31 +71,28 @@ async def begin(
 
 @dataclass(slots=True)
 class OpenTurn:
-    """A turn that was accepted and has not ended. It is held until it ends: a sign of life every
-    ``renew`` seconds, and what has arrived is stored in batches."""
+    """A turn that was accepted and has not ended."""
 
     engine: Engine
     begun: Begun
-    lease: Lease
     given: Input
-    hold: float
+    hold: Hold
     draft: Draft = field(default_factory=Draft)
     terms: Terms | None = None
     built: Window | None = None
     closed: Turn | None = None
-    _started: float = field(default_factory=time.monotonic)
-    _pending: Partial = field(default_factory=Partial)
-    _timers: list[asyncio.TimerHandle] = field(default_factory=list)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _read: asyncio.Timeout | None = None
     ended: bool = False
-    _stopped: bool = False
+    _started: float = field(default_factory=time.monotonic)
+
+    @property
+    def lease(self) -> Lease:
+        """The right to write this turn."""
+        return self.hold.lease
 
     # -- window
 
     async def build(self) -> None:
         """Read the path and build the window of this step."""
-        self._keep_alive()
         self.terms = terms = terms_of(self.engine, self.begun.settings, self.given)
         self.built = await window_of(self.engine, terms, self.given, self.lease)
 
@@ -120,90 +122,26 @@ class OpenTurn:
 
     async def deltas(self, *, stream: bool = True) -> AsyncGenerator[Delta, None]:
         """The answer as it arrives. The last delta, which brings the finish reason, is held back until
-        the turn is stored. Ends early, without an error, once the turn was asked to stop."""
+        the turn is stored. Ends early, without an error, once the turn was told to stop."""
         answer = self.engine.provider(self.card).stream(self.request(stream=stream))
         last: Delta | None = None
         async with contextlib.aclosing(answer):  # type: ignore[type-var]  # providers are generators
-            while (delta := await self._next(answer)) is not None:
+            while (delta := await self.hold.next(answer)) is not None:
                 self.take(delta)
                 if last is None and not delta.finish_reason:
                     yield delta
                 else:
                     last = delta if last is None else _both(last, delta)
-        if not self._stopped and last is not None:
+        if last is not None:
             await self.complete()
             yield last
-
-    async def _next(self, answer: AsyncIterator[Delta]) -> Delta | None:
-        """The next delta; ``None`` at the end, or as soon as the turn was asked to stop."""
-        if self._stopped:
-            return None
-        try:
-            async with asyncio.timeout(None) as self._read:
-                return await anext(answer, None)
-        except TimeoutError:
-            return None
-        finally:
-            self._read = None
+        elif not self.hold.stopped:
+            raise StreamCut("it ended without a finish reason", provider=self.card.provider)
 
     def take(self, delta: Delta) -> None:
         """Add a delta to the draft, and to what is stored with the next batch."""
         self.draft.add(delta)
-        if not delta.text and not delta.reasoning:
-            return
-        pending = self._pending
-        if not pending.text and not pending.reasoning:
-            self._timers.append(asyncio.get_running_loop().call_later(BATCH_SECONDS, self._flush))
-        reasoning = (
-            pending.reasoning if delta.reasoning is None else (pending.reasoning or "") + delta.reasoning
-        )
-        self._pending = Partial(pending.text + delta.text, reasoning)
-        if len(self._pending.text) + len(self._pending.reasoning or "") >= BATCH_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        partial, self._pending = self._pending, Partial()
-        if self.ended or not (partial.text or partial.reasoning):
-            return
-        if not self.engine.keep_reasoning:
-            partial = Partial(partial.text)
-        self._spawn(self._append(partial))
-
-    async def _append(self, partial: Partial) -> None:
-        if not await self.engine.store.append(self.lease, partial):
-            self.stop()
-
-    # -- the hold on the conversation
-
-    def _keep_alive(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timers.append(loop.call_later(self.engine.renew, lambda: self._spawn(self._renew())))
-
-    async def _renew(self) -> None:
-        if not await self.engine.store.renew(self.lease, self.hold):
-            self.stop()
-        if not self.ended:
-            self._keep_alive()
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(self._guarded(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
-        """Background writes: a lost lease stops the turn; other errors show when it ends."""
-        try:
-            await work
-        except TurnExpired:
-            self.stop()
-        except Error:
-            return
-
-    def stop(self) -> None:
-        """Ask the turn to stop: reading from the provider ends now."""
-        self._stopped = True
-        if self._read is not None:
-            self._read.reschedule(asyncio.get_running_loop().time())
+        self.hold.keep(delta)
 
     # -- the end
 
@@ -241,10 +179,7 @@ class OpenTurn:
         self, state: TurnState, *, open_calls: tuple[str, ...] = (), traits: int = 0, error: str | None = None
     ) -> Turn:
         self.ended = True
-        for timer in self._timers:
-            timer.cancel()
-        if self._tasks:
-            await asyncio.gather(*self._tasks)
+        await self.hold.release()
         self.closed = await self.engine.store.finish(
             self.lease,
             Ending(

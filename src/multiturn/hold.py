@@ -1,0 +1,116 @@
+"""How is a running turn held, and what has arrived of it kept? A sign of life every few seconds, text
+in batches; and it can be told to stop from anywhere, also from another process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+
+from .errors import Error, TurnExpired
+from .reply import Delta
+from .storage import Lease, Partial, Store
+
+__all__ = ["Hold"]
+
+BATCH_SECONDS = 0.25
+BATCH_CHARACTERS = 2048
+
+
+class Hold:
+    """The grip on one turn, from its acceptance to its end. ``seconds`` is how long the lease lasts
+    without a sign of life, which is given every ``renew`` seconds."""
+
+    def __init__(
+        self, store: Store, lease: Lease, *, seconds: float, renew: float, keep_reasoning: bool
+    ) -> None:
+        self.lease = lease
+        self.stopped = False
+        self._store = store
+        self._seconds = seconds
+        self._renew_every = renew
+        self._keep_reasoning = keep_reasoning
+        self._arrived = Partial()
+        self._reading: asyncio.Timeout | None = None
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wait_to_renew()
+
+    # -- reading
+
+    async def next(self, answer: AsyncIterator[Delta]) -> Delta | None:
+        """The next delta; ``None`` at the end, or as soon as the turn is told to stop."""
+        if self.stopped:
+            return None
+        try:
+            async with asyncio.timeout(None) as self._reading:
+                return await anext(answer, None)
+        except TimeoutError:
+            return None
+        finally:
+            self._reading = None
+
+    def stop(self) -> None:
+        """Reading ends now, also in the middle of waiting."""
+        self.stopped = True
+        if self._reading is not None:
+            self._reading.reschedule(asyncio.get_running_loop().time())
+
+    # -- keeping
+
+    def keep(self, delta: Delta) -> None:
+        """Store what arrived with the next batch."""
+        reasoning = delta.reasoning if self._keep_reasoning else None
+        if not delta.text and not reasoning:
+            return
+        so_far = self._arrived
+        if reasoning is not None or so_far.reasoning is not None:
+            reasoning = (so_far.reasoning or "") + (reasoning or "")
+        self._arrived = Partial(so_far.text + delta.text, reasoning)
+        if len(self._arrived.text) + len(reasoning or "") >= BATCH_CHARACTERS:
+            self._flush()
+        elif self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        partial, self._arrived = self._arrived, Partial()
+        self._spawn(self._append(partial))
+
+    async def _append(self, partial: Partial) -> None:
+        if not await self._store.append(self.lease, partial):
+            self.stop()
+
+    # -- holding
+
+    def _wait_to_renew(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._renew_timer = loop.call_later(self._renew_every, lambda: self._spawn(self._renew()))
+
+    async def _renew(self) -> None:
+        if not await self._store.renew(self.lease, self._seconds):
+            self.stop()
+        self._wait_to_renew()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+        """A lost lease stops the turn; any other trouble of the store shows when the turn ends."""
+        try:
+            await work
+        except TurnExpired:
+            self.stop()
+        except Error:
+            return
+
+    async def release(self) -> None:
+        """Let go: no more signs of life; what is being written is finished first."""
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+        if self._tasks:
+            await asyncio.gather(*self._tasks)
+        self._renew_timer.cancel()
