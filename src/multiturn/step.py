@@ -104,7 +104,7 @@ def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
     """Settings in force and a step's input, as terms. Raises `ModelUnknown` or `PolicyInvalid`."""
     card = engine.catalog.card(given.model or settings.model or engine.model)
     target = engine.catalog.target(card, given.params)
-    policy = given.policy or _policy(settings, engine)
+    policy = _policy(settings, engine, given)
     requested = given.params.get("max_completion_tokens") or given.params.get("max_tokens")
     reserved = reserve(policy, requested, target.thinking, card.window)
     bounds = limits(
@@ -125,10 +125,10 @@ def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
     )
 
 
-def _policy(settings: Settings, engine: Engine) -> ContextPolicy:
-    if settings.policy is None:
-        return engine.policy
-    return ContextPolicy.from_dict(settings.policy)
+def _policy(settings: Settings, engine: Engine, given: Input) -> ContextPolicy:
+    """The policy in force. Nobody writes summaries yet, so windows use the marks of a policy without."""
+    stored = engine.policy if settings.policy is None else ContextPolicy.from_dict(settings.policy)
+    return replace(given.policy or stored, summarize=None, recall=None)
 
 
 @lru_cache(maxsize=256)
