@@ -90,5 +90,10 @@ def test_the_end_brings_what_was_under_way() -> None:
     assert parse([]) == []
 
 
+def test_a_byte_order_mark_before_the_first_line_only() -> None:
+    assert parse(["\ufeffdata: \ufeff1\n".encode()]) == [Event("\ufeff1".encode())]
+    assert parse([b"\n", "\ufeffdata: 1\n".encode()]) == []
+
+
 def test_a_status_that_is_none() -> None:
     assert parse([b"status: soon\n:HTTP_STATUS/soon\ndata: 1\n\n"]) == [Event(b"1")]

@@ -404,6 +404,11 @@ def test_keys_are_never_echoed() -> None:
         assert "abc.def" not in text
 
 
+def test_a_key_of_another_shape_is_not_echoed_either() -> None:
+    error = Faults("glm", {}, ("id.topsecret",)).answered(401, b"the key id.topsecret is wrong")
+    assert "topsecret" not in str(error)
+
+
 def test_a_long_text_is_clipped() -> None:
     assert len(str(faults("openai").reported(openai("x" * 100_000)))) < 700
 

@@ -584,10 +584,11 @@ async def test_leaving_closes_the_connection_at_once() -> None:
 
 
 async def test_cancelling_closes_the_connection_at_once() -> None:
-    for answer in (drop_by_drop, silent):
+    for answer in (drop_by_drop, silent, only_comments):
         async with talking(answer) as (client, server):
             task = asyncio.create_task(collect(client))
             await server.asked.wait()
+            await asyncio.sleep(0.1)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -595,10 +596,25 @@ async def test_cancelling_closes_the_connection_at_once() -> None:
 
 
 async def test_a_finished_answer_leaves_its_connection_to_the_next() -> None:
-    async with talking(fine) as (client, server):
+    async def lingers(exchange: Exchange) -> None:
+        await fine(exchange)
+        await asyncio.sleep(0.01)
+
+    async with talking(lingers) as (client, server):
         for _ in range(3):
             await collect(client)
     assert len({received.peer for received in server.received}) == 1
+
+
+async def test_the_last_event_ends_an_answer_whose_connection_stays_open() -> None:
+    async def stays(exchange: Exchange) -> None:
+        await fine(exchange)
+        await silent(exchange)
+
+    async with talking(stays) as (client, server):
+        async with asyncio.timeout(10):
+            assert text_of(await collect(client)) == "你好"
+            await server.left.wait()
 
 
 async def test_an_answer_that_was_left_does_not_lend_its_connection() -> None:
@@ -611,12 +627,15 @@ async def test_an_answer_that_was_left_does_not_lend_its_connection() -> None:
 
 
 async def test_many_streams_at_once() -> None:
-    async def slowly(exchange: Exchange) -> None:
-        await exchange.say(chunk("你"))
-        await asyncio.sleep(0.2)
-        await exchange.say(chunk("好", "stop"), event("[DONE]"))
+    everybody = asyncio.Event()
 
-    async with talking(slowly) as (client, server):
+    async def together(exchange: Exchange) -> None:
+        if len(server.received) == 120:
+            everybody.set()
+        await everybody.wait()
+        await fine(exchange)
+
+    async with talking(together, patience=Patience(first=10)) as (client, server):
         heard = await asyncio.gather(*(collect(client) for _ in range(120)))
     assert [text_of(deltas) for deltas in heard] == ["你好"] * 120
     assert len(server.received) == 120

@@ -109,16 +109,14 @@ class Transport:
             except ProviderError as error:
                 exchange.close()
                 pause = self._retry.pause(error, repetition)
-                if not self._again(error, repetition) or now() + pause >= end or not self._budget.take(now()):
+                possible = error.retryable and repetition < self._retry.times and now() + pause < end
+                if not possible or not self._budget.take(now()):
                     raise
             except BaseException:
                 exchange.close()
                 raise
             await asyncio.sleep(pause)
             repetition += 1
-
-    def _again(self, error: ProviderError, repetition: int) -> bool:
-        return repetition < self._retry.times and (error.retryable or isinstance(error, StreamCut))
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
