@@ -26,7 +26,7 @@ from multiturn.chat import Asking, AsyncConversation, Sampling
 from multiturn.cli.program import program as command_line
 from multiturn.client import AsyncMultiTurn
 from multiturn.errors import Error
-from multiturn.window import Code
+from multiturn.ledger import Code
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -11,7 +11,7 @@ import pytest
 
 import multiturn
 from multiturn import errors, phrases
-from multiturn.window import Code
+from multiturn.ledger import Code
 
 ERRORS = [c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, errors.Error)]
 SENTENCES = [key for key in phrases.table() if not key.startswith("error.")]

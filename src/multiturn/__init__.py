@@ -55,6 +55,7 @@ from .errors import (
     TurnNotFound,
 )
 from .fit import fit
+from .ledger import Code, Decision, Ledger
 from .messages import (
     Audio,
     File,
@@ -72,7 +73,7 @@ from .reply import Delta, Reply
 from .stream import AsyncPreparedTurn, AsyncStream
 from .sync import BlockingConversation, MultiTurn, PreparedTurn, Stream
 from .usage import Cost, Price, Spending, Usage
-from .window import Code, Decision, Ledger, Window
+from .window import Window
 
 __version__ = "0.1.0"
 

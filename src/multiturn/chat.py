@@ -15,6 +15,7 @@ import orjson
 
 from .conversations import Address, Branch, Conversation, Declared, Owner, Settings, Turn
 from .errors import InputInvalid, ParameterInvalid, TurnNotFound
+from .ledger import Ledger
 from .messages import Entry, Message, Trait
 from .policy import ContextPolicy
 from .reply import Reply
@@ -25,7 +26,7 @@ from .tokens import count_message
 from .transcript import exported
 from .turn import OpenTurn, begin
 from .usage import Cost, Spending, Usage
-from .window import Ledger, Window
+from .window import Window
 from .wire import encoded, opened, plain, seal, seal_input, split_turns
 
 __all__ = ["Asking", "AsyncConversation", "OnBusy", "Sampling", "TurnLike", "message_of", "spending"]

@@ -9,9 +9,10 @@ from typing import Any, Self
 
 from .completion import read_chunk, read_completion
 from .errors import StreamCut, TurnClosed
+from .ledger import Decisions
 from .reply import Delta, Reply
 from .turn import OpenTurn
-from .window import Decisions, Window
+from .window import Window
 
 __all__ = ["AsyncPreparedTurn", "AsyncStream", "Opened"]
 

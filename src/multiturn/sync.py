@@ -17,12 +17,13 @@ from .catalog import Catalog
 from .chat import Asking, AsyncConversation, TurnLike
 from .client import AsyncMultiTurn, By
 from .conversations import Branch, Conversation, Hit, Turn, new_ulid
+from .ledger import Decisions, Ledger
 from .messages import Message
 from .policy import ContextPolicy
 from .reply import Delta, Reply
 from .stream import AsyncPreparedTurn, AsyncStream
 from .usage import Spending
-from .window import Decisions, Ledger, Window
+from .window import Window
 
 __all__ = ["BlockingConversation", "MultiTurn", "PreparedTurn", "Stream"]
 

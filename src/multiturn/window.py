@@ -1,87 +1,32 @@
-"""What is sent in a step, and why: the records Window, Span, Decision, Request; and what a window is
-built from: Path, Limits, Target."""
+"""What is sent in a step? The records Window and Request; and what a window is built from: Path,
+Material, Limits, Target."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
 from .conversations import Settings
+from .ledger import Decisions, Ledger, Span
 from .messages import Entry
-from .phrases import decision_reason, phrase
 from .usage import Cost
 
 __all__ = [
-    "Code",
     "Cut",
-    "Decision",
-    "Decisions",
-    "Ledger",
     "Limits",
     "Material",
     "MessageRow",
     "Path",
+    "ReasoningRule",
     "Request",
-    "Span",
     "Target",
     "TurnRow",
     "Window",
+    "sealed",
 ]
-
-
-class Code(StrEnum):
-    """Why a message was sent or left out. Public and versioned."""
-
-    SYSTEM = "system"
-    OPENING = "opening"
-    PINNED = "pinned"
-    SUMMARY = "summary"
-    RECALLED = "recalled"
-    RECENT = "recent"
-    CONTEXT = "context"
-    NEW = "new"
-    TOOL_PAIR = "tool_pair"
-    STOPPED = "stopped"
-
-    SUMMARISED = "summarised"
-    OVER_BUDGET = "over_budget"
-    OUTSIDE_WINDOW = "outside_window"
-    EXCLUDED_BY_USER = "excluded_by_user"
-    BELOW_THRESHOLD = "below_threshold"
-    OTHER_BRANCH = "other_branch"
-    REASONING_STRIPPED = "reasoning_stripped"
-    INCOMPLETE = "incomplete"
-    FAILED = "failed"
-    RETRACTED = "retracted"
-    MODERATED = "moderated"
-    EXPIRED = "expired"
-    MODALITY_UNSUPPORTED = "modality_unsupported"
-    DUPLICATE = "duplicate"
-
-    @property
-    def sent(self) -> bool:
-        """Whether messages with this code are in the window."""
-        return self in SENT
-
-
-SENT = frozenset(
-    {
-        Code.SYSTEM,
-        Code.OPENING,
-        Code.PINNED,
-        Code.SUMMARY,
-        Code.RECALLED,
-        Code.RECENT,
-        Code.CONTEXT,
-        Code.NEW,
-        Code.TOOL_PAIR,
-        Code.STOPPED,
-    }
-)
 
 
 # ------------------------------------------------------------------------ what a window is built from
@@ -119,6 +64,31 @@ class Cut(NamedTuple):
 
     turn: int
     key: str
+
+
+def sealed(rows: Sequence[Entry], turn: int, model: str | None = None) -> list[MessageRow]:
+    """Entries that are not stored yet as the rows a builder reads; ``model`` is where those come from
+    that name none."""
+    return [
+        MessageRow(
+            turn,
+            place,
+            e.role,
+            e.traits,
+            e.tokens,
+            e.reasoning_tokens,
+            e.body,
+            e.reasoning,
+            _model(e) or model,
+        )
+        for place, e in enumerate(rows)
+    ]
+
+
+def _model(entry: Entry) -> str | None:
+    facts = orjson.loads(entry.facts) if entry.facts else {}
+    model: str | None = facts.get("model")
+    return model
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,159 +186,7 @@ class Target:
     bare_calls: Literal["keep", "null", "omit"] = "keep"
 
 
-# --------------------------------------------------------------------------------- the ledger
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """One line of the ledger: one decision for a range of messages.
-
-    ``turns`` is the first and last turn it speaks of, ``None`` for what belongs to no turn
-    (instructions, opening, context, new input before it is stored). ``place`` narrows it to one
-    message of one turn. ``omitted`` names parts that were left out of messages that were sent.
-    """
-
-    code: Code
-    messages: int
-    tokens: int | None = None
-    turns: tuple[int, int] | None = None
-    place: int | None = None
-    figures: Mapping[str, object] = field(default_factory=dict)
-    omitted: tuple[str, ...] = ()
-
-    @property
-    def sent(self) -> bool:
-        """Whether its messages are in the window."""
-        return self.code.sent
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Why one message of the path was sent or left out.
-
-    ``index`` is its place on the path, instructions first. ``turn`` is ``None`` for what belongs to
-    no turn, and for a message of a range that was never read. ``figures`` are the numbers that decided.
-    """
-
-    index: int
-    code: Code
-    turn: int | None = None
-    tokens: int | None = None
-    figures: Mapping[str, object] = field(default_factory=dict)
-    omitted: tuple[str, ...] = ()
-
-    @property
-    def sent(self) -> bool:
-        """Whether the message is in the window."""
-        return self.code.sent
-
-    def reason(self, language: str = "en") -> str:
-        """The decision as a sentence, with the figures that decided, in English or Chinese."""
-        return decision_reason(self.code, self.figures, language)
-
-
-class Decisions(Sequence[Decision]):
-    """One decision for each message of the path, unfolded from the ledger as you look at them."""
-
-    def __init__(self, spans: Sequence[Span]) -> None:
-        self._spans = spans
-        self._length = sum(span.messages for span in spans)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __iter__(self) -> Iterator[Decision]:
-        index = 0
-        for span in self._spans:
-            for _ in range(span.messages):
-                yield _unfold(span, index)
-                index += 1
-
-    @overload
-    def __getitem__(self, index: int) -> Decision: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Decision]: ...
-    def __getitem__(self, index: int | slice) -> Decision | Sequence[Decision]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._length))]
-        if index < 0:
-            index += self._length
-        if not 0 <= index < self._length:
-            raise IndexError(index)
-        start = 0
-        for span in self._spans:
-            if index < start + span.messages:
-                return _unfold(span, index)
-            start += span.messages
-        raise IndexError(index)  # pragma: no cover  (the length is the sum of the spans)
-
-    def __repr__(self) -> str:
-        return f"Decisions({len(self)} messages in {len(self._spans)} spans)"
-
-
-def _unfold(span: Span, index: int) -> Decision:
-    one_turn = span.turns is not None and span.turns[0] == span.turns[1]
-    return Decision(
-        index=index,
-        code=span.code,
-        turn=span.turns[0] if span.turns and one_turn else None,
-        tokens=span.tokens if span.messages == 1 else None,
-        figures=span.figures,
-        omitted=span.omitted,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """Why each message of a path was sent or left out, as ranges; ``tokens`` of ``budget`` were used."""
-
-    spans: tuple[Span, ...]
-    tokens: int
-    budget: int
-    notes: tuple[str, ...] = ()
-
-    @property
-    def decisions(self) -> Decisions:
-        """One decision for each message of the path."""
-        return Decisions(self.spans)
-
-    def explain(self, language: str = "en") -> str:
-        """The ledger as a table in English (``"en"``) or Chinese (``"zh"``)."""
-        lines = [_line(span, language) for span in self.spans]
-        total = phrase("window.total", language, tokens=self.tokens, limit=self.budget)
-        return "\n".join([*lines, total, *(phrase(f"note.{note}", language) for note in self.notes)])
-
-    def to_json(self) -> bytes:
-        """The form in which it is stored."""
-        return orjson.dumps(
-            {"tokens": self.tokens, "budget": self.budget, "spans": [_row(span) for span in self.spans]}
-        )
-
-    @classmethod
-    def from_json(cls, stored: bytes) -> Ledger:
-        """The ledger that `to_json` wrote."""
-        value = orjson.loads(stored)
-        return cls(tuple(_span(*row) for row in value["spans"]), value["tokens"], value["budget"])
-
-
-def _line(span: Span, language: str) -> str:
-    turns = "" if not span.turns else f"{span.turns[0]}–{span.turns[1]}"
-    if span.turns and span.turns[0] == span.turns[1]:
-        turns = str(span.turns[0])
-    tokens = "—" if span.tokens is None else f"{span.tokens:,}"
-    mark = "✓" if span.sent else "✗"
-    reason = decision_reason(span.code, span.figures, language)
-    return f"{mark} {span.code:<18} {turns:>9} {span.messages:>6} {tokens:>8}  {reason}"
-
-
-def _row(span: Span) -> list[object]:
-    turns = list(span.turns) if span.turns else None
-    row: list[object] = [span.code, span.messages, span.tokens, turns, span.place]
-    if span.figures or span.omitted:
-        row.append(dict(span.figures))
-    if span.omitted:
-        row.append(list(span.omitted))
-    return row
+# --------------------------------------------------------------------------------- what is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,29 +232,6 @@ class Window:
         return self.ledger.explain(language)
 
 
-def _span(
-    code: str,
-    messages: int,
-    tokens: int | None,
-    turns: list[int] | None,
-    place: int | None,
-    figures: dict[str, object] | None = None,
-    omitted: Sequence[str] = (),
-) -> Span:
-    return Span(
-        Code(code),
-        messages,
-        tokens,
-        (turns[0], turns[1]) if turns else None,
-        place,
-        figures or {},
-        tuple(omitted),
-    )
-
-
-# ------------------------------------------------------------------------------------ request
-
-
 @dataclass(frozen=True, slots=True)
 class Request:
     """One call to a provider. ``body`` is the list of messages as JSON, ``tools`` the definitions as
@@ -452,28 +247,3 @@ class Request:
     params: Mapping[str, Any] = field(default_factory=dict)
     stream: bool = True
     traits: int = 0
-
-
-def sealed(rows: Sequence[Entry], turn: int, model: str | None = None) -> list[MessageRow]:
-    """Entries that are not stored yet as the rows a builder reads; ``model`` is where those come from
-    that name none."""
-    return [
-        MessageRow(
-            turn,
-            place,
-            e.role,
-            e.traits,
-            e.tokens,
-            e.reasoning_tokens,
-            e.body,
-            e.reasoning,
-            _model(e) or model,
-        )
-        for place, e in enumerate(rows)
-    ]
-
-
-def _model(entry: Entry) -> str | None:
-    facts = orjson.loads(entry.facts) if entry.facts else {}
-    model: str | None = facts.get("model")
-    return model

@@ -8,10 +8,11 @@ from typing import Any, assert_type
 from multiturn import AsyncMultiTurn, ContextPolicy, MultiTurn, Recall, Summarize, fit
 from multiturn.conversations import Branch, Conversation, Turn
 from multiturn.errors import ContextOverflow, Error, ProviderError
+from multiturn.ledger import Code, Decision
 from multiturn.messages import Message, ToolCall
 from multiturn.reply import Delta, Reply
 from multiturn.usage import Cost, Spending, Usage
-from multiturn.window import Code, Decision, Window
+from multiturn.window import Window
 
 
 def policies() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..chat import AsyncConversation
 from ..errors import TurnNotFound
-from ..window import Ledger, Span
+from ..ledger import Ledger, Span
 from .figures import UNKNOWN, count
 from .screen import Screen
 from .session import Session, handle

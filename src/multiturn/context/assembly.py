@@ -10,8 +10,9 @@ from itertools import groupby
 
 import orjson
 
+from ..ledger import Code, Span
 from ..messages import Entry, Trait
-from ..window import Code, Limits, Material, MessageRow, Span, Target, TurnRow, Window
+from ..window import Limits, Material, MessageRow, Target, TurnRow, Window
 from .budget import Spent
 from .calls import Group, by_turn, grouped, interrupted, turn_left_out
 from .outgoing import Piece, Shaper, image_allowance, joined, merged

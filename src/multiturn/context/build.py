@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ..errors import ContextOverflow
+from ..ledger import Code, Span
 from ..messages import Trait
-from ..window import Code, Limits, Material, Span, Target, Window
+from ..window import Limits, Material, Target, Window
 from .assembly import Assembly, instruction_span, left_out_span, listed, scaled
 from .budget import overflow, spend
 from .recency import Kept, newest_turns, reaches_far_enough

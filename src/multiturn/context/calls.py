@@ -13,8 +13,9 @@ from typing import Any
 
 import orjson
 
+from ..ledger import Code
 from ..messages import Trait
-from ..window import Code, MessageRow
+from ..window import MessageRow
 
 __all__ = ["Group", "by_turn", "grouped", "interrupted", "turn_left_out"]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..ledger import Code
 from ..messages import Trait
-from ..window import Code, Cut, Limits, Path, TurnRow
+from ..window import Cut, Limits, Path, TurnRow
 
 __all__ = ["Kept", "Room", "left_out_as", "newest_turns", "reaches_far_enough"]
 
