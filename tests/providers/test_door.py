@@ -49,7 +49,7 @@ def test_an_address_that_is_none(address: str) -> None:
 
 
 def test_a_wrong_option_of_the_demo() -> None:
-    card = Catalog().card("demo?fial=429")
+    card = Catalog().card("demo?colour=red")
     with pytest.raises(SettingInvalid):
         open_provider(Catalog().profile("demo"), options=card.options)
 

@@ -234,6 +234,7 @@ OTHERS: list[Case] = [
         {"code": 20015, "message": "length of prompt_tokens (9) must be less than max_seq_len (5)."},
         ProviderOverflow,
     ),
+    ("zhizengzeng", 400, openai("Input data may contain inappropriate content."), ContentFiltered),
     ("compatible", 413, "", ProviderOverflow),
     ("compatible", 408, "", ProviderTimeout),
     ("compatible", 409, "", RequestRefused),
@@ -363,6 +364,10 @@ def test_plain_text_and_bare_json_text() -> None:
     assert "upstream is down" in str(faults("zhizengzeng").answered(502, b"upstream is down"))
     assert "Invalid token" in str(faults("siliconflow").answered(401, b'"Invalid token"'))
     assert "no reason given" in str(faults("siliconflow").reported(None))
+
+
+def test_a_body_nested_too_deeply() -> None:
+    assert type(faults("siliconflow").answered(400, b"[" * 200_000)) is RequestRefused
 
 
 def test_a_404_that_is_no_json_is_a_wrong_address() -> None:

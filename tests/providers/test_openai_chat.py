@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -155,10 +156,12 @@ async def test_parameters_a_model_refuses_are_left_out() -> None:
 
 
 async def test_tools_and_the_rest() -> None:
-    tool: Mapping[str, Any] = {
-        "type": "function",
-        "function": {"name": "f", "parameters": {"type": "object"}},
-    }
+    tool: Mapping[str, Any] = MappingProxyType(
+        {
+            "type": "function",
+            "function": {"name": "f", "parameters": {"type": "object"}},
+        }
+    )
     body = await body_of(
         "openai",
         tools=[tool],
