@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from .completion import read_chunk, read_completion
 from .errors import StreamCut, TurnClosed
@@ -16,6 +16,7 @@ from .window import Window
 
 __all__ = ["AsyncPreparedTurn", "AsyncStream", "Opened"]
 
+T = TypeVar("T")
 Opened = Callable[[], Awaitable[OpenTurn | Reply]]
 """Begins the turn: gives it open, or the stored reply of a turn that the same request key made before."""
 
@@ -187,11 +188,11 @@ class AsyncPreparedTurn:
         turn.draft.add(read_completion(completion))
         return await self._finish(turn)
 
-    async def follow(self, chunks: AsyncIterator[object]) -> AsyncIterator[object]:
+    async def follow(self, chunks: AsyncIterator[T]) -> AsyncIterator[T]:
         """Hand on an SDK's chunks and store their sum before the last one. Leaving early stores the
         turn as stopped."""
         turn = self._open
-        held: list[object] = []
+        held: list[T] = []
         try:
             async for chunk in chunks:
                 turn.take(read_chunk(chunk))

@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack
+from typing import Any, Literal, Self, TypeVar, Unpack, cast
 
 from .catalog import Catalog
 from .chat import Asking, AsyncConversation, TurnLike
@@ -434,12 +434,12 @@ class PreparedTurn:
         """See `AsyncPreparedTurn.commit`."""
         return self._client._run(lambda: self._turn.commit(completion))  # noqa: SLF001  (see above)
 
-    def follow(self, chunks: Iterable[object]) -> Iterator[object]:
+    def follow(self, chunks: Iterable[T]) -> Iterator[T]:
         """See `AsyncPreparedTurn.follow`; the SDK's stream is read on the caller's thread."""
         following = self._turn.follow(_Given(iter(chunks)))
         try:
             while (chunk := self._client._run(lambda: _next(following))) is not END:  # noqa: SLF001  (see above)
-                yield chunk
+                yield cast("T", chunk)
         finally:
             self._client._run(following.aclose)  # type: ignore[attr-defined]  # noqa: SLF001
 
