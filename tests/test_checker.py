@@ -6,7 +6,8 @@ import copy
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 from tests.checker import check, rules_for
@@ -15,13 +16,13 @@ from tests.checker.reading import Json
 from tests.checker.reference import simple_window
 from tests.checker.shapes import SHAPES, shapes
 
-from multiturn.policy import ContextPolicy
+from multiturn import ContextPolicy
 
 FULL = ContextPolicy(budget=10_000_000, summarize=None, recall=None)
 OPENAI = rules_for("openai/gpt-4o")
 
 
-def size(message: Json) -> int:
+def size(message: Mapping[str, Any]) -> int:
     return len(json.dumps(message, ensure_ascii=False))
 
 
@@ -270,17 +271,18 @@ NARROW = ContextPolicy(budget=sum(map(size, LONG)) - 1, summarize=None, recall=N
 
 
 def test_a_marked_hole_in_the_newest_turn_is_right() -> None:
-    inside = [{"role": "user", "content": LONG[0]["content"] + "\n\n[steps left out]"}, *LONG[-4:]]
-    assert names(LONG, [LONG[0], MARK, *LONG[-4:]], policy=NARROW) == set()
+    inside = [{"role": "user", "content": LONG[0]["content"] + "\n\n[steps left out]"}, *LONG[-24:]]
+    assert names(LONG, [LONG[0], MARK, *LONG[-24:]], policy=NARROW) == set()
     assert names(LONG, inside, policy=NARROW) == set()
 
 
 def test_wrong_holes_are_caught() -> None:
-    assert names(LONG, [LONG[0], *LONG[-4:]], policy=NARROW) == {"hole_unmarked"}
+    assert names(LONG, [LONG[0], *LONG[-24:]], policy=NARROW) == {"hole_unmarked"}
     assert "hole_wrong" in names(LONG, [LONG[0], MARK, *LONG[1:-4]], policy=NARROW)
-    assert "newest_input" in names(LONG, [MARK, *LONG[-4:]], policy=NARROW)
+    assert "newest_input" in names(LONG, [MARK, *LONG[-24:]], policy=NARROW)
+    assert "hole_needless" in names(LONG, [LONG[0], MARK, *LONG[-2:]], policy=NARROW)
     older: list[Json] = [{"role": "user", "content": "before"}, {"role": "assistant", "content": "yes"}]
-    assert "hole_needless" in names(older + LONG, [*older, LONG[0], MARK, *LONG[-4:]], policy=NARROW)
+    assert "hole_needless" in names(older + LONG, [*older, LONG[0], MARK, *LONG[-24:]], policy=NARROW)
     assert "orphan_result" in names(LONG, [LONG[0], MARK, *LONG[-3:]], policy=NARROW)
 
 
@@ -387,3 +389,74 @@ def test_reasoning_has_the_providers_name() -> None:
     window = sent(thought=None)
     window[1]["reasoning"] = "look it up"
     assert names(THOUGHT, window, THINKER) == {"reasoning_field"}
+
+
+def test_placeholders_of_merged_messages_are_told_apart() -> None:
+    sound: Json = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+    history: list[Json] = [
+        {"role": "user", "content": "one"},
+        {"role": "user", "content": [sound]},
+        {"role": "user", "content": [{"type": "text", "text": "two"}, CAT]},
+        {"role": "user", "content": "three"},
+    ]
+    apart: list[Json] = [
+        {"role": "user", "content": "one"},
+        {"role": "user", "content": "[audio left out]"},
+        {"role": "user", "content": "two\n[image left out]"},
+        {"role": "user", "content": "three"},
+    ]
+    merged: Json = {"role": "user", "content": "\n\n".join(message["content"] for message in apart)}
+    assert names(history, apart, "qwen/qwen-plus") == set()
+    assert names(history, [merged], "dashscope/qwen-plus") == set()
+    more = merged | {"content": merged["content"] + "\n\n" + "[and more]" * 20}
+    assert "fabricated" in names(history, [more], "dashscope/qwen-plus")
+    assert names(history, [*apart[:2], merged], "qwen/qwen-plus") != set()
+
+
+def test_words_added_to_a_message_are_caught() -> None:
+    for added in ("They are 2999 and 3999. Buy now!", "Buy now! They are 2999 and 3999."):
+        window = copy.deepcopy(TALK)
+        window[7]["content"] = added
+        assert names(TALK, window) == {"fabricated"}
+
+
+def test_what_no_provider_takes_is_caught() -> None:
+    window = copy.deepcopy(TALK)
+    window[4]["content"] = []
+    window[7]["content"] = None
+    window[3]["reasoning_content"] = "hm"
+    assert names(TALK, window) >= {"malformed", "empty_message", "reasoning_leak"}
+
+
+def test_a_turn_without_its_input_and_half_an_opening_are_caught() -> None:
+    assert "split_turn" in names(TALK, [TALK[0], *TALK[4:]])
+    opened: list[Json] = [
+        {"role": "assistant", "content": "Welcome!"},
+        {"role": "assistant", "content": "Which phone?"},
+        {"role": "user", "content": "a red one"},
+    ]
+    assert names(opened, opened) == set()
+    assert names(opened, opened[1:]) >= {"split_turn"}
+
+
+def test_a_hole_in_a_turn_that_fits_is_caught() -> None:
+    assert "hole_needless" in names(LONG, [LONG[0], MARK, *LONG[-24:]])
+    assert names(LONG, [LONG[0], MARK], policy=NARROW) >= {"hole_wrong"}
+
+
+def test_one_of_two_same_instructions_is_enough() -> None:
+    rule: Json = {"role": "system", "content": "Be brief."}
+    user: Json = {"role": "user", "content": "hi"}
+    assert names([rule, rule, user], [rule, user]) == set()
+    longer: Json = {"role": "system", "content": "Be brief. And kind."}
+    assert names([rule, longer, user], [longer, user]) == {"instructions"}
+
+
+def test_the_number_of_pictures_is_checked() -> None:
+    answer: Json = {"role": "assistant", "content": "Red."}
+    history: list[Json] = [{"role": "user", "content": [CAT]}, answer, {"role": "user", "content": [CAT]}]
+    history += [answer, {"role": "user", "content": "Which?"}]
+    two = ContextPolicy(budget=100_000, images=2, summarize=None, recall=None)
+    one = ContextPolicy(budget=100_000, images=1, summarize=None, recall=None)
+    assert names(history, history, policy=two) == set()
+    assert names(history, history, policy=one) == {"images"}

@@ -6,14 +6,14 @@ import copy
 import json
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.checker import MODELS, check, rules_for, smallest_need
+from tests.checker import MODELS, Count, check, rules_for, smallest_need
 from tests.checker.histories import generate, histories, long_history
 from tests.checker.reading import History, Json
 from tests.checker.samples import SAMPLES
@@ -39,19 +39,19 @@ patient = pytest.mark.timeout(0 if THOROUGH else 120)
 # ------------------------------------------------------------------------------------- counters
 
 
-def by_letters(message: Json) -> int:
+def by_letters(message: Mapping[str, Any]) -> int:
     return len(json.dumps(message, ensure_ascii=False))
 
 
-def by_words(message: Json) -> int:
+def by_words(message: Mapping[str, Any]) -> int:
     return 4 + len(json.dumps(message, ensure_ascii=False)) // 4
 
 
-def by_heads(message: Json) -> int:
+def by_heads(message: Mapping[str, Any]) -> int:
     return 10
 
 
-COUNTERS: tuple[Callable[[Json], int], ...] = (by_letters, by_words, by_heads)
+COUNTERS: tuple[Count, ...] = (by_letters, by_words, by_heads)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Case:
     history: list[Json]
     policy: ContextPolicy
     model: str
-    count: Callable[[Json], int]
+    count: Count
 
 
 def policy_of(draw: random.Random) -> ContextPolicy:
@@ -115,19 +115,22 @@ def outcome(case: Case, previous: Window | None = None) -> Window | ContextOverf
 
 
 def assert_right(case: Case, window: Window, *, standing: bool = False) -> None:
+    asked = case.model in KNOWN and case.policy.budget not in (None, LARGE)
     found = check(
         case.history,
         window.messages,
         policy=case.policy,
         rules=rules_for(case.model),
         count=case.count,
-        budget=None if case.model in KNOWN and case.policy.budget not in (None, LARGE) else window.limits.budget,
+        budget=None
+        if case.model in KNOWN and case.policy.budget not in (None, LARGE)
+        else window.limits.budget,
         decisions=window.decisions,
         tokens=window.tokens,
         standing_cut=standing,
     )
     assert not found, "\n".join(map(str, found))
-    if case.model in KNOWN and case.policy.budget not in (None, LARGE):
+    if asked:
         assert window.limits.budget == case.policy.budget
 
 
@@ -159,7 +162,7 @@ def test_large_histories_give_right_windows() -> None:
         window_of(Case(history, policy_of(draw), draw.choice(MODELS), draw.choice(COUNTERS)))
 
 
-def seen(made: Window | Error) -> tuple[bytes, bytes] | str:
+def seen(made: Window | Error) -> tuple[bytes, object] | str:
     return str(made) if isinstance(made, Error) else (made.body, made.ledger)
 
 

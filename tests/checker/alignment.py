@@ -112,6 +112,7 @@ class _Walk:
         for item in history.items[history.leading :]:
             self.places.setdefault(item.essence, []).append(item.index)
         self.open = {call for calls in history.open.values() for call in calls}
+        self.open |= {history.items[place].result or "" for place in history.late}
 
     def run(self) -> None:
         for item in reversed(self.result.items[self.result.head :]):
@@ -140,7 +141,7 @@ class _Walk:
             return Match(item.index, (known[spot - 1],))
         if item.role == "tool":
             return None
-        return self._search(item, loose=False) or self._search(item, loose=True)
+        return self._search(item)
 
     def _near(self, at: int) -> int | None:
         """The newest free place that could have been sent."""
@@ -150,10 +151,10 @@ class _Walk:
             at -= 1
         return None
 
-    def _search(self, item: Item, *, loose: bool) -> Match | None:
+    def _search(self, item: Item) -> Match | None:
         for place in range(self.at, self.history.leading - 1, -1):
             if self.history.items[place].role == item.role and not self.history.droppable(place):
-                made = self._compose(item, place, loose=loose)
+                made = self._compose(item, place, loose=False) or self._compose(item, place, loose=True)
                 if made:
                     return made
         return None
@@ -174,7 +175,7 @@ class _Walk:
             at = self._near(at - 1)
         if not members or rest.calls or rest.media:
             return None
-        wordy = bool(self.history.items[members[0]].texts)
+        wordy = bool(self.history.items[members[0]].text.strip())
         if rest.text.strip() and not (loose and (not wordy or rest.text[-1] in EDGES)):
             return None
         added = (rest.text + rest.behind).strip()
@@ -183,7 +184,7 @@ class _Walk:
     def _unseen(self, at: int, rest: _Rest) -> bool:
         """Whether a message without words left no trace here: no part of it, and no line in its place."""
         item = self.history.items[at]
-        if item.texts or item.calls or (rest.media and rest.media[-1] in item.media):
+        if item.text.strip() or item.calls or (rest.media and rest.media[-1] in item.media):
             return False
         return len(rest.text.split("\n\n")) <= len(rest.omitted) or not rest.text.strip()
 
@@ -231,13 +232,16 @@ class _Rest:
 
     def _stands_in(self, item: Item, text: str, piece: str) -> bool:
         """Whether there is room for a few words in place of parts that were left out."""
-        gone = sum(1 for part in item.media if part not in self.media)
-        return gone > 0 and len(text) - text.rfind(piece) - len(piece) <= 60 * gone and piece in text
+        gone = len(self.omitted) + sum(1 for part in item.media if part not in self.media)
+        behind = text[text.rfind(piece) + len(piece) :] if piece in text else ""
+        return gone > 0 and behind.lstrip(" ")[:1] in ("\n", "[") and len(behind) <= 60 * gone
 
     def _take_words(self, item: Item, *, first: bool, loose: bool) -> bool:
         text, behind = self.text, ""
         exact = first and len(item.texts) == 1
         for position, piece in enumerate(reversed(item.texts)):
+            if not piece.strip() and not text.endswith(piece):
+                continue
             if text.endswith(piece):
                 text = text[: len(text) - len(piece)]
             elif not exact and text.rstrip().endswith(piece.rstrip()):

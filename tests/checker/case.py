@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from .rules import Rules
 
 __all__ = ["Case", "Count", "PolicyLike"]
 
-Count = Callable[[Json], int]
+Count = Callable[[Mapping[str, Any]], int]
 
 
 class PolicyLike(Protocol):

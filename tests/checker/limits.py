@@ -40,7 +40,7 @@ def loss_violations(case: Case) -> Iterable[Violation]:
     passes the high mark and one turn more would pass the low one."""
     newest = case.history.newest
     missing = [index for index in case.missing if newest is None or index < newest]
-    if not missing or case.standing_cut:
+    if not missing or case.standing_cut or case.hole:
         return
     if _beyond_turns(case) or _beyond_messages(case, missing) or _beyond_budget(case, missing):
         return
@@ -63,11 +63,10 @@ def _beyond_turns(case: Case) -> bool:
 
 def _beyond_messages(case: Case, missing: list[int]) -> bool:
     most = case.policy.max_messages
-    opening = [index for index in case.body if index < case.first_user]
-    start, end = _next_turn(case, missing)[0], min(case.kept | {case.history.newest or 0})
-    between = [item for item in case.history.items[start:end] if not item.instructs]
-    more = max(len(between), 1) + len(opening) + len(case.alignment.closers)
-    return most is not None and max(_sent_messages(case)) + more > most
+    start = max(case.turn_of(_next_turn(case, missing)[0]), 0)
+    before = sum(1 for index in case.body if index < min(start, case.first_user))
+    raw = sum(1 for item in case.history.items[start:] if not item.instructs)
+    return most is not None and before + raw + len(case.alignment.closers) > most
 
 
 def _beyond_budget(case: Case, missing: list[int]) -> bool:

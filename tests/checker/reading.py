@@ -112,6 +112,7 @@ class History:
     ``leading`` are the instructions at its head, ``users`` the places of what users said,
     ``newest`` the last of them (``None``: there is none), ``results`` which results directly follow
     each calling message, ``stray`` the results that do not, ``open`` the calls that never got one,
+    ``late`` the results that stand behind a system message, where they may be moved or replaced,
     ``unasked`` what was answered to an empty input.
     """
 
@@ -124,6 +125,7 @@ class History:
         self.results: dict[int, list[int]] = {}
         self.open: dict[int, list[str]] = {}
         self.stray: set[int] = set()
+        self.late: set[int] = set()
         self.unasked = self._unasked()
         self._pair()
 
@@ -154,12 +156,16 @@ class History:
     def _pair_one(self, caller: Item, taken: set[int]) -> None:
         wanted = Counter(call[0] for call in caller.calls)
         found: list[int] = []
+        torn = False
         at = caller.index + 1
         while at < len(self.items) and (self.items[at].role == "tool" or self.items[at].instructs):
             result = self.items[at].result
+            torn = torn or self.items[at].instructs
             if result is not None and wanted[result] > 0:
                 wanted[result] -= 1
                 found.append(at)
+                if torn:
+                    self.late.add(at)
             at += 1
         taken.update(found)
         answered = {self.items[at].result for at in found}
@@ -169,7 +175,14 @@ class History:
     def droppable(self, index: int) -> bool:
         """Whether no provider would take this message, so that leaving it out loses nothing."""
         item = self.items[index]
-        return index in self.stray or (item.role != "tool" and item.blank) or index in self.unasked
+        if index in self.stray or index in self.unasked or index in self.late:
+            return True
+        return (item.role != "tool" and item.blank) or self._unheard(item)
+
+    def _unheard(self, item: Item) -> bool:
+        """Whether it calls before any user spoke and nobody ever answered."""
+        first = self.users[0] if self.users else len(self.items)
+        return item.index < first and bool(item.calls) and not self.results[item.index]
 
     def interrupted(self, index: int) -> bool:
         """Whether a system message stands between a call and its results, where it cannot stay."""

@@ -10,6 +10,9 @@ from .violation import Violation
 
 __all__ = ["pair_violations", "source_violations"]
 
+PLACEHOLDER = 60
+"""Characters that may stand in place of a part that was left out."""
+
 
 def pair_violations(case: Case) -> Iterable[Violation]:
     items = case.alignment.items
@@ -47,7 +50,8 @@ def _closer(case: Case, index: int) -> Iterable[Violation]:
         if match.sent < index and case.alignment.items[match.sent].calls
     ]
     call = case.alignment.items[index].result
-    if callers and not any(call in case.history.open.get(place, ()) for place in callers[-1]):
+    late = any(case.history.items[place].result == call for place in case.history.late)
+    if callers and not late and not any(call in case.history.open.get(place, ()) for place in callers[-1]):
         yield Violation("lost_result", f"call {call!r} has a result, another was made up", index)
 
 
@@ -58,7 +62,7 @@ def source_violations(case: Case) -> Iterable[Violation]:
         if index not in marks:
             yield _stranger(case, index)
     for match in case.alignment.matches:
-        if match.added and match.sent not in marks and not match.omitted:
+        if len(match.added) > PLACEHOLDER * len(match.omitted) and match.sent not in marks:
             yield Violation("fabricated", f"{match.added[:60]!r} was added", match.sent)
 
 

@@ -50,6 +50,8 @@ def _hole(case: Case, earlier_kept: bool) -> Iterable[Violation]:
         return
     if max(hole) > min(kept):
         yield Violation("hole_wrong", "what was left out is not the oldest of the turn", max(hole))
+    if _roomy(case):
+        yield Violation("hole_needless", "the newest group of those left out would have fitted", max(hole))
     if not _marked(case):
         yield Violation("hole_unmarked", "nothing in the window shows the hole", hole[0])
 
@@ -62,6 +64,17 @@ def _crowded(case: Case) -> bool:
     ]
     need = case.tools_tokens + case.spare + sum(case.count(case.history.messages[index]) for index in must)
     return case.policy.max_messages is not None or case.limit is None or need > case.limit
+
+
+def _roomy(case: Case) -> bool:
+    """Whether one group more would still have been below the low mark."""
+    if case.policy.max_messages is not None or case.limit is None:
+        return False
+    callers = [index for index in case.hole if case.history.items[index].calls]
+    group = [index for index in case.hole if not callers or index >= callers[-1]]
+    spent = case.tools_tokens + sum(case.count(message) for message in case.window)
+    more = sum(case.count(case.history.messages[index]) for index in group)
+    return spent + more + case.spare <= case.policy.marks()[1] * case.limit - 1
 
 
 def _marked(case: Case) -> bool:
