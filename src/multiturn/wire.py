@@ -54,7 +54,6 @@ NULL_MEANS_ABSENT = frozenset(
     ("tool_calls", "function_call", "refusal", "audio", "annotations", "name", "id", "created_at", "model")
 )
 PLAIN_FIELDS = frozenset(("role", "content", "tool_calls", "tool_call_id"))
-FACT_FIELDS = ("id", "created_at", "model")
 DEPTH_LIMIT = 64
 STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 MEDIA_KINDS = {
@@ -199,7 +198,7 @@ def _facts(message: dict[str, Any], model: str | None) -> bytes | None:
     for name in FACT_FIELDS:
         value = message.pop(name, None)
         if value is not None:
-            facts[name] = _seconds(value) if name == "created_at" else str(value)
+            facts[name] = FACT_FIELDS[name](value)
     if model and "model" not in facts:
         facts["model"] = model
     return encoded(facts) if facts else None
@@ -214,6 +213,16 @@ def _seconds(value: object) -> float:
     except ValueError as error:
         raise MessageInvalid(f"created_at is not a time: {value!r:.60}") from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+FACT_FIELDS: Mapping[str, Callable[[Any], object]] = {
+    "id": str,
+    "created_at": _seconds,
+    "model": str,
+    "text_replaced": bool,
+}
+"""What is kept beside a message and never sent. ``text_replaced`` says that characters nobody could
+read were replaced when the message arrived."""
 
 
 # ------------------------------------------------------------------------------------- checking
@@ -357,7 +366,7 @@ def opened(
         id=known.get("id", id),
         created_at=known.get("created_at", created_at),
         model=known.get("model", model if role == "assistant" else None),
-        extra=value or None,
+        extra=value | ({"text_replaced": True} if known.get("text_replaced") else {}) or None,
     )
 
 
