@@ -112,7 +112,8 @@ def load(
         _file(personal),
         _fallbacks(environment),
     ):
-        _merge(found, layer)
+        for name, entry in layer.items():
+            found.setdefault(name, entry)
     return _config(found)
 
 
@@ -134,13 +135,6 @@ def places(environment: Mapping[str, str], directory: Path | None = None) -> tup
 
 
 # -------------------------------------------------------------------------------------- layers
-
-
-def _merge(found: Found, layer: Found) -> None:
-    whole = found.get("policy")
-    for name, entry in layer.items():
-        if not (whole and name.startswith("policy.")):
-            found.setdefault(name, entry)
 
 
 def _arguments(arguments: Mapping[str, object]) -> Found:

@@ -80,9 +80,10 @@ def test_wrong_usage_is_told_in_both_languages(
         assert done.stdout == ""
 
 
-def test_a_reader_that_leaves_early_ends_the_command_quietly(shell: Shell) -> None:
+@pytest.mark.parametrize("command", ["models", "config"])  # more and less than a buffer holds
+def test_a_reader_that_leaves_early_ends_the_command_quietly(shell: Shell, command: str) -> None:
     with subprocess.Popen(
-        [*COMMAND, "models"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=shell.environment
+        [*COMMAND, command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=shell.environment
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -91,10 +92,11 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(shell: Shell) -> No
         assert process.wait(20) == 1
 
 
-def test_a_full_disk_behind_standard_output_is_told(shell: Shell) -> None:
+@pytest.mark.parametrize("command", ["models", "config"])
+def test_a_full_disk_behind_standard_output_is_told(shell: Shell, command: str) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            [*COMMAND, "models"], stdout=full, stderr=subprocess.PIPE, env=shell.environment, check=False
+            [*COMMAND, command], stdout=full, stderr=subprocess.PIPE, env=shell.environment, check=False
         )
     assert done.returncode == 1
     assert done.stderr.decode().endswith("[system]\n")

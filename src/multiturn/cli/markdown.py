@@ -48,7 +48,7 @@ class Blocks:
 
     def _closed_before(self, line: str) -> str:
         """The block that ends where ``line`` begins, cut off from the open text."""
-        if self._fence or not self._blank or not line or line[0].isspace():
+        if not self._blank or not line or line[0].isspace():
             return ""
         block, self.open = self.open[: self._scanned], self.open[self._scanned :]
         self._scanned, self._blank = 0, False
@@ -86,7 +86,6 @@ class LiveMarkdown:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.update("")
         self._live.stop()
         if self._blocks.open.strip():
             self._print(self._blocks.open)

@@ -23,7 +23,7 @@ from .records import reply_record
 from .screen import Screen
 from .session import Session
 
-__all__ = ["Talk"]
+__all__ = ["Interrupted", "Talk", "stoppable"]
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Talk:
         """Send ``text`` and show the reply as it arrives. ``None``: Ctrl-C stopped it."""
         stream, accepted = self.chat.stream(text), False
         try:
-            with _stoppable(self.screen):
+            with stoppable(self.screen):
                 async with stream:
                     self.kept = accepted = True
                     with _view(self.screen) as view:
@@ -61,7 +61,7 @@ class Talk:
     async def tell(self, work: Awaitable[Reply]) -> Reply | None:
         """Wait for a whole reply and show it. ``None``: Ctrl-C stopped it."""
         try:
-            with _stoppable(self.screen):
+            with stoppable(self.screen):
                 reply = await work
         except Interrupted:
             self.screen.quiet(self.screen.say("reply.stopped"))
@@ -95,7 +95,7 @@ class Interrupted(Exception):
 
 
 @contextlib.contextmanager
-def _stoppable(screen: Screen) -> Iterator[None]:
+def stoppable(screen: Screen) -> Iterator[None]:
     """While a person waits for a reply, Ctrl-C stops it: a turn that was accepted keeps what has arrived.
     Where nobody sits at a terminal, Ctrl-C ends the program."""
     task = asyncio.current_task()
