@@ -17,6 +17,9 @@ MEMORY = ":memory:"
 JOURNAL_LIMIT = 16 * 1024 * 1024
 """Bytes to which the write-ahead log shrinks again after a large import."""
 
+NO_ROOM = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+"""How SQLite names a quota or a limit on the size of files; only a full disk is SQLITE_FULL to it."""
+
 
 def connect(path: str, patience: float) -> sqlite3.Connection:
     """Open the database at ``path``, made and brought up to date where necessary.
@@ -63,10 +66,11 @@ def as_ours(error: BaseException, path: str) -> BaseException:
 
 
 def _understood(error: Exception, path: str) -> StoreError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    full_code = getattr(error, "sqlite_errorcode", 0)
+    code = full_code & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusy(path=path)
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or full_code in NO_ROOM:
         return StoreFull(path=path)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreCorrupt(str(error), path=path)

@@ -25,9 +25,12 @@ PAUSE = 0.02
 def bring_up_to_date(connection: sqlite3.Connection, path: str, patience: float) -> None:
     """Apply what is missing. Raises `StoreTooNew` or `StoreCorrupt` and leaves such a file untouched."""
     known = len(_scripts())
-    found = _version(connection)
-    if found < known or _foreign(connection):
-        _check_ours(connection, path)
+    found, ours, empty = _state(connection)
+    if not ours and not empty:
+        raise StoreCorrupt("it belongs to another program", path=path)
+    if found > known:
+        raise StoreTooNew(path=path, found=found, known=known)
+    if found < known:
         _use_write_ahead_log(connection, patience)
         connection.execute("BEGIN EXCLUSIVE")
         try:
@@ -36,18 +39,18 @@ def bring_up_to_date(connection: sqlite3.Connection, path: str, patience: float)
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
-    elif found > known:
-        raise StoreTooNew(path=path, found=found, known=known)
 
 
-def _foreign(connection: sqlite3.Connection) -> bool:
-    return int(connection.execute("PRAGMA application_id").fetchone()[0]) != APPLICATION
-
-
-def _check_ours(connection: sqlite3.Connection, path: str) -> None:
-    """Another program's database is not ours to write into."""
-    if _foreign(connection) and connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
-        raise StoreCorrupt("it belongs to another program", path=path)
+def _state(connection: sqlite3.Connection) -> tuple[int, bool, bool]:
+    """The file's version, whether it is ours, and whether nothing is in it: all at one moment, because
+    another process may be making the schema just now."""
+    connection.execute("BEGIN")
+    try:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        empty = connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+        return _version(connection), application == APPLICATION, empty
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection, patience: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -44,9 +45,9 @@ class SQLiteStore:
     """
 
     def __init__(self, path: str, *, patience: float = 5.0) -> None:
-        self.path = path
-        self._writer = Writer(path, patience)
-        self._readers = None if path == MEMORY else Readers(path, patience)
+        self.path = path if path == MEMORY else os.path.abspath(path)
+        self._writer = Writer(self.path, patience)
+        self._readers = None if path == MEMORY else Readers(self.path, patience)
         self._line = Line()
 
         self._write = self._writer.run
