@@ -225,8 +225,10 @@ class Assembly:
     def _mark_hole(self, count: int) -> None:
         """The mark stands at the end of the user's input."""
         mark = Piece("user", orjson.dumps({"role": "user", "content": HOLE.format(count=count)}))
-        newest = next(i for i in range(len(self.pieces) - 1, -1, -1) if self.pieces[i].role == "user")
-        self.pieces[newest] = joined(self.pieces[newest], mark)
+        for place in range(len(self.pieces) - 1, -1, -1):
+            if self.pieces[place].role == "user":
+                self.pieces[place] = joined(self.pieces[place], mark)
+                return
 
     # -- the ledger
 

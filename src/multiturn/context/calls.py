@@ -89,13 +89,14 @@ def _call_ids(row: MessageRow) -> list[str]:
 
 
 def _add_result(groups: list[Group], row: MessageRow) -> None:
-    wanted = groups[-1].open if groups else []
+    """A result joins its call, also where an instruction came between them."""
+    asking = next((group for group in reversed(groups) if not group.instruction), None)
     call = orjson.loads(row.body)["tool_call_id"]
-    if call in wanted and not row.traits & Trait.EXCLUDED:
-        wanted.remove(call)
-        groups[-1].rows.append(row)
-    elif groups:
-        groups[-1].spare.append(row)
+    if asking and call in asking.open and not row.traits & Trait.EXCLUDED:
+        asking.open.remove(call)
+        asking.rows.append(row)
+    elif asking:
+        asking.spare.append(row)
     else:
         groups.append(Group([], spare=[row]))
 
