@@ -18,10 +18,11 @@ BATCH_CHARACTERS = 2048
 
 class Hold:
     """The grip on one turn, from its acceptance to its end. ``seconds`` is how long the lease lasts
-    without a sign of life, which is given every ``renew`` seconds."""
+    without a sign of life, which is given every ``renew`` seconds (``None``: never, so the turn has no
+    more time than that)."""
 
     def __init__(
-        self, store: Store, lease: Lease, *, seconds: float, renew: float, keep_reasoning: bool
+        self, store: Store, lease: Lease, *, seconds: float, renew: float | None, keep_reasoning: bool
     ) -> None:
         self.lease = lease
         self.stopped = False
@@ -30,8 +31,10 @@ class Hold:
         self._renew_every = renew
         self._keep_reasoning = keep_reasoning
         self._arrived = Partial()
+        self._storing = asyncio.Lock()
         self._reading: asyncio.Timeout | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
+        self._renew_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._wait_to_renew()
 
@@ -41,11 +44,14 @@ class Hold:
         """The next delta; ``None`` at the end, or as soon as the turn is told to stop."""
         if self.stopped:
             return None
+        self._reading = reading = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as self._reading:
+            async with reading:
                 return await anext(answer, None)
         except TimeoutError:
-            return None
+            if reading.expired():
+                return None
+            raise
         finally:
             self._reading = None
 
@@ -62,11 +68,8 @@ class Hold:
         reasoning = delta.reasoning if self._keep_reasoning else None
         if not delta.text and not reasoning:
             return
-        so_far = self._arrived
-        if reasoning is not None or so_far.reasoning is not None:
-            reasoning = (so_far.reasoning or "") + (reasoning or "")
-        self._arrived = Partial(so_far.text + delta.text, reasoning)
-        if len(self._arrived.text) + len(reasoning or "") >= BATCH_CHARACTERS:
+        self._arrived = arrived = _joined(self._arrived, Partial(delta.text, reasoning))
+        if len(arrived.text) + len(arrived.reasoning or "") >= BATCH_CHARACTERS:
             self._flush()
         elif self._flush_timer is None:
             self._flush_timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self._flush)
@@ -75,23 +78,35 @@ class Hold:
         if self._flush_timer is not None:
             self._flush_timer.cancel()
             self._flush_timer = None
-        partial, self._arrived = self._arrived, Partial()
-        self._spawn(self._append(partial))
+        self._spawn(self._append())
 
-    async def _append(self, partial: Partial) -> None:
-        if not await self._store.append(self.lease, partial):
-            self.stop()
+    async def _append(self) -> None:
+        """One batch after the other, so that they stay in order; what could not be stored comes with
+        the next."""
+        async with self._storing:
+            partial, self._arrived = self._arrived, Partial()
+            if partial == Partial():
+                return
+            try:
+                if not await self._store.append(self.lease, partial):
+                    self.stop()
+            except Error:
+                self._arrived = _joined(partial, self._arrived)
+                raise
 
     # -- holding
 
     def _wait_to_renew(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._renew_timer = loop.call_later(self._renew_every, lambda: self._spawn(self._renew()))
+        if self._renew_every is not None:
+            loop = asyncio.get_running_loop()
+            self._renew_timer = loop.call_later(self._renew_every, lambda: self._spawn(self._renew()))
 
     async def _renew(self) -> None:
-        if not await self._store.renew(self.lease, self._seconds):
-            self.stop()
-        self._wait_to_renew()
+        try:
+            if not await self._store.renew(self.lease, self._seconds):
+                self.stop()
+        finally:
+            self._wait_to_renew()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(self._guarded(work))
@@ -113,4 +128,11 @@ class Hold:
             self._flush_timer.cancel()
         if self._tasks:
             await asyncio.gather(*self._tasks)
-        self._renew_timer.cancel()
+        if self._renew_timer is not None:
+            self._renew_timer.cancel()
+
+
+def _joined(one: Partial, other: Partial) -> Partial:
+    silent = one.reasoning is None and other.reasoning is None
+    reasoning = None if silent else (one.reasoning or "") + (other.reasoning or "")
+    return Partial(one.text + other.text, reasoning)

@@ -100,8 +100,9 @@ class Draft:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing has arrived that could be kept."""
-        return not self.texts and not self.calls
+        """Whether nothing has arrived that could be kept: no words, no call, and no field such as a
+        refusal either."""
+        return not (self.calls or self.extra or self.text.strip())
 
     def message(self, model: str | None = None) -> Message:
         """The assistant's message as it stands."""

@@ -3,14 +3,16 @@ else's SDK. Both end their turn exactly once, also when they are left early."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from .completion import read_chunk, read_completion
-from .errors import StreamCut, TurnClosed
+from .errors import Error, TurnClosed
 from .ledger import Decisions
-from .reply import Delta, Reply
+from .reply import CallPiece, Delta, Draft, Reply
 from .turn import OpenTurn
 from .window import Window
 
@@ -34,6 +36,8 @@ class AsyncStream:
         self._turn: OpenTurn | None = None
         self._deltas: AsyncIterator[Delta] | None = None
         self._reply: Reply | None = None
+        self._closed = False
+        self._reading = asyncio.Lock()
 
     @property
     def reply(self) -> Reply:
@@ -56,30 +60,29 @@ class AsyncStream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.aclose()
+        with contextlib.suppress(*(() if error is None else (Error,))):  # the first error is the one to tell
+            await self.aclose()
 
     def __aiter__(self) -> AsyncIterator[Delta]:
         return self
 
     async def __anext__(self) -> Delta:
-        if self._deltas is None:
+        async with self._reading:
             await self._begin()
-        turn = self._turn
-        if turn is None or self._deltas is None:
-            raise StopAsyncIteration
-        try:
-            delta = await anext(self._deltas, None)
-        except BaseException as error:
-            self._turn = None
-            await turn.fail(error)
-            raise
-        if delta is None:
-            await self._end(turn)
-            raise StopAsyncIteration
-        return delta
+            if self._deltas is None:
+                raise StopAsyncIteration
+            try:
+                delta = await anext(self._deltas, None)
+            except BaseException:
+                self._deltas = None
+                raise
+            if delta is None:
+                self._end()
+                raise StopAsyncIteration
+            return delta
 
     async def _begin(self) -> None:
-        if self._turn is not None or self._reply is not None:
+        if self._closed or self._turn is not None or self._reply is not None:
             return
         opened = await self._opened()
         if isinstance(opened, Reply):
@@ -89,12 +92,11 @@ class AsyncStream:
             self._turn = opened
             self._deltas = opened.deltas(stream=self._streamed)
 
-    async def _end(self, turn: OpenTurn) -> None:
-        """The deltas are over: the answer is stored, or the turn was asked to stop."""
-        self._turn = None
-        if not turn.ended:
-            await turn.interrupt()
-        self._reply = turn.reply()
+    def _end(self) -> None:
+        """The deltas are over, and with them the turn."""
+        self._deltas = None
+        if self._turn is not None:
+            self._reply = self._turn.reply()
 
     def stop(self) -> None:
         """Ask the model to stop: the deltas end, and the reply holds what arrived, marked as stopped."""
@@ -103,17 +105,21 @@ class AsyncStream:
 
     async def aclose(self) -> None:
         """Stop the model if it still answers; the turn is stored as stopped."""
-        turn, self._turn = self._turn, None
-        if turn is None:
-            return
-        turn.hold.stop()
-        if self._deltas is not None:
-            await self._deltas.aclose()  # type: ignore[attr-defined]  # it is a generator
-        await self._end(turn)
+        self._closed = True
+        self.stop()
+        async with self._reading:
+            deltas, self._deltas = self._deltas, None
+            if deltas is not None:
+                async for _ in deltas:
+                    pass
+                self._end()
 
 
 async def _stored(reply: Reply) -> AsyncIterator[Delta]:
-    yield Delta(reply.text, reply.reasoning, finish_reason=reply.finish_reason or "stop")
+    calls = [
+        CallPiece(place, each.id, each.name, each.arguments) for place, each in enumerate(reply.tool_calls)
+    ]
+    yield Delta(reply.text, reply.reasoning, tuple(calls), reply.finish_reason or "stop")
 
 
 class AsyncPreparedTurn:
@@ -125,6 +131,7 @@ class AsyncPreparedTurn:
         self._opened = opened
         self._turn: OpenTurn | None = None
         self._reply: Reply | None = None
+        self._followed = False
 
     async def __aenter__(self) -> Self:
         opened = await self._opened()
@@ -138,10 +145,12 @@ class AsyncPreparedTurn:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         turn, self._turn = self._turn, None
-        if turn is None:
+        if turn is None or turn.ended:
             return
-        if isinstance(error, BaseException):
+        if error is not None:
             await turn.fail(error)
+        elif self._followed:
+            await turn.interrupt()
         else:
             await turn.abort()
 
@@ -183,39 +192,56 @@ class AsyncPreparedTurn:
 
     async def commit(self, completion: object) -> Reply:
         """Store what the model answered: a completion or its message, as an SDK's object, a dictionary,
-        or plain text. Raises `TurnExpired` where the turn's time has run out."""
-        turn = self._open
-        turn.draft.add(read_completion(completion))
-        return await self._finish(turn)
+        or plain text. Raises `TurnExpired` where the turn's time has run out, `MessageInvalid` for what
+        is no answer; the turn is then still open."""
+        turn, answer = self._open, read_completion(completion)
+        turn.draft = Draft()
+        turn.draft.add(answer)
+        await turn.complete()
+        return self._ended(turn)
 
     async def follow(self, chunks: AsyncIterator[T]) -> AsyncIterator[T]:
         """Hand on an SDK's chunks and store their sum before the last one. Leaving early stores the
         turn as stopped."""
-        turn = self._open
         held: list[T] = []
         try:
             async for chunk in chunks:
-                turn.take(read_chunk(chunk))
-                if turn.draft.finish_reason is None:
-                    yield chunk
-                else:
+                if not self._take(chunk):
                     held.append(chunk)
-            _check_whole(turn)
+                elif self._told_to_stop:
+                    break
+                else:
+                    yield chunk
+            await self._settle()
         except BaseException as error:
-            self._turn = None
-            await turn.fail(error)
+            await self._break_off(error)
             raise
-        await self._finish(turn)
         for chunk in held:
             yield chunk
 
-    async def _finish(self, turn: OpenTurn) -> Reply:
-        await turn.complete()
+    def _take(self, chunk: object) -> bool:
+        """Add a chunk to the answer; whether it may be handed on before the turn is stored."""
+        turn, self._followed = self._open, True
+        turn.take(read_chunk(chunk))
+        return turn.draft.finish_reason is None
+
+    @property
+    def _told_to_stop(self) -> bool:
+        return self._open.hold.stopped
+
+    async def _settle(self) -> Reply:
+        """The chunks are over: the answer is stored."""
+        turn = self._open
+        await turn.settle("the SDK")
+        return self._ended(turn)
+
+    async def _break_off(self, error: BaseException) -> None:
+        """The chunks ended with an error, or nobody wants any more of them."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            await turn.fail(error)
+
+    def _ended(self, turn: OpenTurn) -> Reply:
         self._turn = None
         self._reply = turn.reply()
         return self._reply
-
-
-def _check_whole(turn: OpenTurn) -> None:
-    if turn.draft.finish_reason is None:
-        raise StreamCut("the stream ended without a finish reason", provider="the SDK")

@@ -20,16 +20,17 @@ from typing import TypeVar
 
 from .catalog import Card
 from .conversations import Settings, Step, Turn, TurnState
-from .errors import ContentFiltered, Error, StreamCut, TurnClosed
+from .errors import ContentFiltered, Error, MessageInvalid, StreamCut, TurnClosed, TurnExpired
 from .hold import Hold
 from .messages import Entry, Trait
 from .reply import Delta, Draft, Reply
+from .sealing import seal
 from .step import Engine, Input, Place, Terms, in_force, refuse_early, terms_of, window_of
 from .storage import Begun, Ending, Lease, Start
 from .tokens import count_message, count_text
 from .usage import Cost, Usage
 from .window import Request, Window
-from .wire import seal, written
+from .wire import written
 
 __all__ = ["OpenTurn", "begin"]
 
@@ -43,7 +44,8 @@ async def begin(
 
     ``known`` are the stored settings as far as the caller knows them: what they show to be impossible
     is refused before anything is stored. What fails afterwards leaves a failed turn, and the error
-    names it. A ``prepared`` turn is answered by somebody else, so our own provider is not needed.
+    names it. A ``prepared`` turn is answered by somebody else: our own provider is not needed, and its
+    time is not prolonged.
     """
     terms = terms_of(engine, in_force(known, place.declared), given)
     if not prepared:
@@ -57,7 +59,7 @@ async def begin(
         engine.store,
         begun.lease,
         seconds=start.hold,
-        renew=engine.renew,
+        renew=None if prepared else engine.renew,
         keep_reasoning=engine.keep_reasoning,
     )
     turn = OpenTurn(engine, begun, given, hold)
@@ -82,6 +84,7 @@ class OpenTurn:
     built: Window | None = None
     closed: Turn | None = None
     ended: bool = False
+    _ending: asyncio.Task[Turn] | None = None
     _started: float = field(default_factory=time.monotonic)
 
     @property
@@ -121,22 +124,25 @@ class OpenTurn:
     # -- stream
 
     async def deltas(self, *, stream: bool = True) -> AsyncGenerator[Delta, None]:
-        """The answer as it arrives. The last delta, which brings the finish reason, is held back until
-        the turn is stored. Ends early, without an error, once the turn was told to stop."""
-        answer = self.engine.provider(self.card).stream(self.request(stream=stream))
+        """The answer as it arrives; whatever ends it, the turn has ended, too. The last delta, which
+        brings the finish reason, is held back until the turn is stored. Ends early, without an error,
+        once the turn was told to stop."""
         last: Delta | None = None
-        async with contextlib.aclosing(answer):  # type: ignore[type-var]  # providers are generators
-            while (delta := await self.hold.next(answer)) is not None:
-                self.take(delta)
-                if last is None and not delta.finish_reason:
-                    yield delta
-                else:
-                    last = delta if last is None else _both(last, delta)
+        try:
+            answer = self.engine.provider(self.card).stream(self.request(stream=stream))
+            async with contextlib.aclosing(answer):  # type: ignore[type-var]  # providers are generators
+                while (delta := await self.hold.next(answer)) is not None:
+                    self.take(delta)
+                    if last is None and not delta.finish_reason:
+                        yield delta
+                    else:
+                        last = delta if last is None else _both(last, delta)
+            await self.settle(self.card.provider)
+        except BaseException as error:
+            await self.fail(error)
+            raise
         if last is not None:
-            await self.complete()
             yield last
-        elif not self.hold.stopped:
-            raise StreamCut("it ended without a finish reason", provider=self.card.provider)
 
     def take(self, delta: Delta) -> None:
         """Add a delta to the draft, and to what is stored with the next batch."""
@@ -145,10 +151,22 @@ class OpenTurn:
 
     # -- the end
 
+    async def settle(self, provider: str) -> Turn:
+        """End the step when nothing more comes: with the whole answer, or as stopped where the turn was
+        told to. Raises `StreamCut` where the end of the answer is missing."""
+        if self.draft.finish_reason is not None:
+            return await self.complete()
+        if self.hold.stopped:
+            return await self.interrupt()
+        raise StreamCut("it ended without a finish reason", provider=provider)
+
     async def complete(self) -> Turn:
-        """End the step with the answer in the draft: completed, or waiting where tools are called."""
+        """End the step with the answer in the draft: completed, or waiting where tools are called. One
+        that the provider's filter has cut is not sent again."""
         calls = tuple(call.id for call in self.draft.tool_calls)
-        return await self._end(TurnState.WAITING if calls else TurnState.COMPLETED, open_calls=calls)
+        state = TurnState.WAITING if calls else TurnState.COMPLETED
+        filtered = self.draft.finish_reason == "content_filter"
+        return await self._end(state, open_calls=calls, traits=int(Trait.MODERATED) if filtered else 0)
 
     async def interrupt(self) -> Turn:
         """End the turn as stopped by the user: what arrived is kept and will be sent again."""
@@ -160,48 +178,65 @@ class OpenTurn:
         return await self._end(TurnState.INCOMPLETE)
 
     async def fail(self, error: BaseException) -> None:
-        """End the turn because of an error, which learns the turn's id. What arrived is kept, marked."""
-        if self.ended:
-            return
+        """End the turn because of an error, which learns the turn's id. What arrived is kept, marked.
+        Whoever was cancelled has stopped the turn. This error is the one to tell, so no other is raised."""
         if isinstance(error, Error):
             error.turn = self.begun.turn.id
-        if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
-            await asyncio.shield(asyncio.ensure_future(self.interrupt()))
+        if self.ended:
             return
-        self.draft.calls.clear()
-        state = TurnState.FAILED if self.draft.empty else TurnState.INCOMPLETE
-        moderated = isinstance(error, ContentFiltered)
-        code = error.code if isinstance(error, Error) else "error"
-        with contextlib.suppress(Error):  # the first error is the one to tell
+        with contextlib.suppress(Error):
+            if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
+                await self.interrupt()
+                return
+            self.draft.calls.clear()
+            state = TurnState.FAILED if self.draft.empty else TurnState.INCOMPLETE
+            moderated = isinstance(error, ContentFiltered)
+            code = error.code if isinstance(error, Error) else "error"
             await self._end(state, traits=int(Trait.MODERATED) if moderated else 0, error=code)
 
     async def _end(
         self, state: TurnState, *, open_calls: tuple[str, ...] = (), traits: int = 0, error: str | None = None
     ) -> Turn:
-        self.ended = True
-        await self.hold.release()
-        self.closed = await self.engine.store.finish(
-            self.lease,
-            Ending(
+        """Store the end. Whoever is cancelled meanwhile is cancelled afterwards; a second end that comes
+        while the first is being stored is the first."""
+        if self._ending is None or self._ending.done():
+            ending = Ending(
                 state=state,
                 step=self._step(error),
-                entries=self._entries(),
+                entries=self._entries(unsure=error is not None),
                 open_calls=open_calls,
                 traits=traits,
                 cut=self.built.cut if self.built and error is None else None,
                 error=error,
-            ),
-        )
+            )
+            self._ending = asyncio.create_task(self._store_end(ending))
+        return await _to_the_end(self._ending)
+
+    async def _store_end(self, ending: Ending) -> Turn:
+        await self.hold.release()
+        try:
+            self.closed = await self.engine.store.finish(self.lease, ending)
+        except Error as error:
+            error.turn = self.begun.turn.id
+            self.ended = isinstance(error, TurnExpired)
+            raise
+        self.ended = True
         return self.closed
 
-    def _entries(self) -> list[Entry]:
-        """The assistant's message; none where nothing arrived."""
+    def _entries(self, *, unsure: bool) -> list[Entry]:
+        """The assistant's message; none where no words arrived. Where the answer is ``unsure``, because
+        something failed, one that cannot be stored is none."""
         if self.draft.empty:
             return []
         message = written(self.draft.message())
         if not self.engine.keep_reasoning:
             message.pop("reasoning_content", None)
-        return [seal(message, count_message)]
+        try:
+            return [seal(message, count_message)]
+        except MessageInvalid:
+            if not unsure:
+                raise
+            return []
 
     def _step(self, error: str | None) -> Step:
         usage = self.usage
@@ -225,7 +260,8 @@ class OpenTurn:
         if self.draft.usage or (self.draft.empty and not self.draft.thoughts):
             return self.draft.usage
         thought = count_text(self.draft.reasoning or "")
-        output = count_text(self.draft.text) + thought
+        called = sum(count_text(call.name + call.arguments) for call in self.draft.tool_calls)
+        output = count_text(self.draft.text) + called + thought
         return Usage(self.window.tokens, output, reasoning=thought or None, estimated=True)
 
     def cost(self, usage: Usage | None) -> Cost | None:
@@ -249,6 +285,22 @@ class OpenTurn:
         )
 
 
+async def _to_the_end(task: asyncio.Task[T]) -> T:
+    """Wait for ``task``, however often whoever waits is cancelled; only then is it cancelled."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    result = task.exception() or task.result()
+    if cancelled is not None:
+        raise cancelled
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
 def _there(value: T | None) -> T:
     """What an earlier part of the turn has made."""
     if value is None:
@@ -266,4 +318,5 @@ def _both(one: Delta, other: Delta) -> Delta:
         usage=other.usage or one.usage,
         model=other.model or one.model,
         response_id=other.response_id or one.response_id,
+        extra={**(one.extra or {}), **(other.extra or {})} or None,
     )
