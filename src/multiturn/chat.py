@@ -19,6 +19,7 @@ from .ledger import Ledger
 from .messages import Entry, Message, Trait
 from .policy import ContextPolicy
 from .reply import Reply
+from .sealing import encoded, seal, seal_input, split_turns
 from .step import Engine, Input, Place, preview, terms_of
 from .storage import Reach, Start, Told, UsageRow
 from .stream import AsyncPreparedTurn, AsyncStream
@@ -27,7 +28,7 @@ from .transcript import exported
 from .turn import OpenTurn, begin
 from .usage import Cost, Spending, Usage
 from .window import Window
-from .wire import encoded, opened, plain, seal, seal_input, split_turns
+from .wire import opened, plain
 
 __all__ = ["Asking", "AsyncConversation", "OnBusy", "Sampling", "TurnLike", "message_of", "spending"]
 

@@ -15,12 +15,13 @@ from .conversations import Conversation, Declared, Hit, Owner, new_ulid
 from .errors import KeyMissing, ParameterInvalid
 from .policy import ContextPolicy
 from .providers import Patience, Provider, open_provider
+from .sealing import encoded
 from .settings import Config, api_key, choose_model, load
 from .step import Engine
 from .storage import Store, open_store
 from .transcript import imported
 from .usage import Spending
-from .wire import encoded, plain
+from .wire import plain
 
 __all__ = ["AsyncMultiTurn"]
 

@@ -15,9 +15,10 @@ from .context import build, check_input, enough, limits, reserve
 from .errors import MessageEmpty, MessageInvalid
 from .messages import Entry, Trait
 from .policy import ContextPolicy
+from .sealing import encoded, encoded_run, is_ordinary, seal
 from .tokens import MARGIN, count_message, count_tools
 from .window import Cut, Limits, Material, MessageRow, Path, Target, TurnRow, Window, sealed
-from .wire import encoded, encoded_run, is_ordinary, plain, seal
+from .wire import plain
 
 __all__ = ["fit"]
 

@@ -16,10 +16,10 @@ from .conversations import Declared, Owner, Settings
 from .messages import Entry
 from .policy import ContextPolicy
 from .providers import Provider
+from .sealing import seal
 from .storage import Lease, Reach, Store
 from .tokens import MARGIN, REPLY_OVERHEAD, count_message, count_tools
 from .window import Limits, Material, MessageRow, Path, Target, Window, sealed
-from .wire import seal
 
 __all__ = [
     "Engine",

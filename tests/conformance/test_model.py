@@ -29,10 +29,10 @@ from hypothesis.stateful import (
 from multiturn.conversations import Owner, Step, TurnState
 from multiturn.errors import ConversationBusy, Error, TurnClosed, TurnExpired, TurnNotFound
 from multiturn.messages import Entry, Trait
+from multiturn.sealing import seal
 from multiturn.storage import Ending, Lease, Partial, Reach, Start, Store
 from multiturn.tokens import count_message
 from multiturn.window import Cut
-from multiturn.wire import seal
 
 from .stores import STORES, Opening
 from .talk import assistant, call, held, result, system, user

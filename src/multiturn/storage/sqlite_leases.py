@@ -8,8 +8,8 @@ from typing import NamedTuple
 from ..conversations import Owner, TurnState
 from ..errors import TurnExpired
 from ..messages import Trait
+from ..sealing import seal
 from ..tokens import count_message
-from ..wire import seal
 from .sqlite_conversations import Here, require
 from .sqlite_rows import NOW, SEGMENT
 from .sqlite_segments import extend
