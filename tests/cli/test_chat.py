@@ -120,6 +120,15 @@ def test_what_cannot_be_is_one_sentence_with_its_code(
     assert chinese != told
 
 
+def test_what_would_fail_in_every_line_is_told_once(shell: Shell) -> None:
+    done = shell.run("chat", "--store", "sqlite:////dev/null/x", typed="one\ntwo\n", check=False)
+    assert done.stderr.count("[store_unavailable]") == 1
+
+
+def test_a_model_that_cannot_answer_is_refused_before_anything_is_typed(shell: Shell) -> None:
+    assert shell.refused("chat", "-m", "qwen/qwen-plus", typed="").endswith("[key_missing]")
+
+
 def test_keys_of_two_providers_and_no_model_must_be_decided(shell: Shell) -> None:
     shell.variables |= {"DASHSCOPE_API_KEY": "k", "MOONSHOT_API_KEY": "k"}
     told = shell.refused("chat", typed="hi\n")
