@@ -8,6 +8,7 @@ their newest ends and notes for every sent message whose words it carries and wh
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -232,7 +233,7 @@ class _Rest:
 
     def _stands_in(self, item: Item, text: str, piece: str) -> bool:
         """Whether there is room for a few words in place of parts that were left out."""
-        gone = len(self.omitted) + sum(1 for part in item.media if part not in self.media)
+        gone = len(self.omitted) + (Counter(item.media) - Counter(self.media)).total()
         behind = text[text.rfind(piece) + len(piece) :] if piece in text else ""
         return gone > 0 and behind.lstrip(" ")[:1] in ("\n", "[") and len(behind) <= 60 * gone
 

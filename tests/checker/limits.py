@@ -73,7 +73,8 @@ def _beyond_budget(case: Case, missing: list[int]) -> bool:
     if case.limit is None:
         return False
     high, low = (share * case.limit for share in case.policy.marks())
-    spent = case.tools_tokens + sum(case.count(message) for message in case.window)
+    unmerged = sum(case.count(case.history.messages[at]) for at in case.kept | case.alignment.told)
+    spent = case.tools_tokens + max(unmerged, sum(case.count(message) for message in case.window))
     whole = case.tools_tokens + sum(case.count(message) for message in case.history.messages)
     with_next = (
         spent + case.spare + sum(case.count(case.history.messages[i]) for i in _next_turn(case, missing))
