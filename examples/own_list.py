@@ -20,8 +20,9 @@ window = fit(messages, policy, model="qwen/qwen-plus")
 print(len(messages), "→", len(window.messages))
 print(window.explain("zh"))
 
-# One round later the cut is where it was, so prompt caches stay warm.
-# 一轮之后截断点不变，提示词缓存仍然有效。
-messages += [{"role": "assistant", "content": "推荐 X3。"}, {"role": "user", "content": "它多少钱？"}]
+# Rounds later the cut is where it was, so prompt caches stay warm.  几轮之后截断点不变，提示词缓存仍然有效。
+for question in ("它多少钱？", "有白色的吗？", "今天能送到吗？"):
+    messages.append({"role": "assistant", "content": "推荐 X3，它屏幕大、重量轻、电池耐用。"})
+    messages.append({"role": "user", "content": question})
 later = fit(messages, policy, model="qwen/qwen-plus", previous=window)
-print(later.messages[: len(window.messages)] == window.messages)
+print("same head 开头相同：", later.messages[: len(window.messages)] == window.messages)
