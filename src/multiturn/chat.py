@@ -5,16 +5,14 @@ A handle does no I/O until a method is awaited; the conversation is made on firs
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, Unpack
 
-import orjson
-
+from .asking import Asking, digest_of, entries_of, input_of, listed
 from .conversations import Address, Branch, Conversation, Declared, Owner, Settings, Turn
-from .errors import InputInvalid, ParameterInvalid, TurnNotFound
+from .errors import TurnNotFound
 from .ledger import Ledger
 from .messages import Entry, Message, Trait
 from .policy import ContextPolicy
@@ -30,49 +28,11 @@ from .usage import Cost, Spending, Usage
 from .window import Window
 from .wire import opened, plain
 
-__all__ = ["Asking", "AsyncConversation", "OnBusy", "Sampling", "TurnLike", "message_of", "spending"]
+__all__ = ["AsyncConversation", "TurnLike", "message_of", "spending"]
 
 BILLION = Decimal(10) ** 9
-OnBusy = Literal["queue", "interrupt", "reject"]
 TurnLike = int | str | Turn
 """A turn by its number on the path, by its id, or itself."""
-
-
-class Sampling(TypedDict, total=False):
-    """The standard sampling parameters, by their OpenAI names; anything else goes into ``params``."""
-
-    temperature: float
-    top_p: float
-    max_tokens: int
-    max_completion_tokens: int
-    stop: str | Sequence[str]
-    seed: int
-    presence_penalty: float
-    frequency_penalty: float
-    logit_bias: Mapping[str, int]
-    logprobs: bool
-    top_logprobs: int
-    response_format: Mapping[str, Any]
-    reasoning_effort: str
-    parallel_tool_calls: bool
-
-
-class Asking(Sampling, total=False):
-    """What `AsyncConversation.send` and its siblings take beside the input.
-
-    ``tools`` and ``tool_choice`` as OpenAI has them; ``tool_results`` instead of text: the result of
-    every open call by its id; ``params``: whatever else the provider understands; ``context``: material
-    for this step only, never kept; ``key``: a repeated key returns the stored reply; ``on_busy``: what
-    to do while another turn runs.
-    """
-
-    tools: Sequence[Mapping[str, Any]]
-    tool_choice: str | Mapping[str, Any]
-    tool_results: Mapping[str, object]
-    params: Mapping[str, Any]
-    context: Sequence[object]
-    key: str
-    on_busy: OnBusy
 
 
 class AsyncConversation:
@@ -90,7 +50,8 @@ class AsyncConversation:
         self._store = engine.store
         self._place = Place(owner, id, declared, branch)
         self._at = (owner, id)
-        self._known = Settings()
+        self._known: Settings | None = None
+        self._ulid = ""
         self._tools: Sequence[Mapping[str, Any]] = ()
 
     def __repr__(self) -> str:
@@ -111,25 +72,31 @@ class AsyncConversation:
 
     def prepare(self, content: object = None, **asking: Unpack[Asking]) -> AsyncPreparedTurn:
         """Begin a turn whose model you call yourself: ``async with chat.prepare(…) as turn``."""
-        return AsyncPreparedTurn(self._asked(content, asking, hold=self._engine.prepare))
+        return AsyncPreparedTurn(self._asked(content, asking, prepared=True))
 
     async def retry(self, **asking: Unpack[Asking]) -> Reply:
         """Ask again for the newest turn, which failed or was stopped; its input stays as it is."""
-        return await self._whole(self._asked(None, asking, again=True))
+        return await self._whole(self._asked(None, asking, entries=[], again=True))
 
     async def edit(self, turn: TurnLike, content: object, **asking: Unpack[Asking]) -> Reply:
         """Say something else in an earlier turn: a new branch from there, which is then in use."""
-        return await self._whole(self._asked(content, asking, after=self._number(turn) - 1))
+        number, branch = await self._find(turn)
+        await self._input_of(number, branch)
+        return await self._whole(self._asked(content, asking, after=number - 1, branch=branch))
 
     async def regenerate(self, turn: TurnLike | None = None, **asking: Unpack[Asking]) -> Reply:
         """Have an earlier turn (by default the newest) answered anew, on a new branch."""
-        number = self._number(turn) if turn is not None else (await self._newest()).number
-        rows = await self._rows(after=number - 1, limit=1)
-        inputs = [told.row for told in rows if told.row.role not in ("assistant", "tool")]
-        entries = [Entry(row.role, row.traits, row.tokens, row.body) for row in inputs]
-        if not entries:
+        number, branch = await self._find(await self._newest() if turn is None else turn)
+        entries = await self._input_of(number, branch)
+        return await self._whole(self._asked(None, asking, entries=entries, after=number - 1, branch=branch))
+
+    async def _input_of(self, number: int, branch: int | None) -> list[Entry]:
+        """What the user said in a turn; raises `TurnNotFound` where there is none."""
+        rows = [told.row for told in await self._rows(after=number - 1, limit=1, branch=branch)]
+        said = [row for row in rows if row.role not in ("assistant", "tool") and row.turn == number]
+        if not said:
             raise TurnNotFound(wanted=number, conversation=self.id)
-        return await self._whole(self._asked(entries, asking, after=number - 1))
+        return [Entry(row.role, row.traits, row.tokens, row.body) for row in said]
 
     async def _whole(self, asked: Callable[[], Awaitable[OpenTurn | Reply]]) -> Reply:
         async with AsyncStream(asked, stream=False) as stream:
@@ -142,71 +109,55 @@ class AsyncConversation:
         content: object,
         asking: Asking,
         *,
-        hold: float | None = None,
+        entries: Sequence[Entry] | None = None,
+        prepared: bool = False,
         again: bool = False,
         after: int | None = None,
+        branch: int | None = None,
     ) -> Callable[[], Awaitable[OpenTurn | Reply]]:
-        """The turn, checked and ready to begin; nothing happens before it is called."""
-        given = self._input(asking)
+        """The turn, checked and ready to begin; nothing happens before it is called. ``entries`` are an
+        input that is stored already."""
+        given = input_of(asking)
         results = asking.get("tool_results")
-        entries = [] if again else self._entries(content, results)
-        key = asking.get("key")
+        said = entries_of(content, results) if entries is None else entries
+        key, busy = asking.get("key"), asking.get("on_busy")
         start = Start(
-            entries=entries,
+            entries=said,
             results=None if results is None else tuple(results),
             again=again,
             after=after,
-            branch=self._place.branch,
+            branch=self._place.branch if branch is None else branch,
             key=key,
-            digest=_digest(entries) if key else b"",
+            digest=b"" if key is None else digest_of(said, after),
             declared=self._place.declared,
-            wait=0.0 if asking.get("on_busy") == "reject" else self._engine.queue,
-            interrupt=asking.get("on_busy") == "interrupt",
-            hold=hold or self._engine.lease,
+            wait=0.0 if busy == "reject" else self._engine.queue,
+            interrupt=busy == "interrupt",
+            hold=self._engine.prepare if prepared else self._engine.lease,
         )
+        if "tools" not in asking and (again or results is not None):
+            given = replace(given, tools=self._tools)
 
         async def open_turn() -> OpenTurn | Reply:
-            return await self._begin(start, replace(given, entries=entries))
+            return await self._begin(start, replace(given, entries=said), prepared=prepared)
 
         return open_turn
 
-    async def _begin(self, start: Start, given: Input) -> OpenTurn | Reply:
-        prepared = start.hold == self._engine.prepare
-        begun = await begin(self._engine, self._place, start, given, self._known, prepared=prepared)
+    async def _begin(self, start: Start, given: Input, *, prepared: bool) -> OpenTurn | Reply:
+        known = await self._settings()
+        begun = await begin(self._engine, self._place, start, given, known, prepared=prepared)
         if isinstance(begun, Turn):
             return await self._stored_reply(begun)
-        self._known = begun.begun.settings
+        self._known, self._tools = begun.begun.settings, given.tools
         if start.after is not None and self._place.branch is not None:
             self._place = replace(self._place, branch=begun.lease.branch)
         return begun
 
-    def _input(self, asking: Asking) -> Input:
-        names = set(asking) - SAMPLING - OTHERS
-        if names:
-            raise TypeError(f"unexpected keyword {min(names)!r}; extras of a provider go into params={{…}}")
-        if asking.get("on_busy", "queue") not in ("queue", "interrupt", "reject"):
-            raise ParameterInvalid('it is "queue", "interrupt" or "reject"', name="on_busy")
-        sampling = {name: value for name, value in asking.items() if name in SAMPLING and value is not None}
-        tools = asking.get("tools")
-        if tools is not None:
-            self._tools = tools
-        elif "tool_results" in asking:
-            tools = self._tools
-        return Input(
-            context=[seal(item, count_message) for item in asking.get("context") or ()],
-            tools=tools or (),
-            tool_choice=asking.get("tool_choice"),
-            params={**(asking.get("params") or {}), **sampling},
-        )
-
-    def _entries(self, content: object, results: Mapping[str, object] | None) -> list[Entry]:
-        if results is not None:
-            if content is not None:
-                raise InputInvalid("send text or tool results, not both")
-            return [_result(call, value) for call, value in results.items()]
-        if isinstance(content, list) and content and isinstance(content[0], Entry):
-            return content
-        return [seal_input("" if content is None else content, count_message)]
+    async def _settings(self) -> Settings:
+        """What is stored for the conversation, as far as this handle knows: what is impossible with it
+        is refused before anything is stored."""
+        if self._known is None:
+            self._known = (await self._store.gather(*self._at, Reach(turns=0))).settings
+        return self._known
 
     async def _stored_reply(self, turn: Turn) -> Reply:
         """The reply of a turn that the same request key made before."""
@@ -216,7 +167,7 @@ class AsyncConversation:
         answers = [m for m in messages if m.role == "assistant"]
         last = answers[-1] if answers else Message("assistant", ())
         ledger = Ledger.from_json(steps[-1].ledger)
-        terms = terms_of(self._engine, self._known, Input(model=steps[-1].model))
+        terms = terms_of(self._engine, await self._settings(), Input(model=steps[-1].model))
         window = Window(b"[]", ledger.spans, ledger.tokens, terms.limits, notes=("stored_reply",))
         return Reply(
             text=last.text,
@@ -241,8 +192,11 @@ class AsyncConversation:
             return messages
         return [opened(encoded({"role": "assistant", "content": opening}), id="opening"), *messages]
 
-    async def _rows(self, *, after: int, limit: int | None) -> Sequence[Told]:
-        return await self._store.history(*self._at, after=after, limit=limit, branch=self._place.branch)
+    async def _rows(
+        self, *, after: int = 0, limit: int | None = None, branch: int | None = None
+    ) -> Sequence[Told]:
+        branch = self._place.branch if branch is None else branch
+        return await self._store.history(*self._at, after=after, limit=limit, branch=branch)
 
     async def info(self) -> Conversation:
         """The conversation itself: settings, times, how long it is."""
@@ -275,14 +229,14 @@ class AsyncConversation:
             policy=policy,
             model=model,
         )
-        window, self._known = await preview(self._engine, self._place, given, self._known)
+        window, self._known = await preview(self._engine, self._place, given, self._known or Settings())
         return window
 
     async def ledger(self, turn: TurnLike | None = None, step: int | None = None) -> Ledger:
         """Why each message was sent or left out in a stored turn (by default the newest), in its last
         step or the one named."""
-        number = self._number(turn) if turn is not None else (await self._newest()).number
-        steps = await self._store.steps(*self._at, number, self._place.branch)
+        number, branch = await self._find(await self._newest() if turn is None else turn)
+        steps = await self._store.steps(*self._at, number, branch)
         chosen = [s for s in steps if s.ledger and (step is None or s.number == step)]
         if not chosen:
             raise TurnNotFound(wanted=number, conversation=self.id)
@@ -295,7 +249,7 @@ class AsyncConversation:
 
     async def export(self, format: Literal["jsonl", "openai", "markdown"] = "jsonl") -> str:
         """The path as text: lossless JSON lines, an OpenAI-style list, or Markdown to read."""
-        return exported(format, await self.info(), await self.history())
+        return exported(format, await self.info(), await self._rows())
 
     # -- changing what is remembered
 
@@ -306,7 +260,7 @@ class AsyncConversation:
         ``id`` where you have them. Leading system messages become the instructions of a conversation
         that has none.
         """
-        plains = [plain(message) for message in messages]
+        plains = [plain(message) for message in listed("messages", messages)]
         lead = 0
         while lead < len(plains) and plains[lead].get("role") in ("system", "developer"):
             lead += 1
@@ -329,18 +283,15 @@ class AsyncConversation:
     async def branch(self, at: TurnLike) -> AsyncConversation:
         """A new branch that shares everything up to and with turn ``at``; gives a handle of it. This
         handle, and the branch in use, stay where they are."""
-        number = await self._store.fork(*self._at, self._number(at), self._place.branch)
-        return type(self)(self._engine, self.id, self._place.owner, self._place.declared, number)
+        return self._on(await self._store.fork(*self._at, *await self._find(at)))
+
+    def _on(self, branch: int) -> AsyncConversation:
+        """Another handle of the same conversation, on a branch of its own."""
+        return type(self)(self._engine, self.id, self._place.owner, self._place.declared, branch)
 
     async def switch(self, turn: str | Turn | Branch) -> None:
         """Go on with a branch: the one that ``turn`` (an id or a `Turn`) belongs to, or the one given."""
-        if isinstance(turn, Branch):
-            number = turn.number
-        else:
-            address = Address.parse(turn.id if isinstance(turn, Turn) else str(turn))
-            if address is None:
-                raise TurnNotFound(wanted=turn, conversation=self.id)
-            number = address.branch
+        number = turn.number if isinstance(turn, Branch) else (await self._addressed(turn)).branch
         await self._store.switch(*self._at, number)
         self._place = replace(self._place, branch=None)
 
@@ -355,50 +306,38 @@ class AsyncConversation:
     async def exclude(self, message: Message | TurnLike) -> None:
         """Leave a message out of later windows without deleting it. A user message takes its turn
         along, an assistant message that calls tools its results."""
-        turn, place = await self._spot(message)
-        await self._mark(turn, place=place, set=Trait.EXCLUDED)
+        await self._mark_message(message, set=Trait.EXCLUDED)
 
     async def include(self, message: Message | TurnLike) -> None:
         """Undo `exclude`."""
-        turn, place = await self._spot(message)
-        await self._mark(turn, place=place, clear=Trait.EXCLUDED)
+        await self._mark_message(message, clear=Trait.EXCLUDED)
 
     async def retract(self, turn: TurnLike, reason: str = "") -> None:
         """Withdraw a turn: it stays in the history, with the reason, and is never sent again."""
         await self._mark(turn, set=Trait.RETRACTED, reason=reason)
 
-    async def _mark(
-        self,
-        turn: TurnLike,
-        *,
-        place: int | None = None,
-        set: int = 0,
-        clear: int = 0,
-        reason: str | None = None,
-    ) -> None:
+    async def _mark(self, turn: TurnLike, *, set: int = 0, clear: int = 0, reason: str | None = None) -> None:
+        number, branch = await self._find(turn)
         await self._store.mark(
-            self._place.owner,
-            self.id,
-            self._number(turn),
-            place=place,
-            set=int(set),
-            clear=int(clear),
-            reason=reason,
-            branch=self._place.branch,
+            *self._at, number, set=int(set), clear=int(clear), reason=reason, branch=branch
         )
 
-    async def _spot(self, message: Message | TurnLike) -> tuple[int, int]:
-        """Turn and place of a message; of a turn, the place of its first user message."""
+    async def _mark_message(self, message: Message | TurnLike, *, set: int = 0, clear: int = 0) -> None:
+        number, place, branch = await self._spot(message)
+        await self._store.mark(*self._at, number, place=place, set=int(set), clear=int(clear), branch=branch)
+
+    async def _spot(self, message: Message | TurnLike) -> tuple[int, int, int | None]:
+        """Turn, place and branch of a message; of a turn, the place of its first user message."""
         wanted = message.id if isinstance(message, Message) else message
         if isinstance(wanted, str) and not wanted.startswith("turn_"):
-            address = Address.parse(wanted) or await self._store.locate(*self._at, wanted)
-            return address.turn, address.place or 0
-        number = self._number(wanted)
-        rows = [told.row for told in await self._rows(after=number - 1, limit=1)]
+            address = await self._addressed_here(wanted) or await self._store.locate(*self._at, wanted)
+            return address.turn, address.place or 0, address.branch
+        number, branch = await self._find(wanted)
+        rows = [told.row for told in await self._rows(after=number - 1, limit=1, branch=branch)]
         places = [row.place for row in rows if row.role == "user"]
         if not places:
             raise TurnNotFound(wanted=wanted, conversation=self.id)
-        return number, places[0]
+        return number, places[0], branch
 
     async def cancel(self) -> bool:
         """Ask the turn that runs now, in whatever process, to stop; whether there was one."""
@@ -408,19 +347,26 @@ class AsyncConversation:
         """Remove the conversation and everything that belongs to it."""
         await self._store.delete(*self._at)
 
-    def _number(self, turn: TurnLike) -> int:
-        if isinstance(turn, Turn):
-            return turn.number
+    async def _find(self, turn: TurnLike) -> tuple[int, int | None]:
+        """The number of a turn, and the branch on whose path it has that number."""
         if isinstance(turn, int):
-            return turn
-        address = Address.parse(turn)
+            return turn, self._place.branch
+        address = await self._addressed(turn)
+        return address.turn, address.branch
+
+    async def _addressed(self, turn: str | Turn) -> Address:
+        name = turn.id if isinstance(turn, Turn) else turn
+        address = await self._addressed_here(name)
         if address is None:
-            raise TurnNotFound(wanted=turn, conversation=self.id)
-        return address.turn
+            raise TurnNotFound(wanted=name, conversation=self.id)
+        return address
 
-
-SAMPLING = frozenset(Sampling.__annotations__)
-OTHERS = frozenset(Asking.__annotations__) - SAMPLING
+    async def _addressed_here(self, name: str) -> Address | None:
+        """The place an id speaks of; ``None`` where it is none of this conversation's."""
+        address = Address.parse(str(name))
+        if address is not None and address.ulid != self._ulid:
+            self._ulid = (await self.info()).ulid
+        return address if address is not None and address.ulid == self._ulid else None
 
 
 def message_of(told: Told) -> Message:
@@ -438,12 +384,3 @@ def spending(row: UsageRow) -> Spending:
     if row.amount is not None and row.currency:
         costs = (Cost(Decimal(row.amount) / BILLION, row.currency, row.estimated),)
     return Spending(row.group, usage, costs, row.calls, row.turns)
-
-
-def _digest(entries: Sequence[Entry]) -> bytes:
-    return hashlib.sha256(b"\n".join(entry.body for entry in entries)).digest()
-
-
-def _result(call: str, value: object) -> Entry:
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return seal({"role": "tool", "tool_call_id": call, "content": text or "(empty)"}, count_message)

@@ -173,7 +173,7 @@ class AsyncMultiTurn:
             model=settings.get("model"),
             memory=settings.get("memory"),
         )
-        await chat.add([m for m in messages if m.get("id") != "opening"])
+        await chat.add(messages)
         return chat
 
     async def export_user(self, user: str) -> str:

@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack, cast
 
+from .asking import Asking
 from .catalog import Catalog
-from .chat import Asking, AsyncConversation, TurnLike
+from .chat import AsyncConversation, TurnLike
 from .client import AsyncMultiTurn, By
 from .conversations import Branch, Conversation, Hit, Turn, new_ulid
 from .ledger import Decisions, Ledger

@@ -10,35 +10,55 @@ import orjson
 
 from .conversations import Conversation
 from .errors import InputInvalid, ParameterInvalid
-from .messages import Message
-from .wire import written
+from .storage import Told
+from .wire import opened
 
 __all__ = ["Transcript", "exported", "imported"]
 
+FORMAT = "multiturn/1"
 Transcript = tuple[str, Mapping[str, Any], list[dict[str, Any]]]
 """Id, settings and messages of one conversation read from a file."""
 
 
-def exported(format: str, conversation: Conversation, messages: Sequence[Message]) -> str:
-    """A conversation as text. ``"jsonl"``: a head line, then one message a line, with ids, times and
-    models; ``"openai"``: a JSON list of messages; ``"markdown"``: to read."""
+def exported(format: str, conversation: Conversation, messages: Sequence[Told]) -> str:
+    """A conversation as text. ``"jsonl"``: a head line, then one message a line as it was stored, with
+    ids, times and models; ``"openai"``: a JSON list of messages; ``"markdown"``: to read."""
     match format:
         case "jsonl":
-            return "\n".join([_head(conversation), *(_line(message) for message in messages)]) + "\n"
+            return "\n".join([_head(conversation), *(_line(told) for told in messages)]) + "\n"
         case "openai":
             instructions = [orjson.loads(body) for body in conversation.settings.instructions]
-            return orjson.dumps([*instructions, *(written(message) for message in messages)]).decode()
+            opening = [_opening(conversation)] if conversation.settings.opening else []
+            return orjson.dumps([*instructions, *opening, *map(_message, messages)]).decode()
         case "markdown":
-            return "\n\n".join(f"**{message.role}**\n\n{message.text}" for message in messages) + "\n"
+            opening = [_opening(conversation)] if conversation.settings.opening else []
+            said = [*opening, *map(_message, messages)]
+            return "\n\n".join(f"**{message['role']}**\n\n{_text(message)}" for message in said) + "\n"
         case _:
             raise ParameterInvalid(f'{format!r} is none of "jsonl", "openai", "markdown"', name="format")
+
+
+def _opening(conversation: Conversation) -> dict[str, Any]:
+    return {"role": "assistant", "content": conversation.settings.opening}
+
+
+def _message(told: Told) -> dict[str, Any]:
+    """A stored message as chat completions writes it, with the thinking as ``reasoning_content``."""
+    value: dict[str, Any] = orjson.loads(told.row.body)
+    if told.row.reasoning is not None:
+        value["reasoning_content"] = told.row.reasoning.decode()
+    return value
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    return opened(orjson.dumps(message)).text
 
 
 def _head(conversation: Conversation) -> str:
     settings = conversation.settings
     return orjson.dumps(
         {
-            "format": "multiturn/1",
+            "format": FORMAT,
             "id": conversation.id,
             "created_at": conversation.created_at,
             "instructions": [orjson.loads(body) for body in settings.instructions],
@@ -50,9 +70,11 @@ def _head(conversation: Conversation) -> str:
     ).decode()
 
 
-def _line(message: Message) -> str:
-    facts = {"id": message.id, "created_at": message.created_at, "model": message.model}
-    return orjson.dumps(written(message) | {k: v for k, v in facts.items() if v is not None}).decode()
+def _line(told: Told) -> str:
+    facts: dict[str, Any] = {"id": told.id, "created_at": told.created_at, "model": told.row.model}
+    brought = orjson.loads(told.facts) if told.facts else {}
+    known = {name: value for name, value in (facts | brought).items() if value is not None}
+    return orjson.dumps(_message(told) | known).decode()
 
 
 def imported(text: bytes, name: str) -> list[Transcript]:
@@ -60,16 +82,28 @@ def imported(text: bytes, name: str) -> list[Transcript]:
     id ``name``. Raises `InputInvalid` for anything else."""
     try:
         if text.lstrip().startswith(b"["):
-            return [(name, {}, list(orjson.loads(text)))]
-        lines = [orjson.loads(line) for line in text.splitlines() if line.strip()]
+            return [(name, {}, [_checked(line, name) for line in orjson.loads(text)])]
+        lines = [_checked(orjson.loads(line), name) for line in text.split(b"\n") if line.strip()]
     except orjson.JSONDecodeError as error:
         raise InputInvalid(f"{name} is not JSON ({error})") from error
     found: list[Transcript] = []
     for line in lines:
         if "format" in line:
-            found.append((str(line.get("id") or name), line, []))
+            found.append((str(line.get("id") or name), _head_of(line, name), []))
         elif not found:
             found.append((name, {}, [line]))
         else:
             found[-1][2].append(line)
     return found
+
+
+def _checked(line: object, name: str) -> dict[str, Any]:
+    if not isinstance(line, dict):
+        raise InputInvalid(f"{name} holds something that is no message: {line!r:.60}")
+    return line
+
+
+def _head_of(line: dict[str, Any], name: str) -> dict[str, Any]:
+    if line["format"] != FORMAT:
+        raise InputInvalid(f"{name} has the format {line['format']!r:.40}; this program reads {FORMAT}")
+    return line

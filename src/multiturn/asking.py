@@ -1,0 +1,172 @@
+"""What does a caller ask for? Keywords, input and material of one step, checked before anything is stored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+import orjson
+
+from .errors import InputInvalid, MessageInvalid, ParameterInvalid
+from .messages import Entry, Trait
+from .sealing import encoded, seal, seal_input
+from .step import Input
+from .tokens import count_message
+
+__all__ = ["Asking", "OnBusy", "Sampling", "digest_of", "entries_of", "input_of", "listed"]
+
+OnBusy = Literal["queue", "interrupt", "reject"]
+LONGEST_KEY = 512
+
+
+class Sampling(TypedDict, total=False):
+    """The standard sampling parameters, by their OpenAI names; anything else goes into ``params``."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+    max_completion_tokens: int
+    stop: str | Sequence[str]
+    seed: int
+    presence_penalty: float
+    frequency_penalty: float
+    logit_bias: Mapping[str, int]
+    logprobs: bool
+    top_logprobs: int
+    response_format: Mapping[str, Any]
+    reasoning_effort: str
+    parallel_tool_calls: bool
+
+
+class Asking(Sampling, total=False):
+    """What `multiturn.AsyncConversation.send` and its siblings take beside the input.
+
+    ``tools`` and ``tool_choice`` as OpenAI has them; ``tool_results`` instead of text: the result of
+    every open call by its id; ``params``: whatever else the provider understands; ``context``: material
+    for this step only, never kept; ``key``: a repeated key returns the stored reply; ``on_busy``: what
+    to do while another turn runs.
+    """
+
+    tools: Sequence[Mapping[str, Any]]
+    tool_choice: str | Mapping[str, Any]
+    tool_results: Mapping[str, object]
+    params: Mapping[str, Any]
+    context: Sequence[object]
+    key: str
+    on_busy: OnBusy
+
+
+SAMPLING = frozenset(Sampling.__annotations__)
+OTHERS = frozenset(Asking.__annotations__) - SAMPLING
+LIMITS = ("max_tokens", "max_completion_tokens")
+
+
+def input_of(asking: Asking) -> Input:
+    """What goes into the step beside the user's words. Raises `TypeError` for a misspelt keyword and
+    `ParameterInvalid` for a value that cannot be."""
+    unknown = set(asking) - SAMPLING - OTHERS
+    if unknown:
+        raise TypeError(f"unexpected keyword {min(unknown)!r}; extras of a provider go into params={{…}}")
+    if asking.get("on_busy", "queue") not in ("queue", "interrupt", "reject"):
+        raise ParameterInvalid('it is "queue", "interrupt" or "reject"', name="on_busy")
+    key = asking.get("key")
+    if key is not None and not 0 < len(_text("key", key)) <= LONGEST_KEY:
+        raise ParameterInvalid(f"a request key is 1 to {LONGEST_KEY} characters of text", name="key")
+    sampling = {name: value for name, value in asking.items() if name in SAMPLING and value is not None}
+    given = _table("params", asking.get("params"))
+    return Input(
+        context=_context(asking.get("context")),
+        tools=_tools(asking.get("tools")),
+        tool_choice=_written("tool_choice", asking.get("tool_choice")),
+        params=_params({**given, **sampling}),
+    )
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ParameterInvalid(f"it is text, not {value!r:.60}", name=name)
+    return value
+
+
+def _params(params: dict[str, Any]) -> dict[str, Any]:
+    for name in LIMITS:
+        limit = params.get(name)
+        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+            raise ParameterInvalid(f"it is a whole number of at least 1, not {limit!r:.60}", name=name)
+    return {name: _written(name, value) for name, value in params.items()}
+
+
+def _table(name: str, value: object) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ParameterInvalid(f"it is a dictionary, not {value!r:.60}", name=name)
+    return value
+
+
+def _tools(tools: object) -> Sequence[Mapping[str, Any]]:
+    given = listed("tools", tools)
+    if not all(isinstance(tool, Mapping) for tool in given):
+        raise ParameterInvalid("each tool is a dictionary, as OpenAI writes it", name="tools")
+    _written("tools", given)
+    return given
+
+
+def _written(name: str, value: Any) -> Any:
+    """``value``, if JSON can say it: what cannot be sent is refused before anything is stored."""
+    try:
+        orjson.dumps(value, default=_plain)
+    except TypeError as error:
+        raise ParameterInvalid(f"it cannot be written as JSON ({error})", name=name) from error
+    return value
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+def listed(name: str, value: object) -> Sequence[Any]:
+    """A list the caller gave; text and dictionaries are lists of something else."""
+    if value is None:
+        return ()
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
+        raise ParameterInvalid(f"it is a list, not {value!r:.60}", name=name)
+    return value
+
+
+def _context(context: object) -> Sequence[Entry]:
+    entries = [seal(item, count_message) for item in listed("context", context)]
+    for entry in entries:
+        if entry.role in ("assistant", "tool") or entry.traits & Trait.BARE:
+            raise ParameterInvalid(
+                "each piece says something, as text or as a user or system message", name="context"
+            )
+    return entries
+
+
+def entries_of(content: object, results: Mapping[str, object] | None) -> list[Entry]:
+    """The user's input, or the results of open calls, sealed. Raises `MessageEmpty`, `MessageInvalid`
+    or `InputInvalid`."""
+    if results is None:
+        return [seal_input("" if content is None else content, count_message)]
+    if content is not None:
+        raise InputInvalid("send text or tool results, not both")
+    return [_result(call, value) for call, value in _table("tool_results", results).items()]
+
+
+def _result(call: str, value: object) -> Entry:
+    try:
+        text = value if isinstance(value, str) else encoded(value).decode()
+    except MessageInvalid as error:
+        raise InputInvalid(f"the result of the call {call} is neither text nor JSON") from error
+    return seal({"role": "tool", "tool_call_id": call, "content": text or "(empty)"}, count_message)
+
+
+def digest_of(entries: Sequence[Entry], after: int | None) -> bytes:
+    """What a request key stands for: the input, and where a branch begins with it."""
+    return hashlib.sha256(
+        b"\n".join([b"%d" % (-1 if after is None else after), *(e.body for e in entries)])
+    ).digest()
