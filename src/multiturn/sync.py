@@ -436,7 +436,7 @@ class PreparedTurn:
         return self._client._run(lambda: self._turn.commit(completion))  # noqa: SLF001  (see above)
 
     def follow(self, chunks: Iterable[T]) -> Iterator[T]:
-        """See `AsyncPreparedTurn.follow`; the SDK's stream is read on the caller's thread."""
+        """See `AsyncPreparedTurn.follow`; each chunk is fetched on a worker thread, never on the loop."""
         following = self._turn.follow(_Given(iter(chunks)))
         try:
             while (chunk := self._client._run(lambda: _next(following))) is not END:  # noqa: SLF001  (see above)
