@@ -18,7 +18,7 @@ from .messages import Entry, Message, Trait
 from .policy import ContextPolicy
 from .reply import Reply
 from .sealing import encoded, seal, seal_input, split_turns
-from .step import Engine, Input, Place, preview, terms_of
+from .step import Engine, Input, Known, Place, preview, terms_of
 from .storage import Reach, Start, Told, UsageRow
 from .stream import AsyncPreparedTurn, AsyncStream
 from .tokens import count_message
@@ -50,7 +50,7 @@ class AsyncConversation:
         self._store = engine.store
         self._place = Place(owner, id, declared, branch)
         self._at = (owner, id)
-        self._known: Settings | None = None
+        self._known = Known()
         self._ulid = ""
         self._tools: Sequence[Mapping[str, Any]] = ()
 
@@ -147,7 +147,8 @@ class AsyncConversation:
         begun = await begin(self._engine, self._place, start, given, known, prepared=prepared)
         if isinstance(begun, Turn):
             return await self._stored_reply(begun)
-        self._known, self._tools = begun.begun.settings, given.tools
+        self._known.learn(begun.begun.settings)
+        self._tools = given.tools
         if start.after is not None and self._place.branch is not None:
             self._place = replace(self._place, branch=begun.lease.branch)
         return begun
@@ -155,9 +156,11 @@ class AsyncConversation:
     async def _settings(self) -> Settings:
         """What is stored for the conversation, as far as this handle knows: what is impossible with it
         is refused before anything is stored."""
-        if self._known is None:
-            self._known = (await self._store.gather(*self._at, Reach(turns=0))).settings
-        return self._known
+        if self._known.settings is None:
+            settings = (await self._store.gather(*self._at, Reach(turns=0))).settings
+            self._known.learn(settings)
+            return settings
+        return self._known.settings
 
     async def _stored_reply(self, turn: Turn) -> Reply:
         """The reply of a turn that the same request key made before."""
@@ -229,8 +232,7 @@ class AsyncConversation:
             policy=policy,
             model=model,
         )
-        window, self._known = await preview(self._engine, self._place, given, self._known or Settings())
-        return window
+        return await preview(self._engine, self._place, given, self._known)
 
     async def ledger(self, turn: TurnLike | None = None, step: int | None = None) -> Ledger:
         """Why each message was sent or left out in a stored turn (by default the newest), in its last
@@ -285,7 +287,7 @@ class AsyncConversation:
         handle, and the branch in use, stay where they are."""
         return self._on(await self._store.fork(*self._at, *await self._find(at)))
 
-    def _on(self, branch: int) -> AsyncConversation:
+    def _on(self, branch: int | None) -> AsyncConversation:
         """Another handle of the same conversation, on a branch of its own."""
         return type(self)(self._engine, self.id, self._place.owner, self._place.declared, branch)
 

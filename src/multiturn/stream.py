@@ -206,12 +206,13 @@ class AsyncPreparedTurn:
         held: list[T] = []
         try:
             async for chunk in chunks:
-                if not self._take(chunk):
-                    held.append(chunk)
-                elif self._told_to_stop:
+                going = await self._take(chunk)
+                if self._told_to_stop:
                     break
-                else:
+                if going:
                     yield chunk
+                else:
+                    held.append(chunk)
             await self._settle()
         except BaseException as error:
             await self._break_off(error)
@@ -219,7 +220,7 @@ class AsyncPreparedTurn:
         for chunk in held:
             yield chunk
 
-    def _take(self, chunk: object) -> bool:
+    async def _take(self, chunk: object) -> bool:
         """Add a chunk to the answer; whether it may be handed on before the turn is stored."""
         turn, self._followed = self._open, True
         turn.take(read_chunk(chunk))
@@ -227,7 +228,7 @@ class AsyncPreparedTurn:
 
     @property
     def _told_to_stop(self) -> bool:
-        return self._open.hold.stopped
+        return self._turn is not None and self._turn.hold.stopped
 
     async def _settle(self) -> Reply:
         """The chunks are over: the answer is stored."""

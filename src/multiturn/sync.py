@@ -5,23 +5,27 @@ Every method of the async API has its twin here under the same name; nothing is 
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack, cast
+from typing import Any, Literal, Self, TypeVar, Unpack
 
 from .asking import Asking
 from .catalog import Catalog
 from .chat import AsyncConversation, TurnLike
 from .client import AsyncMultiTurn, By
 from .conversations import Branch, Conversation, Hit, Turn, new_ulid
+from .errors import StoreUnavailable
 from .ledger import Decisions, Ledger
+from .loop import Loop
 from .messages import Message
 from .policy import ContextPolicy
+from .providers import Provider
 from .reply import Delta, Reply
+from .settings import Config
+from .storage import Store
 from .stream import AsyncPreparedTurn, AsyncStream
 from .usage import Spending
 from .window import Window
@@ -29,69 +33,6 @@ from .window import Window
 __all__ = ["BlockingConversation", "MultiTurn", "PreparedTurn", "Stream"]
 
 T = TypeVar("T")
-
-
-class Loop:
-    """An event loop on a daemon thread, started at first use, and anew in a forked process."""
-
-    def __init__(self) -> None:
-        self._process = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread
-        self._lock = threading.Lock()
-
-    @property
-    def foreign(self) -> bool:
-        """Whether what was made on this loop was made in another process, before a fork."""
-        return self._process not in (0, os.getpid())
-
-    def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do ``work`` on the loop and wait for it. Ctrl-C while waiting cancels it first."""
-        future = asyncio.run_coroutine_threadsafe(_awaited(work), self._running())
-        try:
-            return future.result()
-        except BaseException:
-            if not future.done():
-                future.cancel()
-                _settle(future)
-            raise
-
-    def _running(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None or self._process != os.getpid():
-                self._loop, self._process = asyncio.new_event_loop(), os.getpid()
-                self._thread = threading.Thread(
-                    target=_serve, args=(self._loop,), name="multiturn", daemon=True
-                )
-                self._thread.start()
-            return self._loop
-
-    def stop(self) -> None:
-        """End the thread. The next use would start another."""
-        with self._lock:
-            loop, self._loop = self._loop, None
-        if loop is None or self._process != os.getpid():
-            return
-        loop.call_soon_threadsafe(loop.stop)
-        self._thread.join()
-
-
-async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
-    return await work()
-
-
-def _settle(future: Any) -> None:
-    """Wait until a cancelled call has put everything in order."""
-    settled = threading.Event()
-    future.add_done_callback(lambda _: settled.set())
-    settled.wait(1.0)
-
-
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        loop.run_forever()
-    finally:
-        loop.close()
 
 
 class MultiTurn:
@@ -106,23 +47,54 @@ class MultiTurn:
     """
 
     def __init__(
-        self, model: str | None = None, store: Any = None, policy: ContextPolicy | None = None, **given: Any
+        self,
+        model: str | None = None,
+        store: str | Store | None = None,
+        policy: ContextPolicy | None = None,
+        *,
+        tenant: str = "",
+        user: str | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        provider: Provider | None = None,
+        config: Config | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._given: dict[str, Any] = {"model": model, "store": store, "policy": policy, **given}
-        self._client = AsyncMultiTurn(**self._given)
-        self._loop = Loop()
-        self._finalizer = weakref.finalize(self, _close, self._loop, self._client)
+        self._make = partial(
+            AsyncMultiTurn,
+            model,
+            store,
+            policy,
+            tenant=tenant,
+            user=user,
+            api_key=api_key,
+            base_url=base_url,
+            provider=provider,
+            config=config,
+            environment=environment,
+        )
+        self._open()
+
+    def _open(self) -> None:
+        self._client, self._loop = self._make(), Loop()
+        self._finalizer = weakref.finalize(self, _close, self._loop, self._client, weakref.ref(self))
 
     def _run(self, work: Callable[[], Awaitable[T]]) -> T:
+        if not self._finalizer.alive:
+            raise StoreUnavailable("the client was closed", path=self._client.config.store)
         return self._loop.run(work)
 
     def _current(self) -> AsyncMultiTurn:
         """The async client; made anew in a forked process, where threads and sockets are gone."""
         if self._loop.foreign:
             self._finalizer.detach()
-            self._client, self._loop = AsyncMultiTurn(**self._given), Loop()
-            self._finalizer = weakref.finalize(self, _close, self._loop, self._client)
+            self._open()
         return self._client
+
+    @property
+    def config(self) -> Config:
+        """See `AsyncMultiTurn.config`."""
+        return self._client.config
 
     @property
     def model(self) -> str:
@@ -202,10 +174,8 @@ class MultiTurn:
         self.close()
 
 
-def _close(loop: Loop, client: AsyncMultiTurn) -> None:
-    if not loop.foreign:
-        loop.run(client.close)
-        loop.stop()
+def _close(loop: Loop, client: AsyncMultiTurn, owner: weakref.ref[MultiTurn]) -> None:
+    loop.end(client.close, held=owner() is not None)
 
 
 class BlockingConversation:
@@ -298,8 +268,8 @@ class BlockingConversation:
 
     def branch(self, at: TurnLike) -> BlockingConversation:
         """See `AsyncConversation.branch`."""
-        branched = self._run(lambda chat: chat.branch(at))
-        return BlockingConversation(self._client, lambda: branched)
+        number = self._run(lambda chat: chat.branch(at))._place.branch  # noqa: SLF001  (one class in two halves)
+        return BlockingConversation(self._client, lambda: self._current()._on(number))  # noqa: SLF001  (see above)
 
     def switch(self, turn: str | Turn | Branch) -> None:
         """See `AsyncConversation.switch`."""
@@ -358,7 +328,7 @@ class Stream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._client._run(lambda: self._stream.__aexit__(kind, error, trace))  # noqa: SLF001  (see above)
 
     def __iter__(self) -> Iterator[Delta]:
         return self
@@ -436,34 +406,20 @@ class PreparedTurn:
         return self._client._run(lambda: self._turn.commit(completion))  # noqa: SLF001  (see above)
 
     def follow(self, chunks: Iterable[T]) -> Iterator[T]:
-        """See `AsyncPreparedTurn.follow`; each chunk is fetched on a worker thread, never on the loop."""
-        following = self._turn.follow(_Given(iter(chunks)))
+        """See `AsyncPreparedTurn.follow`; the SDK's stream is read on the caller's thread."""
+        turn, run = self._turn, self._client._run  # noqa: SLF001  (one class in two halves)
+        held: list[T] = []
         try:
-            while (chunk := self._client._run(lambda: _next(following))) is not END:  # noqa: SLF001  (see above)
-                yield cast("T", chunk)
-        finally:
-            self._client._run(following.aclose)  # type: ignore[attr-defined]  # noqa: SLF001
-
-
-END = object()
-
-
-async def _next(chunks: AsyncIterator[object]) -> object:
-    return await anext(chunks, END)
-
-
-class _Given:
-    """A blocking iterator as an async one: each item is fetched on a thread of its own, so that a slow
-    provider does not stop the loop."""
-
-    def __init__(self, items: Iterator[object]) -> None:
-        self._items = items
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> object:
-        item = await asyncio.to_thread(next, self._items, END)
-        if item is END:
-            raise StopAsyncIteration
-        return item
+            for chunk in chunks:
+                going = run(partial(turn._take, chunk))  # noqa: SLF001  (see above)
+                if turn._told_to_stop:  # noqa: SLF001  (see above)
+                    break
+                if going:
+                    yield chunk
+                else:
+                    held.append(chunk)
+            run(turn._settle)  # noqa: SLF001  (see above)
+        except BaseException as error:
+            run(partial(turn._break_off, error))  # noqa: SLF001  (see above)
+            raise
+        yield from held

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-__all__ = ["Job", "Outcome", "Unwanted", "deliver"]
+__all__ = ["Job", "Outcome", "Unwanted", "deliver", "joined"]
 
 Unwanted = Callable[[Any], None]
 """Called with the result of a job that was done although whoever submitted it had left."""
@@ -37,6 +38,13 @@ def deliver(outcomes: Sequence[Outcome]) -> None:
             loop.call_soon_threadsafe(_settle, list(group))
         except RuntimeError:  # the loop is closed: nobody waits any more
             continue
+
+
+async def joined(thread: threading.Thread) -> None:
+    """Wait for the end of a thread, without a second one to wait in: none can be started any more when
+    the interpreter is on its way out."""
+    while thread.is_alive():  # noqa: ASYNC110  (the end of a thread sets no event)
+        await asyncio.sleep(0.001)
 
 
 def _loop(outcome: Outcome) -> asyncio.AbstractEventLoop:
