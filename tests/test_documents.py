@@ -22,7 +22,8 @@ import click
 import pytest
 from tests.simulators import Answer, Call, Received, Reply, Simulator, remember, serve
 
-from multiturn.chat import Asking, AsyncConversation, Sampling
+from multiturn.asking import Asking, Sampling
+from multiturn.chat import AsyncConversation
 from multiturn.cli.program import program as command_line
 from multiturn.client import AsyncMultiTurn
 from multiturn.errors import Error
