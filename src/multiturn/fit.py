@@ -120,7 +120,9 @@ class _Listing:
     def __post_init__(self) -> None:
         if not self.messages:
             raise MessageEmpty
-        self.roles = [m["role"] if type(m) is dict and "role" in m else _role(m) for m in self.messages]
+        self.roles = [
+            m["role"] if type(m) is dict and type(m.get("role")) is str else _role(m) for m in self.messages
+        ]
         while self.lead < len(self.roles) and self.roles[self.lead] in INSTRUCTIONS:
             self.lead += 1
         self.users = [i for i, role in enumerate(self.roles) if role == "user"]
@@ -242,13 +244,14 @@ class _Bodies(Sequence[bytes]):
     def __getitem__(self, index: slice) -> list[bytes]: ...
     def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
         if isinstance(index, int):
-            return encoded(self._messages[self._begin : self._end][index])
+            return encoded(self._messages[range(self._begin, self._end)[index]])
         taken = list(self._messages[self._begin : self._end][index])
         return [encoded_run(taken)] if taken else []
 
 
 def _role(message: object) -> str:
-    return str(plain(message).get("role"))
+    role = plain(message).get("role")
+    return role if isinstance(role, str) else ""
 
 
 def _turn_row(rows: Sequence[MessageRow], number: int) -> TurnRow:

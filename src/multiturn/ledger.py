@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import accumulate
 from typing import overload
 
 import orjson
@@ -118,10 +120,10 @@ class Decisions(Sequence[Decision]):
 
     def __init__(self, spans: Sequence[Span]) -> None:
         self._spans = spans
-        self._length = sum(span.messages for span in spans)
+        self._ends = list(accumulate(span.messages for span in spans))
 
     def __len__(self) -> int:
-        return self._length
+        return self._ends[-1] if self._ends else 0
 
     def __iter__(self) -> Iterator[Decision]:
         index = 0
@@ -136,17 +138,9 @@ class Decisions(Sequence[Decision]):
     def __getitem__(self, index: slice) -> Sequence[Decision]: ...
     def __getitem__(self, index: int | slice) -> Decision | Sequence[Decision]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._length))]
-        if index < 0:
-            index += self._length
-        if not 0 <= index < self._length:
-            raise IndexError(index)
-        start = 0
-        for span in self._spans:
-            if index < start + span.messages:
-                return _unfold(span, index)
-            start += span.messages
-        raise IndexError(index)  # pragma: no cover  (the length is the sum of the spans)
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        return _unfold(self._spans[bisect_right(self._ends, index)], index)
 
     def __repr__(self) -> str:
         return f"Decisions({len(self)} messages in {len(self._spans)} spans)"
@@ -186,15 +180,15 @@ class Ledger:
 
     def to_json(self) -> bytes:
         """The form in which it is stored."""
-        return orjson.dumps(
-            {"tokens": self.tokens, "budget": self.budget, "spans": [_row(span) for span in self.spans]}
-        )
+        value = {"tokens": self.tokens, "budget": self.budget, "spans": [_row(span) for span in self.spans]}
+        return orjson.dumps(value | ({"notes": self.notes} if self.notes else {}))
 
     @classmethod
     def from_json(cls, stored: bytes) -> Ledger:
         """The ledger that `to_json` wrote."""
         value = orjson.loads(stored)
-        return cls(tuple(_span(*row) for row in value["spans"]), value["tokens"], value["budget"])
+        spans = tuple(_span(*row) for row in value["spans"])
+        return cls(spans, value["tokens"], value["budget"], tuple(value.get("notes", ())))
 
 
 def _line(span: Span, language: str) -> str:

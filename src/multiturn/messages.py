@@ -13,6 +13,7 @@ from enum import IntFlag
 from typing import Literal, NamedTuple
 
 __all__ = [
+    "MEDIA_KINDS",
     "Audio",
     "Entry",
     "File",
@@ -180,6 +181,21 @@ class Trait(IntFlag):
     def media(cls) -> int:
         """The bits of everything that is not text."""
         return int(cls.IMAGE | cls.AUDIO | cls.VIDEO | cls.FILE)
+
+
+MEDIA_KINDS: Mapping[str, Trait] = {
+    "image_url": Trait.IMAGE,
+    "image": Trait.IMAGE,
+    "input_image": Trait.IMAGE,
+    "input_audio": Trait.AUDIO,
+    "audio": Trait.AUDIO,
+    "audio_url": Trait.AUDIO,
+    "video_url": Trait.VIDEO,
+    "video": Trait.VIDEO,
+    "file": Trait.FILE,
+    "input_file": Trait.FILE,
+}
+"""What a part of content is, by its ``type``; a type that is not here is text, or unknown to us."""
 
 
 class Entry(NamedTuple):

@@ -11,6 +11,20 @@ from .errors import PolicyInvalid
 __all__ = ["ContextPolicy", "Recall", "Summarize"]
 
 
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_number(name: str, value: object, least: int) -> None:
+    if not _whole(value) or cast("int", value) < least:
+        raise PolicyInvalid(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise PolicyInvalid(f"{name} is the name of a model, not {value!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class Summarize:
     """Fold old turns into a rolling summary of at most ``max_tokens`` tokens, written by ``model``
@@ -18,6 +32,10 @@ class Summarize:
 
     model: str | None = None
     max_tokens: int = 600
+
+    def __post_init__(self) -> None:
+        _check_text("summarize.model", self.model)
+        _check_number("summarize.max_tokens", self.max_tokens, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +46,12 @@ class Recall:
     max_tokens: int | None = None
     max_turns: int = 6
     embedding: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_tokens is not None:
+            _check_number("recall.max_tokens", self.max_tokens, 1)
+        _check_number("recall.max_turns", self.max_turns, 1)
+        _check_text("recall.embedding", self.embedding)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +87,21 @@ class ContextPolicy:
     def __post_init__(self) -> None:
         for name, least in (("budget", 1), ("reserve_output", 0), ("max_turns", 0), ("max_messages", 1)):
             value = getattr(self, name)
-            if value is not None and (not _whole(value) or value < least):
-                raise PolicyInvalid(f"{name} must be a whole number of at least {least}, not {value!r}")
-        self._check_shares()
+            if value is not None:
+                _check_number(name, value, least)
         if self.images not in ("all", "last") and not (_whole(self.images) and cast("int", self.images) >= 0):
             raise PolicyInvalid(f'images must be "all", "last" or a number, not {self.images!r}')
-        self._check_summary()
+        self._check_records()
+        self._check_shares()
 
-    def _check_summary(self) -> None:
-        asked = self.summarize and self.summarize != Summarize() and self.budget
-        if asked and self.summarize and self.budget and self.summarize.max_tokens >= self.budget:
+    def _check_records(self) -> None:
+        for name, record in (("summarize", Summarize), ("recall", Recall)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, record):
+                raise PolicyInvalid(f"{name} is a {record.__name__} or None, not {value!r}")
+        if not self.budget or not self.summarize or self.summarize == Summarize():
+            return  # a summary nobody asked for is left out where the budget is too small for it
+        if self.summarize.max_tokens >= self.budget:
             raise PolicyInvalid(
                 f"a summary of {self.summarize.max_tokens} tokens does not fit a budget of {self.budget}"
             )
@@ -80,7 +109,8 @@ class ContextPolicy:
     def _check_shares(self) -> None:
         for name in ("high", "low"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and 0 < value <= 1):
+            share = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
+            if value is not None and not share:
                 raise PolicyInvalid(f"{name} is a share of the budget above 0 and at most 1, not {value!r}")
         high, low = self.marks()
         if low > high:
@@ -133,15 +163,12 @@ class ContextPolicy:
         return cls(**arguments)  # type: ignore[arg-type]  # each value was checked by __post_init__
 
 
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _plain(value: object) -> object:
     if value is None:
         return False
     if isinstance(value, Summarize | Recall):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
+        values = {field.name: getattr(value, field.name) for field in fields(value)}
+        return {name: part for name, part in values.items() if part is not None}  # TOML knows no null
     return value
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 import orjson
 
 from .errors import MessageEmpty, MessageInvalid
-from .messages import Entry, Trait
+from .messages import MEDIA_KINDS, Entry, Trait
 from .wire import plain
 
 __all__ = ["Count", "encoded", "encoded_run", "is_ordinary", "seal", "seal_input", "split_turns"]
@@ -29,18 +29,6 @@ NULL_MEANS_ABSENT = frozenset(("tool_calls", "function_call", "refusal", "audio"
 PLAIN_FIELDS = frozenset(("role", "content", "tool_calls", "tool_call_id"))
 DEPTH_LIMIT = 64
 STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
-MEDIA_KINDS = {
-    "image_url": Trait.IMAGE,
-    "image": Trait.IMAGE,
-    "input_image": Trait.IMAGE,
-    "input_audio": Trait.AUDIO,
-    "audio": Trait.AUDIO,
-    "audio_url": Trait.AUDIO,
-    "video_url": Trait.VIDEO,
-    "video": Trait.VIDEO,
-    "file": Trait.FILE,
-    "input_file": Trait.FILE,
-}
 
 
 def seal(value: object, count: Count, model: str | None = None) -> Entry:

@@ -2,8 +2,8 @@
 
 Without a vocabulary at hand the answer is an estimate by script: words, long words, digits,
 punctuation, white space and ideographs each have a weight, fitted to the Qwen vocabulary on real
-dialogues, prose, code and JSON (8 to 10 % off per text, 1 to 9 % over a whole corpus). Whoever builds a window multiplies by `MARGIN`, so that an estimate that is too low
-does not overflow the model.
+dialogues, prose, code and JSON (8 to 10 % off per text, 1 to 9 % over a whole corpus). Whoever builds
+a window multiplies by `MARGIN`, so that an estimate that is too low does not overflow the model.
 """
 
 from __future__ import annotations

@@ -12,21 +12,12 @@ from typing import Any, Literal
 import orjson
 
 from ..errors import MessageInvalid
-from ..messages import Entry, Trait
+from ..messages import MEDIA_KINDS, Entry, Trait
 from ..window import MessageRow, Target
 
 __all__ = ["Piece", "Shaper", "check_input", "image_allowance", "joined", "merged", "weight"]
 
-IMAGE_KINDS = ("image_url", "image", "input_image")
-KIND_TRAITS = (
-    ("image", Trait.IMAGE),
-    ("input_image", Trait.IMAGE),
-    ("audio", Trait.AUDIO),
-    ("input_audio", Trait.AUDIO),
-    ("video", Trait.VIDEO),
-    ("file", Trait.FILE),
-    ("input_file", Trait.FILE),
-)
+IMAGE_KINDS = frozenset(kind for kind, trait in MEDIA_KINDS.items() if trait is Trait.IMAGE)
 REASONING_PLACEHOLDER = " "
 """Stands where a provider demands reasoning that was lost or came from another model."""
 ALWAYS_OPENED = int(Trait.EXTRA | Trait.BARE | Trait.INSTRUCTION)
@@ -109,9 +100,9 @@ class Shaper:
         kept: list[Any] = []
         omitted: list[str] = []
         for part in parts:
-            if part["type"] == "text" and not part.get("text") and row.traits & Trait.TOOL_CALL:
+            if part["type"] == "text" and not part["text"] and row.traits & Trait.TOOL_CALL:
                 continue
-            if kind_of(part) & ~self.target.media:
+            if MEDIA_KINDS.get(part["type"], 0) & ~self.target.media:
                 omitted.append("modality_unsupported")
                 kept.append(_left_out(part))
             elif part["type"] in IMAGE_KINDS and drop > 0:
@@ -181,12 +172,6 @@ def _takes(row: MessageRow, target: Target, *, called: bool) -> bool:
     if target.reasoning in ("keep_all", "keep_all_if_enabled") or _requires(row, target, called=called):
         return True
     return target.reasoning == "keep_in_tool_loop" and bool(row.traits & Trait.TOOL_CALL)
-
-
-def kind_of(part: Mapping[str, Any]) -> int:
-    """The `Trait` bit of a part that is not text; 0 for text and for kinds we do not know."""
-    kind = str(part["type"])
-    return next((int(trait) for start, trait in KIND_TRAITS if kind.startswith(start)), 0)
 
 
 def _left_out(part: Mapping[str, Any]) -> dict[str, str]:
