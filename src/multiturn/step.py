@@ -24,6 +24,7 @@ from .window import Limits, Material, MessageRow, Path, Target, Window, sealed
 __all__ = [
     "Engine",
     "Input",
+    "Known",
     "Place",
     "Terms",
     "in_force",
@@ -142,6 +143,32 @@ def _opening(words: str) -> Entry:
     return seal({"role": "assistant", "content": words}, count_message)
 
 
+@dataclass(slots=True)
+class Known:
+    """What a handle has learned of its conversation: the stored settings (``None``: nothing yet), and
+    the terms they give a step that brings none of its own, which are worked out once."""
+
+    settings: Settings | None = None
+    terms: Terms | None = None
+
+    def learn(self, settings: Settings) -> bool:
+        """Take the stored settings; whether they are news."""
+        if settings == self.settings:
+            return False
+        self.settings, self.terms = settings, None
+        return True
+
+    def terms_at(self, engine: Engine, place: Place, given: Input) -> Terms:
+        """The terms of a step with these settings. ``place`` declares the same at each call."""
+        own = given.policy or given.model or given.params or given.tools
+        if self.terms is not None and not own:
+            return self.terms
+        terms = terms_of(engine, in_force(self.settings or Settings(), place.declared), given)
+        if not own:
+            self.terms = terms
+        return terms
+
+
 def refuse_early(terms: Terms, given: Input) -> None:
     """Raises what can be known before anything is stored: `ContextOverflow` for an input above the
     window, `MessageInvalid` for one that the model cannot see."""
@@ -162,31 +189,31 @@ async def window_of(engine: Engine, terms: Terms, given: Input, lease: Lease) ->
         reach = _farther(reach)
 
 
-async def preview(engine: Engine, place: Place, given: Input, known: Settings) -> tuple[Window, Settings]:
-    """A dry run: the window that would be sent now, and the settings it was built with. ``known`` are
-    the stored settings as far as the caller knows them."""
-    terms = terms_of(engine, in_force(known, place.declared), given)
+async def preview(engine: Engine, place: Place, given: Input, known: Known) -> Window:
+    """A dry run: the window that would be sent now. ``known`` learns from it."""
+    terms = known.terms_at(engine, place, given)
     reach = _reach(terms, given, None)
     while True:
         path = await engine.store.gather(place.owner, place.conversation, reach, place.branch)
-        if path.settings != known:
-            known = path.settings
-            terms = terms_of(engine, in_force(known, place.declared), given)
-            reach = _reach(terms, given, None)
-            continue
+        if known.learn(path.settings):
+            before, terms = terms, known.terms_at(engine, place, given)
+            if terms != before:
+                reach = _reach(terms, given, None)
+                continue
         newest = path.turns[0].number if path.turns else path.earlier_turns
         window = _built(terms, given, path, sealed(given.entries, newest + 1))
         if window is not None:
-            return window, known
+            return window
         reach = _farther(reach)
 
 
 def _built(terms: Terms, given: Input, path: Path, current: Sequence[MessageRow]) -> Window | None:
     """The window; ``None`` where the path was not read far enough back."""
     material = _material(terms, given, path, current)
-    if not enough(material, terms.limits, terms.target):
+    spent = enough(material, terms.limits, terms.target)
+    if spent is None:
         return None
-    return build(material, terms.limits, terms.target, _recount)
+    return build(material, terms.limits, terms.target, _recount, spent)
 
 
 def _material(terms: Terms, given: Input, path: Path, current: Sequence[MessageRow]) -> Material:

@@ -88,14 +88,15 @@ def spend(material: Material, limits: Limits, target: Target) -> Spent:
     path = material.path
     head = material.overhead + _tokens(material.instructions) + _tokens(material.context)
     head += material.opening.tokens if material.opening else 0
-    head += _tokens(row for row in (*path.standing, *(path.rows or ())) if row.traits & INSTRUCTION)
+    if path.standing or path.rows:
+        head += _tokens(row for row in (*path.standing, *(path.rows or ())) if row.traits & INSTRUCTION)
     groups = grouped(material.current)
     gone = _outgrown(groups, head, budget, low, target)
     needed = head + sum(_weight(group, target) for group in groups if group not in gone)
     if needed > budget:
         raise overflow(material, limits, needed)
     turns = path.turns if path.rows is None else _as_sent(path.turns, path.rows, target)
-    pins = sum([turn.tokens for turn in turns if turn.traits & PINNED])
+    pins = sum([turn.tokens for turn in turns if turn.traits & PINNED]) if path.rows else 0
     pins += _tokens(row for row in path.standing if not row.traits & INSTRUCTION)
     pinned = 0 < pins <= budget - needed
     fixed = needed + pins if pinned else needed

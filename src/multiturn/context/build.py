@@ -16,7 +16,7 @@ from ..ledger import Code, Span
 from ..messages import Trait
 from ..window import Limits, Material, Target, Window
 from .assembly import Assembly, instruction_span, left_out_span, listed, scaled
-from .budget import overflow, spend
+from .budget import Spent, overflow, spend
 from .recency import Kept, newest_turns, reaches_far_enough
 
 __all__ = ["build", "enough"]
@@ -27,21 +27,24 @@ TRIES = 8
 ORDINARY_TURNS: tuple[list[str], ...] = ([], ["user"], ["user", "assistant"])
 
 
-def build(material: Material, limits: Limits, target: Target, recount: Recount) -> Window:
+def build(
+    material: Material, limits: Limits, target: Target, recount: Recount, spent: Spent | None = None
+) -> Window:
     """The window that these rows make under these limits for this target.
 
     The same arguments give the same bytes. A window whose messages had to be changed is counted again
-    as it will be sent, and built once more with less where it grew above the budget. Raises
-    `ContextOverflow` where instructions, tools and the new input alone are above the budget.
+    as it will be sent, and built once more with less where it grew above the budget. ``spent`` is what
+    `enough` found for the same arguments. Raises `ContextOverflow` where instructions, tools and the new
+    input alone are above the budget.
     """
     allowed, sent = limits, 0
     for _ in range(TRIES):
         try:
-            built = _build(material, allowed, target)
+            built = _build(material, allowed, target, spent if allowed is limits else None)
         except ContextOverflow as error:
             raise error if allowed is limits else overflow(material, limits, sent) from None
         if built.changed is None:
-            return replace(built.window, limits=limits)
+            return built.window if allowed is limits else replace(built.window, limits=limits)
         sent = material.overhead + recount(built.changed)
         tokens = math.ceil(sent * limits.scale)
         if tokens <= limits.budget:
@@ -65,8 +68,8 @@ def _tightened(limits: Limits, budget: int) -> Limits:
     return replace(limits, budget=budget, high=min(limits.high, budget), low=min(limits.low, budget))
 
 
-def _build(material: Material, limits: Limits, target: Target) -> _Built:
-    spent = spend(material, limits, target)
+def _build(material: Material, limits: Limits, target: Target, spent: Spent | None) -> _Built:
+    spent = spent or spend(material, limits, target)
     kept = newest_turns(material.path, spent.turns, limits, spent.room)
     counted = scaled(spent.room.fixed + kept.tokens, limits)
     if _is_plain(material, target):
@@ -75,11 +78,11 @@ def _build(material: Material, limits: Limits, target: Target) -> _Built:
     return _Built(window, counted, changed)
 
 
-def enough(material: Material, limits: Limits, target: Target) -> bool:
-    """Whether the path was read far enough back for these limits; else it must be gathered again with
-    a longer reach."""
+def enough(material: Material, limits: Limits, target: Target) -> Spent | None:
+    """What is spent in any case, if the path was read far enough back for these limits; ``None``: it
+    must be gathered again with a longer reach."""
     spent = spend(material, limits, target)
-    return reaches_far_enough(material.path, spent.turns, limits, spent.room)
+    return spent if reaches_far_enough(material.path, spent.turns, limits, spent.room) else None
 
 
 def _is_plain(material: Material, target: Target) -> bool:
@@ -97,7 +100,7 @@ def _is_plain(material: Material, target: Target) -> bool:
 def _plain_window(material: Material, limits: Limits, target: Target, kept: Kept, tokens: int) -> Window:
     path, new = material.path, material.current
     spans = [instruction_span(material, limits)] if material.instructions else []
-    recent = [turn for turn in path.turns if turn.number >= kept.first]
+    recent = path.turns[: path.turns[0].number + 1 - kept.first] if path.turns else ()
     messages = sum([turn.messages for turn in recent])
     unsent = path.earlier_messages + len(path.bodies) - messages
     if unsent:

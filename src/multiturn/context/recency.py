@@ -107,7 +107,8 @@ def _within_counts(turns: Sequence[TurnRow], limits: Limits, room: Room) -> tupl
         return turns, Code.OVER_BUDGET
     count, messages = 0, room.messages
     for index, turn in enumerate(turns):
-        if not turn.messages or left_out_as(turn):
+        odd = turn.traits or turn.state != COMPLETED
+        if not turn.messages or (odd and left_out_as(turn)):
             continue
         count += 1
         messages += turn.messages
@@ -121,11 +122,10 @@ def _down_to_low(turns: Sequence[TurnRow], room: Room) -> tuple[list[TurnRow], i
     """The newest turns up to the low mark; the very newest also where it alone is above it, as long as
     it stays below the high mark: a window without any memory would be worse than a full one."""
     kept: list[TurnRow] = []
-    spent = 0
+    fixed, low, spent = room.fixed, room.low_mark, 0
     for turn in turns:
-        cost = cost_of(turn, room)
-        mark = room.low_mark if spent else room.high
-        if room.fixed + spent + cost > mark:
+        cost = turn.tokens if turn.traits == 0 and turn.state == COMPLETED else cost_of(turn, room)
+        if fixed + spent + cost > (low if spent else room.high):
             break
         kept.append(turn)
         spent += cost
