@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
+from .asking import listed
 from .catalog import Card, Catalog
 from .chat import AsyncConversation, message_of, spending
 from .conversations import Conversation, Declared, Hit, Owner, new_ulid
-from .errors import KeyMissing, ParameterInvalid
+from .errors import InputInvalid, KeyMissing, ParameterInvalid
+from .messages import Trait
 from .policy import ContextPolicy
 from .providers import Patience, Provider, open_provider
-from .sealing import encoded
+from .sealing import encoded, seal
 from .settings import Config, api_key, choose_model, load
 from .step import Engine
 from .storage import Store, open_store
+from .tokens import count_message
 from .transcript import imported
 from .usage import Spending
-from .wire import plain
 
 __all__ = ["AsyncMultiTurn"]
 
 By = Literal["all", "day", "model", "user", "conversation"]
+LONGEST_NAME = 512
+HALF = re.compile("[\ud800-\udfff]")
 
 
 class AsyncMultiTurn:
@@ -64,7 +70,7 @@ class AsyncMultiTurn:
         given: dict[str, object] = {"model": model, "policy": policy, "user": user}
         if isinstance(store, str):
             given["store"] = store
-        self.config = config = config or load(given, self._environment)
+        self.config = config = _stated(config, given) if config else load(given, self._environment)
         self._tenant = tenant
         self._key, self._base_url, self._own = api_key, base_url, provider
         self._providers: dict[str, Provider] = {}
@@ -117,8 +123,11 @@ class AsyncMultiTurn:
         applies from the next turn. ``memory`` names a memory shared with other conversations of the
         same user. Raises `ModelUnknown` or `PolicyInvalid`.
         """
-        if id is not None and not (id.strip() and len(id) <= 512):
-            raise ParameterInvalid("the id of a conversation is 1 to 512 characters of text", name="id")
+        for name, value in (("id", id), ("user", user), ("memory", memory)):
+            _check_text(name, value, LONGEST_NAME)
+        _check_text("opening", opening)
+        if id is not None and not id.strip():
+            raise ParameterInvalid("it is empty; leave it out for a new conversation", name="id")
         if model is not None:
             self._catalog.card(model)
         declared = Declared(
@@ -138,7 +147,7 @@ class AsyncMultiTurn:
 
     async def search(self, text: str, *, user: str | None = None, limit: int = 20) -> list[Hit]:
         """Messages of a user's conversations that contain ``text``, newest first."""
-        if not text:
+        if not text or not isinstance(text, str):
             raise ParameterInvalid("there is nothing to search for", name="text")
         needle = encoded(text)[1:-1].decode()
         hits = await self._store.search(self._owner(user), needle, limit=limit)
@@ -147,6 +156,8 @@ class AsyncMultiTurn:
     async def usage(self, *, by: By = "all", user: str | None = None) -> list[Spending]:
         """Tokens and cost, one entry a group: by day, model, user or conversation, or all together."""
         owner = Owner(self._tenant, user) if user is not None else Owner(self._tenant, None)
+        if by not in get_args(By):
+            raise ParameterInvalid(f"it is one of {', '.join(get_args(By))}, not {by!r:.40}", name="by")
         groups: dict[str, list[Spending]] = {}
         for row in await self._store.usage(owner, by=by):
             groups.setdefault(row.group, []).append(spending(row))
@@ -154,9 +165,12 @@ class AsyncMultiTurn:
 
     async def load(self, path: str | os.PathLike[str], *, user: str | None = None) -> list[AsyncConversation]:
         """Import a file that `AsyncConversation.export` wrote, or a JSON list of messages; gives the
-        conversations. Raises `InputInvalid` where the file is something else."""
+        conversations. Raises `InputInvalid` where the file cannot be read or is something else."""
         file = Path(path)
-        text = await asyncio.to_thread(file.read_bytes)
+        try:
+            text = await asyncio.to_thread(file.read_bytes)
+        except OSError as error:
+            raise InputInvalid(f"{file} cannot be read ({error.strerror})") from error
         return [await self._load(entry, user) for entry in imported(text, file.stem)]
 
     async def _load(
@@ -233,6 +247,23 @@ class AsyncMultiTurn:
         return open_provider(profile, key=key, base_url=base_url, patience=patience, options=card.options)
 
 
+def _stated(config: Config, arguments: Mapping[str, Any]) -> Config:
+    """A whole configuration, with the arguments that were given beside it."""
+    return replace(config, **{name: value for name, value in arguments.items() if value is not None})
+
+
+def _check_text(name: str, value: object, longest: int | None = None) -> None:
+    """Names and openings are text that can be stored."""
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise ParameterInvalid(f"it is text, not {value!r:.60}", name=name)
+    if longest is not None and len(value) > longest:
+        raise ParameterInvalid(f"it has {len(value)} characters, and {longest} are allowed", name=name)
+    if not value.isascii() and HALF.search(value):
+        raise ParameterInvalid("it holds half a character (a lone surrogate)", name=name)
+
+
 def _policy(policy: ContextPolicy) -> ContextPolicy:
     if not isinstance(policy, ContextPolicy):
         raise ParameterInvalid(f"it is a ContextPolicy, not {policy!r:.60}", name="policy")
@@ -240,7 +271,14 @@ def _policy(policy: ContextPolicy) -> ContextPolicy:
 
 
 def _instructions(system: str | Sequence[object]) -> tuple[bytes, ...]:
-    """Instructions as wire JSON: text is one system message, an empty text none at all."""
+    """Instructions as wire JSON: text is one system message, a blank text none at all."""
     if isinstance(system, str):
-        return (encoded({"role": "system", "content": system}),) if system else ()
-    return tuple(encoded(plain(message)) for message in system)
+        return (encoded(_instruction(system)),) if system.strip() else ()
+    entries = [seal(_instruction(each), count_message) for each in listed("system", system)]
+    if not all(entry.traits & Trait.INSTRUCTION for entry in entries):
+        raise ParameterInvalid("it is text, or messages with the role system or developer", name="system")
+    return tuple(entry.body for entry in entries)
+
+
+def _instruction(message: object) -> object:
+    return {"role": "system", "content": message} if isinstance(message, str) else message
