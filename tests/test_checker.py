@@ -460,3 +460,15 @@ def test_the_number_of_pictures_is_checked() -> None:
     one = ContextPolicy(budget=100_000, images=1, summarize=None, recall=None)
     assert names(history, history, policy=two) == set()
     assert names(history, history, policy=one) == {"images"}
+
+
+def test_a_system_message_between_call_and_result_goes_behind_them() -> None:
+    asks: Json = {"role": "assistant", "content": None, "tool_calls": [call("a")]}
+    rule: Json = {"role": "system", "content": "Be brief."}
+    result: Json = {"role": "tool", "tool_call_id": "a", "content": "42"}
+    user: Json = {"role": "user", "content": "Well?"}
+    made_up = result | {"content": "interrupted"}
+    history = [user, asks, rule, result, user]
+    assert names(history, [user, asks, result, rule, user]) == set()
+    assert names(history, history) >= {"unanswered_call", "orphan_result"}
+    assert names(history, [user, asks, made_up, rule, user]) >= {"altered", "split_turn"}

@@ -112,15 +112,15 @@ class _Walk:
         self.places: dict[tuple[object, ...], list[int]] = {}
         for item in history.items[history.leading :]:
             self.places.setdefault(item.essence, []).append(item.index)
+        self.late = set(history.late)
         self.open = {call for calls in history.open.values() for call in calls}
-        self.open |= {history.items[place].result or "" for place in history.late}
 
     def run(self) -> None:
         for item in reversed(self.result.items[self.result.head :]):
             match = self._match(item)
             if match is not None:
                 self.result.matches.append(match)
-                self.at = match.members[0] - 1
+                self.at = min(self.at, match.members[0] - 1)
             elif item.role == "tool" and item.result in self.open:
                 self.result.closers.append(item.index)
             else:
@@ -140,9 +140,15 @@ class _Walk:
         spot = bisect_right(known, self.at)
         if spot:
             return Match(item.index, (known[spot - 1],))
-        if item.role == "tool":
-            return None
-        return self._search(item)
+        return self._late(item) if item.role == "tool" else self._search(item)
+
+    def _late(self, item: Item) -> Match | None:
+        """A result that was sent before the system message it stood behind."""
+        for place in sorted(self.late, reverse=True):
+            if place > self.at and self.history.items[place].essence == item.essence:
+                self.late.discard(place)
+                return Match(item.index, (place,))
+        return None
 
     def _near(self, at: int) -> int | None:
         """The newest free place that could have been sent."""
@@ -187,7 +193,8 @@ class _Walk:
         item = self.history.items[at]
         if item.text.strip() or item.calls or (rest.media and rest.media[-1] in item.media):
             return False
-        return len(rest.text.split("\n\n")) <= len(rest.omitted) or not rest.text.strip()
+        lines = [line for line in f"{rest.text}\n{rest.behind}".split("\n") if line.strip()]
+        return not rest.text.strip() or len(lines) <= len(rest.omitted)
 
 
 def _apart(text: str, piece: str) -> int:

@@ -48,7 +48,7 @@ class Case:
         self.kept = set(self.alignment.carried)
         self.first_user = self.history.users[0] if self.history.users else len(self.history.items)
         self.body = [item.index for item in self.history.items if self._matters(item.index)]
-        self.quoted = {index for index in self.body if self._is_quoted(index)}
+        self.quoted = {index for index in range(self.first_user) if self._is_quoted(index)}
         self.missing = [index for index in self.body if not (index in self.kept or index in self.quoted)]
 
     def _is_quoted(self, index: int) -> bool:
@@ -65,7 +65,15 @@ class Case:
         item = self.history.items[index]
         if item.instructs:
             return False
-        return index in self.kept or not (self.history.droppable(index) or self.invisible(index))
+        if index in self.kept:
+            return True
+        return not (self.history.droppable(index) or self.invisible(index) or self._unspeakable(index))
+
+    def _unspeakable(self, index: int) -> bool:
+        """Whether it belongs to an opening with calls, where the list may not begin with the assistant."""
+        if self.rules.opening or index >= self.first_user:
+            return False
+        return any(item.calls for item in self.history.items[: self.first_user])
 
     def invisible(self, index: int) -> bool:
         """Whether a message holds nothing but parts that this model or policy does not take."""

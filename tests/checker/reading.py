@@ -112,7 +112,7 @@ class History:
     ``leading`` are the instructions at its head, ``users`` the places of what users said,
     ``newest`` the last of them (``None``: there is none), ``results`` which results directly follow
     each calling message, ``stray`` the results that do not, ``open`` the calls that never got one,
-    ``late`` the results that stand behind a system message, where they may be moved or replaced,
+    ``late`` the results that stand behind a system message and have to be sent before it,
     ``unasked`` what was answered to an empty input.
     """
 
@@ -175,7 +175,7 @@ class History:
     def droppable(self, index: int) -> bool:
         """Whether no provider would take this message, so that leaving it out loses nothing."""
         item = self.items[index]
-        if index in self.stray or index in self.unasked or index in self.late:
+        if index in self.stray or index in self.unasked:
             return True
         return (item.role != "tool" and item.blank) or self._unheard(item)
 

@@ -50,8 +50,7 @@ def _closer(case: Case, index: int) -> Iterable[Violation]:
         if match.sent < index and case.alignment.items[match.sent].calls
     ]
     call = case.alignment.items[index].result
-    late = any(case.history.items[place].result == call for place in case.history.late)
-    if callers and not late and not any(call in case.history.open.get(place, ()) for place in callers[-1]):
+    if callers and not any(call in case.history.open.get(place, ()) for place in callers[-1]):
         yield Violation("lost_result", f"call {call!r} has a result, another was made up", index)
 
 

@@ -30,6 +30,8 @@ def turn_violations(case: Case) -> Iterable[Violation]:
 def _opening(case: Case) -> Iterable[Violation]:
     """What stands before the first user message is kept whole, quoted, or left whole."""
     before = [index for index in case.body if index < case.first_user]
+    if not case.history.users:
+        return
     sent = [index for index in before if index in case.kept or index in case.quoted]
     if sent and len(sent) < len(before):
         yield Violation("split_turn", "a part of the opening is missing", sent[0])
