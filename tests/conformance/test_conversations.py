@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from multiturn.conversations import Declared, Owner, Settings, Step, TurnState
-from multiturn.errors import ConversationNotFound, ToolCallUnknown, TurnNotFound
+from multiturn.errors import ConversationNotFound, InputInvalid, ToolCallUnknown, TurnNotFound
 from multiturn.messages import Trait
 from multiturn.storage import Reach, Start, Store, UsageRow
 from multiturn.usage import Cost, Usage
@@ -178,6 +178,30 @@ async def test_tenants_may_use_the_same_ids(store: Store) -> None:
     assert await said(store) == ["mine", "ok"]
     await store.delete(STRANGER, "c")
     assert await said(store) == ["mine", "ok"]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "x" * 1000, "'; DROP TABLE turns; --", "对话 👩‍👩‍👧", "a\nb", "%", "a/b"]
+)
+async def test_any_text_is_an_id(store: Store, name: str) -> None:
+    owner = Owner(name, name)
+    await ask(store, "u", "a", name, owner, key=name)
+    assert (await store.conversation(owner, name)).id == name
+    assert [hit.conversation for hit in await store.search(owner, "u", conversation=name)] == [name]
+    begun = await store.begin(owner, name, Start(entries=[user("u")], key=name))
+    assert begun.turn.key == name
+    await store.delete(owner, name)
+
+
+async def test_half_a_character_is_refused(store: Store) -> None:
+    for call in (
+        store.begin(ALICE, "\ud800", Start(entries=[user("x")])),
+        store.gather(Owner("shop", "\ud800"), "\ud800", Reach()),
+        store.search(ALICE, "\udfff"),
+    ):
+        with pytest.raises(InputInvalid):
+            await call
+    await answer(store, 1)
 
 
 async def test_an_operator_sees_every_user(store: Store) -> None:

@@ -264,6 +264,9 @@ async def test_a_pinned_turn_that_may_not_be_sent_does_not_stand(store: Store) -
     await store.mark(ALICE, "c", 7, set=int(Trait.MODERATED))
     path = await store.gather(ALICE, "c", Reach(turns=0))
     assert texts(path.standing) == ["u3", "a3", "u6", "a6", "stay", "u8", "a8"]
+    await store.mark(ALICE, "c", 8, set=int(Trait.EXCLUDED))
+    path = await store.gather(ALICE, "c", Reach(turns=0))
+    assert texts(path.standing) == ["u3", "a3", "u6", "a6", "stay"]
 
 
 async def test_what_stands_on_a_shared_part_stands_on_the_branch(store: Store) -> None:

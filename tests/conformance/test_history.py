@@ -45,6 +45,9 @@ async def test_an_answer_goes_on_with_the_newest_turn(store: Store) -> None:
 async def test_an_answer_without_any_turn_is_a_turn(store: Store) -> None:
     await store.add(ALICE, "c", [[assistant("welcome")]])
     assert [(turn.number, turn.messages) for turn in await store.turns(ALICE, "c")] == [(1, 1)]
+    await store.add(ALICE, "c", [[assistant("and again")]])
+    (turn,) = await store.turns(ALICE, "c")
+    assert (turn.messages, turn.traits) == (2, Trait.IRREGULAR)
 
 
 async def test_instructions_begin_a_turn(store: Store) -> None:

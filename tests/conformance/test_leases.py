@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from multiturn.conversations import Owner, Step, TurnState
+from multiturn.conversations import Owner, TurnState
 from multiturn.errors import ConversationBusy, ConversationNotFound, KeyReused, TurnExpired
 from multiturn.messages import Trait
-from multiturn.storage import Ending, Lease, Partial, Reach, Start, Store
+from multiturn.storage import Lease, Partial, Reach, Start, Store
 
 from .talk import ALICE, answer, ask, assistant, begin, call, finish, held, result, said, user
 
@@ -401,23 +401,3 @@ async def test_what_is_written_at_once_is_all_there(store: Store) -> None:
     outcomes = await asyncio.gather(*(one(number) for number in range(60)))
     assert outcomes == ["refused" if number % 3 == 0 else "stored" for number in range(60)]
     assert len(await store.conversations(ALICE)) == 41
-
-
-async def test_a_finished_turn_wakes_the_next_one_at_once(store: Store) -> None:
-    """Sixty turns in a row, each begun while the one before runs, do not add up their polls."""
-
-    async def chain() -> None:
-        lease = await begin(store, "0")
-        for number in range(1, 60):
-            following = asyncio.create_task(begin(store, str(number)))
-            await asyncio.sleep(0.001)
-            await store.finish(lease, _ending())
-            lease = await following
-        await store.finish(lease, _ending())
-
-    await asyncio.wait_for(chain(), 30)
-    assert len(await store.turns(ALICE, "c")) == 60
-
-
-def _ending() -> Ending:
-    return Ending(TurnState.COMPLETED, Step("demo", b"[]"), [assistant("ok")])

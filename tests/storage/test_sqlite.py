@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.talk import ALICE, answer, ask, assistant, said, user
+from tests.conformance.talk import ALICE, answer, ask, assistant, begin, said, user
 
-from multiturn.errors import (
-    StoreUnavailable,
-)
-from multiturn.storage import Reach
+from multiturn.conversations import Declared
+from multiturn.errors import ConversationNotFound, StoreUnavailable
+from multiturn.storage import Partial, Reach
 from multiturn.storage.sqlite import SQLiteStore
 
 from .files import beside, words_of, written
@@ -111,6 +110,37 @@ async def test_what_was_submitted_before_closing_is_written(path: Path) -> None:
     await store.close()
     await asyncio.gather(*tasks)
     assert len(await words_of(path)) == 20
+
+
+async def test_deleting_leaves_no_row_behind(store: SQLiteStore) -> None:
+    await store.declare(ALICE, "c", Declared(model="m"))
+    await store.add(ALICE, "c", [[user("u")._replace(facts=b'{"id":"own"}')]])
+    await ask(store, "e", "x", after=0, key="k")
+    lease = await begin(store, "running")
+    await store.append(lease, Partial("half"))
+    waiting = asyncio.create_task(begin(store, "waiting", make=False))
+    await asyncio.sleep(0.05)
+    tables = [
+        "conversations",
+        "settings",
+        "branches",
+        "turns",
+        "messages",
+        "own_ids",
+        "steps",
+        "partials",
+        "request_keys",
+        "tickets",
+    ]
+
+    def count(db: sqlite3.Connection) -> dict[str, int]:
+        return {table: db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in tables}
+
+    assert all((await store._writer.run(count)).values()), "every table has a row that can go"
+    await store.delete(ALICE, "c")
+    with pytest.raises(ConversationNotFound):
+        await waiting
+    assert not any((await store._writer.run(count)).values())
 
 
 async def test_reading_a_tail_touches_few_pages(path: Path) -> None:

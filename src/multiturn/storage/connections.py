@@ -8,7 +8,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
+from ..errors import Error, InputInvalid, StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 from .migrations import bring_up_to_date
 
 __all__ = ["MEMORY", "after_failure", "as_ours", "connect"]
@@ -58,9 +58,12 @@ def as_ours(error: BaseException, path: str) -> BaseException:
     long as somebody looks at the error.
     """
     traceback.clear_frames(error.__traceback__)
-    if not isinstance(error, sqlite3.Error | OSError):
+    if isinstance(error, sqlite3.Error | OSError):
+        failure: Error = _understood(error, path)
+    elif isinstance(error, UnicodeEncodeError | OverflowError):
+        failure = InputInvalid(f"a name or figure cannot be stored ({error})")
+    else:
         return error
-    failure = _understood(error, path)
     failure.__cause__ = error
     return failure
 

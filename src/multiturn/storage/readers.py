@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from ..errors import StoreUnavailable
 from .connections import after_failure, as_ours, connect
-from .jobs import Job, Outcome, deliver
+from .jobs import Job, Outcome, deliver, joined
 
 __all__ = ["Readers"]
 
@@ -42,7 +42,7 @@ class Readers:
             self._waiting += 1
             if self._waiting > len(self._threads) < THREADS:
                 self._start()
-        self._jobs.put(Job(work, loop, future))
+            self._jobs.put(Job(work, loop, future))
         return future
 
     async def close(self) -> None:
@@ -50,10 +50,10 @@ class Readers:
         with self._lock:
             self._closed = True
             threads, self._threads = self._threads, []
-        for _ in threads:
-            self._jobs.put(None)
+            for _ in threads:
+                self._jobs.put(None)
         for thread in threads:
-            await asyncio.get_running_loop().run_in_executor(None, thread.join)
+            await joined(thread)
 
     def _start(self) -> None:
         name = f"multiturn-reader-{len(self._threads) + 1}"

@@ -6,11 +6,12 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 from ..conversations import Address, Branch, Conversation, Declared, Owner, Settings, Step, Turn
-from ..errors import ConversationBusy
+from ..errors import ConversationBusy, StoreUnavailable
 from ..messages import Entry
 from ..window import Path
 from . import (
@@ -108,12 +109,12 @@ class SQLiteStore:
         return False
 
     def _unwanted(self, outcome: object) -> None:
-        """Whoever wanted this has left: give it back."""
-        if isinstance(outcome, Queued) and outcome.ticket is not None:
-            self._writer.leave(partial(sqlite_leases.drop_ticket, ticket=outcome.ticket))
-        elif isinstance(outcome, Begun) and outcome.lease is not None:
-            lease = outcome.lease
-            self._writer.leave(lambda db: sqlite_turns.abandon(db, lease))
+        """Whoever wanted this has left: give it back. (In a closed store it lapses by itself.)"""
+        with suppress(StoreUnavailable):
+            if isinstance(outcome, Queued) and outcome.ticket is not None:
+                self._writer.leave(partial(sqlite_leases.drop_ticket, ticket=outcome.ticket))
+            elif isinstance(outcome, Begun) and outcome.lease is not None:
+                self._writer.leave(partial(sqlite_turns.abandon, lease=outcome.lease))
 
     async def gather(self, owner: Owner, conversation: str, reach: Reach, branch: int | None = None) -> Path:
         """See `Store.gather`."""

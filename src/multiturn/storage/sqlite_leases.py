@@ -52,7 +52,7 @@ def line_up(
         if ticket is not None:
             drop_ticket(db, ticket)
         return None
-    if held and interrupt and ticket is None:
+    if held and interrupt:
         db.execute("UPDATE conversations SET stop = 1 WHERE id = ?", (here.key,))
     if not wait:
         return Queued(here.key, None)

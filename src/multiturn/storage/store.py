@@ -64,8 +64,8 @@ class Start:
     open in history; windows close them).
 
     ``key`` with ``digest`` (a hash of the input): a turn of this conversation with the same key and
-    digest that completed is not repeated, ``begin`` gives it back instead; while it is still
-    running, ``begin`` waits for it like for the lease; failed or incomplete, it is repeated as a new
+    digest that completed, or waits for tool results, is not repeated, ``begin`` gives it back instead;
+    while it is still running, ``begin`` waits for it like for the lease; failed or incomplete, it is repeated as a new
     turn that takes the key over; with another digest: `KeyReused`.
 
     ``wait`` is how many seconds to queue for the lease, first come first served across all
@@ -235,7 +235,7 @@ class Store(Protocol):
         """Append whole turns that were spoken elsewhere, in one transaction, without a lease.
 
         A first group that does not begin with a user or instruction message goes on with the newest
-        turn. Gives the stored messages.
+        turn, which is completed by it. Gives the stored messages.
         """
         ...
 

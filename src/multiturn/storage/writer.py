@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from ..errors import StoreUnavailable
 from .connections import after_failure, as_ours, connect
-from .jobs import Job, Outcome, Unwanted, deliver
+from .jobs import Job, Outcome, Unwanted, deliver, joined
 
 __all__ = ["Writer"]
 
@@ -32,7 +32,7 @@ class Writer:
         self._patience = patience
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
 
@@ -58,25 +58,21 @@ class Writer:
 
     async def close(self) -> None:
         """Commit what was submitted and close the connection."""
-        with self._starting:
+        with self._lock:
             self._closed = True
             thread, self._thread = self._thread, None
-        if thread is not None:
             self._jobs.put(None)
-            await asyncio.get_running_loop().run_in_executor(None, thread.join)
+        if thread is not None:
+            await joined(thread)
 
     def _submit(self, job: Job) -> None:
-        if self._thread is None:
-            self._start()
-        self._jobs.put(job)
-
-    def _start(self) -> None:
-        with self._starting:
+        with self._lock:
             if self._closed:
                 raise StoreUnavailable("it was closed", path=self._path)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="multiturn-writer", daemon=True)
                 self._thread.start()
+            self._jobs.put(job)
 
     # -- in the thread
 

@@ -1,0 +1,64 @@
+"""Who waits in this process is told when the lease is freed in this process."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.conformance.talk import ask, assistant, begin, finish, said
+
+from multiturn.storage import line
+from multiturn.storage.sqlite import SQLiteStore
+
+
+async def test_the_first_in_line_is_told_and_then_the_next(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody looks by himself here: whoever were not told would wait for a minute."""
+    monkeypatch.setattr(line, "POLL", 60.0)
+    monkeypatch.setattr(line, "SLOWEST_POLL", 60.0)
+    monkeypatch.setattr("multiturn.storage.sqlite.TICKET_LIFE", 180.0)
+    lease = await begin(store, "0")
+    waiting = []
+    for number in range(1, 5):
+        waiting.append(asyncio.create_task(ask(store, str(number), "ok")))
+        await asyncio.sleep(0.02)
+    waiting[1].cancel()
+    await asyncio.sleep(0.02)
+    await finish(store, lease, assistant("ok"))
+    await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1)
+    assert (await said(store))[::2] == ["0", "1", "3", "4"]
+
+
+async def test_when_the_first_leaves_just_as_it_was_told_the_next_is_told(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "POLL", 60.0)
+    monkeypatch.setattr(line, "SLOWEST_POLL", 60.0)
+    monkeypatch.setattr("multiturn.storage.sqlite.TICKET_LIFE", 180.0)
+    lease = await begin(store, "0")
+    first = asyncio.create_task(ask(store, "1", "ok"))
+    await asyncio.sleep(0.02)
+    second = asyncio.create_task(ask(store, "2", "ok"))
+    await asyncio.sleep(0.02)
+    await finish(store, lease, assistant("ok"))
+    first.cancel()
+    await asyncio.wait_for(second, 1)
+    assert (await said(store))[::2] == ["0", "2"]
+
+
+async def test_only_the_first_in_line_looks(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    may_go = line.Place.wait
+
+    async def watched(place: line.Place, at_most: float, *, alone: bool = False) -> None:
+        await may_go(place, at_most, alone=alone)
+        looks.append(place.ticket)
+
+    monkeypatch.setattr(line.Place, "wait", watched)
+    lease = await begin(store, "0")
+    waiting = [asyncio.create_task(ask(store, str(number), "ok")) for number in range(4)]
+    await asyncio.sleep(0.4)
+    assert len(set(looks)) == 1
+    await finish(store, lease, assistant("ok"))
+    await asyncio.gather(*waiting)

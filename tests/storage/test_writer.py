@@ -1,0 +1,119 @@
+"""Commits are shared, and each operation still stands for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+
+import pytest
+from tests.conformance.talk import ALICE, answer, ask, begin, said
+
+from multiturn.conversations import TurnState
+from multiturn.errors import ConversationNotFound
+from multiturn.storage.sqlite import SQLiteStore
+
+
+class Gate:
+    """A piece of work that stops the writer until it is opened."""
+
+    def __init__(self, store: SQLiteStore) -> None:
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+        self.done = asyncio.ensure_future(store._writer.run(self.work))
+
+    def work(self, _: sqlite3.Connection) -> None:
+        self.reached.set()
+        self.opened.wait(10)
+
+    async def until_reached(self) -> None:
+        assert await asyncio.to_thread(self.reached.wait, 10)
+
+
+async def test_nobody_hears_of_success_before_the_commit(store: SQLiteStore) -> None:
+    first = Gate(store)
+    await first.until_reached()
+    task = asyncio.create_task(answer(store, 1))
+    await asyncio.sleep(0)
+    last = Gate(store)
+    first.opened.set()
+    await last.until_reached()
+    assert not task.done(), "its work is done, but not durable"
+    assert not first.done.done() or first.done.result() is None
+    last.opened.set()
+    await task
+    assert await said(store) == ["u1", "a1"]
+
+
+async def test_who_left_before_its_turn_came_leaves_nothing(store: SQLiteStore) -> None:
+    gate = Gate(store)
+    await gate.until_reached()
+    task = asyncio.create_task(begin(store, "left"))
+    await asyncio.sleep(0)
+    task.cancel()
+    gate.opened.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(ConversationNotFound):
+        await store.conversation(ALICE, "c")
+
+
+async def test_who_left_while_it_was_written_gives_the_lease_back(store: SQLiteStore) -> None:
+    first = Gate(store)
+    await first.until_reached()
+    task = asyncio.create_task(begin(store, "left", hold=600))
+    await asyncio.sleep(0)
+    last = Gate(store)
+    first.opened.set()
+    await last.until_reached()
+    task.cancel()
+    last.opened.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await last.done
+    await ask(store, "next", "ok", wait=2)
+    assert [turn.state for turn in await store.turns(ALICE, "c")] == [
+        TurnState.INCOMPLETE,
+        TurnState.COMPLETED,
+    ]
+    assert await said(store) == ["left", "next", "ok"]
+
+
+async def test_who_left_while_it_was_given_a_ticket_gives_it_back(store: SQLiteStore) -> None:
+    await begin(store, "holds", hold=600)
+    first = Gate(store)
+    await first.until_reached()
+    task = asyncio.create_task(begin(store, "left"))
+    await asyncio.sleep(0)
+    last = Gate(store)
+    first.opened.set()
+    await last.until_reached()
+    task.cancel()
+    last.opened.set()
+    await last.done
+    await asyncio.sleep(0)
+
+    def tickets(db: sqlite3.Connection) -> int:
+        return int(db.execute("SELECT COUNT(*) FROM tickets").fetchone()[0])
+
+    assert await store._writer.run(tickets) == 0
+
+
+async def test_one_that_is_refused_takes_nothing_with_it(store: SQLiteStore) -> None:
+    gate = Gate(store)
+    await gate.until_reached()
+
+    def broken(db: sqlite3.Connection) -> None:
+        db.execute("DELETE FROM turns")
+        raise KeyError("a mistake after it wrote")
+
+    one = asyncio.create_task(answer(store, 1))
+    await asyncio.sleep(0)
+    refused = store._writer.run(broken)
+    other = asyncio.create_task(answer(store, 2))
+    await asyncio.sleep(0)
+    gate.opened.set()
+    await asyncio.gather(one, other)
+    with pytest.raises(KeyError):
+        await refused
+    assert await said(store) == ["u1", "a1", "u2", "a2"]
