@@ -109,6 +109,10 @@ class Error(Exception):
         """The values in the sentence, by name: what phrases of other languages are filled with."""
         super().__init__(self.sentence().format_map(self.figures))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """A copy, or the way to another process, does not fill the sentence in a second time."""
+        return type(self).__new__, (type(self), *self.args), self.__dict__
+
     @classmethod
     def sentence(cls) -> str:
         """The English sentence of this class, with its placeholders."""
