@@ -7,6 +7,7 @@ stored twice, and an id alone says where to look.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -31,6 +32,11 @@ __all__ = [
 ]
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+NUMBER = "0|[1-9][0-9]{0,8}"
+ID = re.compile(
+    rf"(?P<kind>msg|turn|resp)_(?P<ulid>[{CROCKFORD}]{{26}})"
+    rf"_(?P<branch>{NUMBER})_(?P<turn>{NUMBER})(?:_(?P<place>{NUMBER}))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,14 +212,11 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> Address | None:
         """The address in a turn, message or response id, or ``None`` for any other text."""
-        kind, _, rest = text.partition("_")
-        fields = rest.split("_")
-        wanted = {"msg": 4, "turn": 3, "resp": 4}.get(kind)
-        if wanted != len(fields) or len(fields[0]) != 26:
+        found = ID.fullmatch(text)
+        if not found or (found["kind"] == "turn") != (found["place"] is None):
             return None
-        if not all(field.isascii() and field.isdigit() and len(field) < 10 for field in fields[1:]):
-            return None
-        return cls(fields[0], *(int(field) for field in fields[1:]))
+        place = None if found["place"] is None else int(found["place"])
+        return cls(found["ulid"], int(found["branch"]), int(found["turn"]), place)
 
 
 def new_ulid(at: float | None = None) -> str:
