@@ -58,10 +58,10 @@ def fit(
     overhead, cut, reach = count_tools(tools) if tools else 0, previous.cut if previous else None, 1
     material = listing.material(overhead, cut, reach)
     check_input([*map(_entry, material.current)], target)
-    while not enough(material, bounds, target):
+    while (chosen := enough(material, bounds, target)) is None:
         reach *= 4
         material = listing.material(overhead, cut, reach)
-    window = build(material, bounds, target, listing.recount)
+    window = build(material, bounds, target, listing.recount, chosen)
     if window.body == b"[]":
         raise MessageInvalid("the list holds no message that could be sent")
     if policy.summarize or policy.recall:

@@ -210,10 +210,10 @@ async def preview(engine: Engine, place: Place, given: Input, known: Known) -> W
 def _built(terms: Terms, given: Input, path: Path, current: Sequence[MessageRow]) -> Window | None:
     """The window; ``None`` where the path was not read far enough back."""
     material = _material(terms, given, path, current)
-    spent = enough(material, terms.limits, terms.target)
-    if spent is None:
+    chosen = enough(material, terms.limits, terms.target)
+    if chosen is None:
         return None
-    return build(material, terms.limits, terms.target, _recount, spent)
+    return build(material, terms.limits, terms.target, _recount, chosen)
 
 
 def _material(terms: Terms, given: Input, path: Path, current: Sequence[MessageRow]) -> Material:

@@ -91,8 +91,9 @@ def spend(material: Material, limits: Limits, target: Target) -> Spent:
     if path.standing or path.rows:
         head += _tokens(row for row in (*path.standing, *(path.rows or ())) if row.traits & INSTRUCTION)
     groups = grouped(material.current)
-    gone = _outgrown(groups, head, budget, low, target)
-    needed = head + sum(_weight(group, target) for group in groups if group not in gone)
+    gone = _outgrown(groups, head, budget, low, target) if groups else ()
+    sent = [group for group in groups if group not in gone and not group.left_out]
+    needed = head + sum([_weight(group, target) for group in sent])
     if needed > budget:
         raise overflow(material, limits, needed)
     turns = path.turns if path.rows is None else _as_sent(path.turns, path.rows, target)
@@ -100,8 +101,7 @@ def spend(material: Material, limits: Limits, target: Target) -> Spent:
     pins += _tokens(row for row in path.standing if not row.traits & INSTRUCTION)
     pinned = 0 < pins <= budget - needed
     fixed = needed + pins if pinned else needed
-    sent = [g for g in groups if g not in gone and not g.left_out and not g.instruction]
-    messages = sum(len(group.rows) for group in sent)
+    messages = sum([len(group.rows) for group in sent if not group.instruction])
     # While the newest turn has a hole, no older turn is worth more than what fell into it.
     room = Room(fixed, fixed if gone else high, low, messages, pinned)
     return Spent(room, turns, groups, gone)

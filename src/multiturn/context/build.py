@@ -17,7 +17,7 @@ from ..messages import Trait
 from ..window import Limits, Material, Target, Window
 from .assembly import Assembly, instruction_span, left_out_span, listed, scaled
 from .budget import Spent, overflow, spend
-from .recency import Kept, newest_turns, reaches_far_enough
+from .recency import Kept, newest_turns
 
 __all__ = ["build", "enough"]
 
@@ -28,19 +28,19 @@ ORDINARY_TURNS: tuple[list[str], ...] = ([], ["user"], ["user", "assistant"])
 
 
 def build(
-    material: Material, limits: Limits, target: Target, recount: Recount, spent: Spent | None = None
+    material: Material, limits: Limits, target: Target, recount: Recount, chosen: Chosen | None = None
 ) -> Window:
     """The window that these rows make under these limits for this target.
 
     The same arguments give the same bytes. A window whose messages had to be changed is counted again
-    as it will be sent, and built once more with less where it grew above the budget. ``spent`` is what
+    as it will be sent, and built once more with less where it grew above the budget. ``chosen`` is what
     `enough` found for the same arguments. Raises `ContextOverflow` where instructions, tools and the new
     input alone are above the budget.
     """
     allowed, sent = limits, 0
     for _ in range(TRIES):
         try:
-            built = _build(material, allowed, target, spent if allowed is limits else None)
+            built = _build(material, allowed, target, chosen if allowed is limits else None)
         except ContextOverflow as error:
             raise error if allowed is limits else overflow(material, limits, sent) from None
         if built.changed is None:
@@ -68,9 +68,20 @@ def _tightened(limits: Limits, budget: int) -> Limits:
     return replace(limits, budget=budget, high=min(limits.high, budget), low=min(limits.low, budget))
 
 
-def _build(material: Material, limits: Limits, target: Target, spent: Spent | None) -> _Built:
-    spent = spent or spend(material, limits, target)
-    kept = newest_turns(material.path, spent.turns, limits, spent.room)
+class Chosen(NamedTuple):
+    """What is spent in any case, and the turns that the rest is spent on."""
+
+    spent: Spent
+    kept: Kept
+
+
+def _choose(material: Material, limits: Limits, target: Target) -> Chosen:
+    spent = spend(material, limits, target)
+    return Chosen(spent, newest_turns(material.path, spent.turns, limits, spent.room))
+
+
+def _build(material: Material, limits: Limits, target: Target, chosen: Chosen | None) -> _Built:
+    spent, kept = chosen or _choose(material, limits, target)
     counted = scaled(spent.room.fixed + kept.tokens, limits)
     if _is_plain(material, target):
         return _Built(_plain_window(material, limits, target, kept, counted), counted)
@@ -78,11 +89,11 @@ def _build(material: Material, limits: Limits, target: Target, spent: Spent | No
     return _Built(window, counted, changed)
 
 
-def enough(material: Material, limits: Limits, target: Target) -> Spent | None:
-    """What is spent in any case, if the path was read far enough back for these limits; ``None``: it
-    must be gathered again with a longer reach."""
-    spent = spend(material, limits, target)
-    return spent if reaches_far_enough(material.path, spent.turns, limits, spent.room) else None
+def enough(material: Material, limits: Limits, target: Target) -> Chosen | None:
+    """What is chosen, if the path was read far enough back for these limits; ``None``: it must be
+    gathered again with a longer reach."""
+    chosen = _choose(material, limits, target)
+    return chosen if chosen.kept.settled else None
 
 
 def _is_plain(material: Material, target: Target) -> bool:

@@ -13,7 +13,7 @@ from ..ledger import Code
 from ..messages import Trait
 from ..window import Cut, Limits, Path, TurnRow
 
-__all__ = ["Kept", "Room", "left_out_as", "newest_turns", "reaches_far_enough"]
+__all__ = ["Kept", "Room", "left_out_as", "newest_turns"]
 
 WAITING, COMPLETED, INCOMPLETE, FAILED = 2, 3, 4, 5  # conversations.TurnState, as stored
 PINNED, RETRACTED, STOPPED = int(Trait.PINNED), int(Trait.RETRACTED), int(Trait.STOPPED)
@@ -44,13 +44,15 @@ class Room:
 @dataclass(frozen=True, slots=True)
 class Kept:
     """The outcome: turns from number ``first`` on are kept; older ones are left out as ``why``.
-    ``tokens`` is what the kept ones cost, ``needed`` what the window would have cost uncut."""
+    ``tokens`` is what the kept ones cost, ``needed`` what the window would have cost uncut. ``settled``:
+    whether reading further back could not change it."""
 
     first: int
     why: Code
     tokens: int
     needed: int
     cut: Cut | None
+    settled: bool = True
 
 
 def left_out_as(turn: TurnRow) -> Code | None:
@@ -85,18 +87,23 @@ def newest_turns(path: Path, turns: Sequence[TurnRow], limits: Limits, room: Roo
     """The longest run of newest turns that the limits allow. ``turns`` are those of the path with
     tokens and messages as they would be sent.
 
+    It is settled once a bound was passed or nothing is left to read. A store stops reading by figures
+    alone: turns that are never sent (failed, retracted) may have used them up.
+
     >>> turns = [TurnRow(n, 3, 0, 10, 0, 2) for n in (3, 2, 1)]
     >>> newest_turns(Path(turns=turns), turns, Limits(99, 99, 50, max_turns=2), Room(5, 99, 50)).first
     2
     """
+    read = len(turns)
     turns, why = _within_counts(turns, limits, room)
     held = path.cut if path.cut and path.cut.key == limits.key else None
+    settled = len(turns) < read or not path.earlier_turns or bool(held and path.earlier_turns < held.turn)
     if held and (not turns or turns[-1].number <= held.turn):
         turns = [turn for turn in turns if turn.number >= held.turn]
         why = Code.OVER_BUDGET
     tokens = _cost_of_all(turns, room)
     if room.fixed + tokens <= room.high:
-        return Kept(_first(turns, path), why, tokens, room.fixed + tokens, held)
+        return Kept(_first(turns, path), why, tokens, room.fixed + tokens, held, settled)
     kept, spent = _down_to_low(turns, room)
     first = _first(kept, path)
     return Kept(first, Code.OVER_BUDGET, spent, room.fixed + tokens, Cut(first, limits.key))
@@ -136,19 +143,3 @@ def _first(kept: Sequence[TurnRow], path: Path) -> int:
     if kept:
         return kept[-1].number
     return path.turns[0].number + 1 if path.turns else path.earlier_turns + 1
-
-
-def reaches_far_enough(path: Path, turns: Sequence[TurnRow], limits: Limits, room: Room) -> bool:
-    """Whether reading further back could not change the window: a bound was passed, or nothing is left.
-
-    A store stops reading by figures alone; turns that are never sent (failed, retracted) may have used
-    them up.
-    """
-    if not path.earlier_turns:
-        return True
-    held = path.cut if path.cut and path.cut.key == limits.key else None
-    if held and path.earlier_turns < held.turn:
-        return True
-    counted, _ = _within_counts(turns, limits, room)
-    spent = _cost_of_all(turns, room)
-    return len(counted) < len(turns) or room.fixed + spent > room.high
