@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 
 from .reading import History, Item, Json, reading
 
-__all__ = ["Alignment", "Match", "align"]
+__all__ = ["PLACEHOLDER", "Alignment", "Match", "align"]
 
+PLACEHOLDER = 60
+"""Characters that may stand in place of a part that was left out; the mark of a hole is longer."""
 EDGES = frozenset(" \n\t\r[](){}<>「」【】…*—-.:：。")
 
 
@@ -193,7 +195,7 @@ class _Walk:
         item = self.history.items[at]
         if item.text.strip() or item.calls or (rest.media and rest.media[-1] in item.media):
             return False
-        lines = [line for line in f"{rest.text}\n{rest.behind}".split("\n") if line.strip()]
+        lines = [line for line in f"{rest.text}\n{rest.behind}".split("\n") if 0 < len(line) <= PLACEHOLDER]
         return not rest.text.strip() or len(lines) <= len(rest.omitted)
 
 
@@ -242,7 +244,7 @@ class _Rest:
         """Whether there is room for a few words in place of parts that were left out."""
         gone = len(self.omitted) + (Counter(item.media) - Counter(self.media)).total()
         behind = text[text.rfind(piece) + len(piece) :] if piece in text else ""
-        return gone > 0 and behind.lstrip(" ")[:1] in ("\n", "[") and len(behind) <= 60 * gone
+        return gone > 0 and behind.lstrip(" ")[:1] in ("\n", "[") and len(behind) <= PLACEHOLDER * gone
 
     def _take_words(self, item: Item, *, first: bool, loose: bool) -> bool:
         text, behind = self.text, ""

@@ -96,6 +96,12 @@ class Case:
         return max((user for user in self.history.users if user <= index), default=-1)
 
     @cached_property
+    def charged(self) -> int:
+        """What the window costs; where messages were merged, what they cost before."""
+        unmerged = sum(self.count(self.history.messages[at]) for at in self.kept | self.alignment.told)
+        return self.tools_tokens + max(unmerged, sum(self.count(message) for message in self.window))
+
+    @cached_property
     def spare(self) -> int:
         """What closings, marks and placeholders may have cost that this window does not show."""
         plain = not self.rules.alternation and self.rules.required == "nowhere"

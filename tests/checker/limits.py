@@ -73,10 +73,7 @@ def _beyond_budget(case: Case, missing: list[int]) -> bool:
     if case.limit is None:
         return False
     high, low = (share * case.limit for share in case.policy.marks())
-    unmerged = sum(case.count(case.history.messages[at]) for at in case.kept | case.alignment.told)
-    spent = case.tools_tokens + max(unmerged, sum(case.count(message) for message in case.window))
     whole = case.tools_tokens + sum(case.count(message) for message in case.history.messages)
-    with_next = (
-        spent + case.spare + sum(case.count(case.history.messages[i]) for i in _next_turn(case, missing))
-    )
+    more = sum(case.count(case.history.messages[index]) for index in _next_turn(case, missing))
+    with_next = case.charged + case.spare + more
     return with_next > high - 1 or (max(whole, with_next) + case.spare > high - 1 and with_next > low - 1)

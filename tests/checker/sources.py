@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .alignment import PLACEHOLDER
 from .case import Case
 from .turns import mark_places
 from .violation import Violation
 
 __all__ = ["pair_violations", "source_violations"]
-
-PLACEHOLDER = 60
-"""Characters that may stand in place of a part that was left out."""
 
 
 def pair_violations(case: Case) -> Iterable[Violation]:

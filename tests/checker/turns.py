@@ -74,9 +74,8 @@ def _roomy(case: Case) -> bool:
         return False
     callers = [index for index in case.hole if case.history.items[index].calls]
     group = [index for index in case.hole if not callers or index >= callers[-1]]
-    spent = case.tools_tokens + sum(case.count(message) for message in case.window)
     more = sum(case.count(case.history.messages[index]) for index in group)
-    return spent + more + case.spare <= case.policy.marks()[1] * case.limit - 1
+    return case.charged + more + case.spare <= case.policy.marks()[1] * case.limit - 1
 
 
 def _marked(case: Case) -> bool:
