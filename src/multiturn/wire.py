@@ -34,7 +34,8 @@ __all__ = ["opened", "plain", "written"]
 
 
 def plain(value: object) -> dict[str, Any]:
-    """``value`` as an OpenAI-style dictionary of its own; nothing is checked yet.
+    """``value`` as an OpenAI-style dictionary of its own; nothing is checked yet. A `Message` brings its
+    time and its model along; it will get an id of its own.
 
     >>> plain("你好")
     {'role': 'user', 'content': '你好'}
@@ -44,7 +45,7 @@ def plain(value: object) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Message):
-        return written(value)
+        return written(value) | _present(created_at=value.created_at, model=value.model)
     dump = getattr(value, "model_dump", None) or getattr(value, "to_dict", None)
     if callable(dump):
         return dict(dump())
