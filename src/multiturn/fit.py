@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
+from operator import itemgetter
 from typing import Any, overload
 
 import orjson
@@ -109,8 +110,8 @@ class _Listing:
     roles: list[str] = field(init=False)
     lead: int = 0
     """How many instructions stand at the head."""
-    users: list[int] = field(default_factory=list)
-    """Where the user messages are: each begins a turn."""
+    users: int = 0
+    """How many user messages there are: each begins a turn."""
     first_user_turn: int = 1
     """2 where the assistant spoke before the first user message: that is turn 1."""
     sealed: dict[int, Entry] = field(default_factory=dict)
@@ -120,13 +121,11 @@ class _Listing:
     def __post_init__(self) -> None:
         if not self.messages:
             raise MessageEmpty
-        self.roles = [
-            m["role"] if type(m) is dict and type(m.get("role")) is str else _role(m) for m in self.messages
-        ]
+        self.roles = _roles(self.messages)
         while self.lead < len(self.roles) and self.roles[self.lead] in INSTRUCTIONS:
             self.lead += 1
-        self.users = [i for i, role in enumerate(self.roles) if role == "user"]
-        if self.users and self._start(0) > self.lead:
+        self.users = self.roles.count("user")
+        if self.users and self._start(self.roles.index("user") + 1) > self.lead:
             self.first_user_turn = 2
 
     def recount(self, pieces: Sequence[bytes]) -> int:
@@ -151,14 +150,17 @@ class _Listing:
         """Where the turn being answered begins, and its number."""
         if not self.users:
             return self.lead, 1
-        return self._start(len(self.users) - 1), len(self.users) + self.first_user_turn - 1
+        return self._start(len(self.roles)), self.users + self.first_user_turn - 1
 
-    def _start(self, user: int) -> int:
-        """Where the turn of a user message begins: at the instructions right before it."""
-        index = self.users[user]
+    def _start(self, end: int) -> int:
+        """Where the last turn before ``end`` begins: at its user message, or at the instructions right
+        before that; at the head where no user message stands before ``end``."""
+        index = end - 1
+        while index >= self.lead and self.roles[index] != "user":
+            index -= 1
         while index > self.lead and self.roles[index - 1] in INSTRUCTIONS:
             index -= 1
-        return index
+        return max(index, self.lead)
 
     def _path(self, end: int, before: int, cut: Cut | None, reach: int) -> Path:
         """The turns before the newest one, as far back as the limits or a kept cut reach."""
@@ -171,9 +173,7 @@ class _Listing:
             if bounds.max_messages is not None and end - begin > bounds.max_messages * reach:
                 break
             last = begin
-            begin = (
-                self._start(number - self.first_user_turn) if number >= self.first_user_turn else self.lead
-            )
+            begin = self._start(last)
             turns.append(self._turn(begin, last, number))
             tokens += turns[-1].tokens
             number -= 1
@@ -216,7 +216,7 @@ class _Listing:
         return [index for index in range(self.lead, end) if self.roles[index] in INSTRUCTIONS]
 
     def _number_at(self, index: int) -> int:
-        return bisect_right(self.users, index) + self.first_user_turn - 1
+        return self.roles[: index + 1].count("user") + self.first_user_turn - 1
 
     def _rows(self, begin: int, end: int, number: int) -> list[MessageRow]:
         return sealed([self._seal(index) for index in range(begin, end)], number, self.target.model)
@@ -247,6 +247,16 @@ class _Bodies(Sequence[bytes]):
             return encoded(self._messages[range(self._begin, self._end)[index]])
         taken = list(self._messages[self._begin : self._end][index])
         return [encoded_run(taken)] if taken else []
+
+
+def _roles(messages: Sequence[Any]) -> list[str]:
+    """The role of each message; the whole list is looked at, so this is the one thing that is hurried."""
+    if set(map(type, messages)) == {dict}:
+        with suppress(KeyError, TypeError):
+            roles = list(map(itemgetter("role"), messages))
+            if set(map(type, set(roles))) == {str}:
+                return roles
+    return [_role(message) for message in messages]
 
 
 def _role(message: object) -> str:
