@@ -154,7 +154,7 @@ def test_the_demo_keeps_its_options() -> None:
 def test_an_unknown_model_of_a_known_provider() -> None:
     card = Catalog().card("kimi/kimi-k9")
     assert (card.window, card.max_input, card.price, card.known) == (8192, 8192, None, False)
-    assert card.media == Trait.media()
+    assert card.media == Trait.MEDIA
     assert Catalog().target(card).lists
 
 

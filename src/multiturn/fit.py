@@ -25,7 +25,7 @@ __all__ = ["fit"]
 
 COMPLETED = 3  # conversations.TurnState.COMPLETED
 INSTRUCTIONS = frozenset(("system", "developer"))
-EVERYTHING = Target(thinking=True, reasoning="keep_all", media=Trait.media(), developer=True)
+EVERYTHING = Target(thinking=True, reasoning="keep_all", media=Trait.MEDIA, developer=True)
 """What is assumed where no model is named: that it takes what the list holds."""
 
 
@@ -265,7 +265,7 @@ def _role(message: object) -> str:
 
 
 def _turn_row(rows: Sequence[MessageRow], number: int) -> TurnRow:
-    traits = 0 if [row.role for row in rows] == ["user", "assistant"] else int(Trait.IRREGULAR)
+    traits = 0 if [row.role for row in rows] == ["user", "assistant"] else Trait.IRREGULAR
     tokens = reasoning = 0
     for row in rows:
         traits |= row.traits

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntFlag
 from typing import Literal, NamedTuple
 
 __all__ = [
@@ -143,9 +142,13 @@ class Message:
         return tuple(part for part in self.parts if isinstance(part, ToolCall))
 
 
-class Trait(IntFlag):
-    """What is special about a message or a turn. No bit at all is the ordinary case, which every
-    provider takes as it stands: text by the user, text by the assistant."""
+class Trait:
+    """What is special about a message or a turn, as bits of one number. No bit at all is the ordinary
+    case, which every provider takes as it stands: text by the user, text by the assistant.
+
+    Plain numbers, not an enumeration: windows test them for every message, and an `enum.IntFlag` made
+    a list with tool calls twice as slow to fit.
+    """
 
     TOOL_CALL = 1
     TOOL_RESULT = 1 << 1
@@ -177,13 +180,13 @@ class Trait(IntFlag):
     OPEN = 1 << 17
     """Of a turn: a tool call has no result."""
 
-    @classmethod
-    def media(cls) -> int:
-        """The bits of everything that is not text."""
-        return int(cls.IMAGE | cls.AUDIO | cls.VIDEO | cls.FILE)
+    MEDIA = IMAGE | AUDIO | VIDEO | FILE
+    """Everything that is not text."""
 
 
-MEDIA_KINDS: Mapping[str, Trait] = {
+MEDIA_NAMES = {Trait.IMAGE: "image", Trait.AUDIO: "audio", Trait.VIDEO: "video", Trait.FILE: "file"}
+"""The bits of `Trait.MEDIA` in words."""
+MEDIA_KINDS: Mapping[str, int] = {
     "image_url": Trait.IMAGE,
     "image": Trait.IMAGE,
     "input_image": Trait.IMAGE,

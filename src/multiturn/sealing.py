@@ -38,7 +38,7 @@ def seal(value: object, count: Count, model: str | None = None) -> Entry:
     """
     if model is None and is_ordinary(value):
         role = value["role"]
-        instruction = int(Trait.INSTRUCTION) if role == "system" else 0
+        instruction = Trait.INSTRUCTION if role == "system" else 0
         return Entry(role, instruction, count(value), _dumped(value))
     message = plain(value)
     facts = _facts(message, model)
@@ -185,12 +185,12 @@ def _checked(message: dict[str, Any]) -> int:
 
 def _content_traits(content: object) -> int:
     if isinstance(content, str):
-        return 0 if content.strip() else int(Trait.BARE)
+        return 0 if content.strip() else Trait.BARE
     if content is None:
-        return int(Trait.BARE)
+        return Trait.BARE
     if not isinstance(content, list | tuple):
         raise MessageInvalid(f"content is text or a list of parts, not {content!r:.60}")
-    traits = int(Trait.LISTED)
+    traits = Trait.LISTED
     empty = True
     for part in content:
         kind = part.get("type") if isinstance(part, Mapping) else None
@@ -200,7 +200,7 @@ def _content_traits(content: object) -> int:
             raise MessageInvalid(f"a text part has no text: {part!r:.60}")
         traits |= MEDIA_KINDS.get(kind, 0)
         empty = empty and kind == "text" and not part["text"].strip()
-    return traits | (int(Trait.BARE) if empty else 0)
+    return traits | (Trait.BARE if empty else 0)
 
 
 def _call_traits(message: dict[str, Any]) -> int:
@@ -214,7 +214,7 @@ def _call_traits(message: dict[str, Any]) -> int:
         named = isinstance(call.get("id"), str) and call["id"] and isinstance(function.get("name"), str)
         if not named or not isinstance(function.get("arguments"), str):
             raise MessageInvalid("a tool call needs an id, a function name and arguments as JSON text")
-    return int(Trait.TOOL_CALL)
+    return Trait.TOOL_CALL
 
 
 # ---------------------------------------------------------------------------------------- turns

@@ -166,12 +166,12 @@ class OpenTurn:
         calls = tuple(call.id for call in self.draft.tool_calls)
         state = TurnState.WAITING if calls else TurnState.COMPLETED
         filtered = self.draft.finish_reason == "content_filter"
-        return await self._end(state, open_calls=calls, traits=int(Trait.MODERATED) if filtered else 0)
+        return await self._end(state, open_calls=calls, traits=Trait.MODERATED if filtered else 0)
 
     async def interrupt(self) -> Turn:
         """End the turn as stopped by the user: what arrived is kept and will be sent again."""
         self.draft.calls.clear()
-        return await self._end(TurnState.INCOMPLETE, traits=int(Trait.STOPPED))
+        return await self._end(TurnState.INCOMPLETE, traits=Trait.STOPPED)
 
     async def abort(self) -> Turn:
         """End a prepared turn that nobody answered: its input is kept and left out of later windows."""
@@ -192,7 +192,7 @@ class OpenTurn:
             state = TurnState.FAILED if self.draft.empty else TurnState.INCOMPLETE
             moderated = isinstance(error, ContentFiltered)
             code = error.code if isinstance(error, Error) else "error"
-            await self._end(state, traits=int(Trait.MODERATED) if moderated else 0, error=code)
+            await self._end(state, traits=Trait.MODERATED if moderated else 0, error=code)
 
     async def _end(
         self, state: TurnState, *, open_calls: tuple[str, ...] = (), traits: int = 0, error: str | None = None

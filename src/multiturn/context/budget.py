@@ -20,7 +20,7 @@ DEFAULT_BUDGET = 32_000
 """Tokens of input when neither the policy nor the model says less: what most models read well."""
 DEFAULT_RESERVE = 4_096
 THINKING_RESERVE = 16_384
-INSTRUCTION = int(Trait.INSTRUCTION)
+INSTRUCTION = Trait.INSTRUCTION
 
 
 def reserve(policy: ContextPolicy, requested: int | None, thinking: bool, window: int) -> int:

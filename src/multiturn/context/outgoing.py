@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 
 from ..errors import MessageInvalid
-from ..messages import MEDIA_KINDS, Entry, Trait
+from ..messages import MEDIA_KINDS, MEDIA_NAMES, Entry, Trait
 from ..window import MessageRow, Target
 
 __all__ = ["Piece", "Shaper", "check_input", "image_allowance", "joined", "merged", "weight"]
@@ -20,7 +20,7 @@ __all__ = ["Piece", "Shaper", "check_input", "image_allowance", "joined", "merge
 IMAGE_KINDS = frozenset(kind for kind, trait in MEDIA_KINDS.items() if trait is Trait.IMAGE)
 REASONING_PLACEHOLDER = " "
 """Stands where a provider demands reasoning that was lost or came from another model."""
-ALWAYS_OPENED = int(Trait.EXTRA | Trait.BARE | Trait.INSTRUCTION)
+ALWAYS_OPENED = Trait.EXTRA | Trait.BARE | Trait.INSTRUCTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Shaper:
 
     def _touches(self, row: MessageRow) -> bool:
         traits, target = row.traits, self.target
-        media = traits & Trait.media()
+        media = traits & Trait.MEDIA
         return bool(
             traits & ALWAYS_OPENED
             or (traits & Trait.LISTED and not target.lists)
@@ -129,9 +129,9 @@ def check_input(entries: Sequence[Entry], target: Target) -> None:
     """Raises `MessageInvalid` where the new input holds what the model cannot see: it would not be
     sent whole."""
     for entry in entries:
-        unseen = entry.traits & Trait.media() & ~target.media
+        unseen = entry.traits & Trait.MEDIA & ~target.media
         if entry.role == "user" and unseen:
-            kinds = ", ".join(str(trait.name).lower() for trait in Trait if trait & unseen)
+            kinds = ", ".join(name for trait, name in MEDIA_NAMES.items() if trait & unseen)
             raise MessageInvalid(f"{target.model} cannot read this kind of part: {kinds}")
 
 

@@ -16,8 +16,8 @@ from ..window import Cut, Limits, Path, TurnRow
 __all__ = ["Kept", "Room", "left_out_as", "newest_turns"]
 
 WAITING, COMPLETED, INCOMPLETE, FAILED = 2, 3, 4, 5  # conversations.TurnState, as stored
-PINNED, RETRACTED, STOPPED = int(Trait.PINNED), int(Trait.RETRACTED), int(Trait.STOPPED)
-OUT_TRAITS = RETRACTED | int(Trait.MODERATED)
+PINNED, RETRACTED, STOPPED = Trait.PINNED, Trait.RETRACTED, Trait.STOPPED
+OUT_TRAITS = RETRACTED | Trait.MODERATED
 QUARTER = 4
 
 
