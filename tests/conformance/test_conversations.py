@@ -32,6 +32,9 @@ async def test_settings_are_versioned(store: Store) -> None:
     second = await store.declare(ALICE, "c", Declared(opening="Hi", policy={"budget": 1, "low": 0.5}))
     assert second == Settings((b'"x"',), "Hi", {"budget": 1, "low": 0.5}, "a", None, 2)
     assert await store.declare(ALICE, "c", Declared(policy={"low": 0.5, "budget": 1})) == second
+    assert await store.declare(ALICE, "c", Declared(policy={"low": 5e-1, "budget": 1})) == second
+    listed = await store.declare(ALICE, "d", Declared(policy={"images": (1, 2)}))
+    assert await store.declare(ALICE, "d", Declared(policy={"images": (1, 2)})) == listed
     third = await store.declare(ALICE, "c", Declared(instructions=()))
     assert (third.instructions, third.version) == ((), 3)
     assert (await store.conversation(ALICE, "c")).settings == third

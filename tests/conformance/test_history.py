@@ -70,6 +70,13 @@ async def test_adding_completes_what_it_goes_on_with(store: Store) -> None:
     assert (turn.state, turn.error, turn.traits) == (TurnState.COMPLETED, None, 0)
 
 
+async def test_adding_completes_a_turn_that_waits_and_goes_on(store: Store) -> None:
+    lease = await begin(store, "u1")
+    await finish(store, lease, call("x"), state=TurnState.WAITING, open_calls=("x",))
+    await store.add(ALICE, "c", [[result("x", "r"), assistant("a1")], [user("u2"), assistant("a2")]])
+    assert [turn.state for turn in await store.turns(ALICE, "c")] == [TurnState.COMPLETED] * 2
+
+
 async def test_adding_a_turn_closes_one_that_waits(store: Store) -> None:
     lease = await begin(store, "u1")
     await finish(store, lease, call("x"), state=TurnState.WAITING, open_calls=("x",))

@@ -14,8 +14,6 @@ from .migrations import bring_up_to_date
 __all__ = ["MEMORY", "after_failure", "as_ours", "connect"]
 
 MEMORY = ":memory:"
-JOURNAL_LIMIT = 16 * 1024 * 1024
-"""Bytes to which the write-ahead log shrinks again after a large import."""
 
 NO_ROOM = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 """How SQLite names a quota or a limit on the size of files; only a full disk is SQLITE_FULL to it."""
@@ -32,8 +30,6 @@ def connect(path: str, patience: float) -> sqlite3.Connection:
             _make_file(path)
         connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
         bring_up_to_date(connection, path, patience)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
     except BaseException:
         if connection is not None:
             connection.close()

@@ -11,9 +11,10 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-__all__ = ["Job", "Outcome", "Unwanted", "deliver", "joined"]
+__all__ = ["Job", "Outcome", "Unwanted", "deliver", "end", "parted"]
 
 Unwanted = Callable[[Any], None]
 """Called with the result of a job that was done although whoever submitted it had left."""
@@ -40,11 +41,21 @@ def deliver(outcomes: Sequence[Outcome]) -> None:
             continue
 
 
-async def joined(thread: threading.Thread) -> None:
-    """Wait for the end of a thread, without a second one to wait in: none can be started any more when
-    the interpreter is on its way out."""
-    while thread.is_alive():  # noqa: ASYNC110  (the end of a thread sets no event)
-        await asyncio.sleep(0.001)
+def end(_: sqlite3.Connection) -> None:
+    """The last work of a thread: it closes its connection, says so, and is gone."""
+
+
+async def parted(threads: Sequence[threading.Thread], jobs: SimpleQueue[Job]) -> None:
+    """Wait until these threads have done what is queued, and ended. No other thread is needed to wait
+    in: none can be started any more when the interpreter is on its way out."""
+    loop = asyncio.get_running_loop()
+    lasts = [Job(end, loop, loop.create_future()) for _ in threads]
+    for last in lasts:
+        jobs.put(last)
+    for last in lasts:
+        await last.future
+    for thread in threads:
+        thread.join()
 
 
 def _loop(outcome: Outcome) -> asyncio.AbstractEventLoop:

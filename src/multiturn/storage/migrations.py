@@ -25,6 +25,8 @@ PAUSE = 0.02
 def bring_up_to_date(connection: sqlite3.Connection, path: str, patience: float) -> None:
     """Apply what is missing. Raises `StoreTooNew` or `StoreCorrupt` and leaves such a file untouched."""
     known = len(_scripts())
+    if _version(connection) == known and _application(connection) == APPLICATION:
+        return
     found, ours, empty = _state(connection)
     if not ours and not empty:
         raise StoreCorrupt("it belongs to another program", path=path)
@@ -46,9 +48,8 @@ def _state(connection: sqlite3.Connection) -> tuple[int, bool, bool]:
     another process may be making the schema just now."""
     connection.execute("BEGIN")
     try:
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
         empty = connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
-        return _version(connection), application == APPLICATION, empty
+        return _version(connection), _application(connection) == APPLICATION, empty
     finally:
         connection.execute("ROLLBACK")
 
@@ -73,6 +74,10 @@ def _apply(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {number}")
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
+
+
+def _application(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA application_id").fetchone()[0])
 
 
 def _version(connection: sqlite3.Connection) -> int:

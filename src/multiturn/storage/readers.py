@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from ..errors import StoreUnavailable
 from .connections import after_failure, as_ours, connect
-from .jobs import Job, Outcome, deliver, joined
+from .jobs import Job, Outcome, deliver, end, parted
 
 __all__ = ["Readers"]
 
@@ -26,7 +26,7 @@ class Readers:
     def __init__(self, path: str, patience: float) -> None:
         self._path = path
         self._patience = patience
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._waiting = 0
@@ -40,9 +40,9 @@ class Readers:
             if self._closed:
                 raise StoreUnavailable("it was closed", path=self._path)
             self._waiting += 1
+            self._jobs.put(Job(work, loop, future))
             if self._waiting > len(self._threads) < THREADS:
                 self._start()
-            self._jobs.put(Job(work, loop, future))
         return future
 
     async def close(self) -> None:
@@ -50,10 +50,7 @@ class Readers:
         with self._lock:
             self._closed = True
             threads, self._threads = self._threads, []
-            for _ in threads:
-                self._jobs.put(None)
-        for thread in threads:
-            await joined(thread)
+        await parted(threads, self._jobs)
 
     def _start(self) -> None:
         name = f"multiturn-reader-{len(self._threads) + 1}"
@@ -64,7 +61,7 @@ class Readers:
 
     def _serve(self) -> None:
         connection: sqlite3.Connection | None = None
-        while (job := self._jobs.get()) is not None:
+        while (job := self._jobs.get()).work is not end:
             outcome: Outcome = (job, None, None)
             if not job.future.cancelled():
                 connection, outcome = self._perform(connection, job)
@@ -73,6 +70,7 @@ class Readers:
             deliver((outcome,))
         if connection is not None:
             connection.close()
+        deliver(((job, None, None),))
 
     def _perform(
         self, connection: sqlite3.Connection | None, job: Job

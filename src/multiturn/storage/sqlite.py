@@ -109,12 +109,22 @@ class SQLiteStore:
         return False
 
     def _unwanted(self, outcome: object) -> None:
-        """Whoever wanted this has left: give it back. (In a closed store it lapses by itself.)"""
+        """Whoever wanted this has left: give it back."""
+        if isinstance(outcome, Queued) and outcome.ticket is not None:
+            self._give_back(outcome.key, partial(sqlite_leases.drop_ticket, ticket=outcome.ticket))
+        elif isinstance(outcome, Begun) and outcome.lease is not None:
+            self._give_back(outcome.lease.key, partial(sqlite_turns.abandon, lease=outcome.lease))
+
+    def _give_back(self, key: int, work: Work[None]) -> None:
+        """Nobody waits for this but the next in line. In a closed store it lapses by itself."""
+
+        def given_back(done: asyncio.Future[None]) -> None:
+            if not done.cancelled():
+                done.exception()  # so that the loop does not complain of one that nobody took
+            self._line.freed(key)
+
         with suppress(StoreUnavailable):
-            if isinstance(outcome, Queued) and outcome.ticket is not None:
-                self._writer.leave(partial(sqlite_leases.drop_ticket, ticket=outcome.ticket))
-            elif isinstance(outcome, Begun) and outcome.lease is not None:
-                self._writer.leave(partial(sqlite_turns.abandon, lease=outcome.lease))
+            self._write(work).add_done_callback(given_back)
 
     async def gather(self, owner: Owner, conversation: str, reach: Reach, branch: int | None = None) -> Path:
         """See `Store.gather`."""

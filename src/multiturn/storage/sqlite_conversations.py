@@ -44,7 +44,6 @@ class Here(NamedTuple):
     title: str
     in_use: int
     branches: int
-    settings: int | None
     epoch: int
     held_until: int | None
     held_turn: int | None
@@ -57,19 +56,26 @@ class Here(NamedTuple):
     messages: int
     cut_turn: int | None
     cut_key: str | None
+    head_state: int | None
+    """State of the last turn of the path."""
+    version: int | None
+    settings: bytes | None
+    """Those in force, as they are stored."""
     first_ticket: int | None
     now: int
 
 
-FIND = f"""
-SELECT c.id, c.user, c.ulid, c.title, c.segment, c.branches, c.settings, c.epoch, c.held_until, c.held_turn,
+COLUMNS = """c.id, c.user, c.ulid, c.title, c.segment, c.branches, c.epoch, c.held_until, c.held_turn,
     b.segment, b.number, b.parent, b.fork, b.head, b.shared, b.messages, b.cut_turn, b.cut_key,
+    (SELECT state FROM turns
+        WHERE id = (CASE WHEN b.head > b.fork THEN b.segment ELSE b.parent END << 32) + b.head)"""
+FIND = f"""
+SELECT {COLUMNS}, s.version, s.body,
     (SELECT MIN(id) FROM tickets WHERE conversation = c.id AND expires > {NOW}), {NOW}
-FROM conversations c JOIN branches b ON b.segment = c.segment
+FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings s ON s.id = c.settings
 WHERE c.tenant = ? AND c.name = ?"""
 FIND_HELD = f"""
-SELECT c.id, c.user, c.ulid, c.title, c.segment, c.branches, c.settings, c.epoch, c.held_until, c.held_turn,
-    b.segment, b.number, b.parent, b.fork, b.head, b.shared, b.messages, b.cut_turn, b.cut_key, NULL, {NOW}
+SELECT {COLUMNS}, NULL, NULL, NULL, {NOW}
 FROM conversations c JOIN branches b ON b.segment = c.held_turn >> 32
 WHERE c.id = ? AND c.epoch = ? AND c.held_until >= {NOW}"""
 FIND_BRANCH = FIND.replace("b.segment = c.segment", "b.conversation = c.id AND b.number = ?")
@@ -131,19 +137,14 @@ def _make(db: sqlite3.Connection, owner: Owner, name: str) -> None:
 # --------------------------------------------------------------------------------------- settings
 
 
-def settings_of(db: sqlite3.Connection, here: Here) -> Settings:
+def settings_of(here: Here) -> Settings:
     """What is in force now."""
-    if here.settings is None:
-        return Settings()
-    row = db.execute("SELECT version, body FROM settings WHERE id = ?", (here.settings,)).fetchone()
-    return read_settings(*row)
+    return read_settings(here.version, here.settings)
 
 
 def declare(db: sqlite3.Connection, here: Here, declared: Declared) -> Settings:
     """Put in force what differs from what is, as a new version."""
-    before = settings_of(db, here)
-    if declared == Declared():
-        return before
+    before = settings_of(here)
     body = write_settings(before, declared)
     if body is None:
         return before

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from ..conversations import Declared, Owner, TurnState
 from ..messages import Entry, Trait
-from .sqlite_conversations import Here, declare, head_key, require, title_of
+from .sqlite_conversations import Here, declare, require, title_of
 from .sqlite_leases import Queued, line_up, recover
 from .sqlite_rows import NOW, SEGMENT, told
 from .sqlite_segments import Stored, close_waiting, extend, new_turn, own_head
@@ -15,7 +15,7 @@ from .store import Told
 
 __all__ = ["add"]
 
-OPEN = int(Trait.OPEN)
+OPEN = Trait.OPEN
 
 
 def add(
@@ -39,9 +39,10 @@ def add(
     if groups and here.head and groups[0][0].role in ("assistant", "tool"):
         here = own_head(db, here)
         found += _told(here, extend(db, here, groups[0]), _completed(db, here))
-        here = here._replace(messages=here.messages + len(groups.pop(0)))
+        messages = here.messages + len(groups.pop(0))
+        here = here._replace(messages=messages, head_state=TurnState.COMPLETED)
     if groups:
-        close_waiting(db, head_key(here))
+        close_waiting(db, here)
     for entries in groups:
         rows = new_turn(db, here, entries, TurnState.COMPLETED)
         here = here._replace(head=here.head + 1, messages=here.messages + len(entries))

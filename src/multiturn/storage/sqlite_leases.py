@@ -137,7 +137,7 @@ def recover(db: sqlite3.Connection, owner: Owner, name: str, here: Here) -> Here
         "SELECT number FROM branches WHERE segment = ?", (here.held_turn // SEGMENT,)
     ).fetchone()[0]
     there = require(db, owner, name, number)
-    stopped = int(Trait.STOPPED) if _asked_to_stop(db, here) else 0
+    stopped = Trait.STOPPED if _asked_to_stop(db, here) else 0
     _keep_partials(db, there)
     db.execute(
         "UPDATE turns SET state = ?, marks = marks | ?, traits = traits | ? WHERE id = ?",

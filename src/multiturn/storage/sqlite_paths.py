@@ -62,8 +62,8 @@ def owner_of(path: Sequence[Piece], turn: int, conversation: str) -> Piece:
 
 # ----------------------------------------------------------------------------------------- gather
 
-INSTRUCTION, PINNED, EXCLUDED = int(Trait.INSTRUCTION), int(Trait.PINNED), int(Trait.EXCLUDED)
-WITHDRAWN, STOPPED = int(Trait.RETRACTED | Trait.MODERATED), int(Trait.STOPPED)
+INSTRUCTION, PINNED, EXCLUDED = Trait.INSTRUCTION, Trait.PINNED, Trait.EXCLUDED
+WITHDRAWN, STOPPED = Trait.RETRACTED | Trait.MODERATED, Trait.STOPPED
 
 HEAD = """
 SELECT c.user, c.standing, s.version, s.body, b.cut_turn, b.cut_key,

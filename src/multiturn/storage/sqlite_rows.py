@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -44,7 +45,7 @@ NOW = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
 SEGMENT = 1 << 32
 """Turns and messages of a segment have the keys ``segment * SEGMENT + number``."""
 LOW = SEGMENT - 1
-STANDING = int(Trait.PINNED | Trait.INSTRUCTION)
+STANDING = Trait.PINNED | Trait.INSTRUCTION
 """Traits for which rows before the window must be looked at; the index of the schema has the number."""
 
 ROLES = ("user", "assistant", "system", "developer", "tool")
@@ -105,20 +106,20 @@ def read_settings(version: int | None, body: bytes | None) -> Settings:
 
 def write_settings(before: Settings, declared: Declared) -> bytes | None:
     """The row body of what is in force with ``declared``; ``None`` where nothing differs."""
-    after = {
-        "instructions": before.instructions if declared.instructions is None else declared.instructions,
-        "opening": before.opening if declared.opening is None else declared.opening,
-        "policy": before.policy if declared.policy is None else declared.policy,
-        "model": before.model if declared.model is None else declared.model,
-        "memory": before.memory if declared.memory is None else declared.memory,
-    }
-    body = _settings_body(after)
-    return None if body == _settings_body({name: getattr(before, name) for name in after}) else body
+    after = {name: value for name in SETTINGS if (value := getattr(declared, name)) is not None}
+    if all(value == getattr(before, name) for name, value in after.items()):
+        return None
+    body = _settings_body(replace(before, **after))
+    return None if body == _settings_body(before) else body
 
 
-def _settings_body(value: Mapping[str, Any]) -> bytes:
-    texts = [instruction.decode() for instruction in value["instructions"]]
-    return orjson.dumps({**value, "instructions": texts}, option=orjson.OPT_SORT_KEYS)
+SETTINGS = ("instructions", "opening", "policy", "model", "memory")
+
+
+def _settings_body(settings: Settings) -> bytes:
+    value: dict[str, Any] = {name: getattr(settings, name) for name in SETTINGS}
+    value["instructions"] = [instruction.decode() for instruction in settings.instructions]
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def write_calls(calls: Sequence[str]) -> bytes | None:

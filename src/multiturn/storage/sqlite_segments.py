@@ -12,7 +12,7 @@ from ..conversations import TurnState
 from ..errors import TurnClosed, TurnNotFound
 from ..messages import Entry, Trait
 from ..window import MessageRow
-from .sqlite_conversations import Here
+from .sqlite_conversations import Here, head_key
 from .sqlite_paths import owner_of, pieces
 from .sqlite_rows import ROLE_NUMBERS, SEGMENT, STANDING, model_number
 
@@ -29,7 +29,7 @@ INSERT_MESSAGE = """
 INSERT INTO messages (id, turn, role, traits, tokens, reasoning_tokens, model, body, reasoning, facts)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 REGULAR = ["user", "assistant"]
-IRREGULAR = int(Trait.IRREGULAR)
+IRREGULAR = Trait.IRREGULAR
 
 
 class _Figures(NamedTuple):
@@ -208,13 +208,14 @@ def _grow(db: sqlite3.Connection, here: Here, added: int) -> None:
         db.execute(HEIRS, values)
 
 
-def close_waiting(db: sqlite3.Connection, turn: int) -> None:
-    """Something else goes on after this turn: if it waits for tool results, it waits no more."""
-    db.execute(
-        "UPDATE turns SET state = ?, open_calls = NULL, marks = marks | ?, traits = traits | ?"
-        " WHERE id = ? AND state = ?",
-        (TurnState.INCOMPLETE, Trait.STOPPED, Trait.STOPPED, turn, TurnState.WAITING),
-    )
+def close_waiting(db: sqlite3.Connection, here: Here) -> None:
+    """Something else goes on after the last turn: if it waits for tool results, it waits no more."""
+    if here.head_state == TurnState.WAITING:
+        db.execute(
+            "UPDATE turns SET state = ?, open_calls = NULL, marks = marks | ?, traits = traits | ?"
+            " WHERE id = ?",
+            (TurnState.INCOMPLETE, Trait.STOPPED, Trait.STOPPED, head_key(here)),
+        )
 
 
 def own_head(db: sqlite3.Connection, here: Here) -> Here:

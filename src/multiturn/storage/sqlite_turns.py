@@ -40,7 +40,7 @@ from .store import Begun, Ending, Lease, Partial, Start
 
 __all__ = ["abandon", "append", "begin", "finish"]
 
-OPEN = int(Trait.OPEN)
+OPEN = Trait.OPEN
 ENDED_BADLY = (TurnState.FAILED, TurnState.INCOMPLETE)
 
 
@@ -54,7 +54,7 @@ def begin(
     here = require(db, owner, name, start.branch, make=start.make)
     answered = _answered(db, here, start)
     if answered is not None:
-        return Begun(None, answered, settings_of(db, here))
+        return Begun(None, answered, settings_of(here))
     queued = line_up(db, here, ticket, wait=start.wait > 0, interrupt=start.interrupt)
     if queued is not None:
         return queued
@@ -108,7 +108,7 @@ def _new(db: sqlite3.Connection, owner: Owner, name: str, here: Here, start: Sta
         number, segment = new_branch(db, here, name, start.after)
         db.execute("UPDATE conversations SET segment = ? WHERE id = ?", (segment, here.key))
         here = require(db, owner, name, number)
-    close_waiting(db, head_key(here))
+    close_waiting(db, here)
     new_turn(db, here, start.entries, TurnState.ACCEPTED)
     return here._replace(head=here.head + 1)
 
@@ -154,7 +154,7 @@ def _again(db: sqlite3.Connection, here: Here, name: str) -> Here:
     if head[0] not in ENDED_BADLY:
         raise TurnClosed(f"only a failed or incomplete turn is repeated, and turn {here.head} is neither")
     here = own_head(db, here)
-    gone = int(Trait.STOPPED | Trait.MODERATED | Trait.OPEN)
+    gone = Trait.STOPPED | Trait.MODERATED | Trait.OPEN
     db.execute(
         "UPDATE turns SET state = ?, open_calls = NULL, marks = marks & ~?, error = NULL, model = NULL,"
         " steps = steps + 1 WHERE id = ?",

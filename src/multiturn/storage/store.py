@@ -65,8 +65,8 @@ class Start:
 
     ``key`` with ``digest`` (a hash of the input): a turn of this conversation with the same key and
     digest that completed, or waits for tool results, is not repeated, ``begin`` gives it back instead;
-    while it is still running, ``begin`` waits for it like for the lease; failed or incomplete, it is repeated as a new
-    turn that takes the key over; with another digest: `KeyReused`.
+    while it is still running, ``begin`` waits for it like for the lease; failed or incomplete, it is
+    repeated as a new turn that takes the key over; with another digest: `KeyReused`.
 
     ``wait`` is how many seconds to queue for the lease, first come first served across all
     processes, before `ConversationBusy`; ``interrupt`` asks the running turn to stop first.

@@ -10,16 +10,19 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..errors import StoreUnavailable
 from .connections import after_failure, as_ours, connect
-from .jobs import Job, Outcome, Unwanted, deliver, joined
+from .jobs import Job, Outcome, Unwanted, deliver, end, parted
 
 __all__ = ["Writer"]
 
 T = TypeVar("T")
+JOURNAL_LIMIT = 16 * 1024 * 1024
+"""Bytes to which the write-ahead log shrinks again after a large import."""
 BATCH = 256
 """Operations that share a commit at most."""
 
@@ -30,7 +33,7 @@ class Writer:
     def __init__(self, path: str, patience: float) -> None:
         self._path = path
         self._patience = patience
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -49,57 +52,47 @@ class Writer:
         self._submit(Job(work, loop, future, unwanted))
         return future
 
-    def leave(self, work: Callable[[sqlite3.Connection], object]) -> None:
-        """Have ``work`` done some time; nobody waits for it."""
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        future.add_done_callback(_overheard)
-        self._submit(Job(work, loop, future))
-
     async def close(self) -> None:
         """Commit what was submitted and close the connection."""
         with self._lock:
             self._closed = True
             thread, self._thread = self._thread, None
-            self._jobs.put(None)
-        if thread is not None:
-            await joined(thread)
+        await parted([thread] if thread else [], self._jobs)
 
     def _submit(self, job: Job) -> None:
         with self._lock:
             if self._closed:
                 raise StoreUnavailable("it was closed", path=self._path)
+            self._jobs.put(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="multiturn-writer", daemon=True)
                 self._thread.start()
-            self._jobs.put(job)
 
     # -- in the thread
 
     def _serve(self) -> None:
-        going = True
-        while going:
+        last = None
+        while last is None:
             jobs = self._arrived()
-            if jobs[-1] is None:
-                going = False
-            wanted = [job for job in jobs if job is not None and not job.future.cancelled()]
+            last = jobs.pop() if jobs[-1].work is end else None
+            wanted = [job for job in jobs if not job.future.cancelled()]
             if wanted:
                 deliver(self._commit(wanted))
-        self._let_go()
+        if self._connection is not None:
+            self._connection.close()
+        deliver(((last, None, None),))
 
-    def _arrived(self) -> list[Job | None]:
+    def _arrived(self) -> list[Job]:
         jobs = [self._jobs.get()]
-        try:
-            while jobs[-1] is not None and len(jobs) < BATCH:
+        with suppress(Empty):
+            while jobs[-1].work is not end and len(jobs) < BATCH:
                 jobs.append(self._jobs.get_nowait())
-        except Empty:
-            pass
         return jobs
 
     def _commit(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
         outcomes: list[Outcome] = []
         try:
-            connection = self._connection = self._connection or connect(self._path, self._patience)
+            connection = self._connection = self._connection or self._connect()
             connection.execute("BEGIN IMMEDIATE")
             outcomes.extend(self._perform(connection, job) for job in jobs)
             connection.execute("COMMIT")
@@ -110,6 +103,12 @@ class Writer:
             refused = {outcome[0]: outcome for outcome in outcomes if outcome[2] is not None}
             return [refused.get(job, (job, None, failure)) for job in jobs]
         return outcomes
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = connect(self._path, self._patience)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
+        return connection
 
     def _perform(self, connection: sqlite3.Connection, job: Job) -> Outcome:
         connection.execute("SAVEPOINT operation")
@@ -124,14 +123,3 @@ class Writer:
             return job, None, failure
         connection.execute("RELEASE operation")
         return job, result, None
-
-    def _let_go(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _overheard(future: asyncio.Future[Any]) -> None:
-    """Nobody waits: take the exception, so that the loop does not complain."""
-    if not future.cancelled():
-        future.exception()
