@@ -143,11 +143,10 @@ class AsyncConversation:
         return open_turn
 
     async def _begin(self, start: Start, given: Input, *, prepared: bool) -> OpenTurn | Reply:
-        known = await self._settings()
-        begun = await begin(self._engine, self._place, start, given, known, prepared=prepared)
+        await self._settings()
+        begun = await begin(self._engine, self._place, start, given, self._known, prepared=prepared)
         if isinstance(begun, Turn):
             return await self._stored_reply(begun)
-        self._known.learn(begun.begun.settings)
         self._tools = given.tools
         if start.after is not None and self._place.branch is not None:
             self._place = replace(self._place, branch=begun.lease.branch)

@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from .catalog import Card
-from .conversations import Settings, Step, Turn, TurnState
+from .conversations import Step, Turn, TurnState
 from .errors import ContentFiltered, Error, MessageInvalid, StreamCut, TurnClosed, TurnExpired
 from .hold import Hold
 from .messages import Entry, Trait
 from .reply import Delta, Draft, Reply
 from .sealing import seal
-from .step import Engine, Input, Place, Terms, in_force, refuse_early, terms_of, window_of
+from .step import Engine, Input, Known, Place, Terms, refuse_early, window_of
 from .storage import Begun, Ending, Lease, Start
 from .tokens import count_message, count_text
 from .usage import Cost, Usage
@@ -38,16 +38,16 @@ T = TypeVar("T")
 
 
 async def begin(
-    engine: Engine, place: Place, start: Start, given: Input, known: Settings, *, prepared: bool = False
+    engine: Engine, place: Place, start: Start, given: Input, known: Known, *, prepared: bool = False
 ) -> OpenTurn | Turn:
     """Accept a turn and build its window; or give the stored turn that the same key made before.
 
-    ``known`` are the stored settings as far as the caller knows them: what they show to be impossible
-    is refused before anything is stored. What fails afterwards leaves a failed turn, and the error
-    names it. A ``prepared`` turn is answered by somebody else: our own provider is not needed, and its
-    time is not prolonged.
+    ``known`` is what the caller knows of the stored settings, and learns from the turn: what they show to
+    be impossible is refused before anything is stored. What fails afterwards leaves a failed turn, and the
+    error names it. A ``prepared`` turn is answered by somebody else: our own provider is not needed, and
+    its time is not prolonged.
     """
-    terms = terms_of(engine, in_force(known, place.declared), given)
+    terms = known.terms_at(engine, place, given)
     if not prepared:
         engine.provider(terms.card)
     if start.results is None and not start.again:
@@ -64,7 +64,8 @@ async def begin(
     )
     turn = OpenTurn(engine, begun, given, hold)
     try:
-        await turn.build()
+        known.learn(begun.settings)
+        await turn.build(known.terms_at(engine, place, given))
     except BaseException as error:
         await turn.fail(error)
         raise
@@ -94,9 +95,9 @@ class OpenTurn:
 
     # -- window
 
-    async def build(self) -> None:
+    async def build(self, terms: Terms) -> None:
         """Read the path and build the window of this step."""
-        self.terms = terms = terms_of(self.engine, self.begun.settings, self.given)
+        self.terms = terms
         self.built = await window_of(self.engine, terms, self.given, self.lease)
 
     @property
