@@ -329,3 +329,11 @@ async def test_a_regular_turn_is_one_question_and_one_answer(
     await store.add(ALICE, "c", [entries])  # type: ignore[list-item]  # entries, named so for the ids
     (turn,) = await store.turns(ALICE, "c")
     assert bool(turn.traits & Trait.IRREGULAR) is not regular
+
+
+async def test_a_turn_without_input_cannot_be_repeated(store: Store) -> None:
+    lease = held(await store.begin(ALICE, "c", Start(entries=[assistant("I begin")])))
+    await finish(store, lease, state=TurnState.FAILED)
+    with pytest.raises(TurnClosed):
+        await store.begin(ALICE, "c", Start(again=True))
+    assert await said(store) == ["I begin"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 from tests.conformance.talk import ALICE, answer, ask, begin, said
@@ -117,3 +118,18 @@ async def test_one_that_is_refused_takes_nothing_with_it(store: SQLiteStore) -> 
     with pytest.raises(KeyError):
         await refused
     assert await said(store) == ["u1", "a1", "u2", "a2"]
+
+
+def test_a_loop_that_is_gone_takes_no_thread_with_it(path: Path) -> None:
+    store = SQLiteStore(str(path))
+    held: list[Gate] = []
+
+    async def leave_in_the_middle() -> None:
+        held.append(Gate(store))
+        await held[0].until_reached()
+
+    asyncio.run(leave_in_the_middle())
+    held[0].opened.set()
+    asyncio.run(answer(store, 1))
+    assert asyncio.run(said(store)) == ["u1", "a1"]
+    asyncio.run(store.close())
