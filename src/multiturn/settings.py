@@ -103,14 +103,14 @@ def load(
     'argument'
     """
     environment = os.environ if environment is None else environment
-    own, personal, _ = places(environment, directory)
+    own, personal, database = places(environment, directory)
     found: Found = {}
     for layer in (
         _arguments(arguments or {}),
         _variables(environment),
         _file(own),
         _file(personal),
-        _fallbacks(environment),
+        _fallbacks(environment, database),
     ):
         for name, entry in layer.items():
             found.setdefault(name, entry)
@@ -126,12 +126,10 @@ def places(environment: Mapping[str, str], directory: Path | None = None) -> tup
         config, data = roaming, local
     else:
         config = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
-        shared = (
-            home / "Library" / "Application Support" if sys.platform == "darwin" else home / ".local/share"
-        )
-        data = Path(environment.get("XDG_DATA_HOME") or shared)
+        shared = "Library/Application Support" if sys.platform == "darwin" else ".local/share"
+        data = Path(environment.get("XDG_DATA_HOME") or home / shared)
     here = Path.cwd() if directory is None else directory
-    return here / "multiturn.toml", config / "multiturn" / "config.toml", data / "multiturn" / "multiturn.db"
+    return here / "multiturn.toml", config / "multiturn/config.toml", data / "multiturn/multiturn.db"
 
 
 # -------------------------------------------------------------------------------------- layers
@@ -236,9 +234,8 @@ def _table(name: str, value: object, origin: str) -> Mapping[str, object]:
     return cast("Mapping[str, object]", value)
 
 
-def _fallbacks(environment: Mapping[str, str]) -> Found:
+def _fallbacks(environment: Mapping[str, str], database: Path) -> Found:
     """What holds where nobody chose."""
-    database = places(environment)[2]
     found: Found = {"store": (f"sqlite:///{database.as_posix()}", "default")}
     for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
         if environment.get(variable):
