@@ -50,7 +50,7 @@ class AsyncConversation:
         self._store = engine.store
         self._place = Place(owner, id, declared, branch)
         self._at = (owner, id)
-        self._known = Known()
+        self._known = Known(declared)
         self._ulid = ""
         self._tools: Sequence[Mapping[str, Any]] = ()
 

@@ -145,28 +145,35 @@ def _opening(words: str) -> Entry:
 
 @dataclass(slots=True)
 class Known:
-    """What a handle has learned of its conversation: the stored settings (``None``: nothing yet), and
-    the terms they give a step that brings none of its own, which are worked out once."""
+    """What a handle declares and has learned of its conversation: the stored settings (``None``: nothing
+    yet), and the terms of a step that brings none of its own, which are worked out once."""
 
+    declared: Declared = Declared()
     settings: Settings | None = None
     terms: Terms | None = None
 
     def learn(self, settings: Settings) -> bool:
-        """Take the stored settings; whether they are news."""
+        """Take the stored settings; whether other terms follow from them."""
         if settings == self.settings:
             return False
-        self.settings, self.terms = settings, None
+        before, self.settings = self._in_force(), settings
+        if replace(self._in_force(), version=before.version) == before:
+            return False
+        self.terms = None
         return True
 
-    def terms_at(self, engine: Engine, place: Place, given: Input) -> Terms:
-        """The terms of a step with these settings. ``place`` declares the same at each call."""
+    def terms_of(self, engine: Engine, given: Input) -> Terms:
+        """The terms of a step, as far as is known."""
         own = given.policy or given.model or given.params or given.tools
         if self.terms is not None and not own:
             return self.terms
-        terms = terms_of(engine, in_force(self.settings or Settings(), place.declared), given)
+        terms = terms_of(engine, self._in_force(), given)
         if not own:
             self.terms = terms
         return terms
+
+    def _in_force(self) -> Settings:
+        return in_force(self.settings or Settings(), self.declared)
 
 
 def refuse_early(terms: Terms, given: Input) -> None:
@@ -191,15 +198,14 @@ async def window_of(engine: Engine, terms: Terms, given: Input, lease: Lease) ->
 
 async def preview(engine: Engine, place: Place, given: Input, known: Known) -> Window:
     """A dry run: the window that would be sent now. ``known`` learns from it."""
-    terms = known.terms_at(engine, place, given)
+    terms = known.terms_of(engine, given)
     reach = _reach(terms, given, None)
     while True:
         path = await engine.store.gather(place.owner, place.conversation, reach, place.branch)
         if known.learn(path.settings):
-            before, terms = terms, known.terms_at(engine, place, given)
-            if terms != before:
-                reach = _reach(terms, given, None)
-                continue
+            terms = known.terms_of(engine, given)
+            reach = _reach(terms, given, None)
+            continue
         newest = path.turns[0].number if path.turns else path.earlier_turns
         window = _built(terms, given, path, sealed(given.entries, newest + 1))
         if window is not None:

@@ -47,7 +47,7 @@ async def begin(
     error names it. A ``prepared`` turn is answered by somebody else: our own provider is not needed, and
     its time is not prolonged.
     """
-    terms = known.terms_at(engine, place, given)
+    terms = known.terms_of(engine, given)
     if not prepared:
         engine.provider(terms.card)
     if start.results is None and not start.again:
@@ -65,7 +65,7 @@ async def begin(
     turn = OpenTurn(engine, begun, given, hold)
     try:
         known.learn(begun.settings)
-        await turn.build(known.terms_at(engine, place, given))
+        await turn.build(known.terms_of(engine, given))
     except BaseException as error:
         await turn.fail(error)
         raise
