@@ -76,6 +76,10 @@ def test_words_between_a_call_and_its_result_part_them() -> None:
     assert shape(ask(), call("a"), answer(), result("a")) == [([0], [], []), ([1], [], ["a"]), ([2], [3], [])]
 
 
+def test_a_result_finds_its_call_across_an_instruction() -> None:
+    assert shape(ask(), call("a"), rule(), result("a")) == [([0], [], []), ([1, 3], [], []), ([2], [], [])]
+
+
 def test_a_result_the_user_left_out_leaves_its_call_open() -> None:
     assert shape(ask(), call("a"), result("a"), excluded=(2,)) == [([0], [], []), ([1], [2], ["a"])]
 
