@@ -1,0 +1,389 @@
+"""A conversation in the hand: what is sent, stored, found again, changed and left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.scene import TOOLS, Make, call_of, calls, said, sent, states, stored
+
+from multiturn import (
+    AsyncMultiTurn,
+    ContextPolicy,
+    ConversationNotFound,
+    Delta,
+    Image,
+    InputInvalid,
+    Message,
+    Text,
+    TurnNotFound,
+    TurnState,
+    Usage,
+)
+from multiturn.reply import CallPiece
+from multiturn.storage import open_store
+from multiturn.storage.sqlite import SQLiteStore
+
+# ---------------------------------------------------------------------------------------- sending
+
+
+async def test_a_reply_tells_what_was_said_spent_and_seen(scene: Make) -> None:
+    answer = Delta("27.", "he said so", finish_reason="stop", usage=Usage(1000, 50), response_id="r-1")
+    it = scene(answer)
+    reply = await it.client.conversation("c", system="Be brief.").send("How old am I?", temperature=0.2)
+    assert (reply.text, reply.reasoning, reply.finish_reason) == ("27.", "he said so", "stop")
+    assert (reply.usage, reply.model) == (Usage(1000, 50), "qwen/qwen-plus")
+    assert reply.cost is not None
+    assert reply.cost.amount > 0
+    assert not reply.cost.estimated
+    assert reply.window.messages == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "How old am I?"},
+    ]
+    assert reply.turn.state is TurnState.COMPLETED
+    assert reply.turn.usage == Usage(1000, 50)
+    assert it.requests[0].params == {"temperature": 0.2}
+
+
+async def test_each_window_goes_on_where_the_last_one_ended(scene: Make) -> None:
+    it = scene("one", "two", "three")
+    chat = it.client.conversation("c", system="Be brief.")
+    for text in ("a", "b", "c"):
+        await chat.send(text)
+    assert said(it.requests[2]) == ["Be brief.", "a", "one", "b", "two", "c"]
+    assert it.requests[2].body.startswith(it.requests[1].body[:-1])
+
+
+async def test_a_handle_does_nothing_by_itself(scene: Make) -> None:
+    it = scene()
+    chat = it.client.conversation("c", user="ada", system="Be brief.")
+    assert chat.id == "c"
+    assert "c" in repr(chat)
+    chat.stream("hello")
+    chat.prepare("hello")
+    assert await it.client.conversations(user="ada") == []
+    assert it.requests == []
+
+
+async def test_parts_are_sent_and_come_back_as_parts(scene: Make) -> None:
+    it = scene("a cat")
+    chat = it.client.conversation("c", model="qwen/qwen3-vl-plus")
+    await chat.send([Text("What is this?"), Image("https://example.org/cat.png")])
+    assert sent(it.requests[0])[0]["content"] == [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}},
+    ]
+    assert (await chat.history())[0].parts == (Text("What is this?"), Image("https://example.org/cat.png"))
+
+
+async def test_what_only_one_provider_knows_is_passed_through(scene: Make) -> None:
+    it = scene("x")
+    await it.client.conversation().send("a", params={"enable_thinking": True, "top_k": 3}, stop=["."], seed=7)
+    assert it.requests[0].params == {"enable_thinking": True, "top_k": 3, "stop": ["."], "seed": 7}
+
+
+@pytest.mark.parametrize("method", ["send", "stream", "prepare", "retry", "edit", "regenerate"])
+async def test_a_misspelt_keyword_is_a_type_error(scene: Make, method: str) -> None:
+    it = scene("first")
+    chat = it.client.conversation("c")
+    await chat.send("a")
+    arguments: dict[str, tuple[object, ...]] = {"edit": (1, "b"), "retry": (), "regenerate": ()}
+
+    async def misspelt() -> None:
+        await getattr(chat, method)(*arguments.get(method, ("a",)), temprature=1)
+
+    with pytest.raises(TypeError, match="temprature"):
+        await misspelt()
+    assert len(it.requests) == 1
+    assert await states(chat) == ["COMPLETED"]
+
+
+# --------------------------------------------------------------------------------------- branches
+
+
+async def test_edit_and_regenerate_make_branches_that_share_what_came_before(scene: Make) -> None:
+    it = scene("A", "B", "C", "B2", "B3")
+    chat = it.client.conversation("c")
+    for text in ("a", "b", "c"):
+        await chat.send(text)
+    old = await chat.turns()
+    reply = await chat.edit(2, "b!")
+    assert reply.text == "B2"
+    assert said(it.requests[3]) == ["a", "A", "b!"]
+    assert [m.text for m in await chat.history()] == ["a", "A", "b!", "B2"]
+    await chat.regenerate()
+    assert said(it.requests[4]) == ["a", "A", "b!"]
+    assert [m.text for m in await chat.history()] == ["a", "A", "b!", "B3"]
+    branches = [(b.number, b.fork, b.turns, b.in_use) for b in await chat.branches()]
+    assert branches == [(0, 0, 3, False), (1, 1, 2, False), (2, 1, 2, True)]
+    await chat.switch(old[2])
+    assert [m.text for m in await chat.history()] == ["a", "A", "b", "B", "c", "C"]
+    await chat.switch((await chat.branches())[1])
+    assert [m.text for m in await chat.history()] == ["a", "A", "b!", "B2"]
+
+
+async def test_an_earlier_turn_is_answered_anew(scene: Make) -> None:
+    it = scene("A", "B", "A2")
+    chat = it.client.conversation("c", system="Be brief.", model="qwen/qwen3-vl-plus")
+    await chat.send("a")
+    await chat.send([Text("b"), Image("https://example.org/b.png")])
+    reply = await chat.regenerate(1)
+    assert reply.text == "A2"
+    assert said(it.requests[2]) == ["Be brief.", "a"]
+    assert [m.text for m in await chat.history()] == ["a", "A2"]
+
+
+@pytest.mark.parametrize("wanted", [0, 3, -1, "turn_x", "turn_01JCXV3Q8Z0000000000000000_0_1"])
+async def test_a_turn_that_is_not_there_is_named(scene: Make, wanted: int | str) -> None:
+    it = scene("A", "B")
+    chat = it.client.conversation("c")
+    await chat.send("a")
+    await chat.send("b")
+    for attempt in (
+        lambda: chat.edit(wanted, "x"),
+        lambda: chat.regenerate(wanted),
+        lambda: chat.pin(wanted),
+        lambda: chat.ledger(wanted),
+        lambda: chat.retract(wanted, "why"),
+    ):
+        with pytest.raises(TurnNotFound) as raised:
+            await attempt()
+        assert str(wanted) in str(raised.value)
+    assert len(await chat.branches()) == 1
+    assert len(it.requests) == 2
+    assert not any(turn.traits for turn in await chat.turns())
+
+
+async def test_an_id_means_its_own_branch_and_conversation(scene: Make) -> None:
+    it = scene("A", "B", "B2", "B3", "other", "next")
+    chat = it.client.conversation("c")
+    await chat.send("a")
+    first = await chat.send("b")
+    second = await chat.edit(2, "b2")
+    await chat.pin(first.turn.id)
+    assert not any(turn.traits for turn in await chat.turns()), "the turn with its number here is another one"
+    assert (await chat.ledger(first.turn)) == first.window.ledger
+    assert (await chat.ledger(second.turn)) == second.window.ledger
+    await chat.regenerate(first.turn)
+    assert said(it.requests[3]) == ["a", "A", "b"]
+    elsewhere = it.client.conversation("d")
+    strange = await elsewhere.send("x")
+    with pytest.raises(TurnNotFound):
+        await chat.pin(strange.turn)
+    with pytest.raises(TurnNotFound):
+        await chat.switch(strange.turn)
+    with pytest.raises(TurnNotFound):
+        await chat.exclude((await elsewhere.history())[0])
+
+
+async def test_a_branch_aside_leaves_the_conversation_where_it_is(scene: Make) -> None:
+    it = scene("A", "B", "aside", "C", "edited")
+    chat = it.client.conversation("c")
+    await chat.send("a")
+    await chat.send("b")
+    aside = await chat.branch(1)
+    await aside.send("x")
+    await chat.send("c")
+    assert said(it.requests[2]) == ["a", "A", "x"]
+    assert said(it.requests[3]) == ["a", "A", "b", "B", "c"]
+    assert [m.text for m in await aside.history()] == ["a", "A", "x", "aside"]
+    await aside.edit(2, "y")
+    assert [m.text for m in await aside.history()] == ["a", "A", "y", "edited"]
+
+
+# -------------------------------------------------------------- pinning, leaving out, taking back
+
+
+async def test_what_is_pinned_stays_in_every_window(scene: Make) -> None:
+    it = scene(*"ABCDEF")
+    chat = it.client.conversation("c", policy=ContextPolicy.last_turns(1))
+    first = await chat.send("a")
+    for text in "bc":
+        await chat.send(text)
+    await chat.pin(first.turn)
+    assert [m["content"] for m in (await chat.window("d")).messages] == ["a", "A", "c", "C", "d"]
+    await chat.unpin(1)
+    assert [m["content"] for m in (await chat.window("d")).messages] == ["c", "C", "d"]
+
+
+async def test_what_is_left_out_by_hand_comes_back_by_hand(scene: Make) -> None:
+    it = scene("A", "B", "C")
+    chat = it.client.conversation("c")
+    await chat.send("a")
+    await chat.send("b")
+    history = await chat.history()
+    await chat.exclude(history[3])
+    assert [m["content"] for m in (await chat.window("c")).messages] == ["a", "A", "b\n\nc"]
+    await chat.exclude(1)
+    assert [m["content"] for m in (await chat.window("c")).messages] == ["b\n\nc"]
+    await chat.include(1)
+    await chat.include(history[3].id)
+    assert [m["content"] for m in (await chat.window("c")).messages] == ["a", "A", "b", "B", "c"]
+    assert len(await chat.history()) == 4
+    with pytest.raises(TurnNotFound):
+        await chat.exclude("nobody")
+
+
+async def test_a_withdrawn_turn_is_never_sent_and_keeps_the_reason(scene: Make) -> None:
+    it = scene("A", "B")
+    chat = it.client.conversation("c")
+    await chat.send("a")
+    await chat.send("b")
+    await chat.retract(1, "sent by mistake")
+    assert [m["content"] for m in (await chat.window("c")).messages] == ["b", "B", "c"]
+    assert (await chat.turns())[0].reason == "sent by mistake"
+    assert [m.text for m in await chat.history()] == ["a", "A", "b", "B"]
+
+
+# ----------------------------------------------------------------------------------------- adding
+
+
+async def test_what_was_said_elsewhere_is_taken_in(scene: Make) -> None:
+    it = scene("27.")
+    chat = it.client.conversation("c")
+    told = await chat.add(
+        [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "I am 27.", "name": "ada", "created_at": 1.5, "id": "m-1"},
+            {"role": "assistant", "content": "Noted.", "model": "kimi/kimi-k2.6"},
+            {"role": "user", "content": "And?"},
+            {"role": "assistant", "content": None, "tool_calls": [call_of("c1")], "refusal": None},
+            {"role": "tool", "tool_call_id": "c1", "content": "sun"},
+            {"role": "assistant", "content": "Sunny.", "audio": None, "function_call": None},
+        ]
+    )
+    assert [m.role for m in told] == ["user", "assistant", "user", "assistant", "tool", "assistant"]
+    assert (told[0].id, told[0].created_at, told[0].name) == ("m-1", 1.5, "ada")
+    assert told[1].model == "kimi/kimi-k2.6"
+    assert told[1].id.startswith("msg_")
+    assert await states(chat) == ["COMPLETED", "COMPLETED"]
+    await chat.send("How old am I?")
+    messages = sent(it.requests[0])
+    assert messages[0] == {"role": "system", "content": "Be brief."}
+    assert [m["role"] for m in messages] == [
+        "system", "user", "assistant", "user", "assistant", "tool", "assistant", "user",
+    ]  # fmt: skip
+    await chat.exclude("m-1")
+    assert "I am 27." not in str((await chat.window("x")).messages)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        "hello",
+        {"role": "user", "content": "hello"},
+        [{"role": "nobody", "content": "x"}],
+        [{"content": "x"}],
+        [{"role": "user", "content": "fine"}, {"role": "user", "content": float("nan")}],
+        [{"role": "tool", "content": "x"}],
+        [{"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]}],
+        [{"role": "user", "content": "x", "created_at": "yesterday"}],
+        [None],
+    ],
+)
+async def test_what_is_no_list_of_messages_is_not_taken_in(scene: Make, messages: Any) -> None:
+    it = scene("fine")
+    chat = it.client.conversation("c")
+    with pytest.raises(InputInvalid) as raised:
+        await chat.add(messages)
+    assert "Nothing was stored" in str(raised.value)
+    assert await stored(chat) == 0
+
+
+async def test_messages_go_from_one_conversation_to_another(scene: Make) -> None:
+    it = scene("A", "B", calls("c1"), "Sunny.", model="qwen/qwen3-vl-plus")
+    chat = it.client.conversation("c")
+    await chat.send("a")
+    await chat.send([Text("b"), Image("https://example.org/b.png")])
+    await chat.send("Weather?", tools=TOOLS)
+    await chat.send(tool_results={"c1": "sun"})
+    copy = it.client.conversation("d")
+    await copy.add(await chat.history())
+    assert (await copy.window("x")).body == (await chat.window("x")).body
+
+
+# ---------------------------------------------------------------------------------- usage, export
+
+
+async def test_usage_is_added_up_and_estimated_where_nobody_tells(scene: Make) -> None:
+    it = scene(Delta("one", finish_reason="stop", usage=Usage(100, 10)), Delta("two", finish_reason="stop"))
+    chat = it.client.conversation("c")
+    await chat.send("a")
+    second = await chat.send("b")
+    assert second.usage is not None
+    assert second.usage.estimated
+    assert second.usage.output > 0
+    assert second.usage.input > 5
+    spent = await chat.usage()
+    assert (spent.calls, spent.turns, spent.usage.estimated) == (2, 2, True)
+    assert spent.usage.input == 100 + second.usage.input
+    assert spent.costs[0].estimated
+
+
+async def test_calls_without_words_are_estimated_too(scene: Make) -> None:
+    it = scene(
+        Delta(calls=(CallPiece(0, "c1", "weather", '{"city": "Lisbon"}'),), finish_reason="tool_calls")
+    )
+    reply = await it.client.conversation("c").send("Weather?", tools=TOOLS)
+    assert reply.usage is not None
+    assert reply.usage.estimated
+    assert reply.usage.output > 3
+
+
+async def test_an_empty_answer_leaves_no_empty_message(scene: Make) -> None:
+    it = scene(Delta(finish_reason="stop"), Delta(" \n", finish_reason="stop"), "fine")
+    chat = it.client.conversation("c")
+    assert (await chat.send("a")).text == ""
+    await chat.send("b")
+    assert [m.role for m in await chat.history()] == ["user", "user"]
+    assert (await chat.send("c")).text == "fine"
+
+
+async def test_a_refusal_is_kept(scene: Make) -> None:
+    it = scene(Delta(finish_reason="stop", extra={"refusal": "I cannot help with that."}))
+    chat = it.client.conversation("c", model="openai/gpt-5.4-mini")
+    await chat.send("a")
+    assert (await chat.history())[1].extra == {"refusal": "I cannot help with that."}
+
+
+async def test_an_answer_cut_by_the_filter_is_left_out_next_time(scene: Make) -> None:
+    it = scene(Delta("bad wo", finish_reason="content_filter"), "fine")
+    chat = it.client.conversation("c")
+    reply = await chat.send("a")
+    assert reply.finish_reason == "content_filter"
+    assert reply.turn.state is TurnState.COMPLETED
+    await chat.send("b")
+    assert said(it.requests[1]) == ["b"]
+    assert [span.code for span in (await chat.ledger()).spans] == ["moderated", "new"]
+
+
+async def test_deleting_removes_everything(scene: Make) -> None:
+    it = scene("A", "B")
+    chat = it.client.conversation("c", system="Be brief.")
+    await chat.send("a")
+    await chat.delete()
+    with pytest.raises(ConversationNotFound):
+        await chat.history()
+    assert await it.client.search("a") == []
+    assert await it.client.conversations() == []
+    await chat.send("b")
+    assert said(it.requests[1]) == ["Be brief.", "b"]
+    assert await states(chat) == ["COMPLETED"]
+
+
+async def test_history_and_turns_are_read_in_pieces(scene: Make) -> None:
+    it = scene(*"ABCDE")
+    chat = it.client.conversation("c")
+    for text in "abcde":
+        await chat.send(text)
+    assert [m.text for m in await chat.history(after=1, limit=2)] == ["b", "B", "c", "C"]
+    assert [t.number for t in await chat.turns(limit=2)] == [4, 5]
+    assert isinstance((await chat.history())[0], Message)
+
+
+async def test_a_store_of_ones_own_is_used() -> None:
+    store = open_store(":memory:")
+    assert isinstance(store, SQLiteStore)
+    async with AsyncMultiTurn(model="demo", store=store) as client:
+        await client.conversation("c").send("I am 27.")
+        assert len(await store.conversations(client.conversation("c")._place.owner)) == 1

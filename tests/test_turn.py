@@ -1,0 +1,159 @@
+"""One turn: keys, queues, failures, and trying again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.scene import TOOLS, Make, calls, said, states
+
+from multiturn import (
+    ConversationBusy,
+    Delta,
+    KeyReused,
+    RateLimited,
+    ToolCall,
+    TurnClosed,
+    TurnNotFound,
+    TurnState,
+    Usage,
+)
+
+# ----------------------------------------------------------------------------------- request keys
+
+
+async def test_a_repeated_key_gives_the_stored_reply(scene: Make) -> None:
+    answer = Delta("Noted.", "hm", finish_reason="stop", usage=Usage(11, 3))
+    it = scene(answer)
+    chat = it.client.conversation("c")
+    first = await chat.send("I like tea.", key="m-1")
+    again = await it.client.conversation("c").send("I like tea.", key="m-1")
+    assert (again.text, again.reasoning, again.finish_reason, again.usage) == (
+        "Noted.",
+        "hm",
+        "stop",
+        Usage(11, 3),
+    )
+    assert again.turn.id == first.turn.id
+    assert again.model == first.model
+    assert [d.code for d in again.window.decisions] == [d.code for d in first.window.decisions]
+    assert len(it.requests) == 1
+    assert await states(chat) == ["COMPLETED"]
+
+
+async def test_a_key_with_another_input_is_refused(scene: Make) -> None:
+    it = scene("Noted.", "fine")
+    chat = it.client.conversation("c")
+    await chat.send("I like tea.", key="m-1")
+    with pytest.raises(KeyReused, match="m-1"):
+        await chat.send("I like coffee.", key="m-1")
+    with pytest.raises(KeyReused):
+        await chat.edit(1, "I like tea.", key="m-1")
+    assert await states(chat) == ["COMPLETED"]
+    assert (await chat.send("next")).text == "fine"
+
+
+async def test_a_key_in_flight_is_joined(scene: Make) -> None:
+    it = scene("only once")
+    first, second = await asyncio.gather(
+        it.client.conversation("c").send("a", key="k"), it.client.conversation("c").send("a", key="k")
+    )
+    assert first.text == second.text == "only once"
+    assert first.turn.id == second.turn.id
+    assert len(it.requests) == 1
+
+
+async def test_the_key_of_a_turn_that_failed_may_be_used_again(scene: Make) -> None:
+    it = scene(RateLimited("slow down", provider="qwen"), "now")
+    chat = it.client.conversation("c")
+    with pytest.raises(RateLimited):
+        await chat.send("a", key="k")
+    assert (await chat.send("a", key="k")).text == "now"
+    assert await states(chat) == ["FAILED", "COMPLETED"]
+    assert said(it.requests[1]) == ["a"]
+
+
+async def test_a_repeated_key_gives_stored_calls_too_also_as_a_stream(scene: Make) -> None:
+    it = scene(calls("call_7"))
+    chat = it.client.conversation("c")
+    first = await chat.send("Weather?", tools=TOOLS, key="k")
+    async with chat.stream("Weather?", tools=TOOLS, key="k") as stream:
+        deltas = [delta async for delta in stream]
+    assert stream.reply.tool_calls == first.tool_calls == (ToolCall("call_7", "weather", "{}"),)
+    assert [piece.id for delta in deltas for piece in delta.calls] == ["call_7"]
+    async with chat.prepare("Weather?", tools=TOOLS, key="k") as turn:
+        assert turn.reply is not None
+        assert turn.reply.tool_calls == first.tool_calls
+    assert await states(chat) == ["WAITING"]
+    assert len(it.requests) == 1
+
+
+# ------------------------------------------------------------------------------------------- busy
+
+
+async def test_a_second_turn_queues_is_refused_or_interrupts(scene: Make) -> None:
+    it = scene("first", "second", "third")
+    chat = it.client.conversation("c")
+    async with chat.prepare("a") as turn:
+        with pytest.raises(ConversationBusy) as raised:
+            await chat.send("b", on_busy="reject")
+        assert raised.value.retryable
+        assert raised.value.turn is None
+        queued = asyncio.create_task(chat.send("c"))
+        await asyncio.sleep(0.05)
+        assert not queued.done()
+        await turn.commit("answered")
+    assert (await queued).text == "first"
+    assert said(it.requests[0]) == ["a", "answered", "c"]
+
+
+# ------------------------------------------------------------------------------ failing, retrying
+
+
+async def test_a_failed_turn_keeps_the_input_and_is_left_out(scene: Make) -> None:
+    it = scene(RateLimited("slow down", provider="qwen"), "hello", "and now")
+    chat = it.client.conversation("c")
+    with pytest.raises(RateLimited) as raised:
+        await chat.send("first")
+    (turn,) = await chat.turns()
+    assert raised.value.turn == turn.id
+    assert turn.state is TurnState.FAILED
+    assert turn.error == "rate_limited"
+    assert [m.text for m in await chat.history()] == ["first"]
+    await chat.send("second")
+    assert said(it.requests[1]) == ["second"]
+    assert [span.code for span in (await chat.ledger()).spans] == ["failed", "new"]
+    with pytest.raises(TurnClosed):
+        await chat.retry()
+
+
+async def test_retry_repeats_the_failed_turn(scene: Make) -> None:
+    it = scene("one", RateLimited("slow down", provider="qwen"), "two")
+    chat = it.client.conversation("c")
+    await chat.send("a")
+    with pytest.raises(RateLimited):
+        await chat.send("b")
+    reply = await chat.retry(temperature=0.1)
+    assert reply.text == "two"
+    assert reply.turn.number == 2
+    assert said(it.requests[2]) == ["a", "one", "b"]
+    assert it.requests[2].params == {"temperature": 0.1}
+    assert await states(chat) == ["COMPLETED", "COMPLETED"]
+    assert [m.text for m in await chat.history()] == ["a", "one", "b", "two"]
+
+
+async def test_retry_of_nothing_is_refused(scene: Make) -> None:
+    it = scene()
+    with pytest.raises(TurnNotFound):
+        await it.client.conversation("c").retry()
+
+
+async def test_a_foreign_error_of_a_provider_ends_the_turn_too(scene: Make) -> None:
+    it = scene(TimeoutError("gone"), ValueError("odd"), "fine")
+    chat = it.client.conversation("c")
+    with pytest.raises(TimeoutError, match="gone"):
+        await chat.send("a")
+    with pytest.raises(ValueError, match="odd"):
+        await chat.send("b")
+    assert [turn.error for turn in await chat.turns()] == ["error", "error"]
+    assert (await chat.send("c")).text == "fine"
