@@ -41,7 +41,7 @@ def invented(count: int, seed: int = 7) -> list[Message]:
 
 
 def _sentence(chance: random.Random) -> str:
-    length, words, joint = chance.randint(60, 195), CHINESE, ""
+    length, words, joint = chance.randint(60, 180), CHINESE, ""
     if chance.random() < 0.4:
         words, joint = ENGLISH, " "
     text = str(chance.randint(1, 9999))

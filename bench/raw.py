@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["Raw", "Row", "cold_window"]
+__all__ = ["Raw", "Row", "borrowed_window"]
 
 T = TypeVar("T")
 Row = tuple[int, bytes]
@@ -48,11 +48,11 @@ class Raw:
     def __init__(self, path: Path, name: str) -> None:
         self._name = name
         self._db = _connect(path)
-        self._db.executescript(SCHEMA)
         self._thread = ThreadPoolExecutor(1)
 
     def fill(self, system: bytes, rows: Sequence[Row]) -> None:
         """Make the conversation, in one transaction."""
+        self._db.executescript(SCHEMA)
         self._db.execute("BEGIN IMMEDIATE")
         key = self._db.execute(
             "INSERT INTO conversations (name, system) VALUES (?, ?)", (self._name, system)
@@ -82,8 +82,8 @@ class Raw:
         self._db.close()
 
 
-async def cold_window(path: Path, name: str, *, newest: int | None = None, budget: int = 0) -> bytes:
-    """One window through a connection of its own, in a thread that is there already."""
+async def borrowed_window(path: Path, name: str, *, newest: int | None = None, budget: int = 0) -> bytes:
+    """One window through a connection of its own, in a thread of the loop that is there already."""
 
     def work() -> bytes:
         db = _connect(path)

@@ -2,7 +2,8 @@
 
 Through the async door: ``await chat.window()``, with the decisions for every message. By hand: the
 instructions and the newest rows, joined; it is checked that both are the same messages. Warm is the
-same client; cold is a new one each time, opened and closed. SQLiteSession gives the newest messages
+same client; cold is a new one each time, opened and closed: by hand a connection and a thread, or a
+connection in a thread that is borrowed from the loop. SQLiteSession gives the newest messages
 as dictionaries; for a budget it gives all, which are then counted and cut.
 """
 
@@ -18,7 +19,7 @@ from multiturn import ContextPolicy, Window
 from .corpus import SYSTEM, Message, tokens
 from .figures import Figure, compared
 from .peer import open_peer
-from .raw import cold_window
+from .raw import Raw, borrowed_window
 from .rounds import CLOCKS, Times, Work, race, ratio
 from .scale import Scale
 from .stands import NAME, Stand, client_of, stand
@@ -90,7 +91,14 @@ def _cold(place: Stand, policy: ContextPolicy, budget: int | None) -> dict[str, 
             return await client.conversation(NAME, system=SYSTEM).window()
 
     async def raw() -> bytes:
-        return await cold_window(place.raw_file, NAME, newest=newest, budget=budget or 0)
+        store = Raw(place.raw_file, NAME)
+        try:
+            return await (store.newest(NEWEST) if budget is None else store.within(budget))
+        finally:
+            store.close()
+
+    async def borrowed() -> bytes:
+        return await borrowed_window(place.raw_file, NAME, newest=newest, budget=budget or 0)
 
     async def peer() -> list[Message]:
         session = open_peer(place.peer_file, NAME)
@@ -101,11 +109,33 @@ def _cold(place: Stand, policy: ContextPolicy, budget: int | None) -> dict[str, 
         finally:
             session.close()
 
-    found: dict[str, Work] = {f"ours cold {size}": ours, f"raw cold {size}": raw}
+    found: dict[str, Work] = {
+        f"ours cold {size}": ours,
+        f"raw cold {size}": raw,
+        f"borrowed {size}": borrowed,
+    }
     return found | {f"peer cold {size}": peer} if place.peer else found
 
 
 def _by_size(kind: str, times: dict[str, Times], sizes: Sequence[int]) -> list[Figure]:
+    return [
+        *_by_state(kind, times, sizes),
+        *(
+            compared(
+                f"window, {kind}, cold",
+                f"{size:,} messages",
+                clock,
+                times,
+                (f"ours cold {size}", f"borrowed {size}", ""),
+                beside="raw cold, thread borrowed",
+            )
+            for clock in CLOCKS
+            for size in sizes
+        ),
+    ]
+
+
+def _by_state(kind: str, times: dict[str, Times], sizes: Sequence[int]) -> list[Figure]:
     return [
         compared(
             f"window, {kind}, {state}",
