@@ -102,10 +102,10 @@ def test_the_invented_talk_is_the_same_each_time_and_60_to_200_bytes_long() -> N
 
 
 def test_dialogues_of_a_file_are_told_again_when_they_are_used_up(tmp_path: Path) -> None:
-    told = [{"role": "user", "content": "还有货吗？", "acts": []}, {"role": "assistant", "content": "有。"}]
+    told = [{"role": "user", "content": "还有货吗？", "id": "8288"}, {"role": "assistant", "content": "有。"}]
     file = tmp_path / "dialogues.json"
     file.write_text(json.dumps([{"messages": told}]), "utf-8")
-    plain = [{"role": each["role"], "content": each["content"]} for each in told]
+    plain = [{name: each[name] for name in ("role", "content")} for each in told]
     assert dialogues(file, 5) == [*plain, *plain, plain[0]]
 
 
