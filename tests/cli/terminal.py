@@ -36,6 +36,7 @@ class Shell:
         return {
             "HOME": str(self.home),
             "PATH": os.environ["PATH"],
+            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
             "PYTHONPATH": str(ROOT / "src"),
             "PYTHONUTF8": "1",
             **self.variables,
