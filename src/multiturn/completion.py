@@ -1,21 +1,27 @@
-"""What does a chat completion say? A whole answer, or one chunk of it, read as a Delta."""
+"""What did somebody else's SDK answer? A chat completion, or its chunks, read as deltas."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .errors import MessageInvalid
-from .reply import CallPiece, Delta
-from .usage import Usage
+from .providers.deltas import AnswerReader
+from .providers.faults import Faults
+from .reply import Delta
 
-__all__ = ["read_chunk", "read_completion"]
+__all__ = ["Chunks", "read_completion"]
 
-READ = frozenset(("role", "content", "reasoning_content", "reasoning", "tool_calls"))
+SDK = "the SDK"
+"""What stands in errors where a provider is named."""
+ANSWERS = frozenset(("content", "tool_calls", "refusal", "audio"))
+"""A message says something in one of these."""
 
 
 def read_completion(value: object) -> Delta:
     """A whole answer: a chat completion or its message, as an SDK's object or a dictionary, or text.
+    Raises `MessageInvalid` for anything else.
 
     >>> read_completion({"role": "assistant", "content": "27"}).text
     '27'
@@ -23,25 +29,31 @@ def read_completion(value: object) -> Delta:
     if isinstance(value, str):
         return Delta(value, finish_reason="stop")
     answer = _plain(value)
-    choices = answer.get("choices")
-    if choices is None:
-        return _read(answer, _finish_of(answer), answer)
-    if not choices:
+    choice = _choice(answer) if "choices" in answer else {"message": answer}
+    if not choice:
         raise MessageInvalid("the completion holds no choice")
-    choice = choices[0]
-    message = choice.get("message") or {}
-    return _read(message, choice.get("finish_reason") or _finish_of(message), answer)
+    delta = _reader().piece(answer, {**choice, "message": _message(choice.get("message"))}, damaged=False)
+    return (
+        delta
+        if delta.finish_reason
+        else replace(delta, finish_reason="tool_calls" if delta.calls else "stop")
+    )
 
 
-def read_chunk(value: object) -> Delta:
-    """One chunk of a streamed answer."""
-    chunk = _plain(value)
-    choices = chunk.get("choices") or [{}]
-    return _read(choices[0].get("delta") or {}, choices[0].get("finish_reason"), chunk)
+class Chunks:
+    """Reads the chunks of one streamed answer, in order."""
+
+    def __init__(self) -> None:
+        self._reader = _reader()
+
+    def read(self, chunk: object) -> Delta:
+        """What one chunk adds."""
+        answer = _plain(chunk)
+        return self._reader.piece(answer, _choice(answer), damaged=False)
 
 
-def _finish_of(message: Mapping[str, Any]) -> str:
-    return "tool_calls" if message.get("tool_calls") else "stop"
+def _reader() -> AnswerReader:
+    return AnswerReader(Faults(SDK))
 
 
 def _plain(value: object) -> Mapping[str, Any]:
@@ -54,56 +66,29 @@ def _plain(value: object) -> Mapping[str, Any]:
     raise MessageInvalid(f"an answer is a completion, its message, or text, not {value!r:.60}")
 
 
-def _read(message: Mapping[str, Any], finish: str | None, answer: Mapping[str, Any]) -> Delta:
-    reasoning = message.get("reasoning_content")
-    extra = {name: v for name, v in message.items() if name not in READ and v is not None and v != []}
-    return Delta(
-        text=_text(message.get("content")),
-        reasoning=message.get("reasoning") if reasoning is None else reasoning,
-        calls=tuple(_piece(call, place) for place, call in enumerate(message.get("tool_calls") or ())),
-        finish_reason=finish,
-        usage=read_usage(answer.get("usage")),
-        model=answer.get("model"),
-        response_id=answer.get("id"),
-        extra=extra or None,
-    )
+def _choice(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The first choice; an empty one where there is none."""
+    choices = answer.get("choices") or ()
+    if not isinstance(choices, Sequence) or not all(isinstance(each, Mapping) for each in choices):
+        raise MessageInvalid(f"choices is a list, not {choices!r:.60}")
+    return choices[0] if choices else {}
 
 
-def _text(content: object) -> str:
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, Sequence) else ()
-    return "".join(str(part.get("text") or "") for part in parts if isinstance(part, Mapping))
+def _message(value: object) -> Mapping[str, Any]:
+    """The message of an answer: it is the assistant's, and says something."""
+    if not isinstance(value, Mapping) or not value.keys() & ANSWERS:
+        raise MessageInvalid(f"there is no message in the answer: {value!r:.60}")
+    if value.get("role", "assistant") != "assistant":
+        raise MessageInvalid(f"the answer comes from the role {value['role']!r:.40}")
+    _check_calls(value.get("tool_calls") or ())
+    if not isinstance(value.get("content") or "", str | Sequence):
+        raise MessageInvalid(f"content is text or a list of parts, not {value['content']!r:.60}")
+    return value
 
 
-def _piece(call: Mapping[str, Any], place: int) -> CallPiece:
-    function = call.get("function") or {}
-    index = call.get("index")
-    return CallPiece(
-        place if index is None else index,
-        call.get("id") or "",
-        function.get("name") or "",
-        function.get("arguments") or "",
-    )
-
-
-def read_usage(value: object) -> Usage | None:
-    """Usage as chat completions report it, with the places where providers put cached tokens."""
-    usage = value if isinstance(value, Mapping) or value is None else _plain(value)
-    if not usage:
-        return None
-    prompt, output = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
-    return Usage(
-        input=usage.get("prompt_tokens") or 0,
-        output=usage.get("completion_tokens") or 0,
-        cached=_first(
-            prompt.get("cached_tokens"), usage.get("cached_tokens"), usage.get("prompt_cache_hit_tokens")
-        ),
-        cache_write=prompt.get("cache_write_tokens"),
-        reasoning=output.get("reasoning_tokens"),
-        raw=dict(usage),
-    )
-
-
-def _first(*values: int | None) -> int | None:
-    return next((value for value in values if value is not None), None)
+def _check_calls(calls: object) -> None:
+    if isinstance(calls, str) or not isinstance(calls, Sequence):
+        raise MessageInvalid(f"tool_calls is a list, not {calls!r:.60}")
+    for call in calls:
+        if not isinstance(call, Mapping) or not isinstance(call.get("function"), Mapping):
+            raise MessageInvalid(f"a tool call has no function: {call!r:.60}")

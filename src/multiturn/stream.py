@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from .completion import read_chunk, read_completion
+from .completion import Chunks, read_completion
 from .errors import Error, TurnClosed
 from .ledger import Decisions
 from .reply import CallPiece, Delta, Draft, Reply
@@ -204,9 +204,10 @@ class AsyncPreparedTurn:
         """Hand on an SDK's chunks and store their sum before the last one. Leaving early stores the
         turn as stopped."""
         held: list[T] = []
+        answer = Chunks()
         try:
             async for chunk in chunks:
-                going = await self._take(chunk)
+                going = self._take(answer.read(chunk))
                 if self._told_to_stop:
                     break
                 if going:
@@ -220,10 +221,10 @@ class AsyncPreparedTurn:
         for chunk in held:
             yield chunk
 
-    async def _take(self, chunk: object) -> bool:
+    def _take(self, delta: Delta) -> bool:
         """Add a chunk to the answer; whether it may be handed on before the turn is stored."""
         turn, self._followed = self._open, True
-        turn.take(read_chunk(chunk))
+        turn.take(delta)
         return turn.draft.finish_reason is None
 
     @property
