@@ -129,6 +129,7 @@ class AsyncPreparedTurn:
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
+        self._chunks = Chunks()
         self._turn: OpenTurn | None = None
         self._reply: Reply | None = None
         self._followed = False
@@ -204,10 +205,9 @@ class AsyncPreparedTurn:
         """Hand on an SDK's chunks and store their sum before the last one. Leaving early stores the
         turn as stopped."""
         held: list[T] = []
-        answer = Chunks()
         try:
             async for chunk in chunks:
-                going = self._take(answer.read(chunk))
+                going = await self._take(chunk)
                 if self._told_to_stop:
                     break
                 if going:
@@ -221,10 +221,10 @@ class AsyncPreparedTurn:
         for chunk in held:
             yield chunk
 
-    def _take(self, delta: Delta) -> bool:
+    async def _take(self, chunk: object) -> bool:
         """Add a chunk to the answer; whether it may be handed on before the turn is stored."""
         turn, self._followed = self._open, True
-        turn.take(delta)
+        turn.take(self._chunks.read(chunk))
         return turn.draft.finish_reason is None
 
     @property
