@@ -235,10 +235,10 @@ def _material(terms: Terms, given: Input, path: Path, current: Sequence[MessageR
 
 def _reach(terms: Terms, given: Input, lease: Lease | None) -> Reach:
     bounds = terms.limits
-    head = terms.overhead + sum(
-        entry.tokens for entry in (*terms.instructions, *given.context, *given.entries)
-    )
     own = len(given.entries)
+    head = terms.overhead + sum([entry.tokens for entry in terms.instructions])
+    if own or given.context:
+        head += sum([entry.tokens for entry in (*given.context, *given.entries)])
     return Reach(
         tokens=max(0, int(bounds.high / bounds.scale) - head),
         turns=bounds.max_turns,

@@ -7,7 +7,7 @@ until the window is full again it only grows, so a provider's prompt cache can s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..ledger import Code
 from ..messages import Trait
@@ -21,8 +21,7 @@ OUT_TRAITS = RETRACTED | Trait.MODERATED
 QUARTER = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """Tokens in the counter's own unit: ``fixed`` is spent already (tools, instructions, pins, context,
     new input), ``high`` and ``low`` are marks for the whole window. ``messages`` were spent of
     `Limits.max_messages`. ``pins`` says whether the pinned turns fit (all of them are then part of
@@ -41,8 +40,7 @@ class Room:
         return max(self.low, self.fixed + (self.high - self.fixed) // QUARTER)
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """The outcome: turns from number ``first`` on are kept; older ones are left out as ``why``.
     ``tokens`` is what the kept ones cost, ``needed`` what the window would have cost uncut. ``settled``:
     whether reading further back could not change it."""
