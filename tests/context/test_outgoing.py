@@ -201,7 +201,6 @@ ROWS = [*told(1, picture("a", "b")).rows, *told(2, ask(), answer()).rows, *told(
 @pytest.mark.parametrize(
     ("images", "allowed"),
     [
-        ("all", None),
         ("last", {(3, 0): 2, (1, 0): 0}),
         (0, {(3, 0): 0, (1, 0): 0}),
         (1, {(3, 0): 1, (1, 0): 0}),
@@ -209,14 +208,24 @@ ROWS = [*told(1, picture("a", "b")).rows, *told(2, ask(), answer()).rows, *told(
         (9, {(3, 0): 2, (1, 0): 2}),
     ],
 )
-def test_the_newest_images_are_sent(images: Literal["all", "last"] | int, allowed: object) -> None:
-    assert image_allowance(ROWS, images) == allowed
+def test_the_newest_images_are_sent(images: Literal["last"] | int, allowed: object) -> None:
+    assert image_allowance(ROWS, (), images) == allowed
+
+
+@pytest.mark.parametrize(
+    ("images", "left"),
+    [("last", 0), (0, 0), (1, 0), (2, 0), (3, 1), (9, 2)],
+)
+def test_the_new_input_keeps_its_images_and_uses_the_limit_up(
+    images: Literal["last"] | int, left: int
+) -> None:
+    assert image_allowance(ROWS, {(3, 0)}, images) == {(1, 0): left}
 
 
 @given(st.lists(st.integers(0, 3), max_size=5), st.integers(0, 9))
 def test_never_more_images_than_allowed_and_never_fewer_than_there_are(counts: list[int], most: int) -> None:
     rows = [r for n, each in enumerate(counts, 1) for r in told(n, picture(*"abc"[:each])).rows]
-    allowance = image_allowance(rows, most) or {}
+    allowance = image_allowance(rows, (), most)
     assert sum(allowance.values()) == min(most, sum(counts))
     for number, count in enumerate(counts, 1):
         newer = sum(counts[number:])

@@ -14,7 +14,7 @@ from ..ledger import Code, Span
 from ..messages import Entry, Trait
 from ..window import Limits, Material, MessageRow, Target, TurnRow, Window
 from .budget import Spent
-from .calls import Group, by_turn, grouped, interrupted, turn_left_out
+from .calls import Group, by_turn, grouped, in_force, interrupted, turn_left_out
 from .outgoing import Piece, Shaper, image_allowance, joined, merged
 from .recency import Kept, left_out_as
 
@@ -70,12 +70,26 @@ class Assembly:
     pieces: list[Piece] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
     decided: dict[tuple[int, int], Fate] = field(default_factory=dict)
+    turns: list[tuple[Sequence[MessageRow], Code]] = field(init=False)
+    """The earlier turns in time order, each with what becomes of it."""
     shaper: Shaper = field(init=False)
 
     def __post_init__(self) -> None:
         path = self.material.path
-        rows = [*path.standing, *(path.rows or ()), *self.material.current]
-        self.shaper = Shaper(self.target, image_allowance(rows, self.limits.images))
+        known = {turn.number: turn for turn in path.turns}
+        turns = by_turn([*path.standing, *self._rows])
+        self.turns = [(rows, self._code_of(known.get(number), rows)) for number, rows in turns.items()]
+        self.shaper = Shaper(self.target, self._images())
+
+    def _images(self) -> dict[tuple[int, int], int] | None:
+        """How many images each message may keep; the new input keeps its own and is not named."""
+        if self.limits.images == "all":
+            return None
+        groups = [group for rows, code in self.turns if code.sent for group in grouped(rows)]
+        groups += [group for group in self.spent.current if group not in self.spent.gone]
+        rows = [row for group in groups if not group.left_out for row in group.rows]
+        newest = {(row.turn, row.place) for row in self.material.current if row.role == "user"}
+        return image_allowance(rows, newest, self.limits.images)
 
     def window(self) -> tuple[Window, Sequence[bytes] | None]:
         """The finished window, and its messages where they are to be counted again: some were merged,
@@ -134,10 +148,7 @@ class Assembly:
     # -- turns
 
     def _put_turns(self) -> None:
-        path = self.material.path
-        known = {turn.number: turn for turn in path.turns}
-        for number, rows in by_turn([*path.standing, *self._rows]).items():
-            code = self._code_of(known.get(number), rows)
+        for rows, code in self.turns:
             if code.sent:
                 self._put_groups(grouped(rows), code)
             else:
@@ -167,7 +178,7 @@ class Assembly:
     def _leave_out(self, rows: Sequence[MessageRow], code: Code) -> None:
         """A turn is left out as a whole, but instructions inside it stay in force."""
         for row in rows:
-            if row.traits & Trait.INSTRUCTION and not row.traits & Trait.EXCLUDED:
+            if in_force(row):
                 self._put_rule(row)
                 self._decide(Code.SYSTEM, [row])
             else:

@@ -10,9 +10,9 @@ from ..errors import ContextOverflow, PolicyInvalid
 from ..messages import Entry, Trait
 from ..policy import ContextPolicy
 from ..window import Limits, Material, MessageRow, Target, TurnRow
-from .calls import Group, by_turn, grouped, turn_left_out
+from .calls import Group, by_turn, grouped, in_force, turn_left_out
 from .outgoing import weight
-from .recency import PINNED, Room
+from .recency import PINNED, Room, left_out_as
 
 __all__ = ["DEFAULT_BUDGET", "Spent", "limits", "overflow", "reserve", "spend"]
 
@@ -89,7 +89,7 @@ def spend(material: Material, limits: Limits, target: Target) -> Spent:
     head = material.overhead + _tokens(material.instructions) + _tokens(material.context)
     head += material.opening.tokens if material.opening else 0
     if path.standing or path.rows:
-        head += _tokens(row for row in (*path.standing, *(path.rows or ())) if row.traits & INSTRUCTION)
+        head += _tokens(row for row in (*path.standing, *(path.rows or ())) if in_force(row))
     groups = grouped(material.current)
     gone = _outgrown(groups, head, budget, low, target) if groups else ()
     sent = [group for group in groups if group not in gone and not group.left_out]
@@ -97,7 +97,7 @@ def spend(material: Material, limits: Limits, target: Target) -> Spent:
     if needed > budget:
         raise overflow(material, limits, needed)
     turns = path.turns if path.rows is None else _as_sent(path.turns, path.rows, target)
-    pins = sum([turn.tokens for turn in turns if turn.traits & PINNED]) if path.rows else 0
+    pins = sum([t.tokens for t in turns if t.traits & PINNED and not left_out_as(t)]) if path.rows else 0
     pins += _tokens(row for row in path.standing if not row.traits & INSTRUCTION)
     pinned = 0 < pins <= budget - needed
     fixed = needed + pins if pinned else needed

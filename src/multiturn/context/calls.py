@@ -17,8 +17,9 @@ from ..ledger import Code
 from ..messages import Trait
 from ..window import MessageRow
 
-__all__ = ["Group", "by_turn", "grouped", "interrupted", "turn_left_out"]
+__all__ = ["Group", "by_turn", "grouped", "in_force", "interrupted", "turn_left_out"]
 
+SILENCED = Trait.EXCLUDED | Trait.BARE
 INTERRUPTED = "[interrupted: this call was never answered]"
 
 
@@ -109,6 +110,11 @@ def turn_left_out(rows: Iterable[MessageRow]) -> Code | None:
         if row.role == "user" and row.traits & Trait.BARE:
             return Code.INCOMPLETE
     return None
+
+
+def in_force(row: MessageRow) -> bool:
+    """Whether a message is an instruction that is sent whatever becomes of its turn."""
+    return bool(row.traits & Trait.INSTRUCTION) and not row.traits & SILENCED
 
 
 def interrupted(call: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Bytes that need no change are passed on as they are; only what a rule of the tar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -180,24 +180,24 @@ def _left_out(part: Mapping[str, Any]) -> dict[str, str]:
 
 
 def image_allowance(
-    rows: Sequence[MessageRow], images: Literal["all", "last"] | int
-) -> dict[tuple[int, int], int] | None:
-    """How many images each message may keep when only the newest are sent; ``None``: no limit.
+    rows: Sequence[MessageRow], newest: Container[tuple[int, int]], images: Literal["last"] | int
+) -> dict[tuple[int, int], int]:
+    """How many images each message may keep when only the newest are sent.
 
-    ``rows`` are in time order. ``"last"`` keeps those of the newest message that has any.
+    ``rows`` are those that are sent, in time order; ``newest`` the places of the new input, which is sent
+    whole whatever the limit, and uses it up. ``"last"`` keeps those of the newest message that has any.
     """
-    if images == "all":
-        return None
     allowance: dict[tuple[int, int], int] = {}
-    left = images if isinstance(images, int) else -1
+    left = -1 if images == "last" else images
     for row in reversed(rows):
         if not row.traits & Trait.IMAGE:
             continue
         count = sum(part["type"] in IMAGE_KINDS for part in orjson.loads(row.body)["content"])
         if left < 0:
             left = count
-        allowance[row.turn, row.place] = min(count, left)
-        left -= allowance[row.turn, row.place]
+        if (row.turn, row.place) not in newest:
+            allowance[row.turn, row.place] = min(count, left)
+        left = max(0, left - count)
     return allowance
 
 
