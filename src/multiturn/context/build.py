@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from ..errors import ContextOverflow
 from ..ledger import Code, Span
@@ -33,24 +33,33 @@ def build(
     """The window that these rows make under these limits for this target.
 
     The same arguments give the same bytes. A window whose messages had to be changed is counted again
-    as it will be sent, and built once more with less where it grew above the budget. ``chosen`` is what
-    `enough` found for the same arguments. Raises `ContextOverflow` where instructions, tools and the new
-    input alone are above the budget.
+    as it will be sent, and built once more with less where it grew above the budget: with less of the
+    earlier turns first, then without pins and old tool groups. ``chosen`` is what `enough` found for the
+    same arguments. Raises `ContextOverflow` where instructions, tools and the new input alone are above
+    the budget.
     """
-    allowed, sent = limits, 0
+    allowed, sent, least = limits, 0, False
     for _ in range(TRIES):
         try:
-            built = _build(material, allowed, target, chosen if allowed is limits else None)
+            if chosen is None:
+                chosen = _choose(material, allowed, target)
         except ContextOverflow as error:
-            raise error if allowed is limits else overflow(material, limits, sent) from None
+            if allowed is limits:
+                raise
+            if least:
+                break
+            allowed, least = _tightened(allowed, cast("int", error.figures["needed"]) + 1), True
+            continue
+        built = _build(material, limits, target, chosen)
         if built.changed is None:
-            return built.window if allowed is limits else replace(built.window, limits=limits)
+            return built.window
         sent = material.overhead + recount(built.changed)
         tokens = math.ceil(sent * limits.scale)
         if tokens <= limits.budget:
-            return replace(built.window, tokens=tokens, limits=limits)
-        surplus = tokens - built.counted
-        allowed = _tightened(limits, min(limits.budget - surplus, built.counted - 1))
+            return replace(built.window, tokens=tokens)
+        mark = min(limits.budget - (tokens - built.counted), built.counted - 1)
+        allowed = _less_memory(allowed, mark) if chosen.kept.tokens else _tightened(allowed, mark)
+        chosen = None
     raise overflow(material, limits, sent)
 
 
@@ -62,8 +71,13 @@ class _Built(NamedTuple):
     changed: Sequence[bytes] | None = None
 
 
+def _less_memory(limits: Limits, mark: int) -> Limits:
+    """The limits with less to spend on earlier turns."""
+    return replace(limits, high=max(0, mark), low=max(0, min(limits.low, mark)))
+
+
 def _tightened(limits: Limits, budget: int) -> Limits:
-    """The limits with less to spend, by what changed messages cost more than was counted."""
+    """The limits with less to spend on everything."""
     budget = max(1, budget)
     return replace(limits, budget=budget, high=min(limits.high, budget), low=min(limits.low, budget))
 
@@ -80,8 +94,8 @@ def _choose(material: Material, limits: Limits, target: Target) -> Chosen:
     return Chosen(spent, newest_turns(material.path, spent.turns, limits, spent.room))
 
 
-def _build(material: Material, limits: Limits, target: Target, chosen: Chosen | None) -> _Built:
-    spent, kept = chosen or _choose(material, limits, target)
+def _build(material: Material, limits: Limits, target: Target, chosen: Chosen) -> _Built:
+    spent, kept = chosen
     counted = scaled(spent.room.fixed + kept.tokens, limits)
     if _is_plain(material, target):
         return _Built(_plain_window(material, limits, target, kept, counted), counted)
