@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import ContextOverflow, PolicyInvalid
 from ..messages import Entry, Trait
@@ -65,8 +65,7 @@ def limits(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(NamedTuple):
     """What is sent in any case, and the room it leaves.
 
     ``turns`` are those of the path with tokens and messages as they would be sent; ``current`` are the
@@ -84,10 +83,12 @@ def spend(material: Material, limits: Limits, target: Target) -> Spent:
 
     Raises `ContextOverflow` where that alone is above the budget.
     """
-    budget, high, low = (int(mark / limits.scale) for mark in (limits.budget, limits.high, limits.low))
-    path = material.path
+    path, scale = material.path, limits.scale
+    budget, high, low = int(limits.budget / scale), int(limits.high / scale), int(limits.low / scale)
     head = material.overhead + _tokens(material.instructions) + _tokens(material.context)
     head += material.opening.tokens if material.opening else 0
+    if not (material.current or path.rows or path.standing) and head <= budget:
+        return Spent(Room(head, high, low, messages=0), path.turns, ())
     if path.standing or path.rows:
         head += _tokens(row for row in (*path.standing, *(path.rows or ())) if in_force(row))
     groups = grouped(material.current)
