@@ -34,9 +34,13 @@ Outcome = tuple[Job, Any, BaseException | None]
 
 def deliver(outcomes: Sequence[Outcome]) -> None:
     """Bring outcomes home: one wake-up for each loop."""
-    for loop, group in groupby(outcomes, key=_loop):
+    if len(outcomes) == 1:
+        groups = [(outcomes[0][0].loop, outcomes)]
+    else:
+        groups = [(loop, list(group)) for loop, group in groupby(outcomes, key=_loop)]
+    for loop, group in groups:
         try:
-            loop.call_soon_threadsafe(_settle, list(group))
+            loop.call_soon_threadsafe(_settle, group)
         except RuntimeError:  # the loop is closed: nobody waits any more
             continue
 

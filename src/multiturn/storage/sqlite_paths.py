@@ -67,12 +67,12 @@ WITHDRAWN, STOPPED = Trait.RETRACTED | Trait.MODERATED, Trait.STOPPED
 
 HEAD = """
 SELECT c.user, c.standing, s.version, s.body, b.cut_turn, b.cut_key,
-    b.segment, b.number, b.parent, b.fork, b.head, b.shared
+    b.segment, b.number, b.parent, b.fork, b.head, b.shared, b.messages
 FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings s ON s.id = c.settings
 WHERE c.tenant = ? AND c.name = ?"""
 HEAD_OF_BRANCH = """
 SELECT c.user, c.standing, s.version, s.body, b.cut_turn, b.cut_key,
-    b.segment, b.number, b.parent, b.fork, b.head, b.shared
+    b.segment, b.number, b.parent, b.fork, b.head, b.shared, b.messages
 FROM conversations c LEFT JOIN branches b ON b.conversation = c.id AND b.number = ?
     LEFT JOIN settings s ON s.id = c.settings
 WHERE c.tenant = ? AND c.name = ?"""
@@ -126,6 +126,7 @@ class _Place(NamedTuple):
     fork: int
     head: int
     shared: int
+    messages: int
 
 
 def _path(
@@ -139,7 +140,7 @@ def _path(
 ) -> Path:
     first = cut.turn if cut is not None and cut.key == reach.key else 1
     last = place.head if reach.before is None else min(place.head, reach.before - 1)
-    turns, read, ordinary = _figures(db, _backwards(db, place, last), reach, first)
+    turns, read, ordinary = _figures(db, place, last, reach, first)
     oldest = turns[-1].number if turns else max(1, min(first, last + 1))
     bodies: list[bytes] = []
     rows: list[MessageRow] | None = None
@@ -166,7 +167,7 @@ def _path(
 
 def _backwards(db: sqlite3.Connection, place: _Place, last: int) -> Iterator[Piece]:
     """The pieces of the path up to turn ``last``, newest first; parents are read when reached."""
-    segment, branch, parent, fork, _, shared = place
+    segment, branch, parent, fork, _, shared, _ = place
     while True:
         if last > fork:
             yield Piece(segment, branch, fork + 1, last, shared)
@@ -186,12 +187,12 @@ class _Stretch(NamedTuple):
 
 
 def _figures(
-    db: sqlite3.Connection, path: Iterable[Piece], reach: Reach, first: int
+    db: sqlite3.Connection, place: _Place, last: int, reach: Reach, first: int
 ) -> tuple[list[TurnRow], list[_Stretch], bool]:
     """The turns that are wanted, newest first, where they lie, and whether all are ordinary."""
     room = _Room(db, reach)
     read: list[_Stretch] = []
-    for piece in path:
+    for piece in _backwards(db, place, last):
         low = max(piece.first, first)
         if piece.last < low:
             break
@@ -199,11 +200,15 @@ def _figures(
         had = room.messages
         room.take(base, low, piece.last)
         oldest = room.turns[-1].number
-        start = int(db.execute(BEFORE, (base + oldest,)).fetchone()[0])
+        taken = had - room.messages
+        if piece.last == place.head and piece.segment == place.segment:
+            start = place.messages - taken
+        else:
+            start = int(db.execute(BEFORE, (base + oldest,)).fetchone()[0])
         read.append(
             _Stretch(
                 (base + oldest, base + piece.last),
-                (base + start, base + start + had - room.messages),
+                (base + start, base + start + taken),
                 piece.shared + start,
             )
         )

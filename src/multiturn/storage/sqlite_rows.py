@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -89,8 +90,10 @@ def model_number(db: sqlite3.Connection, name: str | None) -> int | None:
 # --------------------------------------------------------------------------------------- settings
 
 
+@lru_cache(maxsize=256)
 def read_settings(version: int | None, body: bytes | None) -> Settings:
-    """The settings of a row of ``settings``; of none, the empty ones."""
+    """The settings of a row of ``settings``; of none, the empty ones. A row never changes, so a window
+    after a window need not read it again."""
     if body is None or version is None:
         return Settings()
     value = orjson.loads(body)
