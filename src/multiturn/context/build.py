@@ -24,7 +24,7 @@ __all__ = ["build", "enough"]
 Recount = Callable[[Sequence[bytes]], int]
 """Counts messages that were merged, marked or closed: JSON in, uncalibrated tokens out."""
 TRIES = 8
-ORDINARY_TURNS: tuple[list[str], ...] = ([], ["user"], ["user", "assistant"])
+ORDINARY_TURNS: tuple[list[str], ...] = (["user"], ["user", "assistant"])
 
 
 def build(
@@ -117,9 +117,13 @@ def _is_plain(material: Material, target: Target) -> bool:
         return False
     if target.reasoning_required == "always" or len(material.instructions) > 1:
         return False
-    instructed = all(e.role == "system" and e.traits == Trait.INSTRUCTION for e in material.instructions)
+    for entry in material.instructions:
+        if entry.role != "system" or entry.traits != Trait.INSTRUCTION:
+            return False
+    if not material.current:
+        return True
     roles = [row.role for row in material.current]
-    return instructed and roles in ORDINARY_TURNS and not any(row.traits for row in material.current)
+    return roles in ORDINARY_TURNS and not any(row.traits for row in material.current)
 
 
 def _plain_window(material: Material, limits: Limits, target: Target, kept: Kept, tokens: int) -> Window:
