@@ -178,15 +178,13 @@ class _Listing:
             tokens += turns[-1].tokens
             number -= 1
         ordinary = self.literal and not any(turn.traits for turn in turns)
-        standing = self._standing(begin)
+        standing = self._standing(begin, number)
         return Path(
             turns=turns,
             bodies=_Bodies(self.messages, begin, end) if ordinary else (),
             rows=None if ordinary else self._rows_of_turns(turns, begin),
-            standing=[
-                row for index in standing for row in self._rows(index, index + 1, self._number_at(index))
-            ],
-            standing_at=[index - self.lead for index in standing],
+            standing=[row for _, row in standing],
+            standing_at=[index - self.lead for index, _ in standing],
             cut=cut,
             earlier_turns=number,
             earlier_messages=begin - self.lead,
@@ -209,14 +207,20 @@ class _Listing:
             begin += turn.messages
         return rows
 
-    def _standing(self, end: int) -> list[int]:
-        """Where instructions stand in the part that was not read: they stay in force."""
+    def _standing(self, end: int, number: int) -> list[tuple[int, MessageRow]]:
+        """The instructions in the turns up to ``number``, which were not read, with their places in the
+        list: they stay in force."""
+        found: list[tuple[int, MessageRow]] = []
         if self.lead == end or INSTRUCTIONS.isdisjoint(self.roles[self.lead : end]):
-            return []
-        return [index for index in range(self.lead, end) if self.roles[index] in INSTRUCTIONS]
-
-    def _number_at(self, index: int) -> int:
-        return self.roles[: index + 1].count("user") + self.first_user_turn - 1
+            return found
+        for turn in range(number, 0, -1):
+            begin = self._start(end)
+            for index in range(end - 1, begin - 1, -1):
+                if self.roles[index] in INSTRUCTIONS:
+                    row = sealed([self._seal(index)], turn)[0]
+                    found.append((index, row._replace(place=index - begin)))
+            end = begin
+        return found[::-1]
 
     def _rows(self, begin: int, end: int, number: int) -> list[MessageRow]:
         return sealed([self._seal(index) for index in range(begin, end)], number, self.target.model)

@@ -265,15 +265,16 @@ class Assembly:
         """What lies before the rows that were read: ranges left out, and what stands between them."""
         path = self.material.path
         spans: list[Span] = []
-        begun, last = 0, 0
+        begun, first = 0, 1
         for row, index in zip(path.standing, path.standing_at, strict=True):
             if index > begun:
                 until = row.turn if row.place else row.turn - 1
-                spans.append(left_out_span(self.kept, self.limits, index - begun, (last + 1, until)))
+                spans.append(left_out_span(self.kept, self.limits, index - begun, (first, until)))
             spans += self._spans_of([row])
-            begun, last = index + 1, row.turn
+            # After an instruction comes the rest of its turn; a pinned turn stands here whole.
+            begun, first = index + 1, row.turn if row.traits & Trait.INSTRUCTION else row.turn + 1
         if path.earlier_messages > begun:
-            turns = (min(last + 1, path.earlier_turns), path.earlier_turns)
+            turns = (first, path.earlier_turns)
             spans.append(left_out_span(self.kept, self.limits, path.earlier_messages - begun, turns))
         return spans
 
