@@ -355,3 +355,14 @@ def test_a_list_of_words_is_cut_as_any_other(turns: int, budget: int) -> None:
     other = fitted(named, budget)
     assert [{**message, "mood": 1} for message in one.messages] == other.messages
     assert (one.tokens, one.cut, spans(one)) == (other.tokens, other.cut, spans(other))
+
+
+def test_reasoning_that_stays_behind_is_said_once_of_a_whole_range() -> None:
+    answer = {"role": "assistant", "content": "three", "reasoning_content": "one and two"}
+    history = [message for _ in range(4) for message in ({"role": "user", "content": "1 + 2?"}, answer)]
+    window = fit([*history, {"role": "user", "content": "and 2 + 2?"}], model="qwen/qwen-plus")
+    assert "one and two" not in window.body.decode()
+    assert [(span.code, span.messages, span.omitted) for span in window.spans] == [
+        (Code.RECENT, 8, ("reasoning_stripped",)),
+        (Code.NEW, 1, ()),
+    ]

@@ -381,14 +381,3 @@ def test_a_cut_is_kept_with_the_window() -> None:
     turns = [told(n, ask("1" * 20), answer(name="li")) for n in range(1, 6)]
     limits = bounds(60, low=60, key="policy")
     assert built(material(path(*turns), ask("new")), limits=limits).cut == Cut(4, "policy")
-
-
-def test_reasoning_that_stays_behind_is_said_once_of_a_whole_range() -> None:
-    answer = {"role": "assistant", "content": "three", "reasoning_content": "one and two"}
-    history = [message for _ in range(4) for message in ({"role": "user", "content": "1 + 2?"}, answer)]
-    window = fit([*history, {"role": "user", "content": "and 2 + 2?"}], model="qwen/qwen-plus")
-    assert "one and two" not in window.body.decode()
-    assert [(span.code, span.messages, span.omitted) for span in window.spans] == [
-        (Code.RECENT, 8, ("reasoning_stripped",)),
-        (Code.NEW, 1, ()),
-    ]

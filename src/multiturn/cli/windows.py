@@ -74,7 +74,8 @@ def _turns(span: Span) -> str:
 def _reason(span: Span, screen: Screen) -> str:
     reason = screen.say(f"decision.{span.code}", **span.figures)
     if span.omitted:
-        reason = f"{reason}; {screen.say('ledger.omitted', parts=', '.join(span.omitted))}"
+        parts = screen.say("word.and").join(screen.say(f"omitted.{word}") for word in span.omitted)
+        reason = f"{reason}; {screen.say('ledger.omitted', parts=parts)}"
     return reason
 
 

@@ -15,7 +15,7 @@ from ..messages import Entry, Trait
 from ..window import Limits, Material, MessageRow, Target, TurnRow, Window
 from .budget import Spent
 from .calls import Group, by_turn, grouped, in_force, interrupted, turn_left_out
-from .outgoing import Piece, Shaper, image_allowance, joined, merged
+from .outgoing import STRIPPED, Piece, Shaper, image_allowance, joined, merged
 from .recency import Kept, left_out_as
 
 __all__ = ["Assembly", "instruction_span", "left_out_span", "listed", "scaled"]
@@ -279,16 +279,22 @@ class Assembly:
         return spans
 
     def _spans_of(self, rows: Sequence[MessageRow]) -> list[Span]:
-        """Rows in a row with the same decision are one span."""
+        """Rows in a row with the same decision are one span. That reasoning stayed behind is said of the
+        whole span: it is the rule for every answer in it, and no decision of its own."""
         spans: list[Span] = []
-        for fate, run in groupby(rows, key=lambda row: self.decided[row.turn, row.place]):
+        for (code, omitted), run in groupby(rows, key=self._fate):
             held = list(run)
-            code, omitted = fate
             figures = why_left_out(self.kept, self.limits) if code is self.kept.why else {}
             tokens = scaled(sum(row.tokens for row in held), self.limits)
             turns = (held[0].turn, held[-1].turn)
-            spans.append(Span(code, len(held), tokens, turns, figures=figures, omitted=omitted))
+            stripped = any(STRIPPED in self.decided[row.turn, row.place][1] for row in held)
+            without = (*omitted, STRIPPED) if stripped else omitted
+            spans.append(Span(code, len(held), tokens, turns, figures=figures, omitted=without))
         return spans
+
+    def _fate(self, row: MessageRow) -> Fate:
+        code, omitted = self.decided[row.turn, row.place]
+        return code, tuple(word for word in omitted if word != STRIPPED)
 
 
 def _joined_spans(spans: Sequence[Span]) -> tuple[Span, ...]:

@@ -12,12 +12,14 @@ from typing import Any, Literal
 import orjson
 
 from ..errors import MessageInvalid
+from ..ledger import Code
 from ..messages import MEDIA_KINDS, MEDIA_NAMES, Entry, Trait
 from ..window import MessageRow, Target
 
-__all__ = ["Piece", "Shaper", "check_input", "image_allowance", "joined", "merged", "weight"]
+__all__ = ["STRIPPED", "Piece", "Shaper", "check_input", "image_allowance", "joined", "merged", "weight"]
 
 IMAGE_KINDS = frozenset(kind for kind, trait in MEDIA_KINDS.items() if trait is Trait.IMAGE)
+STRIPPED = str(Code.REASONING_STRIPPED)
 REASONING_PLACEHOLDER = " "
 """Stands where a provider demands reasoning that was lost or came from another model."""
 ALWAYS_OPENED = Trait.EXTRA | Trait.BARE | Trait.INSTRUCTION
@@ -54,15 +56,14 @@ class Shaper:
         self.called = self.called or bool(row.traits & Trait.TOOL_CALL)
         self.seen |= row.traits
         reasoning = reasoning_for(row, self.target, called=self.called)
+        stripped = (STRIPPED,) if row.reasoning is not None and reasoning is None else ()
         if reasoning is None and not self._touches(row):
-            return Piece(row.role, row.body, row.tokens)
+            return Piece(row.role, row.body, row.tokens, stripped)
         message = orjson.loads(row.body)
-        omitted = self._shape_content(message, row)
+        omitted = self._shape_content(message, row) + stripped
         self._shape_fields(message)
         if reasoning is not None:
             message[self.target.reasoning_field] = reasoning
-        elif row.reasoning is not None:
-            omitted = (*omitted, "reasoning_stripped")
         body = orjson.dumps(message)
         return Piece(message["role"], body, row.tokens if body == row.body else None, omitted)
 
@@ -103,11 +104,11 @@ class Shaper:
             if part["type"] == "text" and not part["text"] and row.traits & Trait.TOOL_CALL:
                 continue
             if MEDIA_KINDS.get(part["type"], 0) & ~self.target.media:
-                omitted.append("modality_unsupported")
+                omitted.append(str(Code.MODALITY_UNSUPPORTED))
                 kept.append(_left_out(part))
             elif part["type"] in IMAGE_KINDS and drop > 0:
                 drop -= 1
-                omitted.append("outside_window")
+                omitted.append(str(Code.OUTSIDE_WINDOW))
                 kept.append(_left_out(part))
             else:
                 kept.append(part)
