@@ -349,6 +349,9 @@ def test_a_hole_is_marked_on_what_the_user_said_last() -> None:
     messages = sent(material(Path(), *steps), limits=bounds(250, low=160))
     assert messages[0] == ask("one")
     assert messages[1]["content"].startswith("two\n\n[")
+    messages = sent(material(Path(), *steps[:2], rule(), *steps[2:]), limits=bounds(250, low=160))
+    assert messages[1]["content"].startswith("two\n\n[")
+    assert messages[2] == rule()
 
 
 def test_a_window_without_any_user_has_no_place_for_a_mark() -> None:

@@ -162,7 +162,7 @@ def _requires(row: MessageRow, target: Target, *, called: bool) -> bool:
             return bool(row.traits & Trait.TOOL_CALL)
         case "after_tool_call":
             return called
-        case "never":
+        case _:
             return False
 
 
