@@ -69,14 +69,14 @@ class Reader(Protocol):
 
 
 class Transport:
-    """Makes calls to one provider. The connections are opened in the loop that first uses it."""
+    """Makes calls to one provider. Each event loop that uses it has connections of its own."""
 
     def __init__(self, faults: Faults, patience: Patience, retry: Retry) -> None:
         self._faults = faults
         self._patience = patience
         self._retry = retry
         self._budget = Budget(retry)
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
 
     async def stream(self, call: Call, reader: Callable[[], Reader]) -> AsyncGenerator[Delta, None]:
         """The deltas of an answer; ``reader`` makes a fresh reader for each attempt."""
@@ -92,8 +92,9 @@ class Transport:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        while self._sessions:
+            _, session = self._sessions.popitem()
+            await session.close()
 
     async def _begun(
         self, call: Call, reader: Callable[[], Reader], end: float
@@ -105,7 +106,7 @@ class Transport:
         while True:
             exchange = _Exchange(call, reader(), self._faults, self._patience, end)
             try:
-                return exchange, await exchange.begin(self._opened())
+                return exchange, await exchange.begin(await self._opened())
             except ProviderError as error:
                 exchange.close()
                 pause = self._retry.pause(error, repetition)
@@ -118,14 +119,17 @@ class Transport:
             await asyncio.sleep(pause)
             repetition += 1
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
+    async def _opened(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        if loop not in self._sessions:
+            for ended in [each for each in self._sessions if each.is_closed()]:
+                await self._sessions.pop(ended).close()
+            self._sessions[loop] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
                 timeout=aiohttp.ClientTimeout(total=None, connect=self._patience.connect),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
-        return self._session
+        return self._sessions[loop]
 
 
 class _Exchange:
