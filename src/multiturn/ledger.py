@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
-from typing import overload
+from typing import NamedTuple, overload
 
 import orjson
 
@@ -67,8 +67,10 @@ SENT = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+NO_FIGURES: Mapping[str, object] = {}
+
+
+class Span(NamedTuple):
     """One line of the ledger: one decision for a range of messages.
 
     ``turns`` is the first and last turn it speaks of, ``None`` for what belongs to no turn
@@ -81,7 +83,7 @@ class Span:
     tokens: int | None = None
     turns: tuple[int, int] | None = None
     place: int | None = None
-    figures: Mapping[str, object] = field(default_factory=dict)
+    figures: Mapping[str, object] = NO_FIGURES
     omitted: tuple[str, ...] = ()
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 
 import orjson
@@ -305,7 +305,7 @@ def _joined_spans(spans: Sequence[Span]) -> tuple[Span, ...]:
         if last and last.turns and span.turns and _same(last, span) and span.turns[0] <= last.turns[1] + 1:
             tokens = None if last.tokens is None or span.tokens is None else last.tokens + span.tokens
             turns = (last.turns[0], span.turns[1])
-            joint[-1] = replace(last, messages=last.messages + span.messages, tokens=tokens, turns=turns)
+            joint[-1] = last._replace(messages=last.messages + span.messages, tokens=tokens, turns=turns)
         else:
             joint.append(span)
     return tuple(joint)
