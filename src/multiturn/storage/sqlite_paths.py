@@ -116,7 +116,12 @@ def gather(db: sqlite3.Connection, owner: Owner, name: str, reach: Reach, branch
         raise ConversationError(f"there is no branch {branch}")
     cut = None if cut_turn is None else Cut(cut_turn, cut_key)
     settings = Settings() if body is None else read_settings(version, body)
-    return _path(db, name, reach, settings, cut, _Place._make(place), bool(standing))
+    here = _Place._make(place)
+    if not standing and reach.current is None:
+        ordinary = _ordinary_path(db, reach, settings, cut, here)
+        if ordinary is not None:
+            return ordinary
+    return _path(db, name, reach, settings, cut, here, bool(standing))
 
 
 class _Place(NamedTuple):
@@ -127,6 +132,50 @@ class _Place(NamedTuple):
     head: int
     shared: int
     messages: int
+
+
+def _ordinary_path(
+    db: sqlite3.Connection, reach: Reach, settings: Settings, cut: Cut | None, place: _Place
+) -> Path | None:
+    """The path, where all that is wanted of it are ordinary turns of the branch's own segment. Nearly
+    always they are: then the tokens say everything, and one column is read in half the time of all.
+    """
+    first = cut.turn if cut is not None and cut.key == reach.key else 1
+    last = place.head if reach.before is None else min(place.head, reach.before - 1)
+    low = max(first, place.fork + 1)
+    base = place.segment * SEGMENT
+    turns: list[TurnRow] = []
+    tokens = NO_BOUND if reach.tokens is None else reach.tokens
+    most = _most_turns(reach)
+    number = last
+    for (its_tokens,) in db.execute(TOKENS, (base + low, base + last)):
+        if its_tokens is None:
+            return None
+        turns.append(turn_row((number, COMPLETED, 0, its_tokens, 0, 2)))
+        number -= 1
+        tokens -= its_tokens
+        if tokens < 0 or len(turns) > most:
+            break
+    else:
+        if not turns or first < low:
+            return None
+    end = place.messages if last == place.head else _before(db, base + last + 1)
+    start = end - 2 * len(turns)
+    return Path(
+        settings=settings,
+        turns=turns,
+        bodies=[body for (body,) in db.execute(BODIES, (base + start, base + end))],
+        cut=cut,
+        earlier_turns=number,
+        earlier_messages=place.shared + start,
+        branch=place.number,
+    )
+
+
+def _most_turns(reach: Reach) -> int:
+    """So many ordinary turns, of two messages each, pass no bound of their number."""
+    most = NO_BOUND if reach.turns is None else reach.turns
+    return most if reach.messages is None else min(most, reach.messages // 2)
 
 
 def _path(
@@ -200,15 +249,11 @@ def _figures(
         had = room.messages
         room.take(base, low, piece.last)
         oldest = room.turns[-1].number
-        taken = had - room.messages
-        if piece.last == place.head and piece.segment == place.segment:
-            start = place.messages - taken
-        else:
-            start = int(db.execute(BEFORE, (base + oldest,)).fetchone()[0])
+        start = _before(db, base + oldest)
         read.append(
             _Stretch(
                 (base + oldest, base + piece.last),
-                (base + start, base + start + taken),
+                (base + start, base + start + had - room.messages),
                 piece.shared + start,
             )
         )
@@ -217,46 +262,29 @@ def _figures(
     return room.turns, read, room.ordinary
 
 
+def _before(db: sqlite3.Connection, turn: int) -> int:
+    """How many messages its segment has before the turn with this key."""
+    return int(db.execute(BEFORE, (turn,)).fetchone()[0])
+
+
 class _Room:
     """What was read, and what may still be read: the bounds count down, and below nought is full."""
 
     def __init__(self, db: sqlite3.Connection, reach: Reach) -> None:
         self.db = db
         self.turns: list[TurnRow] = []
-        self.ordinary = True
         self.full = False
         self.tokens = NO_BOUND if reach.tokens is None else reach.tokens
         self.messages = NO_BOUND if reach.messages is None else reach.messages
         self.number = NO_BOUND if reach.turns is None else reach.turns
 
+    @property
+    def ordinary(self) -> bool:
+        """Whether all that was read is text by the user and text by the assistant."""
+        return all(t.state == COMPLETED and t.traits == 0 and t.reasoning_tokens == 0 for t in self.turns)
+
     def take(self, base: int, low: int, last: int) -> None:
         """Add the turns from ``last`` down to ``low``, but none after one that passes a bound."""
-        rest = self._take_ordinary(base, low, last) if self.ordinary else last
-        if rest >= low and not self.full:
-            self.ordinary = False
-            self._take_any(base, low, rest)
-
-    def _take_ordinary(self, base: int, low: int, last: int) -> int:
-        """Add turns as long as they are ordinary: then the tokens say everything, and reading one column
-        takes half the time of reading all. Gives the number of the first turn that was not added."""
-        turns, tokens, messages = self.turns, self.tokens, self.messages
-        most = len(turns) + self.number
-        number = last
-        for (its_tokens,) in self.db.execute(TOKENS, (base + low, base + last)):
-            if its_tokens is None:
-                break
-            turns.append(turn_row((number, COMPLETED, 0, its_tokens, 0, 2)))
-            number -= 1
-            tokens -= its_tokens
-            messages -= 2
-            if tokens < 0 or messages < 0 or len(turns) > most:
-                self.full = True
-                break
-        self.number = most - len(turns)
-        self.tokens, self.messages = tokens, messages
-        return number
-
-    def _take_any(self, base: int, low: int, last: int) -> None:
         for turn in map(turn_row, self.db.execute(FIGURES, (base + low, base + last))):
             self.turns.append(turn)
             self.tokens -= turn.tokens + turn.reasoning_tokens
