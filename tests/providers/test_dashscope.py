@@ -131,6 +131,8 @@ async def test_an_answer_in_one_piece() -> None:
         ("qwen9-vl-new", 0, MULTIMODAL),
         ("qwen9-new", 0, TEXT),
         ("qwen9-new", Trait.IMAGE, MULTIMODAL),
+        ("qwen-plus", Trait.IMAGE, TEXT),
+        ("qwen3.6-plus", Trait.IMAGE, MULTIMODAL),
     ],
 )
 async def test_each_model_has_its_path(model: str, traits: int, path: str) -> None:

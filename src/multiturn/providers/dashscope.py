@@ -71,7 +71,8 @@ class DashScope:
         card = self._profile.cards.get(request.model)
         if card is not None and card.native is not None:
             return MULTIMODAL if card.native == "multimodal" else TEXT
-        senses = request.traits & Trait.MEDIA or any(mark in request.model for mark in SEES)
+        sees = Trait.MEDIA if card is None else card.media  # what it cannot see was left out
+        senses = request.traits & sees or any(mark in request.model for mark in SEES)
         return MULTIMODAL if senses else TEXT
 
     def _parameters(self, request: Request) -> dict[str, Any]:
