@@ -7,6 +7,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from .adding import bytes_on_disk, storing
@@ -15,6 +16,7 @@ from .figures import Figure, report, table
 from .fitting import fitting
 from .loading import loading
 from .memory import growth
+from .rounds import one_core
 from .scale import FULL, QUICK, Scale
 from .sending import sending
 from .together import together
@@ -55,13 +57,15 @@ BENCHMARKS: dict[str, Callable[[Path, Messages, Scale], Awaitable[list[Figure]]]
 }
 
 
-def measured(names: Sequence[str], scale: Scale, messages: Messages = invented) -> list[Figure]:
-    """The figures of the benchmarks of these names."""
-    figures: list[Figure] = []
-    for name in names:
-        with tempfile.TemporaryDirectory(prefix="multiturn-bench-") as folder:
-            figures += asyncio.run(_run(name, Path(folder), messages, scale))
-    return figures
+ONE_CORE = ("window", "fit")
+"""Those that wait for no disk."""
+
+
+def measured(name: str, scale: Scale, messages: Messages = invented, *, spread: bool = False) -> list[Figure]:
+    """The figures of one benchmark; with ``spread`` its threads run wherever the system puts them."""
+    with tempfile.TemporaryDirectory(prefix="multiturn-bench-") as folder:
+        with nullcontext() if spread or name not in ONE_CORE else one_core():
+            return asyncio.run(_run(name, Path(folder), messages, scale))
 
 
 async def _run(name: str, folder: Path, messages: Messages, scale: Scale) -> list[Figure]:
@@ -75,6 +79,7 @@ def main(arguments: Sequence[str] | None = None, scale: Scale | None = None) -> 
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; by default all"
     )
     parser.add_argument("--quick", action="store_true", help="shorter conversations, fewer rounds")
+    parser.add_argument("--spread", action="store_true", help="let threads run on all cores")
     parser.add_argument("--data", type=Path, help="real dialogues: a JSON file as CrossWOZ has it")
     parser.add_argument("--json", type=Path, help="where to write the figures as JSON")
     parser.add_argument("--table", type=Path, help="where to write the table as Markdown")
@@ -88,7 +93,7 @@ def main(arguments: Sequence[str] | None = None, scale: Scale | None = None) -> 
     figures: list[Figure] = []
     for name in given.names or BENCHMARKS:
         print(f"measuring {name}", file=sys.stderr, flush=True)
-        figures += measured([name], scale, messages)
+        figures += measured(name, scale, messages, spread=given.spread)
         if given.json:  # after each one: a run that is stopped leaves what it has
             given.json.write_text(report(figures) + "\n", "utf-8")
         if given.table:

@@ -1,19 +1,23 @@
 """How long does it take, on a machine that does other things, too?
 
 All contestants take turns, many times; each round gives each one figure, and a ratio is the median of
-the rounds' ratios. So what slows the machine for a while slows them all.
+the rounds' ratios. So what slows the machine for a while slows them all. Where nothing waits for a disk,
+all threads run on one core: else the figures would say where the system happened to put each thread
+(across cores every hop costs four times as much, whoever makes it).
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["CLOCKS", "Clock", "Times", "Work", "race", "ratio"]
+__all__ = ["CLOCKS", "Clock", "Times", "Work", "one_core", "race", "ratio"]
 
 Work = Callable[[], Awaitable[object]]
 Clock = Literal["CPU", "wall"]
@@ -35,6 +39,20 @@ class Times:
     def median(self, clock: Clock) -> float:
         """The middle round."""
         return statistics.median(self.by(clock))
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keep this thread, and those it starts, on one core; where the system cannot, nothing is kept."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 async def race(

@@ -19,7 +19,7 @@ TINY = Scale(sizes=(12, 40), rounds=2, slice=0.0001, turns=110)
 
 
 def figures_of(name: str) -> list[Figure]:
-    found = measured([name], TINY)
+    found = measured(name, TINY)
     assert found
     assert all(math.isfinite(figure.ours) and figure.ours >= 0 for figure in found)
     return found
