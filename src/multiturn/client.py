@@ -24,7 +24,7 @@ from .settings import Config, api_key, choose_model, load
 from .step import Engine
 from .storage import Store, open_store
 from .tokens import count_message
-from .transcript import imported
+from .transcript import Transcript, exported, exported_aside, imported
 from .usage import Spending
 
 __all__ = ["AsyncMultiTurn"]
@@ -171,14 +171,19 @@ class AsyncMultiTurn:
             text = await asyncio.to_thread(file.read_bytes)
         except OSError as error:
             raise InputInvalid(f"{file} cannot be read ({error.strerror})") from error
-        return [await self._load(entry, user) for entry in imported(text, file.stem)]
+        loaded = [(self._loaded(entry, user), entry[2]) for entry in imported(text, file.stem)]
+        for _, messages in loaded:
+            for message in messages:
+                seal(message, count_message)  # all of the file or nothing
+        for chat, messages in loaded:
+            await chat.add(messages)
+        return [chat for chat, _ in loaded]
 
-    async def _load(
-        self, entry: tuple[str, Mapping[str, Any], list[dict[str, Any]]], user: str | None
-    ) -> AsyncConversation:
-        name, settings, messages = entry
+    def _loaded(self, entry: Transcript, user: str | None) -> AsyncConversation:
+        """The handle of a conversation in a file."""
+        name, settings, _ = entry
         policy = settings.get("policy")
-        chat = self.conversation(
+        return self.conversation(
             name,
             user=user,
             system=settings.get("instructions") or None,
@@ -187,16 +192,25 @@ class AsyncMultiTurn:
             model=settings.get("model"),
             memory=settings.get("memory"),
         )
-        await chat.add(messages)
-        return chat
 
     async def export_user(self, user: str) -> str:
         """Everything a user said and was told, as JSON lines: the answer to a request for their data."""
         owner, texts, before = Owner(self._tenant, user), [], None
         while page := await self._store.conversations(owner, before=before):
-            texts += [await self.conversation(one.id, user=user).export() for one in page]
+            texts += [await self._everything(owner, one) for one in page]
             before = page[-1].id
         return "".join(texts)
+
+    async def _everything(self, owner: Owner, one: Conversation) -> str:
+        """The path in use, then every other branch with what stands nowhere else."""
+        rows = await self._store.history(owner, one.id)
+        text, seen = exported("jsonl", one, rows), {told.id for told in rows}
+        for branch in await self._store.branches(owner, one.id):
+            rows = await self._store.history(owner, one.id, branch=branch.number)
+            aside = [told for told in rows if told.id not in seen]
+            seen.update(told.id for told in aside)
+            text += exported_aside(one, branch, aside) if aside else ""
+        return text
 
     async def delete_user(self, user: str) -> int:
         """Remove all conversations of a user; how many there were."""

@@ -8,12 +8,12 @@ from typing import Any
 
 import orjson
 
-from .conversations import Conversation
+from .conversations import Branch, Conversation
 from .errors import InputInvalid, ParameterInvalid
 from .storage import Told
 from .wire import opened
 
-__all__ = ["Transcript", "exported", "imported"]
+__all__ = ["Transcript", "exported", "exported_aside", "imported"]
 
 FORMAT = "multiturn/1"
 Transcript = tuple[str, Mapping[str, Any], list[dict[str, Any]]]
@@ -36,6 +36,12 @@ def exported(format: str, conversation: Conversation, messages: Sequence[Told]) 
             return "\n\n".join(f"**{message['role']}**\n\n{_text(message)}" for message in said) + "\n"
         case _:
             raise ParameterInvalid(f'{format!r} is none of "jsonl", "openai", "markdown"', name="format")
+
+
+def exported_aside(conversation: Conversation, branch: Branch, messages: Sequence[Told]) -> str:
+    """A branch that is not in use, with the messages that stand nowhere else: to read, not to import."""
+    head = orjson.loads(_head(conversation)) | {"branch": branch.number, "fork": branch.fork}
+    return "\n".join([orjson.dumps(head).decode(), *(_line(told) for told in messages)]) + "\n"
 
 
 def _opening(conversation: Conversation) -> dict[str, Any]:
@@ -79,7 +85,7 @@ def _line(told: Told) -> str:
 
 def imported(text: bytes, name: str) -> list[Transcript]:
     """The conversations in a file that `exported` wrote, or in a JSON list of messages, which gets the
-    id ``name``. Raises `InputInvalid` for anything else."""
+    id ``name``; branches beside the path in use are left out. Raises `InputInvalid` for anything else."""
     try:
         if text.lstrip().startswith(b"["):
             return [(name, {}, [_checked(line, name) for line in orjson.loads(text)])]
@@ -94,7 +100,7 @@ def imported(text: bytes, name: str) -> list[Transcript]:
             found.append((name, {}, [line]))
         else:
             found[-1][2].append(line)
-    return found
+    return [each for each in found if "branch" not in each[1]]
 
 
 def _checked(line: object, name: str) -> dict[str, Any]:
@@ -106,4 +112,6 @@ def _checked(line: object, name: str) -> dict[str, Any]:
 def _head_of(line: dict[str, Any], name: str) -> dict[str, Any]:
     if line["format"] != FORMAT:
         raise InputInvalid(f"{name} has the format {line['format']!r:.40}; this program reads {FORMAT}")
+    if not isinstance(line.get("policy") or {}, dict):
+        raise InputInvalid(f"{name} has a policy that is no table: {line['policy']!r:.40}")
     return line
