@@ -278,14 +278,8 @@ async def test_a_list_of_messages_is_imported_under_the_name_of_its_file(scene: 
     assert await states(chat) == ["COMPLETED"]
 
 
-TWO = "\n".join(
-    [
-        '{"format": "multiturn/1", "id": "x"}',
-        '{"role": "user", "content": "x"}',
-        '{"format": "multiturn/1", "id": "y"}',
-        '{"role": "nobody", "content": "x"}',
-    ]
-)
+HEAD = '{"format": "multiturn/1", "id": "%s"}\n'
+TWO = HEAD % "x" + '{"role": "user", "content": "x"}\n' + HEAD % "y" + '{"role": "nobody"}'
 """The second conversation is wrong: the first one must not be stored either."""
 
 

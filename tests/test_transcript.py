@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -218,6 +219,29 @@ def test_several_conversations_in_one_file() -> None:
     found = imported((one + two).encode(), "f")
     assert [(name, len(said)) for name, _, said in found] == [("c", 1), ("c", 0)]
     assert found[1][1]["memory"] == "m"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"role": "user", "content": "x", "content": "y"}',
+        '{"role": "user", "content": "x", "n": NaN}',
+        '{"role": "user", "content": "x", "n": -Infinity}',
+        '{"role": "user", "content": "x", "n": 18446744073709551616}',
+        '{"role": "user", "content": "x", "n": ' + "9" * 5000 + "}",
+        '{"role": "user", "content": "half \\ud83d"}',
+        '{"role": "user", "content": "x", "n": ' + "[" * 70 + "]" * 70 + "}",
+        '{"role": "user", "content": "x", "n": ' + "[" * 100_000 + "]" * 100_000 + "}",
+    ],
+    ids=range(8),
+)
+async def test_a_file_that_would_not_survive_is_refused(scene: Make, tmp_path: Path, line: str) -> None:
+    it = scene()
+    for text in (line, f"[{line}]"):
+        (tmp_path / "f.json").write_text(text)
+        with pytest.raises(InputInvalid):
+            await it.client.load(tmp_path / "f.json")
+    assert await it.client.conversations() == []
 
 
 @pytest.mark.parametrize("text", ["[1]", '{"role"', "x", '{"format": "other"}', "[[]]"])
