@@ -22,7 +22,8 @@ __all__ = ["fitting"]
 
 Count = Callable[[Mapping[str, Any]], int]
 PIECES = re.compile(r"[A-Za-z]+|[0-9]|[^\sA-Za-z0-9]")
-SMALL = 4_000
+SMALL = 8_000
+WITH_TOOLS = 10_000
 WHOLE = 1 << 40
 
 
@@ -54,11 +55,10 @@ def plain_slice(messages: Sequence[Mapping[str, Any]], budget: int, count: Count
 async def fitting(messages: Callable[[int], Sequence[Message]], scale: Scale) -> list[Figure]:
     """Lists of different lengths, a small and a whole budget, plain text and tools."""
     contestants: dict[str, Work] = {}
-    cases = [(tools, size) for tools in (False, True) for size in scale.sizes if size >= 1_000 or tools]
-    cases = cases or [(False, scale.longest)]
+    cases = [(False, size) for size in scale.sizes] + [(True, min(scale.longest, WITH_TOOLS))]
     for tools, size in cases:
         contestants |= _contestants(_list(messages(size), tools=tools), size, tools=tools)
-    times = await race(contestants, scale.rounds, scale.slice)
+    times = await race(contestants, max(2, scale.rounds // 3), scale.slice)
     return [*_by_case(times, cases), *_growth(times, cases)]
 
 
@@ -119,10 +119,8 @@ def _name(tools: bool, budget: int, counter: str) -> str:
 
 
 def _growth(times: dict[str, Times], cases: Sequence[tuple[bool, int]]) -> list[Figure]:
-    """Time for a message of the longest list beside one of the shortest: linear is 1."""
-    sizes = [size for tools, size in cases if not tools]
-    if len(sizes) < 2:
-        return []
+    """Time for a message of the longest list beside one of a short one: linear is 1."""
+    sizes = [size for tools, size in cases if not tools][-3:]
     case = f"{False} {WHOLE} reading"
     last, first = times[f"ours {case} {sizes[-1]}"], times[f"ours {case} {sizes[0]}"]
     return [

@@ -53,7 +53,7 @@ def test_windows_are_measured_warm_and_cold_by_messages_and_by_tokens() -> None:
 
 def test_fit_is_measured_with_two_counters_with_and_without_tools() -> None:
     words = " ".join(figure.what for figure in figures_of("fit"))
-    assert all(word in words for word in ("budget 4,000", "everything fits", "reading", "length", "tools"))
+    assert all(word in words for word in ("budget 8,000", "everything fits", "reading", "length", "tools"))
 
 
 def test_a_whole_turn_is_measured_beside_two_commits() -> None:
