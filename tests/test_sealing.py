@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -420,6 +421,17 @@ def test_a_time_is_seconds_whatever_it_came_as(given_at: object, seconds: float)
     entry = seal({"role": "user", "content": "x", "created_at": given_at}, one)
     assert orjson.loads(entry.facts or b"") == {"created_at": seconds}
     assert entry.body == b'{"role":"user","content":"x"}'
+
+
+def test_a_time_without_a_zone_is_utc_wherever_the_program_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        entry = seal({"role": "user", "content": "x", "created_at": "1970-01-01T00:01:00"}, one)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert entry.facts == b'{"created_at":60.0}'
 
 
 def test_facts_stand_beside_the_message() -> None:

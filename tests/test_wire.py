@@ -140,6 +140,11 @@ def test_calls_reasoning_and_results_have_their_own_fields() -> None:
     }
 
 
+def test_empty_reasoning_is_written_and_none_is_not() -> None:
+    assert written(Message("assistant", (Reasoning(""), Text("x"))))["reasoning_content"] == ""
+    assert "reasoning_content" not in written(Message("assistant", (Text("x"),)))
+
+
 def test_fields_we_do_not_know_stand_where_they_stood() -> None:
     assert written(Message("user", (Text("x"),), extra={"mood": "glad"})) == {
         "role": "user",

@@ -230,7 +230,15 @@ def test_ranges_with_the_same_fate_are_one_line() -> None:
         (Code.RECENT, 4, 52, (4, 5)),
         (Code.NEW, 1, 3, (6, 6)),
     ]
-    assert spans[0].figures == {"limit": 60, "needed": 133}
+    assert [span.figures for span in spans] == [{"limit": 60, "needed": 133}, {}, {}]
+
+
+def test_the_figures_are_those_that_decided() -> None:
+    turns = [told(n, ask("1" * 20), answer(name="li")) for n in range(1, 4)]
+    made = material(path(*turns, cut=Cut(3, "")), ask("new"))
+    assert built(made).spans[0].figures == {"limit": 1000}
+    counted = material(path(*turns), ask("new"))
+    assert built(counted, limits=bounds(max_turns=1)).spans[0].figures == {"turns": 1}
 
 
 # -------------------------------------------------------------------------- pins and what stands
@@ -369,6 +377,15 @@ def test_the_images_that_count_are_those_that_are_sent() -> None:
     made = material(path(seen, unseen, left_out), ask("new"))
     assert sent(made, limits=bounds(images="last"))[0] == picture("seen")
     assert sent(made, limits=bounds(images=1))[0] == picture("seen")
+
+
+def test_images_that_fell_into_a_hole_do_not_count() -> None:
+    old = told(1, picture("old"), answer("so"), traits=Trait.PINNED)
+    seen = result("a") | {"content": picture("gone", "too")["content"]}
+    steps = [ask("new"), call("a"), seen, call("b"), result("b", "1" * 60), call("c"), result("c", "1" * 60)]
+    messages = sent(material(path(old), *steps), limits=bounds(330, low=150, images="last"))
+    assert "left out" in messages[2]["content"]
+    assert messages[0] == picture("old")
 
 
 def test_the_new_input_is_sent_whole_whatever_the_limit() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.context.stories import answer, ask, call, entry, result, rule, told
 
-from multiturn.context.calls import Group, by_turn, grouped, interrupted, turn_left_out
+from multiturn.context.calls import Group, by_turn, grouped, in_force, interrupted, turn_left_out
 from multiturn.ledger import Code
 from multiturn.messages import Trait
 
@@ -142,6 +142,22 @@ def test_instructions_are_known_by_their_first_message() -> None:
     assert group(rule()).instruction
     assert not group(ask()).instruction
     assert not Group([]).instruction
+
+
+@pytest.mark.parametrize(
+    ("message", "traits", "sent"),
+    [
+        (rule(), 0, True),
+        (rule(role="developer"), 0, True),
+        (rule(" "), 0, False),
+        (rule(), Trait.EXCLUDED, False),
+        (ask(), 0, False),
+    ],
+)
+def test_an_instruction_is_in_force_unless_it_is_blank_or_left_out(
+    message: dict[str, Any], traits: int, sent: bool
+) -> None:
+    assert in_force(group(message, traits).rows[0]) == sent
 
 
 # ---------------------------------------------------------------------------------------- turns

@@ -351,6 +351,7 @@ def test_a_message_weighs_at_least_what_will_be_sent(rule: ReasoningRule, requir
         sent = reasoning_for(sealed, target, called=True)
         assert weight(sealed, target) == sealed.tokens + (4 if sent == "hmhm" else 0)
         assert weight(sealed._replace(model="other"), target) == sealed.tokens
+        assert weight(sealed, thinking(rule, required, thinking=False)) == sealed.tokens
 
 
 # -------------------------------------------------------------------------------------- merging

@@ -178,6 +178,11 @@ def test_a_count_that_is_tighter_than_the_cut_decides() -> None:
     assert (kept.first, kept.why, kept.cut) == (3, Code.OUTSIDE_WINDOW, Cut(2, KEY))
 
 
+def test_a_count_that_is_looser_than_the_cut_leaves_it_the_reason() -> None:
+    kept = keep(rows(10, 10, 10, 10), Room(0, WIDE, 5), cut=Cut(3, KEY), max_turns=3)
+    assert (kept.first, kept.why) == (3, Code.OVER_BUDGET)
+
+
 def test_a_cut_before_everything_that_was_read_changes_nothing() -> None:
     kept = keep(rows(10, 10, first=8), Room(0, WIDE, 5), cut=Cut(3, KEY), earlier=7)
     assert (kept.first, kept.tokens, kept.cut) == (8, 20, Cut(3, KEY))

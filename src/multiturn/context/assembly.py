@@ -302,7 +302,7 @@ def _joined_spans(spans: Sequence[Span]) -> tuple[Span, ...]:
     joint: list[Span] = []
     for span in spans:
         last = joint[-1] if joint else None
-        if last and last.turns and span.turns and _same(last, span) and span.turns[0] <= last.turns[1] + 1:
+        if last and last.turns and span.turns and _same(last, span):
             tokens = None if last.tokens is None or span.tokens is None else last.tokens + span.tokens
             turns = (last.turns[0], span.turns[1])
             joint[-1] = last._replace(messages=last.messages + span.messages, tokens=tokens, turns=turns)
