@@ -387,3 +387,29 @@ async def test_a_store_of_ones_own_is_used() -> None:
     async with AsyncMultiTurn(model="demo", store=store) as client:
         await client.conversation("c").send("I am 27.")
         assert len(await store.conversations(client.conversation("c")._place.owner)) == 1
+
+
+async def test_what_has_no_turn_says_so(scene: Make) -> None:
+    chat = scene().client.conversation("c", opening="Hello!")
+    await chat.add([])
+    for attempt in (chat.regenerate, chat.ledger, lambda: chat.exclude("opening")):
+        with pytest.raises(TurnNotFound):
+            await attempt()
+    await chat.add([{"role": "assistant", "content": "I open."}, "a", {"role": "assistant", "content": "b"}])
+    with pytest.raises(TurnNotFound):
+        await chat.ledger(2)
+    with pytest.raises(TurnNotFound):
+        await chat.exclude(1)
+    await chat.exclude((await chat.history())[1])
+    assert [m["content"] for m in (await chat.window("c")).messages] == ["Hello!", "a", "b", "c"]
+
+
+async def test_instructions_that_are_added_later_stay_where_they_are(scene: Make) -> None:
+    it = scene(model="openai/gpt-4o")
+    chat = it.client.conversation("c")
+    await chat.add(["a", {"role": "assistant", "content": "b"}])
+    await chat.add([{"role": "system", "content": "Be brief."}, "c", {"role": "assistant", "content": "d"}])
+    assert [m["content"] for m in (await chat.window("e")).messages] == ["a", "b", "Be brief.", "c", "d", "e"]
+    other = it.client.conversation("d", system="Mine.")
+    await other.add([{"role": "system", "content": "Theirs."}, "a"])
+    assert [m["content"] for m in (await other.window("e")).messages][:2] == ["Mine.", "Theirs."]

@@ -169,3 +169,17 @@ async def test_reasoning_is_not_kept_where_nobody_wants_it(scene: Make) -> None:
     chat = it.client.conversation("c")
     assert (await chat.send("17*23?")).reasoning == "17 times 23 is 391"
     assert (await chat.history())[1].reasoning is None
+
+
+async def test_many_turns_that_are_never_sent_are_looked_past(scene: Make) -> None:
+    """They use up what is read; then it is read farther back, for a window and for a dry run alike."""
+    it = scene(*["x"] * 40)
+    chat = it.client.conversation("c", policy=ContextPolicy(max_turns=2, budget=1000))
+    await chat.send("I am 27.")
+    for number in range(30):
+        await chat.send(f"wrong {number} " + "word " * 20)
+        await chat.retract(number + 2)
+    window = await chat.window("How old am I?")
+    assert [m["content"] for m in window.messages] == ["I am 27.", "x", "How old am I?"]
+    await chat.send("How old am I?")
+    assert said(it.requests[-1]) == ["I am 27.", "x", "How old am I?"]

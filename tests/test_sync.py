@@ -470,7 +470,7 @@ if child == 0:
     except TurnClosed as error:
         print("stream:", error)
     print("child:", aside.send("How old am I?").text)
-    os._exit(0) if "27" in chat.history()[0].text else os._exit(1)
+    sys.exit(0 if "27" in chat.history()[0].text else 1)
 status = os.waitpid(child, 0)[1]
 for delta in stream: pass
 print("parent:", stream.reply.turn.state.name, status, chat.send("How old am I?").text)

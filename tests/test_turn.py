@@ -8,12 +8,15 @@ import pytest
 from tests.scene import TOOLS, Make, calls, said, states
 
 from multiturn import (
+    ContextOverflow,
+    ContextPolicy,
     ConversationBusy,
     Delta,
     KeyReused,
     RateLimited,
     ToolCall,
     TurnClosed,
+    TurnExpired,
     TurnNotFound,
     TurnState,
     Usage,
@@ -157,3 +160,28 @@ async def test_a_foreign_error_of_a_provider_ends_the_turn_too(scene: Make) -> N
         await chat.send("b")
     assert [turn.error for turn in await chat.turns()] == ["error", "error"]
     assert (await chat.send("c")).text == "fine"
+
+
+async def test_what_somebody_else_changed_meanwhile_fails_the_turn_and_names_it(scene: Make) -> None:
+    it = scene("A", "B", "C")
+    chat = it.client.conversation("c")
+    await chat.send("a")
+    await it.client.conversation("c", policy=ContextPolicy(budget=100)).send("b")
+    with pytest.raises(ContextOverflow) as raised:
+        await chat.send("very long " * 200)
+    turns = await chat.turns()
+    assert raised.value.turn == turns[-1].id
+    assert (turns[-1].state.name, turns[-1].error) == ("FAILED", "context_overflow")
+    assert len(it.requests) == 2
+    assert (await chat.send("c")).text == "C"
+
+
+async def test_a_turn_of_another_process_that_was_deleted_ends_in_peace(scene: Make) -> None:
+    it = scene("never", "next")
+    chat = it.client.conversation("c")
+    async with chat.prepare("a") as turn:
+        await it.client.conversation("c").delete()
+        with pytest.raises(TurnExpired):
+            await turn.commit("late")
+    await chat.send("b")
+    assert [m.text for m in await chat.history()] == ["b", "never"]
