@@ -24,7 +24,13 @@ def draft(*deltas: Delta) -> Draft:
 def test_the_pieces_of_a_text_add_up(pieces: list[str]) -> None:
     made = draft(*(Delta(text=piece) for piece in pieces))
     assert made.text == "".join(pieces)
-    assert made.empty == (not "".join(pieces))
+    assert made.empty == (not made.text.strip())
+
+
+def test_blanks_are_nothing_to_keep_but_a_refusal_is() -> None:
+    assert draft(Delta(text=" \n")).empty
+    assert not draft(Delta(extra={"refusal": "no"})).empty
+    assert not draft(Delta(calls=(CallPiece(0, "a", "f", ""),))).empty
 
 
 @given(st.lists(st.none() | st.text()))
