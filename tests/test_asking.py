@@ -48,6 +48,7 @@ WRONG: list[tuple[object, dict[str, Any], type[InputInvalid], str]] = [
     ("a", {"context": [""]}, ParameterInvalid, "parameter_invalid"),
     ("a", {"context": [{"role": "tool", "tool_call_id": "x", "content": "x"}]}, ParameterInvalid, ""),
     ("a", {"context": [5]}, MessageInvalid, "message_invalid"),
+    ("a", {"params": {"messages": []}}, ParameterInvalid, "parameter_invalid"),
     ("a", {"params": ["x"]}, ParameterInvalid, "parameter_invalid"),
     ("a", {"params": {"x": object()}}, ParameterInvalid, "parameter_invalid"),
     ("a", {"params": {"x": "\ud800"}}, ParameterInvalid, "parameter_invalid"),

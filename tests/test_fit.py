@@ -366,3 +366,9 @@ def test_reasoning_that_stays_behind_is_said_once_of_a_whole_range() -> None:
         (Code.RECENT, 8, ("reasoning_stripped",)),
         (Code.NEW, 1, ()),
     ]
+
+
+@pytest.mark.parametrize("given", ["hi", b"hi", {"role": "user", "content": "hi"}])
+def test_one_message_is_no_list_of_messages(given: Any) -> None:
+    with pytest.raises(MessageInvalid, match="a list of messages is wanted"):
+        fit(given)

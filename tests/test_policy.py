@@ -184,9 +184,9 @@ def test_a_mark_that_was_set_stands() -> None:
     assert ContextPolicy(low=0.1).marks() == (0.7, 0.1)
 
 
-def test_the_low_mark_follows_a_high_mark_that_was_set_below_it() -> None:
-    assert ContextPolicy(high=0.3).marks() == (0.3, 0.3)
-    assert ContextPolicy(high=0.9).marks() == (0.9, 0.35)
+def test_the_low_mark_is_a_share_of_the_high_mark_that_was_set() -> None:
+    assert ContextPolicy(high=0.3).marks() == (0.3, 0.15)
+    assert ContextPolicy(high=0.4, summarize=None).marks()[1] == pytest.approx(0.22)
 
 
 @given(policies())

@@ -89,7 +89,13 @@ def _text(name: str, value: object) -> str:
     return value
 
 
+OURS = frozenset(("messages", "model", "stream"))
+"""What a request says, but nobody passes through: the conversation decides it."""
+
+
 def _params(params: dict[str, Any]) -> dict[str, Any]:
+    for name in OURS & params.keys():
+        raise ParameterInvalid("the conversation decides it", name=f"params[{name!r}]")
     for name in LIMITS:
         limit = params.get(name)
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):

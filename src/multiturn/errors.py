@@ -142,14 +142,14 @@ class SettingInvalid(ConfigurationInvalid):
 
 class ModelUnknown(ConfigurationInvalid):
     """No provider is known for the model {model}. Name it as provider/model, for example
-    qwen/qwen-plus; `multiturn models` lists what is known."""
+    qwen/qwen-plus; `multiturn models` lists what is known. Nothing was stored."""
 
     code = "model_unknown"
 
 
 class KeyMissing(ConfigurationInvalid):
     """{provider} needs an API key: set {variable} in the environment, or use the model "demo",
-    which needs none."""
+    which needs none. Nothing was stored."""
 
     code = "key_missing"
 
@@ -207,8 +207,9 @@ class KeyReused(InputInvalid):
 
 
 class ContextOverflow(Error):
-    """What must be sent needs {needed} tokens and {limit} are allowed: instructions {instructions},
-    tools {tools}, new input {input}, with {reserve} more kept free for the reply. Shorten the
+    """Nothing was sent: it would need {needed} tokens and {limit} are allowed. Instructions take
+    {instructions}, tools and framing {tools}, the new input {input}; {reserve} more are kept free for
+    the reply. Shorten the
     input or the instructions, raise the budget, or choose a model with a larger window."""
 
     code = "context_overflow"

@@ -119,6 +119,8 @@ class _Listing:
     """Whether every turn that was read stands in the list exactly as it would be sealed."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.messages, str | bytes | Mapping):
+            raise MessageInvalid(f"a list of messages is wanted, not {self.messages!r:.60}")
         if not self.messages:
             raise MessageEmpty
         self.roles = _roles(self.messages)

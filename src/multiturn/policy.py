@@ -117,11 +117,11 @@ class ContextPolicy:
             raise PolicyInvalid(f"low ({low}) is above high ({high})")
 
     def marks(self) -> tuple[float, float]:
-        """``high`` and ``low`` in force; the shares default to 0.7 and 0.35 with a summary (the
-        vendors' "at 70 % the older half"), to 1.0 and 0.55 without."""
-        high, low = (0.7, 0.35) if self.summarize else (1.0, 0.55)
-        high = high if self.high is None else self.high
-        return high, min(low, high) if self.low is None else self.low
+        """``high`` and ``low`` in force: 0.7 and half of ``high`` with a summary (the vendors' "at 70 %
+        the older half"), 1.0 and 55 % of ``high`` without."""
+        usual, share = (0.7, 0.5) if self.summarize else (1.0, 0.55)
+        high = usual if self.high is None else self.high
+        return high, high * share if self.low is None else self.low
 
     @classmethod
     def full(cls) -> ContextPolicy:

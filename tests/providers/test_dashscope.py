@@ -204,11 +204,11 @@ def test_messages_in_native_parts() -> None:
         },
         {
             "role": "assistant",
-            "content": [{"text": ""}],
+            "content": "",
             "tool_calls": [{"id": "a"}],
             "reasoning_content": "r",
         },
-        {"role": "assistant", "content": [{"text": ""}], "tool_calls": [{"id": "b"}]},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "b"}]},
         {"role": "tool", "content": [{"text": "y"}], "tool_call_id": "a"},
     ]
 

@@ -104,10 +104,11 @@ def native_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**message, "content": _native_content(message.get("content"))} for message in messages]
 
 
-def _native_content(content: object) -> list[Any]:
+def _native_content(content: object) -> list[Any] | str:
+    """Content in native parts; a call without words keeps an empty text, for an empty part is refused."""
     if isinstance(content, list):
         return [_native_part(part) for part in content]
-    return [{"text": content or ""}]
+    return [{"text": content}] if content else ""
 
 
 def _native_part(part: object) -> object:
