@@ -7,7 +7,6 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 from .adding import bytes_on_disk, storing
@@ -57,15 +56,30 @@ BENCHMARKS: dict[str, Callable[[Path, Messages, Scale], Awaitable[list[Figure]]]
 }
 
 
-ONE_CORE = ("window", "fit")
-"""Those that wait for no disk."""
+RACES = ("add", "window", "fit", "send")
+"""Those in which threads of one process take turns."""
+WITH_DISK = ("add", "send")
+"""Those that wait for a disk: on the clock of the wall one core would count what else ran there meanwhile."""
 
 
-def measured(name: str, scale: Scale, messages: Messages = invented, *, spread: bool = False) -> list[Figure]:
-    """The figures of one benchmark; with ``spread`` its threads run wherever the system puts them."""
+def measured(name: str, scale: Scale, messages: Messages = invented) -> list[Figure]:
+    """The figures of one benchmark."""
+    if name not in RACES:
+        return _in_a_folder(name, scale, messages)
+    with one_core():
+        figures = _in_a_folder(name, scale, messages)
+    if name not in WITH_DISK:
+        return figures
+    by_the_wall = _in_a_folder(name, scale, messages)
+    return [
+        *(figure for figure in figures if figure.clock == "CPU"),
+        *(figure for figure in by_the_wall if figure.clock == "wall"),
+    ]
+
+
+def _in_a_folder(name: str, scale: Scale, messages: Messages) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="multiturn-bench-") as folder:
-        with nullcontext() if spread or name not in ONE_CORE else one_core():
-            return asyncio.run(_run(name, Path(folder), messages, scale))
+        return asyncio.run(_run(name, Path(folder), messages, scale))
 
 
 async def _run(name: str, folder: Path, messages: Messages, scale: Scale) -> list[Figure]:
@@ -79,7 +93,6 @@ def main(arguments: Sequence[str] | None = None, scale: Scale | None = None) -> 
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; by default all"
     )
     parser.add_argument("--quick", action="store_true", help="shorter conversations, fewer rounds")
-    parser.add_argument("--spread", action="store_true", help="let threads run on all cores")
     parser.add_argument("--data", type=Path, help="real dialogues: a JSON file as CrossWOZ has it")
     parser.add_argument("--json", type=Path, help="where to write the figures as JSON")
     parser.add_argument("--table", type=Path, help="where to write the table as Markdown")
@@ -93,7 +106,7 @@ def main(arguments: Sequence[str] | None = None, scale: Scale | None = None) -> 
     figures: list[Figure] = []
     for name in given.names or BENCHMARKS:
         print(f"measuring {name}", file=sys.stderr, flush=True)
-        figures += measured(name, scale, messages, spread=given.spread)
+        figures += measured(name, scale, messages)
         if given.json:  # after each one: a run that is stopped leaves what it has
             given.json.write_text(report(figures) + "\n", "utf-8")
         if given.table:

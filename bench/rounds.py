@@ -1,9 +1,9 @@
 """How long does it take, on a machine that does other things, too?
 
 All contestants take turns, many times; each round gives each one figure, and a ratio is the median of
-the rounds' ratios. So what slows the machine for a while slows them all. Where nothing waits for a disk,
-all threads run on one core: else the figures would say where the system happened to put each thread
-(across cores every hop costs four times as much, whoever makes it).
+the rounds' ratios. So what slows the machine for a while slows them all. CPU is measured with all threads
+on one core: else the figures would say where the system happened to put each thread (across cores every
+hop costs four times as much, whoever makes it).
 """
 
 from __future__ import annotations
