@@ -472,3 +472,17 @@ def test_a_system_message_between_call_and_result_goes_behind_them() -> None:
     assert names(history, [user, asks, result, rule, user]) == set()
     assert names(history, history) >= {"unanswered_call", "orphan_result"}
     assert names(history, [user, asks, made_up, rule, user]) >= {"altered", "split_turn"}
+
+
+def test_blank_words_beside_a_part_are_no_placeholder() -> None:
+    history: list[Json] = [
+        {"role": "user", "content": [CAT]},
+        {"role": "user", "content": [{"type": "text", "text": "\u2028\u2029"}, CAT]},
+        {"role": "user", "content": "Well?"},
+    ]
+    window: list[Json] = [
+        {"role": "user", "content": "[image left out]"},
+        {"role": "user", "content": "\u2028\u2029\n[image left out]"},
+        {"role": "user", "content": "Well?"},
+    ]
+    assert names(history, window, "kimi/kimi-k2-0905-preview") == set()

@@ -195,7 +195,9 @@ class _Walk:
         item = self.history.items[at]
         if item.text.strip() or item.calls or (rest.media and rest.media[-1] in item.media):
             return False
-        lines = [line for line in f"{rest.text}\n{rest.behind}".split("\n") if 0 < len(line) <= PLACEHOLDER]
+        lines = [
+            line for line in f"{rest.text}\n{rest.behind}".split("\n") if 0 < len(line.strip()) <= PLACEHOLDER
+        ]
         return not rest.text.strip() or len(lines) <= len(rest.omitted)
 
 
