@@ -1,8 +1,8 @@
 """Does a client grow with its conversations?
 
-A process of its own holds one client, whose conversation grows turn by turn through ``send``; now and
-then it notes its resident memory (or, in a second process, what ``tracemalloc`` sees). Then it reads
-windows of conversations that were imported whole.
+A process of its own holds one client, whose conversation grows turn by turn through ``send``. It notes
+its resident memory (or, in a second process, what ``tracemalloc`` sees) when everything is warm, and at
+the end.
 
 ``python -m bench.memory FOLDER TURNS rss|traced`` prints the notes as JSON.
 """
