@@ -343,6 +343,20 @@ async def test_everything_of_a_person_is_handed_out_and_removed(scene: Make, tmp
     assert len(await it.client.conversations(user="bob")) == 1
 
 
+async def test_what_branches_share_is_handed_out_once(scene: Make) -> None:
+    it = scene(*"ABCDEF")
+    chat = it.client.conversation("c", user="ada")
+    first = await chat.send("a")
+    await chat.edit(1, "b")
+    await chat.send("shared")
+    await chat.send("c")
+    await chat.edit(3, "d")
+    await chat.switch(first.turn)
+    lines = [orjson.loads(line) for line in (await it.client.export_user("ada")).splitlines()]
+    assert [line["content"] for line in lines if line.get("role") == "user"] == ["a", "b", "shared", "c", "d"]
+    assert [line.get("branch") for line in lines if "format" in line] == [None, 1, 2]
+
+
 async def test_many_conversations_are_exported_page_by_page(scene: Make) -> None:
     it = scene()
     for number in range(230):
