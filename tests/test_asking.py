@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -143,3 +144,10 @@ async def test_context_is_sent_before_the_input_and_never_kept(scene: Make) -> N
     assert [d.code.value for d in reply.window.decisions].count("context") == 2
     assert [m.text for m in await chat.history()] == ["a", "one", "b", "two"]
     assert "Monday" not in str((await chat.window("c")).messages)
+
+
+async def test_any_mapping_may_be_a_parameter(scene: Make) -> None:
+    it = scene("fine")
+    params = MappingProxyType({"thinking": MappingProxyType({"type": "disabled"})})
+    await it.client.conversation().send("a", params=params)
+    assert it.requests[0].params == {"thinking": {"type": "disabled"}}

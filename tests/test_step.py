@@ -183,3 +183,13 @@ async def test_many_turns_that_are_never_sent_are_looked_past(scene: Make) -> No
     assert [m["content"] for m in window.messages] == ["I am 27.", "x", "How old am I?"]
     await chat.send("How old am I?")
     assert said(it.requests[-1]) == ["I am 27.", "x", "How old am I?"]
+
+
+async def test_a_fresh_handle_looks_with_what_is_stored(scene: Make) -> None:
+    it = scene("A", "B")
+    chat = it.client.conversation("c", system="Be brief.", policy=ContextPolicy.last_turns(0))
+    await chat.send("a")
+    fresh = it.client.conversation("c")
+    assert [m["content"] for m in (await fresh.window("b")).messages] == ["Be brief.", "b"]
+    await it.client.conversation("c", system="Be verbose.").send("b")
+    assert [m["content"] for m in (await fresh.window("c")).messages] == ["Be verbose.", "c"]
