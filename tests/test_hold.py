@@ -88,9 +88,10 @@ async def test_thoughts_that_are_not_kept_are_not_stored_on_the_way_either(store
 
 
 async def test_a_hold_that_was_lost_stops_the_turn(store: SQLiteStore) -> None:
-    lease = await begun(store, 0.2)
+    lease = await begun(store, 0.05)
     hold = Hold(store, lease, seconds=5.0, renew=None, keep_reasoning=True)
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.1)
+    await begun(store)
     hold.keep(Delta("x" * BATCH))
     await hold.release()
     assert hold.stopped

@@ -133,6 +133,7 @@ class AsyncConversation:
             wait=0.0 if busy == "reject" else self._engine.queue,
             interrupt=busy == "interrupt",
             hold=self._engine.prepare if prepared else self._engine.lease,
+            limited=prepared,
         )
         if "tools" not in asking and (again or results is not None):
             given = replace(given, tools=self._tools)

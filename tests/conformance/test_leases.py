@@ -16,9 +16,9 @@ from .talk import ALICE, answer, ask, assistant, begin, call, finish, held, resu
 SHORT = 0.03
 
 
-async def lapsed(store: Store, text: str = "a", *partials: Partial) -> Lease:
+async def lapsed(store: Store, text: str = "a", *partials: Partial, limited: bool = False) -> Lease:
     """A turn whose holder is gone."""
-    lease = await begin(store, text, hold=SHORT + 0.2 * len(partials))
+    lease = await begin(store, text, hold=SHORT + 0.2 * len(partials), limited=limited)
     for partial in partials:
         await store.append(lease, partial)
     if partials:
@@ -78,7 +78,6 @@ async def test_other_conversations_do_not_wait(store: Store) -> None:
 
 async def test_a_stale_holder_writes_nothing(store: Store) -> None:
     lease = await lapsed(store)
-    await write_all(store, lease)
     await ask(store, "c", "d")
     await write_all(store, lease)
     assert await said(store) == ["a", "c", "d"]
@@ -87,6 +86,32 @@ async def test_a_stale_holder_writes_nothing(store: Store) -> None:
         TurnState.COMPLETED,
     ]
     assert len(await store.steps(ALICE, "c", 1)) == 0
+
+
+async def test_a_holder_that_slept_while_nobody_came_goes_on(store: Store) -> None:
+    lease = await lapsed(store, "a", Partial("half"))
+    assert await store.append(lease, Partial(" more"))
+    turn = await finish(store, lease, assistant("whole"))
+    assert turn.state is TurnState.COMPLETED
+    assert await said(store) == ["a", "whole"]
+    await write_all(store, lease)
+
+
+async def test_a_holder_that_slept_holds_again_once_it_gives_a_sign(store: Store) -> None:
+    lease = await lapsed(store)
+    assert await store.renew(lease, 10)
+    with pytest.raises(ConversationBusy):
+        await store.begin(ALICE, "c", Start(entries=[user("b")], wait=0))
+    await finish(store, lease, assistant("b"))
+
+
+async def test_a_limited_holder_writes_nothing_once_its_time_is_over(store: Store) -> None:
+    lease = await lapsed(store, limited=True)
+    await write_all(store, lease)
+    await ask(store, "c", "d")
+    await write_all(store, lease)
+    assert await said(store) == ["a", "c", "d"]
+    assert (await store.turns(ALICE, "c"))[0].state is TurnState.INCOMPLETE
 
 
 async def test_a_stale_holder_cannot_write_into_the_turn_of_the_next(store: Store) -> None:

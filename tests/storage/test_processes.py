@@ -79,6 +79,16 @@ async def test_a_frozen_holder_writes_nothing_when_it_thaws(path: Path, store: S
     assert await said(store) == ["frozen", "half", "next", "ok"]
 
 
+async def test_a_frozen_holder_goes_on_when_nobody_came(path: Path, store: SQLiteStore) -> None:
+    with Other("freeze", path) as other:
+        assert await other.line() == "begun"
+        other.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(0.4)
+        other.process.send_signal(signal.SIGCONT)
+        assert await other.rest() == ["written", "written"]
+    assert await said(store) == ["frozen", "stale"]
+
+
 async def test_killed_at_any_moment(path: Path) -> None:
     """Nothing that was acknowledged is lost, nothing is there twice, and the conversation goes on."""
     acknowledged: list[str] = []

@@ -15,6 +15,7 @@ from .sqlite_rows import NOW, SEGMENT, last_key, read_settings, write_settings
 from .store import Lease
 
 __all__ = [
+    "HELD",
     "Here",
     "conversation",
     "conversations",
@@ -74,10 +75,12 @@ SELECT {COLUMNS}, s.version, s.body,
     (SELECT MIN(id) FROM tickets WHERE conversation = c.id AND expires > {NOW}), {NOW}
 FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings s ON s.id = c.settings
 WHERE c.tenant = ? AND c.name = ?"""
+HELD = f"held_turn IS NOT NULL AND (NOT ? OR held_until >= {NOW})"
+"""A turn runs here; one whose time is limited, only until that is over."""
 FIND_HELD = f"""
 SELECT {COLUMNS}, NULL, NULL, NULL, {NOW}
 FROM conversations c JOIN branches b ON b.segment = c.held_turn >> 32
-WHERE c.id = ? AND c.epoch = ? AND c.held_until >= {NOW}"""
+WHERE c.id = ? AND c.epoch = ? AND {HELD}"""
 FIND_BRANCH = FIND.replace("b.segment = c.segment", "b.conversation = c.id AND b.number = ?")
 
 
@@ -104,7 +107,7 @@ def find(db: sqlite3.Connection, owner: Owner, name: str, branch: int | None = N
 
 def find_held(db: sqlite3.Connection, lease: Lease) -> Here:
     """Where the lease is, on the branch of its turn; raises `TurnExpired` unless it still holds."""
-    row = db.execute(FIND_HELD, (lease.key, lease.epoch)).fetchone()
+    row = db.execute(FIND_HELD, (lease.key, lease.epoch, lease.limited)).fetchone()
     if row is None:
         raise TurnExpired
     return Here._make(row)

@@ -10,7 +10,7 @@ from ..errors import TurnExpired
 from ..messages import Trait
 from ..sealing import seal
 from ..tokens import count_message
-from .sqlite_conversations import Here, require
+from .sqlite_conversations import HELD, Here, require
 from .sqlite_rows import NOW, SEGMENT
 from .sqlite_segments import extend
 from .store import Lease
@@ -101,8 +101,8 @@ def may_go(db: sqlite3.Connection, key: int, ticket: int, request: str | None) -
 def fenced(db: sqlite3.Connection, lease: Lease) -> bool:
     """Raise `TurnExpired` unless the lease still holds; whether the turn may go on."""
     row = db.execute(
-        f"SELECT stop FROM conversations WHERE id = ? AND epoch = ? AND held_until >= {NOW}",
-        (lease.key, lease.epoch),
+        "SELECT stop FROM conversations WHERE id = ? AND epoch = ? AND " + HELD,
+        (lease.key, lease.epoch, lease.limited),
     ).fetchone()
     if row is None:
         raise TurnExpired

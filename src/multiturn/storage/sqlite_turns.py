@@ -173,7 +173,7 @@ def _take(db: sqlite3.Connection, owner: Owner, name: str, here: Here, start: St
         (int(start.hold * 1000), turn, here.title or title_of(start.entries), here.key),
     ).fetchone()[0]
     step = db.execute("SELECT steps FROM turns WHERE id = ?", (turn,)).fetchone()[0]
-    return Lease(owner, name, here.key, here.ulid, here.branch, here.head, step, epoch)
+    return Lease(owner, name, here.key, here.ulid, here.branch, here.head, step, epoch, start.limited)
 
 
 def _turn(db: sqlite3.Connection, key: int, ulid: str) -> Turn:

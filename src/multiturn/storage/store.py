@@ -12,8 +12,9 @@ The turn protocol (what makes "acknowledged" mean "durable"):
 4. Whoever begins next finds a turn whose lease ran out and closes it as `TurnState.INCOMPLETE`, with
    the text that had arrived and without ever an empty assistant message.
 
-Every write of a turn carries the epoch of its lease: a holder that lost it writes nothing and gets
-`TurnExpired`. Time is the database's. An owner's id that belongs to somebody else is answered
+Every write of a turn carries the epoch of its lease: a holder that lost it to another writes nothing
+and gets `TurnExpired`. One that only slept past its time, while nobody came, goes on. Time is the
+database's. An owner's id that belongs to somebody else is answered
 exactly like one that does not exist.
 """
 
@@ -32,8 +33,9 @@ __all__ = ["Begun", "Ending", "Hit", "Lease", "Partial", "Reach", "Start", "Stor
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write one turn, until its time is over. ``key`` is the backend's own name
-    of the conversation."""
+    """The right to write one turn, until somebody else takes the conversation over, who may when its
+    time is over; a ``limited`` one ends with its time. ``key`` is the backend's own name of the
+    conversation."""
 
     owner: Owner
     conversation: str
@@ -43,6 +45,7 @@ class Lease:
     turn: int
     step: int
     epoch: int
+    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ class Start:
 
     ``wait`` is how many seconds to queue for the lease, first come first served across all
     processes, before `ConversationBusy`; ``interrupt`` asks the running turn to stop first.
-    ``hold`` is how many seconds the lease lasts. ``make`` whether a conversation that does not exist
+    ``hold`` is how many seconds the lease lasts; where that is ``limited``, its holder may write no
+    longer, even if nobody took over. ``make`` whether a conversation that does not exist
     is made (else `ConversationNotFound`).
     """
 
@@ -86,6 +90,7 @@ class Start:
     wait: float = 30.0
     interrupt: bool = False
     hold: float = 15.0
+    limited: bool = False
     make: bool = True
 
 
