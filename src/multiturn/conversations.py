@@ -26,6 +26,7 @@ __all__ = [
     "Owner",
     "Settings",
     "Step",
+    "Summary",
     "Turn",
     "TurnState",
     "new_ulid",
@@ -158,6 +159,25 @@ class Hit:
     message: Message
     turn: int
     score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What stands for the turns from the first to ``upto`` of a path. ``version`` counts the summaries of
+    a conversation from 1, older ones are kept; ``tokens`` is the uncalibrated count of ``text``;
+    ``model`` wrote it (``None`` where a person did)."""
+
+    version: int
+    upto: int
+    text: str
+    tokens: int
+    model: str | None = None
+    created_at: float = 0.0
+
+    @property
+    def edited(self) -> bool:
+        """Whether a person wrote it."""
+        return self.model is None
 
 
 @dataclass(frozen=True, slots=True)

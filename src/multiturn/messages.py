@@ -179,6 +179,8 @@ class Trait:
     """Of a turn: the provider refused its content."""
     OPEN = 1 << 17
     """Of a turn: a tool call has no result."""
+    QUOTED = 1 << 18
+    """Older turns were recalled and are quoted in its user message."""
 
     MEDIA = IMAGE | AUDIO | VIDEO | FILE
     """Everything that is not text."""

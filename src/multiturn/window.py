@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from .conversations import Settings
+from .conversations import Settings, Summary
 from .ledger import Decisions, Ledger, Span
 from .messages import Entry
 from .usage import Cost
@@ -20,8 +20,10 @@ __all__ = [
     "Material",
     "MessageRow",
     "Path",
+    "Quotation",
     "ReasoningRule",
     "Request",
+    "Source",
     "Target",
     "TurnRow",
     "Window",
@@ -45,7 +47,9 @@ class TurnRow(NamedTuple):
 
 
 class MessageRow(NamedTuple):
-    """A stored message, still sealed: an `Entry` with its place. ``model`` is the one it came from."""
+    """A stored message, still sealed: an `Entry` with its place. ``model`` is the one it came from;
+    ``quote`` the block of recalled turns that goes in front of its words (UTF-8), whose tokens are part
+    of ``tokens``."""
 
     turn: int
     place: int
@@ -56,14 +60,40 @@ class MessageRow(NamedTuple):
     body: bytes
     reasoning: bytes | None
     model: str | None
+    quote: bytes | None = None
 
 
 class Cut(NamedTuple):
     """The first turn that is still sent, and the key of the policy and model it was made for: under
-    another key it does not hold."""
+    another key it does not hold. ``scale`` is the calibration at that time, which holds until the next
+    cut (0: unknown)."""
 
     turn: int
     key: str
+    scale: float = 0.0
+
+
+class Source(NamedTuple):
+    """A message that is quoted: its place, how well it fits (0 to 1), and the conversation it comes from
+    where that is another one."""
+
+    turn: int
+    place: int
+    score: float
+    conversation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quotation:
+    """Recalled turns as they are quoted in front of the new input: the fenced block, its uncalibrated
+    tokens, and what it quotes. ``below`` is the best find that was not good enough to be quoted, and
+    ``margin`` what it would have needed. An empty ``text`` quotes nothing."""
+
+    text: bytes = b""
+    tokens: int = 0
+    sources: tuple[Source, ...] = ()
+    below: Source | None = None
+    margin: float = 0.0
 
 
 def sealed(rows: Sequence[Entry], turn: int, model: str | None = None) -> list[MessageRow]:
@@ -101,7 +131,8 @@ class Path:
     considered all the same: messages of pinned turns and instructions in the middle of the path.
     ``standing_at`` says how many messages of the path stand before each of them. ``current`` are the
     rows of the turn that is being answered. ``earlier_turns`` and
-    ``earlier_messages`` count what lies before the oldest of ``turns``.
+    ``earlier_messages`` count what lies before the oldest of ``turns``. ``summary`` is the one in force
+    on this path; ``request`` the fingerprint of the last request on this branch (`prefix`).
     """
 
     settings: Settings = Settings()
@@ -115,13 +146,16 @@ class Path:
     earlier_turns: int = 0
     earlier_messages: int = 0
     branch: int = 0
+    summary: Summary | None = None
+    request: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """Everything a window is made of: the path as it was read, what stands before it (instructions,
     the opening), what is for this step only (``context``), the rows of the turn being answered
-    (``current``), and ``overhead``: tokens of tool definitions and of the reply's beginning."""
+    (``current``), ``overhead``: tokens of tool definitions and of the reply's beginning, and ``recalled``:
+    old turns that are quoted in front of the new input."""
 
     path: Path = field(default_factory=Path)
     instructions: Sequence[Entry] = ()
@@ -129,6 +163,7 @@ class Material:
     context: Sequence[Entry] = ()
     current: Sequence[MessageRow] = ()
     overhead: int = 0
+    recalled: Quotation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +171,9 @@ class Limits:
     """A policy in numbers: tokens by the counter in use, calibration and margin in ``scale``.
 
     ``budget`` is what the list of messages may cost with tool definitions counted; ``high`` and
-    ``low`` are the marks in tokens; ``key`` names policy and model for a stored cut.
+    ``low`` are the marks in tokens; ``key`` names policy and model for a stored cut. Past ``fold`` the
+    oldest turns are to be summarised in ``summary_tokens`` (``None``: nobody writes summaries).
+    ``recall_tokens`` and ``recall_turns`` are what may be quoted (0: nothing).
     """
 
     budget: int
@@ -148,6 +185,10 @@ class Limits:
     reserve: int = 0
     scale: float = 1.0
     key: str = ""
+    fold: int | None = None
+    summary_tokens: int = 0
+    recall_tokens: int = 0
+    recall_turns: int = 0
 
 
 ReasoningRule = Literal["drop", "keep_in_tool_loop", "keep_all", "keep_all_if_enabled"]
@@ -211,6 +252,12 @@ class Window:
     notes: tuple[str, ...] = ()
     traits: int = 0
     """`Trait` bits of all messages together; 0 where every one is ordinary."""
+    recalled: Quotation | None = None
+    """The old turns that are quoted in front of the new input."""
+    summary: Summary | None = None
+    """The summary that is sent in place of the oldest turns."""
+    waiting: int = 0
+    """How many turns were left out that no summary stands for."""
 
     @property
     def messages(self) -> list[dict[str, Any]]:

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from ..errors import SettingInvalid
-from .store import Begun, Ending, Hit, Lease, Partial, Reach, Start, Store, Told, UsageRow
+from .store import (
+    Begun,
+    Due,
+    Ending,
+    Found,
+    Hit,
+    Lease,
+    ModelFacts,
+    Partial,
+    Reach,
+    Start,
+    Store,
+    Told,
+    UsageRow,
+)
 
 __all__ = [
     "Begun",
+    "Due",
     "Ending",
+    "Found",
     "Hit",
     "Lease",
+    "ModelFacts",
     "Partial",
     "Reach",
     "Start",

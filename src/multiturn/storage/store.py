@@ -24,11 +24,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from ..conversations import Address, Branch, Conversation, Declared, Owner, Settings, Step, Turn, TurnState
+from ..conversations import (
+    Address,
+    Branch,
+    Conversation,
+    Declared,
+    Owner,
+    Settings,
+    Step,
+    Summary,
+    Turn,
+    TurnState,
+)
 from ..messages import Entry
-from ..window import Cut, MessageRow, Path
+from ..terms import Query
+from ..window import Cut, MessageRow, Path, Quotation
 
-__all__ = ["Begun", "Ending", "Hit", "Lease", "Partial", "Reach", "Start", "Store", "Told", "UsageRow"]
+__all__ = [
+    "Begun",
+    "Due",
+    "Ending",
+    "Found",
+    "Hit",
+    "Lease",
+    "ModelFacts",
+    "Partial",
+    "Reach",
+    "Start",
+    "Store",
+    "Told",
+    "UsageRow",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +147,13 @@ class Ending:
     state. ``entries`` are the assistant's messages of this step (none when nothing arrived; never an
     empty one). ``traits`` are set on the turn beside those of its messages (`Trait.STOPPED`,
     `Trait.MODERATED`). ``cut`` is kept with the branch. Partials of the step are dropped.
+
+    ``quote`` is what was recalled for the turn's user message: it is kept with that message, counted
+    with it, and read back as `MessageRow.quote` (the turn gets `Trait.QUOTED`). ``request`` is the
+    fingerprint of what was sent, kept with the branch. ``counted`` is what the window was counted to
+    cost before calibration: with the reported usage it calibrates the model (`Store.model_facts`).
+    ``due`` marks the branch: a summary is to be written. The words of a turn that ends completed or
+    stopped can be recalled from then on.
     """
 
     state: TurnState
@@ -130,6 +163,41 @@ class Ending:
     traits: int = 0
     cut: Cut | None = None
     error: str | None = None
+    quote: Quotation | None = None
+    request: bytes | None = None
+    counted: int | None = None
+    due: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A branch whose summary is to be written. ``failures`` counts attempts in a row that gave none."""
+
+    owner: Owner
+    conversation: str
+    branch: int
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What use has taught of a model: ``ratio`` is reported tokens by counted ones (a moving mean of
+    ``samples`` calls), ``limit`` how many tokens of input it takes, where an overflow told."""
+
+    name: str
+    ratio: float = 1.0
+    samples: int = 0
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A message that was recalled: from which conversation, and how well it fits the question, from 0
+    to 1."""
+
+    conversation: str
+    told: Told
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +397,71 @@ class Store(Protocol):
         self, owner: Owner, text: str, *, conversation: str | None = None, limit: int = 20
     ) -> Sequence[Hit]:
         """Messages whose JSON contains ``text`` (as JSON writes it), newest first, ASCII case ignored."""
+        ...
+
+    async def recall(
+        self,
+        owner: Owner,
+        conversation: str,
+        query: Query,
+        *,
+        branch: int | None = None,
+        before: int | None = None,
+        memory: str | None = None,
+        limit: int = 10,
+    ) -> Sequence[Found]:
+        """Messages of the path that fit ``query``, best first: of turns before ``before``; with a
+        ``memory`` also messages of this user's other conversations that share it. What was withdrawn,
+        left out by hand, refused or failed is never found."""
+        ...
+
+    # -- summaries
+
+    async def summaries(
+        self, owner: Owner, conversation: str, branch: int | None = None
+    ) -> Sequence[Summary]:
+        """The summary in force on the path, then those it replaced, newest first."""
+        ...
+
+    async def write_summary(
+        self,
+        owner: Owner,
+        conversation: str,
+        summary: Summary,
+        expected: int | None,
+        branch: int | None = None,
+    ) -> Summary | None:
+        """Put a summary in force, if the one in force is still version ``expected`` (``None``: there is
+        none); gives it with its own version and time, or ``None`` where another was quicker. Branches
+        made later share it as far as it covers only turns they share; older ones do not see it."""
+        ...
+
+    async def undo_summary(
+        self, owner: Owner, conversation: str, branch: int | None = None
+    ) -> Summary | None:
+        """Put the summary in force that the present one replaced; gives it, or ``None`` where none was."""
+        ...
+
+    async def claim_due(
+        self, *, owner: Owner | None = None, conversation: str | None = None, hold: float = 60.0
+    ) -> Due | None:
+        """Take the oldest mark of a branch whose summary is due, for ``hold`` seconds: of all, or of one
+        conversation. ``None`` where none is due, or each is claimed or backing off."""
+        ...
+
+    async def settle_due(self, due: Due, *, done: bool, wait: float = 0.0) -> None:
+        """Give a claim back: ``done`` removes the mark; else it may be claimed again after ``wait``
+        seconds, with one failure more (``wait`` 0: at once, without one)."""
+        ...
+
+    # -- models
+
+    async def model_facts(self) -> Sequence[ModelFacts]:
+        """What use has taught of every model."""
+        ...
+
+    async def learn_limit(self, model: str, limit: int) -> None:
+        """Keep how many tokens of input a model takes, as its overflow told."""
         ...
 
     async def usage(
