@@ -353,7 +353,7 @@ def listed(page: Path) -> list[str]:
 def errors(root: type[Error] = Error) -> Iterator[type[Error]]:
     yield root
     for child in root.__subclasses__():
-        if child.__module__ == Error.__module__:
+        if child.__module__.startswith("multiturn."):
             yield from errors(child)
 
 
