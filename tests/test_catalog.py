@@ -424,3 +424,97 @@ def test_what_each_model_sees() -> None:
     assert not target("kimi-k2-thinking").lists
     assert target("gpt-3.5-turbo").lists
     assert target("gpt-3.5-turbo").media == 0
+
+
+# ------------------------------------------------------------------------- embeddings and counting
+
+
+def test_an_embedding_model_says_what_one_request_takes() -> None:
+    card = Catalog().embedding("qwen/text-embedding-v4")
+    assert (card.dimension, card.batch, card.max_tokens) == (1024, 10, 8192)
+    assert card.dimensions[-1] == 2048
+    assert card.price
+    assert card.price.cost(Usage(1_000_000)).amount == Decimal("0.07")
+    assert card.price.as_of == card.as_of == "2026-07-02"
+    assert card.known
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("text-embedding-v4", "qwen/text-embedding-v4"),
+        ("text-embedding-3-small", "openai/text-embedding-3-small"),
+        ("embedding-3", "glm/embedding-3"),
+        ("dashscope/text-embedding-v4", "dashscope/text-embedding-v4"),
+        ("siliconflow/BAAI/bge-m3", "siliconflow/BAAI/bge-m3"),
+    ],
+)
+def test_the_name_of_an_embedding_model_finds_its_provider(name: str, full: str) -> None:
+    assert Catalog().embedding(name).name == full
+    assert Catalog().embedding(name).known
+
+
+@pytest.mark.parametrize("name", ["bge-m3", "nobody/x", "", "qwen/"])
+def test_an_embedding_model_without_a_provider_is_refused(name: str) -> None:
+    with pytest.raises(ModelUnknown):
+        Catalog().embedding(name)
+
+
+def test_of_an_unknown_embedding_model_nothing_is_assumed() -> None:
+    card = Catalog().embedding("compatible/bge-m3")
+    assert (card.dimension, card.batch, card.price, card.known) == (None, 1, None, False)
+
+
+def test_the_operator_describes_an_embedding_model() -> None:
+    described = {
+        "compatible/bge-m3": {"dimension": 1024, "batch": 16},
+        "qwen/text-embedding-v4": {"batch": 5},
+    }
+    known = Catalog({"embeddings": described})
+    assert known.embedding("compatible/bge-m3").batch == 16
+    assert known.embedding("text-embedding-v4").batch == 5
+    assert known.embedding("text-embedding-v4").dimension == 1024
+    with pytest.raises(SettingInvalid):
+        Catalog({"embeddings": {"qwen/text-embedding-v4": {"dimensions": 5}}})
+
+
+def test_a_relay_reads_its_makers_embedding_card_but_not_the_price() -> None:
+    card = Catalog().embedding("zhizengzeng/text-embedding-3-small")
+    assert (card.name, card.upstream, card.dimension) == (
+        "zhizengzeng/text-embedding-3-small",
+        "openai",
+        1536,
+    )
+    assert card.price is None
+    dear = Catalog({"providers": {"zhizengzeng": {"multiplier": 2}}})
+    price = dear.embedding("zhizengzeng/text-embedding-3-small").price
+    assert price
+    assert price.cost(Usage(1_000_000)).amount == Decimal("0.04")
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_every_embedding_model_is_plausible(provider: str) -> None:
+    for card in Catalog().profile(provider).embeddings.values():
+        assert card.dimension, card.name
+        assert not card.dimensions or card.dimension in card.dimensions, card.name
+        assert card.as_of >= "2025", card.name
+        assert card.source, card.name
+
+
+@pytest.mark.parametrize(
+    ("provider", "address"),
+    [
+        ("qwen", "https://dashscope.aliyuncs.com/api/v1/tokenizer"),
+        ("dashscope", "https://dashscope.aliyuncs.com/api/v1/tokenizer"),
+        ("kimi", "https://api.moonshot.cn/v1/tokenizers/estimate-token-count"),
+        ("stepfun", "https://api.stepfun.com/v1/token/count"),
+        ("glm", "https://open.bigmodel.cn/api/paas/v4/tokenizer"),
+        ("deepseek", ""),
+        ("compatible", ""),
+    ],
+)
+def test_where_tokens_are_counted(provider: str, address: str) -> None:
+    profile = Catalog().profile(provider)
+    assert profile.counting_url() == address
+    if address:
+        assert profile.counting_url("http://127.0.0.1:1/x/v1/").startswith("http://127.0.0.1:1/")

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qsl
 
 from . import profile_fields
+from .cards import UNKNOWN_WINDOW, Card, EmbeddingCard, Profile
 from .errors import ModelUnknown, SettingInvalid
-from .usage import Price
-from .window import ReasoningRule, Target
+from .window import Target
 
-__all__ = ["PROVIDERS", "UNKNOWN_WINDOW", "Card", "Catalog", "Profile"]
+__all__ = ["PROVIDERS", "UNKNOWN_WINDOW", "Card", "Catalog", "EmbeddingCard", "Profile"]
 
 PROVIDERS = (
     "qwen",
@@ -59,118 +59,17 @@ MAKERS = (
 )
 """How the makers begin the names of their models: a bare name is its maker's."""
 
-UNKNOWN_WINDOW = 8_192
-"""Tokens an unknown model is taken to read, until the operator or an overflow says more."""
-
+OVERRIDABLE = ("providers", "models", "embeddings")
 DATA = Path(__file__).parent / "profiles"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """What is known of one model. ``name`` is ``provider/model``; ``window``, ``max_input`` and
-    ``max_output`` are tokens.
-
-    - ``thinks``: never, when switched (``thinks_by_default`` where the request does not say), always.
-    - ``reasoning`` and ``reasoning_required``: which reasoning goes back while the model thinks, and
-      where a message without it is refused (`Target`); ``keep_all_if`` the request parameters that
-      make it keep all.
-    - ``media``: `Trait` bits of what it sees; ``price`` ``None`` where it is unknown.
-    - ``can_summarise``: whether it can be asked to write a summary.
-    - ``native``: the path of DashScope's own protocol on which it answers.
-    - ``drop_params``: parameters it refuses, left out of every request.
-    - ``known``: whether it is in the catalogue; ``upstream`` a relayed model's maker; ``options`` what
-      stood behind a question mark in its name (``demo?fail=429``).
-    - ``as_of`` and ``source``: when and where these figures were read.
-
-    >>> Catalog().card("kimi-k2.6").window
-    262144
-    """
-
-    name: str
-    provider: str
-    model: str
-    window: int = UNKNOWN_WINDOW
-    max_input: int = UNKNOWN_WINDOW
-    max_output: int | None = None
-    thinks: Literal["no", "toggle", "always"] = "no"
-    thinks_by_default: bool = False
-    reasoning: ReasoningRule = "drop"
-    reasoning_required: Literal["never", "tool_calls", "after_tool_call", "always"] = "never"
-    keep_all_if: Mapping[str, object] = field(default_factory=dict)
-    media: int = 0
-    tools: bool = True
-    price: Price | None = None
-    tokenizer: str = ""
-    can_summarise: bool = True
-    native: Literal["text", "multimodal"] | None = None
-    drop_params: tuple[str, ...] = ()
-    status: Literal["current", "retiring", "retired"] = "current"
-    known: bool = False
-    upstream: str = ""
-    options: Mapping[str, str] = field(default_factory=dict)
-    as_of: str = ""
-    source: str = ""
-
-    def input_limit(self, reserve: int) -> int:
-        """Tokens of input it takes when ``reserve`` tokens are kept free for the reply."""
-        return min(self.max_input, self.window - reserve)
-
-    @property
-    def first_tier(self) -> int | None:
-        """Up to how many tokens of input its lowest price holds; ``None``: its price has one tier."""
-        return self.price.tiers[0].up_to if self.price else None
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What is known of one provider.
-
-    - ``keys``: environment variables that may hold its API key, the preferred one first;
-      ``base_url_variable`` one that replaces ``base_url``.
-    - ``include_usage``: whether a stream must be asked for its usage; ``max_out_field`` how the output
-      limit is called (empty: as the caller calls it); ``drop_params`` what it does not take.
-    - ``switches``: the request parameters that turn thinking on and off; ``reasoning_field`` how
-      reasoning is called on the wire, ``reasoning_content_if`` the parameters that rename it.
-    - ``system`` to ``bare_calls``: as in `Target`; ``text_lists``: whether models that see no media
-      take content as a list all the same.
-    - ``codes``: the provider's error codes by class; ``cards`` its models, aliases and those an operator
-      describes included.
-    - ``relay``: passes on other makers' models, whose own profiles say what they can do.
-    """
-
-    id: str
-    protocol: Literal["openai_chat", "dashscope", "demo", "scripted"]
-    base_url: str = ""
-    base_url_variable: str = ""
-    keys: tuple[str, ...] = ()
-    key_required: bool = True
-    default_model: str | None = None
-    models_of: str = ""
-    relay: bool = False
-    multiplier: Decimal | None = None
-    include_usage: bool = False
-    max_out_field: str = ""
-    drop_params: tuple[str, ...] = ()
-    switches: tuple[str, ...] = ()
-    reasoning_field: str = "reasoning_content"
-    reasoning_content_if: Mapping[str, object] = field(default_factory=dict)
-    system: Literal["any", "first"] = "any"
-    developer: bool = False
-    names: bool = True
-    opening: bool = True
-    alternate: bool = False
-    text_lists: bool = False
-    bare_calls: Literal["keep", "null", "omit"] = "keep"
-    codes: Mapping[str, str] = field(default_factory=dict)
-    cards: Mapping[str, Card] = field(default_factory=dict, repr=False)
 
 
 class Catalog:
     """Providers and models, with the operator's ``overrides`` on top.
 
     ``overrides`` is a nested mapping as TOML gives it: ``providers`` by id (``base_url``, ``multiplier``
-    of a relay's prices, …) and ``models`` by ``provider/model`` (``window``, ``max_input``, ``price``, …).
+    of a relay's prices, …), ``models`` by ``provider/model`` (``window``, ``max_input``, ``price``, …) and
+    ``embeddings`` by ``provider/model`` (``dimension``, ``batch``, …).
     Raises `SettingInvalid` for a field that does not exist or a value that cannot be.
 
     >>> Catalog({"models": {"compatible/llama": {"window": 32768}}}).card("compatible/llama").window
@@ -178,14 +77,16 @@ class Catalog:
     """
 
     def __init__(self, overrides: Mapping[str, Any] | None = None) -> None:
-        self._providers, self._models = _checked(overrides) if overrides else (NOTHING, NOTHING)
+        self._providers, self._models, self._embeddings = (
+            _checked(overrides) if overrides else (NOTHING, NOTHING, NOTHING)
+        )
         self._profiles: dict[str, Profile] = {}
 
     def profile(self, provider: str) -> Profile:
         """The profile of a provider by its id; raises `ModelUnknown` for one that does not exist."""
         if provider not in PROVIDERS:
             raise ModelUnknown(model=provider)
-        if not (self._providers or self._models):
+        if not (self._providers or self._models or self._embeddings):
             return _as_published(provider)
         if provider not in self._profiles:
             self._profiles[provider] = self._open(provider)
@@ -217,6 +118,23 @@ class Catalog:
         """The card of every model that is listed, in the order of `PROVIDERS`."""
         listed = (profile for profile in self.profiles() if profile.protocol != "scripted")
         return [card for profile in listed for card in profile.cards.values()]
+
+    def embedding(self, model: str) -> EmbeddingCard:
+        """The card of an embedding model: ``provider/model``, or a bare name that a provider lists.
+
+        One that is not in the catalogue has no price and no dimension, and takes one text a request.
+        Raises `ModelUnknown` where no provider can be told.
+
+        >>> Catalog().embedding("qwen/text-embedding-v4").batch
+        10
+        """
+        provider, slash, name = model.partition("/")
+        if not slash:
+            provider, name = self._embeds(model), model
+        if provider not in PROVIDERS or not name:
+            raise ModelUnknown(model=model)
+        profile = self.profile(provider)
+        return profile.embeddings.get(name) or self._unlisted_embedding(profile, name)
 
     def target(self, card: Card, params: Mapping[str, Any] = NOTHING) -> Target:
         """What shapes a list of messages for this model and these request parameters."""
@@ -256,7 +174,38 @@ class Catalog:
             maker, _, name = full.partition("/")
             if maker == provider and name not in cards:
                 cards[name] = self._unlisted(profile, name)
-        return replace(profile, cards=cards)
+        return replace(profile, cards=cards, embeddings=self._read_embeddings(profile, twin))
+
+    def _read_embeddings(self, profile: Profile, raw: Mapping[str, Any]) -> dict[str, EmbeddingCard]:
+        listed = {f"{profile.id}/{name}": values for name, values in raw.get("embeddings", {}).items()}
+        own = {full: NOTHING for full in self._embeddings if full.partition("/")[0] == profile.id}
+        return {
+            full.partition("/")[2]: self._embedding(full, values, known=full in listed)
+            for full, values in {**own, **listed}.items()
+        }
+
+    def _unlisted_embedding(self, profile: Profile, name: str) -> EmbeddingCard:
+        """A card for what is not listed: what a relay passes on is its maker's, the price excepted."""
+        full = f"{profile.id}/{name}"
+        maker = self._embeds(name) if profile.relay else ""
+        if not maker:
+            return self._embedding(full, NOTHING, known=False)
+        card = self.profile(maker).embeddings[name]
+        price, times = card.price, profile.multiplier
+        price = replace(price, multiplier=times) if price and times is not None else None
+        return replace(card, name=full, provider=profile.id, upstream=maker, price=price)
+
+    def _embedding(self, full: str, raw: Mapping[str, Any], *, known: bool) -> EmbeddingCard:
+        merged = _dated(raw, self._embeddings.get(full, NOTHING))
+        provider, _, name = full.partition("/")
+        return EmbeddingCard(
+            full, provider, name, known=known, **profile_fields.embedding(merged, f"embeddings.{full}")
+        )
+
+    def _embeds(self, name: str) -> str:
+        """The first provider that lists an embedding model of this name; empty where none does."""
+        listing = (each for each in PROVIDERS if name in _data(each).get("embeddings", {}))
+        return next(listing, "")
 
     def _unlisted(self, profile: Profile, name: str) -> Card:
         """A card for what the catalogue does not list: what a relay passes on is its maker's."""
@@ -281,9 +230,7 @@ class Catalog:
     def _made(self, profile: Profile, name: str, raw: Mapping[str, Any], *, known: bool) -> Card:
         full = name if profile.protocol in ("demo", "scripted") else f"{profile.id}/{name}"
         override = self._models.get(full, NOTHING)
-        merged = {"media": () if known else EVERYTHING} | dict(raw) | override
-        if "price" in raw and "price" not in override:
-            merged["price"] = {"as_of": raw["as_of"], "source": raw["source"]} | raw["price"]
+        merged = {"media": () if known else EVERYTHING} | _dated(raw, override)
         if profile.multiplier is not None:
             merged.setdefault("multiplier", profile.multiplier)
         merged.setdefault("max_input", merged.get("window", UNKNOWN_WINDOW))
@@ -293,6 +240,10 @@ class Catalog:
 
 EVERYTHING = ("image", "audio", "video", "file")
 """An unknown model is not kept from seeing what it may be able to see."""
+
+
+TABLES = ("models", "embeddings", "codes", "unknown")
+"""What stands in a profile's file beside the fields of the profile itself."""
 
 
 @cache
@@ -306,8 +257,17 @@ def _as_published(provider: str) -> Profile:
     return Catalog({"providers": {}})._open(provider)  # noqa: SLF001  (its own class, without overrides)
 
 
+def _dated(raw: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """A listed model's values with the operator's on top; a listed price is as old as its model, where it
+    does not say otherwise."""
+    merged = {**raw, **override}
+    if "price" in raw and "price" not in override:
+        merged["price"] = {"as_of": raw["as_of"], "source": raw["source"]} | raw["price"]
+    return merged
+
+
 def _scalars(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in raw.items() if name not in ("models", "codes", "unknown")}
+    return {name: value for name, value in raw.items() if name not in TABLES}
 
 
 def _maker(model: str) -> str:
@@ -315,10 +275,10 @@ def _maker(model: str) -> str:
     return next((provider for start, provider in MAKERS if model.startswith(start)), "")
 
 
-def _checked(overrides: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _checked(overrides: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     for section, entries in overrides.items():
-        if section not in ("providers", "models"):
-            raise SettingInvalid("only providers and models can be overridden", name=section)
+        if section not in OVERRIDABLE:
+            raise SettingInvalid(f"only {', '.join(OVERRIDABLE)} can be overridden", name=section)
         for name, values in profile_fields.table(entries, section).items():
             profile_fields.table(values, f"{section}.{name}")
             if name.partition("/")[0] not in PROVIDERS:
@@ -326,9 +286,11 @@ def _checked(overrides: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[s
             if section == "providers":
                 profile_fields.profile({**values, "id": name, "protocol": "demo"}, f"providers.{name}")
                 profile_fields.overridable(values, f"providers.{name}")
-            else:
+            elif section == "models":
                 profile_fields.card(values, f"models.{name}")
-    return overrides.get("providers", NOTHING), overrides.get("models", NOTHING)
+            else:
+                profile_fields.embedding(values, f"embeddings.{name}")
+    return tuple(overrides.get(section, NOTHING) for section in OVERRIDABLE)
 
 
 # ---------------------------------------------------------------------------------- thinking

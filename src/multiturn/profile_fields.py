@@ -13,7 +13,7 @@ from .errors import SettingInvalid
 from .messages import Trait
 from .usage import Price, Tier
 
-__all__ = ["CODE_CLASSES", "card", "overridable", "profile", "table"]
+__all__ = ["CODE_CLASSES", "card", "embedding", "overridable", "profile", "table"]
 
 CODE_CLASSES = frozenset(
     (
@@ -53,7 +53,7 @@ def profile(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def overridable(raw: Mapping[str, Any], where: str) -> None:
     """Raises `SettingInvalid` where an operator names a field that makes the provider what it is."""
-    for name in ("id", "protocol", "keys", "models_of", "relay"):
+    for name in ("id", "protocol", "keys", "models_of", "relay", "counting"):
         if name in raw:
             raise SettingInvalid("this field cannot be overridden", name=f"{where}.{name}")
 
@@ -67,6 +67,11 @@ def card(raw: Mapping[str, Any], where: str, price: Price | None = None) -> dict
     if multiplier is not None and price is not None:
         values["price"] = replace(price, multiplier=multiplier)
     return values
+
+
+def embedding(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The fields of an `EmbeddingCard`, checked."""
+    return _fields(raw, EMBEDDING, where)
 
 
 def _fields(raw: Mapping[str, Any], checks: Mapping[str, Check], where: str) -> dict[str, Any]:
@@ -99,7 +104,7 @@ def _switch(value: object) -> bool:
 
 def _tokens(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        raise ValueError(f"{value!r} is not a number of tokens above 0")
+        raise ValueError(f"{value!r} is not a whole number above 0")
     return value
 
 
@@ -110,6 +115,12 @@ def _amount(value: object) -> Decimal:
     if not amount.is_finite() or amount < 0:
         raise ValueError(f"{value!r} is not an amount")
     return amount
+
+
+def _sizes(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{value!r} is not a list")
+    return tuple(_tokens(item) for item in value)
 
 
 def _one_of(*allowed: str) -> Check:
@@ -203,6 +214,8 @@ PROFILE: Mapping[str, Check] = {
     "alternate": _switch,
     "text_lists": _switch,
     "bare_calls": _one_of("keep", "null", "omit"),
+    "counting": _one_of("", "kimi", "stepfun", "glm", "dashscope"),
+    "counting_path": _text,
 }
 
 CARD: Mapping[str, Check] = {
@@ -223,6 +236,18 @@ CARD: Mapping[str, Check] = {
     "can_summarise": _switch,
     "native": _one_of("text", "multimodal"),
     "drop_params": _texts,
+    "status": _one_of("current", "retiring", "retired"),
+    "as_of": _text,
+    "source": _text,
+}
+
+EMBEDDING: Mapping[str, Check] = {
+    "dimension": _tokens,
+    "dimensions": _sizes,
+    "batch": _tokens,
+    "max_tokens": _tokens,
+    "max_batch_tokens": _tokens,
+    "price": _price,
     "status": _one_of("current", "retiring", "retired"),
     "as_of": _text,
     "source": _text,
