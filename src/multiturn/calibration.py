@@ -1,0 +1,176 @@
+"""How far off are our counts for this model, and how much does it really take?
+
+What a provider reports is set against what was counted: a moving ratio for each model, with which the
+next windows are measured, and the input limit that an overflow has named. Pure: the store keeps the same
+figures with the same arithmetic (`moved`), so a client that starts anew goes on where another stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
+
+from .cards import UNKNOWN_WINDOW, Card
+
+__all__ = ["MARGIN", "MARGIN_BEFORE", "Calibration", "Facts", "Lesson", "learned", "moved", "scale", "shrunk"]
+
+MARGIN_BEFORE = 1.15
+"""Factor on counts of a model that has reported too little."""
+MARGIN = 1.05
+"""Factor on counts that reported usage has calibrated."""
+ENOUGH = 3
+"""Reported calls from which on the smaller margin is trusted."""
+WEIGHT = 0.2
+"""Share of the newest call in the moving ratio, once there were five."""
+LEAST, MOST = 0.5, 3.0
+"""Beyond these a ratio says more about the one call (hidden instructions, a relay's figures) than about
+the model's vocabulary."""
+SHRINK = 0.75
+"""Share of a window that is tried again where an overflow names no limit we could hold to."""
+
+
+class Facts(Protocol):
+    """What a store keeps of a model (`multiturn.storage.ModelFacts`)."""
+
+    @property
+    def name(self) -> str:
+        """``provider/model``."""
+        ...
+
+    @property
+    def ratio(self) -> float:
+        """Reported tokens by counted ones."""
+        ...
+
+    @property
+    def samples(self) -> int:
+        """How many calls it is the mean of."""
+        ...
+
+    @property
+    def limit(self) -> int | None:
+        """Tokens of input it takes, where an overflow told."""
+        ...
+
+
+class Lesson(NamedTuple):
+    """What is known of one model: see `Facts`."""
+
+    ratio: float = 1.0
+    samples: int = 0
+    limit: int | None = None
+
+
+def scale(ratio: float, samples: int) -> float:
+    """The factor from counted tokens to those a window may be taken to cost.
+
+    >>> scale(1.0, 0), scale(0.8, 2), round(scale(0.8, 3), 2)
+    (1.15, 1.15, 0.84)
+    """
+    return ratio * MARGIN if samples >= ENOUGH else max(1.0, ratio) * MARGIN_BEFORE
+
+
+def moved(ratio: float, samples: int, counted: int, reported: int) -> tuple[float, int]:
+    """Ratio and number of samples after one more call; unchanged where it says nothing.
+
+    The mean of all calls for the first five, then an exponential mean in which the newest weighs 20 %.
+
+    >>> moved(1.0, 0, counted=100, reported=120)
+    (1.2, 1)
+    """
+    if counted <= 0 or reported <= 0:
+        return ratio, samples
+    seen = min(max(reported / counted, LEAST), MOST)
+    weight = max(WEIGHT, 1 / (samples + 1))
+    return ratio + weight * (seen - ratio), samples + 1
+
+
+def learned(card: Card, limit: int | None) -> Card:
+    """The card once an overflow has named the model's limit: a guess gives way to it, a published figure
+    only where the limit is lower."""
+    if limit is None:
+        return card
+    if not card.known and card.window == UNKNOWN_WINDOW:
+        return replace(card, window=limit, max_input=limit)
+    return replace(card, window=_lower(card.window, limit), max_input=min(card.max_input, limit))
+
+
+def _lower(window: int, limit: int) -> int:
+    """An input limit just below the window (room for the reply) says nothing about the window."""
+    return min(window, limit) if limit < window / 2 else window
+
+
+def shrunk(sent: int, limit: int | None) -> int:
+    """How many tokens the one retry after an overflow may have, as we count them: what the provider named,
+    or three quarters of what was ``sent`` where it named nothing that is lower (then it is our count that
+    was too low).
+
+    >>> shrunk(9000, 8192), shrunk(8000, 8192), shrunk(8000, None)
+    (8192, 6000, 6000)
+    """
+    return limit if limit is not None and limit < sent else max(1, int(sent * SHRINK))
+
+
+@dataclass(slots=True)
+class Calibration:
+    """What a client knows of every model it has used. ``version`` grows whenever that changes: terms that
+    were worked out before are then out of date.
+
+    >>> known = Calibration()
+    >>> for _ in range(3):
+    ...     known.note("qwen/qwen-plus", counted=1000, reported=900)
+    >>> round(known.scale("qwen/qwen-plus"), 3)
+    0.945
+    """
+
+    lessons: dict[str, Lesson] = field(default_factory=dict)
+    version: int = 0
+    loaded: bool = False
+
+    async def load(self, read: Callable[[], Awaitable[Sequence[Facts]]]) -> None:
+        """Read what the store keeps (``store.model_facts``), once; what was learned meanwhile stays."""
+        if self.loaded:
+            return
+        facts = await read()
+        if not self.loaded:
+            self.take(facts)
+            self.loaded = True
+
+    def take(self, facts: Iterable[Facts]) -> None:
+        """Go on from what a store keeps."""
+        for each in facts:
+            if each.name not in self.lessons:
+                self.lessons[each.name] = Lesson(each.ratio, each.samples, each.limit)
+                self.version += 1
+
+    def of(self, model: str) -> Lesson:
+        """What is known of a model, named ``provider/model``."""
+        return self.lessons.get(model, Lesson())
+
+    def scale(self, model: str) -> float:
+        """The factor for counts of this model."""
+        lesson = self.of(model)
+        return scale(lesson.ratio, lesson.samples)
+
+    def card(self, card: Card) -> Card:
+        """The card with the limit that was learned."""
+        return learned(card, self.of(card.name).limit)
+
+    def note(self, model: str, counted: int, reported: int) -> None:
+        """A call was counted as ``counted`` tokens before calibration, and its provider reported
+        ``reported``. Estimated usage is no report."""
+        lesson = self.of(model)
+        ratio, samples = moved(lesson.ratio, lesson.samples, counted, reported)
+        if samples != lesson.samples:
+            self.lessons[model] = lesson._replace(ratio=ratio, samples=samples)
+            self.version += 1
+
+    def learn_limit(self, model: str, limit: int) -> bool:
+        """An overflow named a limit; whether that was new."""
+        lesson = self.of(model)
+        if limit <= 0 or lesson.limit == limit:
+            return False
+        self.lessons[model] = lesson._replace(limit=limit)
+        self.version += 1
+        return True
