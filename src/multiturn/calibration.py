@@ -88,17 +88,14 @@ def moved(ratio: float, samples: int, counted: int, reported: int) -> tuple[floa
 
 def learned(card: Card, limit: int | None) -> Card:
     """The card once an overflow has named the model's limit: a guess gives way to it, a published figure
-    only where the limit is lower."""
+    only where the limit is lower. Whether it holds for the input or for input and reply together the texts
+    do not say: it is taken for both."""
     if limit is None:
         return card
-    if not card.known and card.window == UNKNOWN_WINDOW:
-        return replace(card, window=limit, max_input=limit)
-    return replace(card, window=_lower(card.window, limit), max_input=min(card.max_input, limit))
-
-
-def _lower(window: int, limit: int) -> int:
-    """An input limit just below the window (room for the reply) says nothing about the window."""
-    return min(window, limit) if limit < window / 2 else window
+    guessed = not card.known and card.window == UNKNOWN_WINDOW
+    if not guessed and limit >= card.max_input:
+        return card
+    return replace(card, window=limit if guessed else min(card.window, limit), max_input=limit)
 
 
 def shrunk(sent: int, limit: int | None) -> int:
