@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import errno
 import inspect
+import pickle
 import re
 from pathlib import Path
 from string import Formatter
@@ -74,6 +77,37 @@ def test_an_error_is_told_in_the_language_of_the_reader() -> None:
     assert "DASHSCOPE_API_KEY" in phrases.error_sentence(error, "zh")
     assert "需要 API 密钥" in phrases.error_sentence(error, "zh")
     assert phrases.error_sentence(error, "fr") == str(error)
+
+
+def test_a_reason_within_a_reason_is_told_in_the_language_of_the_reader() -> None:
+    inner = phrases.Reason("why.share", name="high", value="7")
+    error = errors.SettingInvalid(phrases.Reason("setting.policy", problem=inner, origin="x"), name="high")
+    assert "high is a share of the budget above 0 and at most 1, not 7 (x)" in str(error)
+    assert "high 是预算的比例，大于 0 且不超过 1，而不是 7（来自 x）" in phrases.error_sentence(error, "zh")
+
+
+def test_a_reason_can_be_copied_and_sent_to_another_process() -> None:
+    reason = phrases.Reason("why.share", name="high", value="7")
+    for twin in (copy.deepcopy(reason), pickle.loads(pickle.dumps(reason))):
+        assert (twin, twin.told("zh")) == (reason, reason.told("zh"))
+
+
+@pytest.mark.parametrize(
+    ("error", "english", "chinese"),
+    [
+        (FileNotFoundError(errno.ENOENT, "x"), "no such file or folder", "没有这个文件或文件夹"),
+        (OSError(errno.ENOSPC, "x"), "no space left on the disk", "磁盘空间不足"),
+        (OSError(errno.EXDEV, "across devices"), "across devices", "across devices"),
+        (OSError("in words only"), "in words only", "in words only"),
+        (OSError(), "OSError", "OSError"),
+    ],
+)
+def test_the_operating_system_is_quoted_where_it_is_not_translated(
+    error: OSError, english: str, chinese: str
+) -> None:
+    reason = phrases.system_reason(error)
+    assert reason == english
+    assert phrases.phrase("failure.system", "zh", problem=reason) == f"系统拒绝了操作：{chinese}"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import orjson
 
 from .errors import InputInvalid, MessageInvalid, ParameterInvalid
 from .messages import Entry, Trait
-from .sealing import encoded, seal, seal_input
+from .phrases import Reason
+from .sealing import encoded, seal, seal_input, unwritable
 from .step import Input
 from .tokens import count_message
 
@@ -69,10 +70,10 @@ def input_of(asking: Asking) -> Input:
     if unknown:
         raise TypeError(f"unexpected keyword {min(unknown)!r}; extras of a provider go into params={{…}}")
     if asking.get("on_busy", "queue") not in ("queue", "interrupt", "reject"):
-        raise ParameterInvalid('it is "queue", "interrupt" or "reject"', name="on_busy")
+        raise ParameterInvalid(Reason("why.on_busy"), name="on_busy")
     key = asking.get("key")
     if key is not None and not 0 < len(_text("key", key)) <= LONGEST_KEY:
-        raise ParameterInvalid(f"a request key is 1 to {LONGEST_KEY} characters of text", name="key")
+        raise ParameterInvalid(Reason("why.key_length", longest=LONGEST_KEY), name="key")
     sampling = {name: value for name, value in asking.items() if name in SAMPLING and value is not None}
     given = _table("params", asking.get("params"))
     return Input(
@@ -85,7 +86,7 @@ def input_of(asking: Asking) -> Input:
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise ParameterInvalid(f"it is text, not {value!r:.60}", name=name)
+        raise ParameterInvalid(Reason("why.not_text", value=f"{value!r:.60}"), name=name)
     return value
 
 
@@ -95,11 +96,11 @@ OURS = frozenset(("messages", "model", "stream"))
 
 def _params(params: dict[str, Any]) -> dict[str, Any]:
     for name in OURS & params.keys():
-        raise ParameterInvalid("the conversation decides it", name=f"params[{name!r}]")
+        raise ParameterInvalid(Reason("why.decided"), name=f"params[{name!r}]")
     for name in LIMITS:
         limit = params.get(name)
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-            raise ParameterInvalid(f"it is a whole number of at least 1, not {limit!r:.60}", name=name)
+            raise ParameterInvalid(Reason("why.not_number", least=1, value=f"{limit!r:.60}"), name=name)
     return {name: _written(name, value) for name, value in params.items()}
 
 
@@ -107,14 +108,14 @@ def _table(name: str, value: object) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise ParameterInvalid(f"it is a dictionary, not {value!r:.60}", name=name)
+        raise ParameterInvalid(Reason("why.not_dictionary", value=f"{value!r:.60}"), name=name)
     return value
 
 
 def _tools(tools: object) -> Sequence[Mapping[str, Any]]:
     given = listed("tools", tools)
     if not all(isinstance(tool, Mapping) for tool in given):
-        raise ParameterInvalid("each tool is a dictionary, as OpenAI writes it", name="tools")
+        raise ParameterInvalid(Reason("why.tool_kind"), name="tools")
     _written("tools", given)
     return given
 
@@ -124,7 +125,7 @@ def _written(name: str, value: Any) -> Any:
     try:
         orjson.dumps(value, default=_plain)
     except TypeError as error:
-        raise ParameterInvalid(f"it cannot be written as JSON ({error})", name=name) from error
+        raise ParameterInvalid(unwritable(error), name=name) from error
     return value
 
 
@@ -139,7 +140,7 @@ def listed(name: str, value: object) -> Sequence[Any]:
     if value is None:
         return ()
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
-        raise ParameterInvalid(f"it is a list, not {value!r:.60}", name=name)
+        raise ParameterInvalid(Reason("why.not_list", value=f"{value!r:.60}"), name=name)
     return value
 
 
@@ -147,9 +148,7 @@ def _context(context: object) -> Sequence[Entry]:
     entries = [seal(item, count_message) for item in listed("context", context)]
     for entry in entries:
         if entry.role in ("assistant", "tool") or entry.traits & Trait.BARE:
-            raise ParameterInvalid(
-                "each piece says something, as text or as a user or system message", name="context"
-            )
+            raise ParameterInvalid(Reason("why.context_piece"), name="context")
     return entries
 
 
@@ -159,7 +158,7 @@ def entries_of(content: object, results: Mapping[str, object] | None) -> list[En
     if results is None:
         return [seal_input("" if content is None else content, count_message)]
     if content is not None:
-        raise InputInvalid("send text or tool results, not both")
+        raise InputInvalid(Reason("why.text_or_results"))
     return [_result(call, value) for call, value in _table("tool_results", results).items()]
 
 
@@ -167,7 +166,7 @@ def _result(call: str, value: object) -> Entry:
     try:
         text = value if isinstance(value, str) else encoded(value).decode()
     except MessageInvalid as error:
-        raise InputInvalid(f"the result of the call {call} is neither text nor JSON") from error
+        raise InputInvalid(Reason("why.result_kind", call=call)) from error
     return seal({"role": "tool", "tool_call_id": call, "content": text or "(empty)"}, count_message)
 
 

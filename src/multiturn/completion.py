@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from .errors import MessageInvalid
+from .phrases import Reason
 from .providers.deltas import AnswerReader
 from .providers.faults import Faults
 from .reply import Delta
@@ -31,7 +32,7 @@ def read_completion(value: object) -> Delta:
     answer = _plain(value)
     choice = _choice(answer) if "choices" in answer else {"message": answer}
     if not choice:
-        raise MessageInvalid("the completion holds no choice")
+        raise MessageInvalid(Reason("why.no_choice"))
     delta = _reader().piece(answer, {**choice, "message": _message(choice.get("message"))}, damaged=False)
     return (
         delta
@@ -63,32 +64,32 @@ def _plain(value: object) -> Mapping[str, Any]:
     if callable(dump):
         dumped: Mapping[str, Any] = dump()
         return dumped
-    raise MessageInvalid(f"an answer is a completion, its message, or text, not {value!r:.60}")
+    raise MessageInvalid(Reason("why.answer_kind", value=f"{value!r:.60}"))
 
 
 def _choice(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     """The first choice; an empty one where there is none."""
     choices = answer.get("choices") or ()
     if not isinstance(choices, Sequence) or not all(isinstance(each, Mapping) for each in choices):
-        raise MessageInvalid(f"choices is a list, not {choices!r:.60}")
+        raise MessageInvalid(Reason("why.choices_list", value=f"{choices!r:.60}"))
     return choices[0] if choices else {}
 
 
 def _message(value: object) -> Mapping[str, Any]:
     """The message of an answer: it is the assistant's, and says something."""
     if not isinstance(value, Mapping) or not value.keys() & ANSWERS:
-        raise MessageInvalid(f"there is no message in the answer: {value!r:.60}")
+        raise MessageInvalid(Reason("why.no_message", value=f"{value!r:.60}"))
     if value.get("role", "assistant") != "assistant":
-        raise MessageInvalid(f"the answer comes from the role {value['role']!r:.40}")
+        raise MessageInvalid(Reason("why.answer_role", role=f"{value['role']!r:.40}"))
     _check_calls(value.get("tool_calls") or ())
     if not isinstance(value.get("content") or "", str | Sequence):
-        raise MessageInvalid(f"content is text or a list of parts, not {value['content']!r:.60}")
+        raise MessageInvalid(Reason("why.content", value=f"{value['content']!r:.60}"))
     return value
 
 
 def _check_calls(calls: object) -> None:
     if isinstance(calls, str) or not isinstance(calls, Sequence):
-        raise MessageInvalid(f"tool_calls is a list, not {calls!r:.60}")
+        raise MessageInvalid(Reason("why.calls_list", value=f"{calls!r:.60}"))
     for call in calls:
         if not isinstance(call, Mapping) or not isinstance(call.get("function"), Mapping):
-            raise MessageInvalid(f"a tool call has no function: {call!r:.60}")
+            raise MessageInvalid(Reason("why.call_function", call=f"{call!r:.60}"))

@@ -148,7 +148,7 @@ class KeyMissing(ConfigurationInvalid):
 
 
 class InputInvalid(Error):
-    """The input cannot be used: {detail}. Nothing was stored."""
+    """The input cannot be used: {detail}. Nothing was stored; correct it and try again."""
 
     code = "input_invalid"
 
@@ -167,7 +167,7 @@ class MessageEmpty(InputInvalid):
 
 
 class ParameterInvalid(InputInvalid):
-    """The parameter {name} is wrong: {detail}. Nothing was stored."""
+    """The parameter {name} is wrong: {detail}. Nothing was stored; correct it and try again."""
 
     code = "parameter_invalid"
 
@@ -229,7 +229,8 @@ class ConversationBusy(ConversationError):
 
 
 class TurnNotFound(ConversationError):
-    """There is no turn {wanted} in the conversation {conversation}."""
+    """There is no turn {wanted} in the conversation {conversation}. `multiturn show {conversation}`
+    shows those there are."""
 
     code = "turn_not_found"
 

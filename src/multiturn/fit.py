@@ -15,6 +15,7 @@ from .catalog import Card, Catalog
 from .context import build, check_input, enough, limits, reserve
 from .errors import MessageEmpty, MessageInvalid
 from .messages import Entry, Trait
+from .phrases import Reason
 from .policy import ContextPolicy
 from .sealing import encoded, encoded_run, is_ordinary, seal
 from .tokens import MARGIN, count_message, count_tools
@@ -64,7 +65,7 @@ def fit(
         material = listing.material(overhead, cut, reach)
     window = build(material, bounds, target, listing.recount, chosen)
     if window.body == b"[]":
-        raise MessageInvalid("the list holds no message that could be sent")
+        raise MessageInvalid(Reason("why.nothing_to_send"))
     if policy.summarize or policy.recall:
         return replace(window, notes=("fit_ignores_summary_and_recall",))
     return window
@@ -120,7 +121,7 @@ class _Listing:
 
     def __post_init__(self) -> None:
         if isinstance(self.messages, str | bytes | Mapping):
-            raise MessageInvalid(f"a list of messages is wanted, not {self.messages!r:.60}")
+            raise MessageInvalid(Reason("why.list_wanted", value=f"{self.messages!r:.60}"))
         if not self.messages:
             raise MessageEmpty
         self.roles = _roles(self.messages)

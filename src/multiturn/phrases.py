@@ -5,15 +5,27 @@ It deals in codes and figures only, so that everything above may ask it.
 
 from __future__ import annotations
 
+import errno
 import pkgutil
 import tomllib
 from collections.abc import Mapping
 from functools import cache
 from string import Formatter
+from typing import Self
 
-from .errors import Error
+from .error import Error
 
-__all__ = ["LANGUAGES", "decision_reason", "error_sentence", "language", "phrase", "placeholders", "table"]
+__all__ = [
+    "LANGUAGES",
+    "Reason",
+    "decision_reason",
+    "error_sentence",
+    "language",
+    "phrase",
+    "placeholders",
+    "system_reason",
+    "table",
+]
 
 LANGUAGES = ("en", "zh")
 """The languages of the table, in its order."""
@@ -26,7 +38,8 @@ def phrase(code: str, language: str = "en", /, **figures: object) -> str:
     """The sentence ``code`` in ``language`` (``"en"`` or ``"zh"``; any other reads English), filled
     with ``figures``. Where it has several forms, the first is used whose figures are all given.
 
-    Raises `KeyError` for a code the table does not hold, or when a figure of the barest form is missing.
+    A figure that is a `Reason` is told in the same language. Raises `KeyError` for a code the table does
+    not hold, or when a figure of the barest form is missing.
 
     >>> phrase("decision.over_budget", "en", needed=9000, limit=8000)
     'the window would need 9,000 of 8,000 tokens'
@@ -34,6 +47,7 @@ def phrase(code: str, language: str = "en", /, **figures: object) -> str:
     '将超出预算'
     """
     forms = table()[code][language if language in LANGUAGES else "en"]
+    figures = _in_language(language, figures)
     for form in forms[:-1]:
         if placeholders(form) <= figures.keys():
             try:
@@ -41,6 +55,49 @@ def phrase(code: str, language: str = "en", /, **figures: object) -> str:
             except (TypeError, ValueError):  # a figure of another kind than the form expects
                 continue
     return forms[-1].format_map(figures)
+
+
+class Reason(str):
+    """A part of a sentence that can be told in each language: as text it is English.
+
+    >>> reason = Reason("why.shares_order", low=0.9, high=0.5)
+    >>> reason, reason.told("zh")
+    ('low (0.9) is above high (0.5)', 'low（0.9）高于 high（0.5）')
+    """
+
+    __slots__ = ("code", "figures")
+    code: str
+    figures: Mapping[str, object]
+
+    def __new__(cls, code: str, /, **figures: object) -> Self:
+        """The sentence ``code`` of the table, filled with ``figures``, which may be reasons too."""
+        made = super().__new__(cls, phrase(code, "en", **figures))
+        made.code, made.figures = code, figures
+        return made
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], Mapping[str, object]]:
+        """A copy, or the way to another process, is made from the code again."""
+        return (self.code,), self.figures
+
+    def told(self, language: str) -> str:
+        """The same in ``language``."""
+        return phrase(self.code, language, **self.figures)
+
+
+def _in_language(language: str, figures: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: value.told(language) if isinstance(value, Reason) else value for name, value in figures.items()
+    }
+
+
+def system_reason(error: OSError) -> str:
+    """Why the operating system refused; in its own words where the table has none.
+
+    >>> system_reason(FileNotFoundError(2, "No such file or directory")).told("zh")
+    '没有这个文件或文件夹'
+    """
+    code = f"system.{errno.errorcode.get(error.errno or 0, '').lower()}"
+    return Reason(code) if code in table() else error.strerror or str(error) or type(error).__name__
 
 
 def decision_reason(code: str, figures: Mapping[str, object], language: str = "en") -> str:
@@ -53,8 +110,7 @@ def decision_reason(code: str, figures: Mapping[str, object], language: str = "e
 
 
 def error_sentence(error: Error, language: str = "en") -> str:
-    """What went wrong, and what to do next. An error whose figure ``because`` is a code of this table
-    has its detail translated too.
+    """What went wrong, and what to do next. Figures that are a `Reason` are told in ``language`` too.
 
     >>> from multiturn.errors import MessageEmpty
     >>> error_sentence(MessageEmpty(), "zh")
@@ -63,11 +119,7 @@ def error_sentence(error: Error, language: str = "en") -> str:
     key = f"error.{error.code}"
     if language != "zh" or key not in table():
         return str(error)
-    figures = dict(error.figures)
-    because = figures.get("because")
-    if isinstance(because, str) and because in table():
-        figures["detail"] = phrase(because, language, **figures)
-    return table()[key][language][0].format_map(figures)
+    return table()[key][language][0].format_map(_in_language(language, error.figures))
 
 
 def language(environment: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, cast
 
 from .errors import PolicyInvalid
+from .phrases import Reason
 
 __all__ = ["ContextPolicy", "Recall", "Summarize"]
 
@@ -17,12 +18,12 @@ def _whole(value: object) -> bool:
 
 def _check_number(name: str, value: object, least: int) -> None:
     if not _whole(value) or cast("int", value) < least:
-        raise PolicyInvalid(f"{name} must be a whole number of at least {least}, not {value!r}")
+        raise PolicyInvalid(Reason("why.whole_number", name=name, least=least, value=repr(value)))
 
 
 def _check_text(name: str, value: object) -> None:
     if value is not None and not isinstance(value, str):
-        raise PolicyInvalid(f"{name} is the name of a model, not {value!r}")
+        raise PolicyInvalid(Reason("why.model_name", name=name, value=repr(value)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class ContextPolicy:
             if value is not None:
                 _check_number(name, value, least)
         if self.images not in ("all", "last") and not (_whole(self.images) and cast("int", self.images) >= 0):
-            raise PolicyInvalid(f'images must be "all", "last" or a number, not {self.images!r}')
+            raise PolicyInvalid(Reason("why.policy_images", value=repr(self.images)))
         self._check_records()
         self._check_shares()
 
@@ -98,12 +99,14 @@ class ContextPolicy:
         for name, record in (("summarize", Summarize), ("recall", Recall)):
             value = getattr(self, name)
             if value is not None and not isinstance(value, record):
-                raise PolicyInvalid(f"{name} is a {record.__name__} or None, not {value!r}")
+                raise PolicyInvalid(
+                    Reason("why.policy_record", name=name, record=record.__name__, value=repr(value))
+                )
         if not self.budget or not self.summarize or self.summarize == Summarize():
             return  # a summary nobody asked for is left out where the budget is too small for it
         if self.summarize.max_tokens >= self.budget:
             raise PolicyInvalid(
-                f"a summary of {self.summarize.max_tokens} tokens does not fit a budget of {self.budget}"
+                Reason("why.summary_size", summary=self.summarize.max_tokens, budget=self.budget)
             )
 
     def _check_shares(self) -> None:
@@ -111,10 +114,10 @@ class ContextPolicy:
             value = getattr(self, name)
             share = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
             if value is not None and not share:
-                raise PolicyInvalid(f"{name} is a share of the budget above 0 and at most 1, not {value!r}")
+                raise PolicyInvalid(Reason("why.share", name=name, value=repr(value)))
         high, low = self.marks()
         if low > high:
-            raise PolicyInvalid(f"low ({low}) is above high ({high})")
+            raise PolicyInvalid(Reason("why.shares_order", low=low, high=high))
 
     def marks(self) -> tuple[float, float]:
         """``high`` and ``low`` in force: 0.7 and half of ``high`` with a summary (the vendors' "at 70 %
@@ -155,7 +158,9 @@ class ContextPolicy:
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise PolicyInvalid(f"unknown name {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+            raise PolicyInvalid(
+                Reason("why.names_unknown", unknown=", ".join(unknown), known=", ".join(sorted(known)))
+            )
         arguments = dict(values)
         for name, record in (("summarize", Summarize), ("recall", Recall)):
             if name in arguments:
@@ -180,8 +185,8 @@ def _record(name: str, record: type[Summarize | Recall], value: object) -> Summa
     if isinstance(value, Summarize | Recall):
         return value
     if not isinstance(value, Mapping):
-        raise PolicyInvalid(f"{name} takes true, false or a table, not {value!r}")
+        raise PolicyInvalid(Reason("why.switch_or_table", name=name, value=repr(value)))
     try:
         return record(**value)
     except TypeError:
-        raise PolicyInvalid(f"{name} has an unknown name among {', '.join(map(str, value))}") from None
+        raise PolicyInvalid(Reason("why.table_names", name=name, names=", ".join(map(str, value)))) from None

@@ -15,9 +15,19 @@ import orjson
 
 from .errors import MessageEmpty, MessageInvalid
 from .messages import MEDIA_KINDS, Entry, Trait
+from .phrases import Reason
 from .wire import plain
 
-__all__ = ["Count", "encoded", "encoded_run", "is_ordinary", "seal", "seal_input", "split_turns"]
+__all__ = [
+    "Count",
+    "encoded",
+    "encoded_run",
+    "is_ordinary",
+    "seal",
+    "seal_input",
+    "split_turns",
+    "unwritable",
+]
 
 Count = Callable[[Mapping[str, Any]], int]
 """Counts the tokens of one message, given as a dictionary."""
@@ -74,7 +84,7 @@ def seal_input(value: object, count: Count) -> Entry:
     """A user's input, which must say something: raises `MessageEmpty` where it does not."""
     entry = seal(value, count)
     if entry.role != "user":
-        raise MessageInvalid(f"the input of a turn has the role user, not {entry.role}")
+        raise MessageInvalid(Reason("why.input_role", role=entry.role))
     if entry.traits & Trait.BARE:
         raise MessageEmpty
     return entry
@@ -95,7 +105,16 @@ def _dumped(value: object) -> bytes:
     try:
         return orjson.dumps(value, option=STRICT)
     except TypeError as error:
-        raise MessageInvalid(f"it cannot be written as JSON ({error})") from error
+        raise MessageInvalid(unwritable(error)) from error
+
+
+UNWRITABLE = {"64-bit": "integer", "surrogates": "surrogate", "key must be": "key", "serializable: ": "kind"}
+
+
+def unwritable(error: TypeError) -> Reason:
+    """Why JSON cannot say something: what its writer complained of."""
+    name = next((name for word, name in UNWRITABLE.items() if word in str(error)), "problem")
+    return Reason(f"why.json_{name}", problem=error, kind=str(error).rpartition(" ")[2])
 
 
 def _check_value(value: object, depth: int) -> None:
@@ -103,22 +122,22 @@ def _check_value(value: object, depth: int) -> None:
     match value:
         case dict() | list() | tuple():
             if not depth:
-                raise MessageInvalid(f"it is nested deeper than {DEPTH_LIMIT} levels")
+                raise MessageInvalid(Reason("why.json_depth", limit=DEPTH_LIMIT))
             for item in value.values() if isinstance(value, dict) else value:
                 _check_value(item, depth - 1)
         case float() if not math.isfinite(value):
-            raise MessageInvalid(f"{value} is not a JSON number")
+            raise MessageInvalid(Reason("why.json_number", value=value))
         case None | str() | int() | float():
             pass
         case _:
-            raise MessageInvalid(f"{value!r:.60} is not JSON")
+            raise MessageInvalid(Reason("why.json_value", value=f"{value!r:.60}"))
 
 
 def _utf8(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise MessageInvalid("the reasoning holds half a character (a lone surrogate)") from error
+        raise MessageInvalid(Reason("why.reasoning_surrogate")) from error
 
 
 def _take_reasoning(message: dict[str, Any]) -> str | None:
@@ -147,7 +166,7 @@ def _seconds(value: object) -> float:
             return float(value)
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     except (ValueError, OverflowError) as error:
-        raise MessageInvalid(f"created_at is not a time: {value!r:.60}") from error
+        raise MessageInvalid(Reason("why.time", value=f"{value!r:.60}")) from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
@@ -168,14 +187,14 @@ def _checked(message: dict[str, Any]) -> int:
     """The traits of a message, or `MessageInvalid`."""
     role = message.get("role")
     if not isinstance(role, str) or role not in ROLES:
-        raise MessageInvalid(f"the role {role!r:.40} is none of {', '.join(sorted(ROLES))}")
+        raise MessageInvalid(Reason("why.role", role=f"{role!r:.40}", known=", ".join(sorted(ROLES))))
     traits = _content_traits(message.get("content"))
     if "tool_calls" in message:
         traits |= _call_traits(message)
     if role == "tool":
         traits |= Trait.TOOL_RESULT
         if not isinstance(message.get("tool_call_id"), str) or not message["tool_call_id"]:
-            raise MessageInvalid("a tool message names the call it answers in tool_call_id")
+            raise MessageInvalid(Reason("why.tool_call_id"))
     elif role in ("system", "developer"):
         traits |= Trait.INSTRUCTION
     if not message.keys() <= PLAIN_FIELDS:
@@ -189,15 +208,15 @@ def _content_traits(content: object) -> int:
     if content is None:
         return Trait.BARE
     if not isinstance(content, list | tuple):
-        raise MessageInvalid(f"content is text or a list of parts, not {content!r:.60}")
+        raise MessageInvalid(Reason("why.content", value=f"{content!r:.60}"))
     traits = Trait.LISTED
     empty = True
     for part in content:
         kind = part.get("type") if isinstance(part, Mapping) else None
         if not isinstance(kind, str):
-            raise MessageInvalid(f"a part of the content has no type: {part!r:.60}")
+            raise MessageInvalid(Reason("why.part_kind", part=f"{part!r:.60}"))
         if kind == "text" and not isinstance(part.get("text"), str):
-            raise MessageInvalid(f"a text part has no text: {part!r:.60}")
+            raise MessageInvalid(Reason("why.part_text", part=f"{part!r:.60}"))
         traits |= MEDIA_KINDS.get(kind, 0)
         empty = empty and kind == "text" and not part["text"].strip()
     return traits | (Trait.BARE if empty else 0)
@@ -206,14 +225,14 @@ def _content_traits(content: object) -> int:
 def _call_traits(message: dict[str, Any]) -> int:
     calls = message["tool_calls"]
     if message["role"] != "assistant" or not isinstance(calls, list | tuple):
-        raise MessageInvalid("tool_calls is a list, and only an assistant message has one")
+        raise MessageInvalid(Reason("why.calls_place"))
     for call in calls:
         function = call.get("function") if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping):
-            raise MessageInvalid(f"a tool call has no function: {call!r:.60}")
+            raise MessageInvalid(Reason("why.call_function", call=f"{call!r:.60}"))
         named = isinstance(call.get("id"), str) and call["id"] and isinstance(function.get("name"), str)
         if not named or not isinstance(function.get("arguments"), str):
-            raise MessageInvalid("a tool call needs an id, a function name and arguments as JSON text")
+            raise MessageInvalid(Reason("why.call_fields"))
     return Trait.TOOL_CALL
 
 

@@ -7,6 +7,7 @@ API keys are read from the environment only and are no part of a `Config`.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +17,8 @@ from typing import TypeVar, cast
 
 from .catalog import Profile
 from .errors import PolicyInvalid, SettingInvalid
+from .phrases import Reason, system_reason
 from .phrases import language as spoken
-from .phrases import phrase
 from .policy import ContextPolicy
 
 __all__ = ["Config", "Timing", "api_key", "choose_model", "load", "places", "variable_of"]
@@ -189,8 +190,7 @@ def _file(path: Path) -> Found:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as problem:
-        reason = (problem.strerror if isinstance(problem, OSError) else None) or problem
-        raise _wrong(path.name, "file", origin=path, problem=reason) from problem
+        raise _wrong(path.name, "file", origin=path, problem=_unreadable(problem)) from problem
     return _flat(values, str(path))
 
 
@@ -210,6 +210,16 @@ def _flat(values: Mapping[str, object], origin: str) -> Found:
         if name not in NAMES and not name.startswith(OVERRIDES):
             raise _wrong(name, "unknown", origin=origin, known=", ".join((*NAMES, "providers", "models")))
     return found
+
+
+def _unreadable(problem: OSError | ValueError) -> str:
+    """Why a file of settings says nothing."""
+    if isinstance(problem, OSError):
+        return system_reason(problem)
+    if isinstance(problem, UnicodeDecodeError):
+        return Reason("message.encoding")
+    place = re.search(r"line (\d+), column (\d+)", str(problem))
+    return Reason("why.toml", line=place[1], column=place[2]) if place else Reason("why.toml_end")
 
 
 def _overrides(section: str, entries: Mapping[str, object], origin: str) -> Found:
@@ -330,8 +340,7 @@ def _judge(name: str, values: Mapping[str, object], origin: str) -> ContextPolic
 
 
 def _wrong(name: str, because: str, **figures: object) -> SettingInvalid:
-    key = f"setting.{because}"
-    return SettingInvalid(phrase(key, "en", **figures), turn=None, name=name, because=key, **figures)
+    return SettingInvalid(Reason(f"setting.{because}", **figures), turn=None, name=name, **figures)
 
 
 # ---------------------------------------------------------------------------------------- keys

@@ -11,6 +11,7 @@ import orjson
 
 from .conversations import Branch, Conversation
 from .errors import InputInvalid, ParameterInvalid
+from .phrases import Reason
 from .storage import Told
 from .wire import opened
 
@@ -36,7 +37,7 @@ def exported(format: str, conversation: Conversation, messages: Sequence[Told]) 
             said = [*opening, *map(_message, messages)]
             return "\n\n".join(f"**{message['role']}**\n\n{_text(message)}" for message in said) + "\n"
         case _:
-            raise ParameterInvalid(f'{format!r} is none of "jsonl", "openai", "markdown"', name="format")
+            raise ParameterInvalid(Reason("why.export_format", value=repr(format)), name="format")
 
 
 def exported_aside(conversation: Conversation, branch: Branch, messages: Sequence[Told]) -> str:
@@ -92,7 +93,7 @@ def imported(text: bytes, name: str) -> list[Transcript]:
             return [(name, {}, [_checked(line, name) for line in _parsed(text)])]
         lines = [_checked(_parsed(line), name) for line in text.split(b"\n") if line.strip()]
     except (ValueError, RecursionError) as error:
-        raise InputInvalid(f"{name} is not JSON that can be kept ({error})") from error
+        raise InputInvalid(Reason("why.file_json", file=name, problem=_problem(error))) from error
     found: list[Transcript] = []
     for line in lines:
         if "format" in line:
@@ -104,6 +105,19 @@ def imported(text: bytes, name: str) -> list[Transcript]:
     return [each for each in found if "branch" not in each[1]]
 
 
+def _problem(error: ValueError | RecursionError) -> object:
+    """Why a file is no JSON that can be kept."""
+    match error:
+        case json.JSONDecodeError():
+            return Reason("why.line_json", line=error.lineno, column=error.colno)
+        case UnicodeDecodeError():
+            return Reason("message.encoding")
+        case RecursionError():
+            return Reason("why.too_deep")
+        case _:
+            return error.args[0]
+
+
 def _parsed(text: bytes) -> Any:
     """JSON that says everything once; a fast parser would drop half of a doubled key without a word."""
     return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number)
@@ -113,23 +127,25 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r:.40} stands there twice")
+        twice = next(n for n in names if names.count(n) > 1)
+        raise ValueError(Reason("why.key_twice", key=f"{twice!r:.40}"))
     return value
 
 
 def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number in JSON")
+    raise ValueError(Reason("why.no_number", value=text))
 
 
 def _checked(line: object, name: str) -> dict[str, Any]:
     if not isinstance(line, dict):
-        raise InputInvalid(f"{name} holds something that is no message: {line!r:.60}")
+        raise InputInvalid(Reason("why.file_message", file=name, value=f"{line!r:.60}"))
     return line
 
 
 def _head_of(line: dict[str, Any], name: str) -> dict[str, Any]:
     if line["format"] != FORMAT:
-        raise InputInvalid(f"{name} has the format {line['format']!r:.40}; this program reads {FORMAT}")
+        found = f"{line['format']!r:.40}"
+        raise InputInvalid(Reason("why.file_format", file=name, found=found, known=FORMAT))
     if not isinstance(line.get("policy") or {}, dict):
-        raise InputInvalid(f"{name} has a policy that is no table: {line['policy']!r:.40}")
+        raise InputInvalid(Reason("why.file_policy", file=name, value=f"{line['policy']!r:.40}"))
     return line

@@ -26,6 +26,7 @@ from .messages import (
     ToolResult,
     Video,
 )
+from .phrases import Reason
 
 __all__ = ["opened", "plain", "written"]
 
@@ -51,9 +52,7 @@ def plain(value: object) -> dict[str, Any]:
         return dict(dump())
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return {"role": "user", "content": [_part_written(part) for part in value]}
-    raise MessageInvalid(
-        f"a message is text, a list of parts, a dictionary or an SDK object, not {value!r:.60}"
-    )
+    raise MessageInvalid(Reason("why.message_kind", value=f"{value!r:.60}"))
 
 
 # ------------------------------------------------------------------------------------ going out

@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import MessageInvalid
-from ..phrases import phrase
+from ..phrases import Reason
 from .screen import Screen
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ def decoded(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        key = "message.encoding"
-        raise MessageInvalid(phrase(key), because=key) from None
+        raise MessageInvalid(Reason("message.encoding")) from None
 
 
 class Keyboard:
