@@ -420,7 +420,7 @@ def test_every_method_is_explained(tree: Path) -> None:
     page = (tree / "reference" / "library.md").read_text("utf-8")
     explained = set(re.findall(r"`(\w+)\(", page))
     for kind in (AsyncMultiTurn, AsyncConversation):
-        public = {each for each, value in vars(kind).items() if inspect.isfunction(value) and each[0] != "_"}
+        public = {each for each, _ in inspect.getmembers(kind, inspect.isfunction) if each[0] != "_"}
         assert public - explained == set()
     asking = set(Asking.__annotations__) | set(Sampling.__annotations__)
     assert asking - set(re.findall(r"`(\w+)`", page)) == set()

@@ -49,7 +49,8 @@ RENAMED = {"aclose": "close"}
 
 
 def public(kind: type) -> dict[str, Any]:
-    return {name: value for name, value in vars(kind).items() if not name.startswith("_")}
+    everything = {name: value for one in reversed(kind.__mro__[:-1]) for name, value in vars(one).items()}
+    return {name: value for name, value in everything.items() if not name.startswith("_")}
 
 
 # ------------------------------------------------------------------------------------- parity

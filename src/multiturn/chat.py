@@ -1,61 +1,36 @@
-"""A conversation as you hold it in your hand: send, stream, prepare; look back, branch, pin, leave out.
+"""A conversation as you hold it in your hand: send, stream, prepare.
 
 A handle does no I/O until a method is awaited; the conversation is made on first use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from decimal import Decimal
-from typing import Any, Literal, Unpack
+from typing import Unpack
 
-from .asking import Asking, digest_of, entries_of, input_of, listed
-from .conversations import Address, Branch, Conversation, Declared, Owner, Settings, Turn
+from .asking import Asking, digest_of, entries_of, input_of
+from .conversations import Settings, Turn
 from .errors import TurnNotFound
 from .ledger import Ledger
-from .messages import Entry, Message, Trait
-from .policy import ContextPolicy
+from .memory import Memory, TurnLike, message_of
+from .messages import Entry, Message
 from .reply import Reply
-from .sealing import encoded, seal, seal_input, split_turns
-from .step import Engine, Input, Known, Place, preview, terms_of
-from .storage import Reach, Start, Told, UsageRow
+from .step import Input, terms_of
+from .storage import Reach, Start
 from .stream import AsyncPreparedTurn, AsyncStream
-from .tokens import count_message
-from .transcript import exported
 from .turn import OpenTurn, begin
-from .usage import Cost, Spending, Usage
 from .window import Window
-from .wire import opened, plain
 
-__all__ = ["AsyncConversation", "TurnLike", "message_of", "spending"]
-
-BILLION = Decimal(10) ** 9
-TurnLike = int | str | Turn
-"""A turn by its number on the path, by its id, or itself."""
+__all__ = ["AsyncConversation"]
 
 
-class AsyncConversation:
+class AsyncConversation(Memory):
     """One conversation of a user. Made by `multiturn.AsyncMultiTurn.conversation`.
 
     Every method may raise `ConversationNotFound` (also for an id that belongs to somebody else) and
     `StoreError`; what calls a model also `ProviderError`, and `ConversationBusy` after the queue time.
     """
-
-    def __init__(
-        self, engine: Engine, id: str, owner: Owner, declared: Declared, branch: int | None = None
-    ) -> None:
-        self.id = id
-        self._engine = engine
-        self._store = engine.store
-        self._place = Place(owner, id, declared, branch)
-        self._at = (owner, id)
-        self._known = Known(declared)
-        self._ulid = ""
-        self._tools: Sequence[Mapping[str, Any]] = ()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id!r}>"
 
     # -- asking the model
 
@@ -183,206 +158,3 @@ class AsyncConversation:
             turn=turn,
             model=steps[-1].model,
         )
-
-    # -- looking back
-
-    async def history(self, *, after: int = 0, limit: int | None = None) -> list[Message]:
-        """The messages of the path in time order, the opening first; of turns after ``after``, at most
-        ``limit`` turns."""
-        messages = [message_of(told) for told in await self._rows(after=after, limit=limit)]
-        opening = (await self.info()).settings.opening if after == 0 else None
-        if opening is None:
-            return messages
-        return [opened(encoded({"role": "assistant", "content": opening}), id="opening"), *messages]
-
-    async def _rows(
-        self, *, after: int = 0, limit: int | None = None, branch: int | None = None
-    ) -> Sequence[Told]:
-        branch = self._place.branch if branch is None else branch
-        return await self._store.history(*self._at, after=after, limit=limit, branch=branch)
-
-    async def info(self) -> Conversation:
-        """The conversation itself: settings, times, how long it is."""
-        return await self._store.conversation(*self._at)
-
-    async def turns(self, *, limit: int | None = None) -> list[Turn]:
-        """The turns of the path in time order; with ``limit`` the newest ones."""
-        return list(
-            await self._store.turns(
-                *self._at, limit=limit, newest=limit is not None, branch=self._place.branch
-            )
-        )
-
-    async def _newest(self) -> Turn:
-        turns = await self.turns(limit=1)
-        if not turns:
-            raise TurnNotFound(wanted="newest", conversation=self.id)
-        return turns[-1]
-
-    async def branches(self) -> list[Branch]:
-        """All branches, oldest first."""
-        return list(await self._store.branches(*self._at))
-
-    async def window(
-        self, content: object = None, policy: ContextPolicy | None = None, model: str | None = None
-    ) -> Window:
-        """A dry run: what would be sent now, with ``content`` as new input where given."""
-        given = Input(
-            entries=[] if content is None else [seal_input(content, count_message)],
-            policy=policy,
-            model=model,
-        )
-        return await preview(self._engine, self._place, given, self._known)
-
-    async def ledger(self, turn: TurnLike | None = None, step: int | None = None) -> Ledger:
-        """Why each message was sent or left out in a stored turn (by default the newest), in its last
-        step or the one named."""
-        number, branch = await self._find(await self._newest() if turn is None else turn)
-        steps = await self._store.steps(*self._at, number, branch)
-        chosen = [s for s in steps if s.ledger and (step is None or s.number == step)]
-        if not chosen:
-            raise TurnNotFound(wanted=number, conversation=self.id)
-        return Ledger.from_json(chosen[-1].ledger)
-
-    async def usage(self) -> Spending:
-        """Tokens and cost of the whole conversation, all branches."""
-        rows = await self._store.usage(self._place.owner, conversation=self.id)
-        return Spending.total(self.id, [spending(row) for row in rows])
-
-    async def export(self, format: Literal["jsonl", "openai", "markdown"] = "jsonl") -> str:
-        """The path as text: lossless JSON lines, an OpenAI-style list, or Markdown to read."""
-        return exported(format, await self.info(), await self._rows())
-
-    # -- changing what is remembered
-
-    async def add(self, messages: Sequence[object]) -> list[Message]:
-        """Store messages that were spoken elsewhere, without calling a model; gives them with their ids.
-
-        OpenAI-style dictionaries, SDK objects or dumps full of nulls, with ``name``, ``created_at`` and
-        ``id`` where you have them. Leading system messages become the instructions of a conversation
-        that has none.
-        """
-        plains = [plain(message) for message in listed("messages", messages)]
-        lead = 0
-        while lead < len(plains) and plains[lead].get("role") in ("system", "developer"):
-            lead += 1
-        entries = [seal(message, count_message) for message in plains]
-        declared = await self._declared_with(entries[:lead])
-        turns = split_turns(entries if declared is self._place.declared else entries[lead:])
-        told = await self._store.add(*self._at, turns, declared, self._engine.queue)
-        return [message_of(one) for one in told]
-
-    async def _declared_with(self, lead: Sequence[Entry]) -> Declared:
-        """What the handle declares; leading instructions join it in a conversation that has none."""
-        declared = self._place.declared
-        if not lead or declared.instructions is not None:
-            return declared
-        path = await self._store.gather(*self._at, Reach(turns=0), self._place.branch)
-        if path.settings.instructions or path.earlier_turns or path.turns:
-            return declared
-        return replace(declared, instructions=tuple(entry.body for entry in lead))
-
-    async def branch(self, at: TurnLike) -> AsyncConversation:
-        """A new branch that shares everything up to and with turn ``at``; gives a handle of it. This
-        handle, and the branch in use, stay where they are."""
-        return self._on(await self._store.fork(*self._at, *await self._find(at)))
-
-    def _on(self, branch: int | None) -> AsyncConversation:
-        """Another handle of the same conversation, on a branch of its own."""
-        return type(self)(self._engine, self.id, self._place.owner, self._place.declared, branch)
-
-    async def switch(self, turn: str | Turn | Branch) -> None:
-        """Go on with a branch: the one that ``turn`` (an id or a `Turn`) belongs to, or the one given."""
-        number = turn.number if isinstance(turn, Branch) else (await self._addressed(turn)).branch
-        await self._store.switch(*self._at, number)
-        self._place = replace(self._place, branch=None)
-
-    async def pin(self, turn: TurnLike) -> None:
-        """Keep a turn in every window from now on."""
-        await self._mark(turn, set=Trait.PINNED)
-
-    async def unpin(self, turn: TurnLike) -> None:
-        """No longer keep a turn in every window."""
-        await self._mark(turn, clear=Trait.PINNED)
-
-    async def exclude(self, message: Message | TurnLike) -> None:
-        """Leave a message out of later windows without deleting it. A user message takes its turn
-        along, an assistant message that calls tools its results."""
-        await self._mark_message(message, set=Trait.EXCLUDED)
-
-    async def include(self, message: Message | TurnLike) -> None:
-        """Undo `exclude`."""
-        await self._mark_message(message, clear=Trait.EXCLUDED)
-
-    async def retract(self, turn: TurnLike, reason: str = "") -> None:
-        """Withdraw a turn: it stays in the history, with the reason, and is never sent again."""
-        await self._mark(turn, set=Trait.RETRACTED, reason=reason)
-
-    async def _mark(self, turn: TurnLike, *, set: int = 0, clear: int = 0, reason: str | None = None) -> None:
-        number, branch = await self._find(turn)
-        await self._store.mark(
-            *self._at, number, set=int(set), clear=int(clear), reason=reason, branch=branch
-        )
-
-    async def _mark_message(self, message: Message | TurnLike, *, set: int = 0, clear: int = 0) -> None:
-        number, place, branch = await self._spot(message)
-        await self._store.mark(*self._at, number, place=place, set=int(set), clear=int(clear), branch=branch)
-
-    async def _spot(self, message: Message | TurnLike) -> tuple[int, int, int | None]:
-        """Turn, place and branch of a message; of a turn, the place of its first user message."""
-        wanted = message.id if isinstance(message, Message) else message
-        if isinstance(wanted, str) and not wanted.startswith("turn_"):
-            address = await self._addressed_here(wanted) or await self._store.locate(*self._at, wanted)
-            return address.turn, address.place or 0, address.branch
-        number, branch = await self._find(wanted)
-        rows = [told.row for told in await self._rows(after=number - 1, limit=1, branch=branch)]
-        places = [row.place for row in rows if row.role == "user"]
-        if not places:
-            raise TurnNotFound(wanted=wanted, conversation=self.id)
-        return number, places[0], branch
-
-    async def cancel(self) -> bool:
-        """Ask the turn that runs now, in whatever process, to stop; whether there was one."""
-        return await self._store.cancel(*self._at)
-
-    async def delete(self) -> None:
-        """Remove the conversation and everything that belongs to it."""
-        await self._store.delete(*self._at)
-
-    async def _find(self, turn: TurnLike) -> tuple[int, int | None]:
-        """The number of a turn, and the branch on whose path it has that number."""
-        if isinstance(turn, int):
-            return turn, self._place.branch
-        address = await self._addressed(turn)
-        return address.turn, address.branch
-
-    async def _addressed(self, turn: str | Turn) -> Address:
-        name = turn.id if isinstance(turn, Turn) else turn
-        address = await self._addressed_here(name)
-        if address is None:
-            raise TurnNotFound(wanted=name, conversation=self.id)
-        return address
-
-    async def _addressed_here(self, name: str) -> Address | None:
-        """The place an id speaks of; ``None`` where it is none of this conversation's."""
-        address = Address.parse(str(name))
-        if address is not None and address.ulid != self._ulid:
-            self._ulid = (await self.info()).ulid
-        return address if address is not None and address.ulid == self._ulid else None
-
-
-def message_of(told: Told) -> Message:
-    """A stored message, opened for somebody to look at."""
-    row = told.row
-    return opened(
-        row.body, row.reasoning, told.facts, id=told.id, created_at=told.created_at, model=row.model
-    )
-
-
-def spending(row: UsageRow) -> Spending:
-    """One row of a store's usage as people read it."""
-    usage = Usage(row.input, row.output, row.cached, row.cache_write, row.reasoning, row.estimated)
-    costs: tuple[Cost, ...] = ()
-    if row.amount is not None and row.currency:
-        costs = (Cost(Decimal(row.amount) / BILLION, row.currency, row.estimated),)
-    return Spending(row.group, usage, costs, row.calls, row.turns)

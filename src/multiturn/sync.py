@@ -7,30 +7,25 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack
+from typing import Self, TypeVar
 
-from .asking import Asking
 from .catalog import Catalog
-from .chat import AsyncConversation, TurnLike
+from .chat import AsyncConversation
 from .client import AsyncMultiTurn, By
-from .conversations import Branch, Conversation, Hit, Turn, new_ulid
+from .conversations import Conversation, Hit, new_ulid
 from .errors import StoreUnavailable
-from .ledger import Decisions, Ledger
 from .loop import Loop
-from .messages import Message
 from .policy import ContextPolicy
 from .providers import Provider
-from .reply import Delta, Reply
 from .settings import Config
 from .storage import Store
-from .stream import AsyncPreparedTurn, AsyncStream
+from .sync_chat import BlockingConversation
 from .usage import Spending
-from .window import Window
 
-__all__ = ["BlockingConversation", "MultiTurn", "PreparedTurn", "Stream"]
+__all__ = ["MultiTurn"]
 
 T = TypeVar("T")
 
@@ -125,7 +120,7 @@ class MultiTurn:
                 name, user=user, system=system, opening=opening, policy=policy, model=model, memory=memory
             )
 
-        return BlockingConversation(self, make)
+        return BlockingConversation(self._run, make)
 
     def conversations(
         self, *, user: str | None = None, limit: int = 100, before: str | None = None
@@ -176,250 +171,3 @@ class MultiTurn:
 
 def _close(loop: Loop, client: AsyncMultiTurn, owner: weakref.ref[MultiTurn]) -> None:
     loop.end(client.close, held=owner() is not None)
-
-
-class BlockingConversation:
-    """One conversation of a user. See `multiturn.AsyncConversation` for what each method means."""
-
-    def __init__(self, client: MultiTurn, make: Callable[[], AsyncConversation]) -> None:
-        self._client = client
-        self._make = make
-        self._chat = make()
-        self._process = os.getpid()
-
-    def __repr__(self) -> str:
-        return repr(self._chat)
-
-    @property
-    def id(self) -> str:
-        """The conversation's id."""
-        return self._chat.id
-
-    def _run(self, work: Callable[[AsyncConversation], Awaitable[T]]) -> T:
-        chat = self._current()
-        return self._client._run(lambda: work(chat))  # noqa: SLF001  (one class in two halves)
-
-    def _current(self) -> AsyncConversation:
-        if self._process != os.getpid():
-            self._chat, self._process = self._make(), os.getpid()
-        return self._chat
-
-    def send(self, content: object = None, **asking: Unpack[Asking]) -> Reply:
-        """See `AsyncConversation.send`."""
-        return self._run(lambda chat: chat.send(content, **asking))
-
-    def stream(self, content: object = None, **asking: Unpack[Asking]) -> Stream:
-        """See `AsyncConversation.stream`."""
-        return Stream(self._client, self._current().stream(content, **asking))
-
-    def prepare(self, content: object = None, **asking: Unpack[Asking]) -> PreparedTurn:
-        """See `AsyncConversation.prepare`."""
-        return PreparedTurn(self._client, self._current().prepare(content, **asking))
-
-    def retry(self, **asking: Unpack[Asking]) -> Reply:
-        """See `AsyncConversation.retry`."""
-        return self._run(lambda chat: chat.retry(**asking))
-
-    def edit(self, turn: TurnLike, content: object, **asking: Unpack[Asking]) -> Reply:
-        """See `AsyncConversation.edit`."""
-        return self._run(lambda chat: chat.edit(turn, content, **asking))
-
-    def regenerate(self, turn: TurnLike | None = None, **asking: Unpack[Asking]) -> Reply:
-        """See `AsyncConversation.regenerate`."""
-        return self._run(lambda chat: chat.regenerate(turn, **asking))
-
-    def history(self, *, after: int = 0, limit: int | None = None) -> list[Message]:
-        """See `AsyncConversation.history`."""
-        return self._run(lambda chat: chat.history(after=after, limit=limit))
-
-    def info(self) -> Conversation:
-        """See `AsyncConversation.info`."""
-        return self._run(lambda chat: chat.info())
-
-    def turns(self, *, limit: int | None = None) -> list[Turn]:
-        """See `AsyncConversation.turns`."""
-        return self._run(lambda chat: chat.turns(limit=limit))
-
-    def branches(self) -> list[Branch]:
-        """See `AsyncConversation.branches`."""
-        return self._run(lambda chat: chat.branches())
-
-    def window(
-        self, content: object = None, policy: ContextPolicy | None = None, model: str | None = None
-    ) -> Window:
-        """See `AsyncConversation.window`."""
-        return self._run(lambda chat: chat.window(content, policy, model))
-
-    def ledger(self, turn: TurnLike | None = None, step: int | None = None) -> Ledger:
-        """See `AsyncConversation.ledger`."""
-        return self._run(lambda chat: chat.ledger(turn, step))
-
-    def usage(self) -> Spending:
-        """See `AsyncConversation.usage`."""
-        return self._run(lambda chat: chat.usage())
-
-    def export(self, format: Literal["jsonl", "openai", "markdown"] = "jsonl") -> str:
-        """See `AsyncConversation.export`."""
-        return self._run(lambda chat: chat.export(format))
-
-    def add(self, messages: Sequence[object]) -> list[Message]:
-        """See `AsyncConversation.add`."""
-        return self._run(lambda chat: chat.add(messages))
-
-    def branch(self, at: TurnLike) -> BlockingConversation:
-        """See `AsyncConversation.branch`."""
-        number = self._run(lambda chat: chat.branch(at))._place.branch  # noqa: SLF001  (one class in two halves)
-        return BlockingConversation(self._client, lambda: self._current()._on(number))  # noqa: SLF001  (see above)
-
-    def switch(self, turn: str | Turn | Branch) -> None:
-        """See `AsyncConversation.switch`."""
-        self._run(lambda chat: chat.switch(turn))
-
-    def pin(self, turn: TurnLike) -> None:
-        """See `AsyncConversation.pin`."""
-        self._run(lambda chat: chat.pin(turn))
-
-    def unpin(self, turn: TurnLike) -> None:
-        """See `AsyncConversation.unpin`."""
-        self._run(lambda chat: chat.unpin(turn))
-
-    def exclude(self, message: Message | TurnLike) -> None:
-        """See `AsyncConversation.exclude`."""
-        self._run(lambda chat: chat.exclude(message))
-
-    def include(self, message: Message | TurnLike) -> None:
-        """See `AsyncConversation.include`."""
-        self._run(lambda chat: chat.include(message))
-
-    def retract(self, turn: TurnLike, reason: str = "") -> None:
-        """See `AsyncConversation.retract`."""
-        self._run(lambda chat: chat.retract(turn, reason))
-
-    def cancel(self) -> bool:
-        """See `AsyncConversation.cancel`."""
-        return self._run(lambda chat: chat.cancel())
-
-    def delete(self) -> None:
-        """See `AsyncConversation.delete`."""
-        self._run(lambda chat: chat.delete())
-
-
-class Stream:
-    """The deltas of one turn. See `multiturn.AsyncStream`."""
-
-    def __init__(self, client: MultiTurn, stream: AsyncStream) -> None:
-        self._client = client
-        self._stream = stream
-
-    @property
-    def reply(self) -> Reply:
-        """See `AsyncStream.reply`."""
-        return self._stream.reply
-
-    @property
-    def window(self) -> Window:
-        """See `AsyncStream.window`."""
-        return self._stream.window
-
-    def __enter__(self) -> Self:
-        self._client._run(self._stream.__aenter__)  # noqa: SLF001  (one class in two halves)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client._run(lambda: self._stream.__aexit__(kind, error, trace))  # noqa: SLF001  (see above)
-
-    def __iter__(self) -> Iterator[Delta]:
-        return self
-
-    def __next__(self) -> Delta:
-        async def following() -> Delta | None:
-            return await anext(self._stream, None)
-
-        delta = self._client._run(following)  # noqa: SLF001  (one class in two halves)
-        if delta is None:
-            raise StopIteration
-        return delta
-
-    def stop(self) -> None:
-        """See `AsyncStream.stop`."""
-
-        async def stop() -> None:
-            self._stream.stop()
-
-        self._client._run(stop)  # noqa: SLF001  (one class in two halves)
-
-    def close(self) -> None:
-        """See `AsyncStream.aclose`."""
-        self._client._run(self._stream.aclose)  # noqa: SLF001  (one class in two halves)
-
-
-class PreparedTurn:
-    """A turn whose model you call yourself. See `multiturn.AsyncPreparedTurn`."""
-
-    def __init__(self, client: MultiTurn, turn: AsyncPreparedTurn) -> None:
-        self._client = client
-        self._turn = turn
-
-    def __enter__(self) -> Self:
-        self._client._run(self._turn.__aenter__)  # noqa: SLF001  (one class in two halves)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client._run(lambda: self._turn.__aexit__(kind, error, trace))  # noqa: SLF001  (see above)
-
-    @property
-    def reply(self) -> Reply | None:
-        """See `AsyncPreparedTurn.reply`."""
-        return self._turn.reply
-
-    @property
-    def window(self) -> Window:
-        """See `AsyncPreparedTurn.window`."""
-        return self._turn.window
-
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        """See `AsyncPreparedTurn.messages`."""
-        return self._turn.messages
-
-    @property
-    def tools(self) -> Sequence[Mapping[str, Any]]:
-        """See `AsyncPreparedTurn.tools`."""
-        return self._turn.tools
-
-    @property
-    def decisions(self) -> Decisions:
-        """See `AsyncPreparedTurn.decisions`."""
-        return self._turn.decisions
-
-    @property
-    def tokens(self) -> int:
-        """See `AsyncPreparedTurn.tokens`."""
-        return self._turn.tokens
-
-    def commit(self, completion: object) -> Reply:
-        """See `AsyncPreparedTurn.commit`."""
-        return self._client._run(lambda: self._turn.commit(completion))  # noqa: SLF001  (see above)
-
-    def follow(self, chunks: Iterable[T]) -> Iterator[T]:
-        """See `AsyncPreparedTurn.follow`; the SDK's stream is read on the caller's thread."""
-        turn, run = self._turn, self._client._run  # noqa: SLF001  (one class in two halves)
-        held: list[T] = []
-        try:
-            for chunk in chunks:
-                going = run(partial(turn._take, chunk))  # noqa: SLF001  (see above)
-                if turn._told_to_stop:  # noqa: SLF001  (see above)
-                    break
-                if going:
-                    yield chunk
-                else:
-                    held.append(chunk)
-            run(turn._settle)  # noqa: SLF001  (see above)
-        except BaseException as error:
-            run(partial(turn._break_off, error))  # noqa: SLF001  (see above)
-            raise
-        yield from held

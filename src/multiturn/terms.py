@@ -15,3 +15,8 @@ class Query:
     terms: tuple[int, ...] = ()
     dates: tuple[tuple[float, float], ...] = ()
     refers_back: bool = False
+
+
+def query(text: str, *, now: float) -> Query:
+    """A question, ready to be searched for."""
+    return Query(text)
