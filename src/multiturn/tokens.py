@@ -9,7 +9,7 @@ a window multiplies by `MARGIN`, so that an estimate that is too low does not ov
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -66,8 +66,9 @@ def _wide(text: str) -> float:
     return 0.61 * ideographs + 0.76 * full_width + 0.6 * letters + 2.3 * rest
 
 
-def count_message(message: Mapping[str, Any]) -> int:
-    """About how many tokens a message costs, given as an OpenAI-style dictionary.
+def count_message(message: Mapping[str, Any], text: Callable[[str], int] = count_text) -> int:
+    """About how many tokens a message costs, given as an OpenAI-style dictionary; ``text`` counts its
+    words.
 
     >>> count_message({"role": "user", "content": "hello"})
     6
@@ -75,40 +76,36 @@ def count_message(message: Mapping[str, Any]) -> int:
     content = message.get("content")
     tokens = MESSAGE_OVERHEAD
     if isinstance(content, str):
-        tokens += count_text(content)
+        tokens += text(content)
     elif content:
-        tokens += sum(map(_count_part, content))
+        tokens += sum([_count_part(part, text) for part in content])
     if len(message) > 2:
-        tokens += _count_fields(message)
+        tokens += _count_fields(message, text)
     return tokens
 
 
-def _count_fields(message: Mapping[str, Any]) -> int:
+def _count_fields(message: Mapping[str, Any], text: Callable[[str], int]) -> int:
     """What stands beside role and content: calls, names, and fields we do not know."""
     tokens = 0
     for name, value in message.items():
         if name in ("role", "content") or value is None:
             continue
         if name == "tool_calls":
-            tokens += sum(_count_call(call) for call in value)
+            tokens += sum(_count_call(call, text) for call in value)
         else:
-            tokens += count_text(value if isinstance(value, str) else _json(value))
+            tokens += text(value if isinstance(value, str) else _json(value))
     return tokens
 
 
-def _count_call(call: Mapping[str, Any]) -> int:
+def _count_call(call: Mapping[str, Any], text: Callable[[str], int]) -> int:
     function = call.get("function") or {}
-    return (
-        CALL_OVERHEAD
-        + count_text(str(function.get("name") or ""))
-        + count_text(str(function.get("arguments") or ""))
-    )
+    return CALL_OVERHEAD + text(str(function.get("name") or "")) + text(str(function.get("arguments") or ""))
 
 
-def _count_part(part: Mapping[str, Any]) -> int:
+def _count_part(part: Mapping[str, Any], text: Callable[[str], int]) -> int:
     kind = str(part.get("type"))
     if kind == "text":
-        return count_text(str(part.get("text") or ""))
+        return text(str(part.get("text") or ""))
     if kind.startswith("image") or kind == "input_image":
         image = part.get("image_url")
         low = isinstance(image, Mapping) and image.get("detail") == "low"
@@ -117,12 +114,12 @@ def _count_part(part: Mapping[str, Any]) -> int:
         if media in kind:
             frames = part.get("video")
             return tokens * max(1, len(frames) // 8) if isinstance(frames, list) else tokens
-    return count_text(_json(part))
+    return text(_json(part))
 
 
-def count_tools(tools: Sequence[Mapping[str, Any]]) -> int:
+def count_tools(tools: Sequence[Mapping[str, Any]], text: Callable[[str], int] = count_text) -> int:
     """About how many tokens tool definitions cost: they count as input in every request."""
-    return sum(CALL_OVERHEAD + count_text(_json(tool)) for tool in tools)
+    return sum(CALL_OVERHEAD + text(_json(tool)) for tool in tools)
 
 
 def _json(value: object) -> str:
