@@ -13,9 +13,10 @@ from typing import Any, Literal, Self, get_args
 
 from .asking import listed
 from .catalog import Card, Catalog
-from .chat import AsyncConversation, message_of, spending
+from .chat import AsyncConversation
 from .conversations import Conversation, Declared, Hit, Owner, new_ulid
 from .errors import InputInvalid, KeyMissing, ParameterInvalid
+from .memory import message_of, spending
 from .messages import Trait
 from .policy import ContextPolicy
 from .providers import Patience, Provider, open_provider
