@@ -15,7 +15,7 @@ from ..errors import SettingInvalid
 from ..phrases import language as spoken
 from ..phrases import phrase
 from ..settings import load
-from . import chat, doctor, listings, models, removal, tour, windows
+from . import chat, doctor, listings, models, removal, replay, tour, windows
 from .failure import guarded
 from .screen import Screen
 from .session import POLICY, Session
@@ -69,9 +69,17 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     "yes": (("--yes",), {"is_flag": True}),
     "by": (("--by",), {"type": grouping, "metavar": "day|model|user|conversation"}),
     "provider": (("--provider",), {"metavar": "NAME"}),
+    "policies": (("--policy", "policies"), {"multiple": True, "metavar": "FILE"}),
+    "models": (("-m", "--model", "models"), {"multiple": True, "metavar": "PROVIDER/MODEL"}),
+    "since": (("--since",), {"type": replay.moment, "metavar": "7d|DATE"}),
+    "of": (("--conversation",), {"metavar": "ID|last"}),
+    "against": (("--against",), {"type": replay.against, "metavar": "billed"}),
+    "picture": (("--picture",), {"metavar": "FILE.svg"}),
+    "show_text": (("--show-text",), {"is_flag": True}),
 }
 
 TALK = ("conversation", "model", "system", "opening", *POLICY, "store", "user", "json")
+WHAT_IF = ("policies", "models", "since", "of", "against", "picture", "show_text", "store", "user", "json")
 COMMANDS: Mapping[str, tuple[Run, tuple[str, ...], tuple[str, ...]]] = {
     "chat": (chat.chat, (), ("until", *TALK)),
     "ask": (chat.ask, ("[text]",), TALK),
@@ -79,6 +87,7 @@ COMMANDS: Mapping[str, tuple[Run, tuple[str, ...], tuple[str, ...]]] = {
     "show": (listings.show, ("conversation",), ("store", "user", "json")),
     "context": (windows.context, ("conversation",), ("turn", "store", "user", "json")),
     "search": (listings.search, ("text",), ("limit", "store", "user", "json")),
+    "replay": (replay.replay, (), WHAT_IF),
     "delete": (removal.delete, ("conversation",), ("yes", "store", "user", "json")),
     "usage": (listings.usage, ("[conversation]",), ("by", "store", "user", "json")),
     "models": (models.models, (), ("provider", "json")),

@@ -1,0 +1,294 @@
+"""How is a replay told? Tables, JSON lines, a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from ..replay import Billed, Dialogue, Difference, Errors, Outcome, Total, TurnOutcome, picture
+from ..usage import Cost
+from .figures import UNKNOWN, count, money
+from .listings import excerpt
+from .records import cost_of, moment
+from .screen import Screen
+
+__all__ = ["Comparison", "show"]
+
+Reader = Callable[[str], Awaitable[Dialogue]]
+BOUNDS = (-0.3, -0.1, -0.03, 0.03, 0.1, 0.3)
+"""Where the classes of prediction errors end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a replay found: totals of each scheme, what is stored first; the worst differences to it."""
+
+    totals: Sequence[Total]
+    outcomes: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)
+    worst: Mapping[str, Sequence[Difference]] = field(default_factory=dict)
+    billed: Billed | None = None
+    recall_left_out: bool = False
+
+    @property
+    def notes(self) -> list[tuple[str, str]]:
+        """What a reader should know besides, as a code and a name it speaks of."""
+        notes = [("limits", "")]
+        priced = {o.model: o.price_known for all_of in self.outcomes.values() for o in all_of}
+        ruled = {o.model: o.rules_known for all_of in self.outcomes.values() for o in all_of}
+        notes += [("no_price", model) for model, known in sorted(priced.items()) if not known]
+        notes += [("no_rules", model) for model, known in sorted(ruled.items()) if not known]
+        notes += [("summary", total.scheme) for total in self.totals if total.folds]
+        notes += [("refused", total.scheme) for total in self.totals if total.refused]
+        if self.recall_left_out:
+            notes.append(("no_recall", ""))
+        if self.billed is not None and not self.billed.turns:
+            notes.append(("nothing_billed", ""))
+        return notes
+
+    def picture(self, screen: Screen) -> str:
+        """The drawing."""
+        return picture(self.totals, lambda code: screen.say(f"replay.draw_{code}"), _beside)
+
+
+def _beside(panel: str, total: Total) -> str:
+    if panel == "cost":
+        return _monies(total.costs_a_turn)
+    if panel == "tokens":
+        return percent(total.cached_share)
+    return percent(total.kept_share)
+
+
+def percent(share: float | None) -> str:
+    """A share with one decimal.
+
+    >>> percent(0.1234), percent(None)
+    ('12.3%', '—')
+    """
+    return UNKNOWN if share is None else f"{100 * share:.1f}%"
+
+
+def _monies(costs: Sequence[Cost]) -> str:
+    return " + ".join(map(money, costs)) or UNKNOWN
+
+
+async def show(screen: Screen, found: Comparison, reader: Reader | None) -> None:
+    """Everything a replay found; ``reader`` gives the words, where they are asked for."""
+    words = await _words(found, reader) if reader else {}
+    if screen.as_json:
+        _records(screen, found, words)
+        return
+    screen.table(
+        (
+            "scheme",
+            "model",
+            "turns",
+            "cost_a_turn",
+            "cost",
+            "input_a_turn",
+            "cached_share",
+            "kept",
+            "folded",
+            "refused",
+        ),
+        [_cells(total) for total in found.totals],
+        right=tuple(range(2, 10)),
+    )
+    for scheme, differences in found.worst.items():
+        _show_worst(screen, scheme, differences, words)
+    if found.billed is not None and found.billed.turns:
+        _show_billed(screen, found.billed)
+    screen.line()
+    for code, name in found.notes:
+        screen.line(screen.say(f"replay.note_{code}", name=name))
+
+
+def _cells(total: Total) -> list[str]:
+    return [
+        total.scheme,
+        ", ".join(total.models),
+        count(total.turns),
+        _monies(total.costs_a_turn),
+        _monies(total.costs),
+        count(round(total.input / total.turns) if total.turns else 0),
+        percent(total.cached_share),
+        percent(total.kept_share),
+        percent(total.folded / total.used if total.used else None),
+        count(total.refused),
+    ]
+
+
+def _show_worst(
+    screen: Screen, scheme: str, differences: Sequence[Difference], words: Mapping[tuple[str, int], str]
+) -> None:
+    screen.line()
+    if not differences:
+        screen.line(screen.say("replay.no_difference", name=scheme))
+        return
+    screen.line(screen.say("replay.worst", name=scheme))
+    rows = [
+        [
+            each.conversation,
+            str(each.turn),
+            ", ".join(map(str, each.lost)) or UNKNOWN,
+            f"{count(each.tokens_before)} → {count(each.tokens_after)}",
+            f"{money(each.before)} → {money(each.after)}",
+        ]
+        for each in differences
+    ]
+    screen.table(("conversation", "turn", "lost", "tokens", "cost"), rows, right=(1, 3, 4))
+    told = sorted({(d.conversation, turn) for d in differences for turn in (d.turn, *d.lost)})
+    for name, turn in told:
+        if (name, turn) in words:
+            screen.line(f"{name} {turn}: {excerpt(words[name, turn])}")
+
+
+def _show_billed(screen: Screen, found: Billed) -> None:
+    screen.line()
+    screen.line(screen.say("replay.billed", turns=found.turns))
+    heads = ("quantity", "turns", "bias", "median", "p90", *(f"error_{n}" for n in range(len(BOUNDS) + 1)))
+    parts = (("input", found.input), ("cached", found.cached), ("cost", found.cost))
+    rows = [
+        [
+            screen.say(f"column.{name}"),
+            count(errors.count),
+            _signed(errors.bias),
+            percent(errors.median),
+            percent(errors.p90),
+            *map(count, _classes(errors)),
+        ]
+        for name, errors in parts
+    ]
+    screen.table(heads, rows, right=tuple(range(1, len(heads))))
+
+
+def _signed(share: float | None) -> str:
+    return UNKNOWN if share is None else f"{100 * share:+.1f}%"
+
+
+def _classes(errors: Errors) -> list[int]:
+    """How many errors lie in each class: below the first bound, between two, above the last."""
+    counts = [0] * (len(BOUNDS) + 1)
+    for error in errors.signed:
+        counts[sum(error >= bound for bound in BOUNDS)] += 1
+    return counts
+
+
+# ---------------------------------------------------------------------------------- words, asked for
+
+
+async def _words(found: Comparison, reader: Reader) -> dict[tuple[str, int], str]:
+    """What was said in the turns of the worst differences."""
+    wanted: dict[str, set[int]] = {}
+    for differences in found.worst.values():
+        for each in differences:
+            wanted.setdefault(each.conversation, set()).update((each.turn, *each.lost))
+    words: dict[tuple[str, int], str] = {}
+    for name, turns in wanted.items():
+        for said in (await reader(name)).turns:
+            if said.turn.number in turns:
+                words[name, said.turn.number] = " / ".join(_text(row.body) for row in said.rows)
+    return words
+
+
+def _text(body: bytes) -> str:
+    content = orjson.loads(body).get("content")
+    if isinstance(content, str):
+        return content
+    return "\n".join(str(part.get("text") or "") for part in content or ())
+
+
+# --------------------------------------------------------------------------------------- JSON lines
+
+
+def _records(screen: Screen, found: Comparison, words: Mapping[tuple[str, int], str]) -> None:
+    for each in found.totals:
+        screen.record({"kind": "scheme", **_total_record(each)})
+    for scheme, outcomes in found.outcomes.items():
+        for outcome in outcomes:
+            for turn in outcome.turns:
+                head = {"kind": "turn", "scheme": scheme, "conversation": outcome.conversation}
+                screen.record({**head, "model": outcome.model, **_turn_record(turn)})
+    for scheme, differences in found.worst.items():
+        for one in differences:
+            screen.record({"kind": "difference", "scheme": scheme, **_difference_record(one, words)})
+    if found.billed is not None:
+        for name in ("input", "cached", "cost"):
+            errors: Errors = getattr(found.billed, name)
+            screen.record({"kind": "billed", "quantity": name, **_errors_record(errors)})
+    for code, name in found.notes:
+        text = screen.say(f"replay.note_{code}", name=name)
+        screen.record({"kind": "note", "code": code, "name": name, "text": text})
+
+
+def _total_record(each: Total) -> dict[str, object]:
+    return {
+        "scheme": each.scheme,
+        "models": list(each.models),
+        "conversations": each.conversations,
+        "turns": each.turns,
+        "requests": each.requests,
+        "input": each.input,
+        "output": each.output,
+        "shared": each.shared,
+        "cached": each.cached,
+        "costs": [cost_of(cost) for cost in each.costs],
+        "summary_costs": [cost_of(cost) for cost in each.summaries],
+        "summaries": each.folds,
+        "unpriced": each.unpriced,
+        "refused": each.refused,
+        "used": each.used,
+        "sent": each.sent,
+        "quoted": each.quoted,
+        "folded": each.folded,
+        "gone": each.gone,
+    }
+
+
+def _turn_record(turn: TurnOutcome) -> dict[str, object]:
+    return {
+        "turn": turn.turn,
+        "created_at": moment(turn.at),
+        "requests": turn.requests,
+        "input": turn.usage.input,
+        "output": turn.usage.output,
+        "shared": turn.shared,
+        "cached": turn.cached,
+        "cost": cost_of(turn.cost),
+        "summary_cost": cost_of(turn.summary),
+        "summaries": turn.folds,
+        "sent": list(turn.fates.sent),
+        "quoted": list(turn.fates.quoted),
+        "folded": list(turn.fates.folded),
+        "gone": list(turn.fates.gone),
+        "refused": turn.refused,
+    }
+
+
+def _difference_record(one: Difference, words: Mapping[tuple[str, int], str]) -> dict[str, object]:
+    record: dict[str, object] = {
+        "conversation": one.conversation,
+        "turn": one.turn,
+        "lost": list(one.lost),
+        "gained": list(one.gained),
+        "input_before": one.tokens_before,
+        "input_after": one.tokens_after,
+        "cost_before": cost_of(one.before),
+        "cost_after": cost_of(one.after),
+    }
+    if words:
+        turns = (one.turn, *one.lost)
+        record["text"] = {str(turn): words.get((one.conversation, turn), "") for turn in turns}
+    return record
+
+
+def _errors_record(errors: Errors) -> dict[str, object]:
+    return {
+        "turns": errors.count,
+        "bias": errors.bias,
+        "median": errors.median,
+        "p90": errors.p90,
+        "bounds": list(BOUNDS),
+        "classes": _classes(errors),
+    }

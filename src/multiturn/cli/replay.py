@@ -1,0 +1,247 @@
+"""What if? The command replay: stored conversations under other policies and models, without calling
+anyone."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+import tomllib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..catalog import Card, Catalog
+from ..conversations import Conversation, Owner
+from ..errors import ConversationNotFound, InputInvalid, PolicyInvalid
+from ..policy import ContextPolicy
+from ..providers import Provider
+from ..replay import Dialogue, Outcome, Said, billed, read, total, uses, worst
+from ..replay import replay as replayed
+from ..step import Engine, Input, Terms, terms_of
+from ..storage import Store, open_store
+from .comparison import Comparison, show
+from .session import Session
+
+__all__ = ["against", "moment", "replay"]
+
+AGO = re.compile(r"(\d+)([mhdw])")
+SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+PAGE = 100
+
+
+def moment(text: str) -> float:
+    """A time: ``7d`` (days ago; also ``m``, ``h``, ``w``) or a date such as ``2026-05-01``, as seconds since
+    1970."""
+    ago = AGO.fullmatch(text)
+    if ago:
+        return time.time() - int(ago[1]) * SECONDS[ago[2]]
+    try:
+        named = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(text) from None
+    return (named if named.tzinfo else named.replace(tzinfo=UTC)).timestamp()
+
+
+def against(text: str) -> str:
+    """What predictions are compared with."""
+    if text != "billed":
+        raise ValueError(text)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """What holds instead of what is stored; ``None``: what is stored."""
+
+    name: str
+    policy: ContextPolicy | None = None
+    model: str | None = None
+
+
+@dataclass(slots=True)
+class _Collected:
+    """What a walk through the store gave: for each scheme its outcomes, and every stored turn without its
+    words."""
+
+    outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
+    said: dict[tuple[str, int], Said] = field(default_factory=dict)
+    recall: bool = False
+
+
+async def replay(
+    session: Session,
+    policies: Sequence[str],
+    models: Sequence[str],
+    since: float | None,
+    conversation: str | None,
+    against: str | None,
+    picture: str | None,
+    show_text: bool,
+) -> int | None:
+    """``replay``: totals of each scheme, the worst differences to what is stored, predicted against
+    billed."""
+    screen = session.screen
+    schemes = _schemes(policies, models, screen.say("replay.as_stored"))
+    catalog = Catalog(session.config.overrides)
+    for scheme in schemes:
+        if scheme.model:
+            catalog.card(scheme.model)
+    store = open_store(session.config.store)
+    try:
+        found = [each async for each in _conversations(store, session, conversation, since)]
+        collected = await _walk(session, store, catalog, schemes, found, since or 0.0)
+        names = [scheme.name for scheme in schemes]
+        totals = [total(name, collected.outcomes[name]) for name in names]
+        if not totals[0].turns:
+            screen.note(screen.say("replay.nothing"))
+            return None
+        base = collected.outcomes[names[0]]
+        comparison = Comparison(
+            totals=totals,
+            outcomes=collected.outcomes,
+            worst={name: worst(base, collected.outcomes[name]) for name in names[1:]},
+            billed=billed(base, collected.said) if against else None,
+            recall_left_out=collected.recall,
+        )
+        await show(screen, comparison, _reader(store, found) if show_text else None)
+    finally:
+        await store.close()
+    if picture:
+        Path(picture).write_text(comparison.picture(screen), "utf-8")  # noqa: ASYNC240  (the work is done)
+        screen.note(screen.say("replay.drawn", path=picture))
+    return None
+
+
+def _reader(store: Store, found: Sequence[Conversation]) -> Callable[[str], Awaitable[Dialogue]]:
+    """Reads a conversation again, for whoever wants to see its words."""
+    by_id = {each.id: each for each in found}
+    return lambda name: read(store, by_id[name])
+
+
+# ----------------------------------------------------------------------------------------- schemes
+
+
+def _schemes(policies: Sequence[str], models: Sequence[str], stored: str) -> list[Scheme]:
+    """What is stored, and every policy with every model."""
+    named: list[tuple[str, ContextPolicy | None]] = [(_name(path), policy_in(path)) for path in policies]
+    tried: list[str | None] = list(dict.fromkeys(models))
+    schemes = [Scheme(stored)]
+    for name, policy in named or [("", None)]:
+        for model in tried or [None]:
+            label = " · ".join(filter(None, (name, model)))
+            if label:
+                schemes.append(Scheme(_unlike(label, schemes), policy, model))
+    return schemes
+
+
+def _name(path: str) -> str:
+    return Path(path).stem
+
+
+def _unlike(label: str, schemes: Sequence[Scheme]) -> str:
+    """A name that no other scheme has."""
+    taken, number, name = {scheme.name for scheme in schemes}, 1, label
+    while name in taken:
+        number += 1
+        name = f"{label} ({number})"
+    return name
+
+
+def policy_in(path: str) -> ContextPolicy:
+    """The policy in a TOML file: the names of `ContextPolicy`, at the top or in a table ``policy``. Raises
+    `InputInvalid` where it cannot be read, `PolicyInvalid` where it describes none."""
+    try:
+        values = tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise InputInvalid(f"{path} cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputInvalid(f"{path} is not TOML ({error})") from error
+    table = values.get("policy", values)
+    if not isinstance(table, dict):
+        raise InputInvalid(f"{path}: policy is not a table of names and values")
+    try:
+        return ContextPolicy.from_dict(table)
+    except PolicyInvalid as error:
+        raise PolicyInvalid(f"{path}: {error.figures.get('detail', error)}") from error
+
+
+# ---------------------------------------------------------------------------------------- the walk
+
+
+async def _conversations(
+    store: Store, session: Session, wanted: str | None, since: float | None
+) -> AsyncIterator[Conversation]:
+    """The conversations to replay, the most recently used first."""
+    owner = Owner("", session.config.user or None)
+    if wanted is not None and wanted != "last":
+        yield await store.conversation(owner, wanted)
+        return
+    before = None
+    while page := await store.conversations(owner, limit=1 if wanted else PAGE, before=before):
+        for each in page:
+            if since is not None and each.updated_at < since:
+                return
+            yield each
+        if wanted:
+            return
+        before = page[-1].id
+    if wanted:
+        raise ConversationNotFound(conversation=wanted)
+
+
+async def _walk(
+    session: Session,
+    store: Store,
+    catalog: Catalog,
+    schemes: Sequence[Scheme],
+    found: Sequence[Conversation],
+    since: float,
+) -> _Collected:
+    collected = _Collected({scheme.name: [] for scheme in schemes})
+    engine = Engine(
+        store=store,
+        catalog=catalog,
+        provider=_nobody,
+        model=session.config.model or "demo",
+        policy=session.config.policy,
+    )
+    with _progress(session.screen.say("replay.progress"), len(found) * len(schemes)) as advance:
+        for each in found:
+            dialogue = await read(store, each)
+            used = uses(dialogue.turns)
+            for scheme in schemes:
+                terms = _terms(engine, dialogue, scheme)
+                outcome = replayed(dialogue, scheme.name, terms, used, since=since)
+                collected.outcomes[scheme.name].append(outcome)
+                collected.recall |= terms.limits.recall_tokens > 0
+                advance()
+            for said in dialogue.turns:
+                collected.said[dialogue.id, said.turn.number] = replace(said, rows=())
+    return collected
+
+
+def _terms(engine: Engine, dialogue: Dialogue, scheme: Scheme) -> Terms:
+    model = scheme.model or dialogue.model
+    return terms_of(engine, dialogue.settings, Input(policy=scheme.policy, model=model))
+
+
+def _nobody(card: Card) -> Provider:
+    raise AssertionError(f"a replay calls nobody, not even {card.name}")
+
+
+@contextmanager
+def _progress(words: str, steps: int) -> Iterator[Callable[[], None]]:
+    """A bar on the standard error, where a person looks at it."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(words, total=steps)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,30 @@
+"""What if? Stored conversations under other policies and models, without calling anyone."""
+
+from .bill import CacheRule
+from .dialogue import Dialogue, Said, read
+from .evidence import Use, uses
+from .outcome import Outcome, TurnOutcome, replay
+from .picture import picture
+from .report import Billed, Difference, Errors, Total, billed, total, worst
+from .windows import Fates
+
+__all__ = [
+    "Billed",
+    "CacheRule",
+    "Dialogue",
+    "Difference",
+    "Errors",
+    "Fates",
+    "Outcome",
+    "Said",
+    "Total",
+    "TurnOutcome",
+    "Use",
+    "billed",
+    "picture",
+    "read",
+    "replay",
+    "total",
+    "uses",
+    "worst",
+]

@@ -1,0 +1,150 @@
+"""What would each turn have cost under these terms, and which of the old turns it used would it have had?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+from ..step import Terms
+from ..usage import Cost, Price, Usage
+from ..window import Window
+from .bill import CacheRule, added, common_bytes, priced, served, share_of
+from .dialogue import Dialogue, Said
+from .evidence import Use
+from .windows import Asked, Fates, fates, windows
+
+__all__ = ["Outcome", "TurnOutcome", "replay"]
+
+
+NO_FATES = Fates()
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOutcome:
+    """One turn under other terms: tokens of all its requests, what they cost, what became of the old turns
+    it used.
+
+    ``shared`` are the tokens that repeat the beginning of the request before; ``cached`` what the
+    provider's cache serves of them (``None``: its rules are not known, and ``cost`` counts every token as
+    new). ``cost`` is ``None`` where the price is not known. ``refused`` is the code of the error with
+    which a request would have been refused; then nothing of it is counted.
+    """
+
+    turn: int
+    at: float
+    requests: int
+    usage: Usage
+    shared: int
+    cost: Cost | None
+    summary: Cost | None = None
+    """What writing a summary after this turn cost, as part of ``cost``."""
+    folds: int = 0
+    """How many summaries were written after it."""
+    fates: Fates = NO_FATES
+    refused: str | None = None
+
+    @property
+    def cached(self) -> int | None:
+        """Tokens that the provider's cache serves."""
+        return self.usage.cached
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A whole conversation under one scheme; only the turns that were asked for."""
+
+    conversation: str
+    scheme: str
+    model: str
+    turns: Sequence[TurnOutcome] = ()
+    rules_known: bool = False
+    price_known: bool = False
+
+
+@dataclass(slots=True)
+class _Till:
+    """Adds up what the requests of one conversation cost, one after the other."""
+
+    price: Price | None
+    rule: CacheRule | None
+    ratio: float
+    before: bytes = b""
+    at: float = 0.0
+    requests: list[tuple[Usage, int, Cost | None]] = field(default_factory=list)
+
+    def take(self, asked: Asked, window: Window, said: Usage) -> None:
+        """One request, to which ``said`` was replied."""
+        scale = self.ratio / window.limits.scale
+        tokens = round(window.tokens * scale)
+        shared = share_of(tokens, common_bytes(self.before, window.body), len(window.body))
+        cached = served(self.rule, shared, asked.said.at - self.at if self.before else 0.0)
+        usage = replace(said, input=tokens, cached=cached, estimated=True)
+        self.before, self.at = window.body, asked.said.at
+        self.requests.append((usage, shared, priced(self.price, usage)))
+
+
+def replay(
+    dialogue: Dialogue,
+    scheme: str,
+    terms: Terms,
+    uses: Sequence[Sequence[Use]],
+    *,
+    rule: CacheRule | None = None,
+    ratio: float = 1.0,
+    since: float = 0.0,
+) -> Outcome:
+    """The conversation under these terms; pure, nobody is called.
+
+    ``uses`` are the old turns that each turn used (`evidence.uses`); ``rule`` is how the provider's cache
+    counts; ``ratio`` turns uncalibrated counts into the model's tokens. All turns are walked through,
+    those that began before ``since`` are not told.
+    """
+    till = _Till(terms.card.price, rule, ratio)
+    turns = []
+    asked = groupby(windows(dialogue, terms), key=lambda each: each.said.turn.number)
+    used = {
+        said.turn.number: [use.turn for use in found]
+        for said, found in zip(dialogue.turns, uses, strict=True)
+    }
+    for number, requests in asked:
+        made = list(requests)
+        outcome = _turn(till, made, used[number])
+        if made[0].said.at >= since:
+            turns.append(outcome)
+    return Outcome(
+        dialogue.id, scheme, terms.card.name, turns, rule is not None, terms.card.price is not None
+    )
+
+
+def _turn(till: _Till, asked: Sequence[Asked], used: Sequence[int]) -> TurnOutcome:
+    till.requests = []
+    found = Fates(gone=tuple(used))
+    for each in asked:
+        if each.window is not None:
+            till.take(each, each.window, _said(each, asked, till.ratio))
+            found = fates(each.window, used)
+    said: Said = asked[0].said
+    usage = sum((usage for usage, _, _ in till.requests), Usage(estimated=True))
+    return TurnOutcome(
+        turn=said.turn.number,
+        at=said.at,
+        requests=len(till.requests),
+        usage=usage,
+        shared=sum(shared for _, shared, _ in till.requests),
+        cost=added(cost for _, _, cost in till.requests),
+        fates=found,
+        refused=next((each.refused for each in asked if each.refused), None),
+    )
+
+
+def _said(each: Asked, asked: Sequence[Asked], ratio: float) -> Usage:
+    """The tokens of a stored reply: as its own model reported them, shared out over the requests of the
+    turn by what is stored; for another model as they are counted."""
+    billed, window = each.said.billed, each.window
+    whole = sum(one.reply for one in asked)
+    same = window is not None and window.target.model == each.said.model
+    if billed is None or billed.estimated or not same or not whole:
+        return Usage(output=round(each.reply * ratio))
+    thought = None if billed.reasoning is None else round(billed.reasoning * each.reply / whole)
+    return Usage(output=round(billed.output * each.reply / whole), reasoning=thought)
