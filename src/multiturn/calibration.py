@@ -1,8 +1,8 @@
 """How far off are our counts for this model, and how much does it really take?
 
 What a provider reports is set against what was counted: a moving ratio for each model, with which the
-next windows are measured, and the input limit that an overflow has named. Pure: the store keeps the same
-figures with the same arithmetic (`moved`), so a client that starts anew goes on where another stopped.
+next windows are measured, and the input limit that an overflow has named. Pure: a store keeps the same
+figures by the arithmetic of `moved`, so a client that starts anew goes on where another stopped.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ MARGIN = 1.05
 ENOUGH = 3
 """Reported calls from which on the smaller margin is trusted."""
 WEIGHT = 0.2
-"""Share of the newest call in the moving ratio, once there were five."""
-LEAST, MOST = 0.5, 3.0
+"""Of the newest call in the moving ratio."""
+LEAST, MOST = 0.25, 4.0
 """Beyond these a ratio says more about the one call (hidden instructions, a relay's figures) than about
 the model's vocabulary."""
 SHRINK = 0.75
@@ -74,7 +74,7 @@ def scale(ratio: float, samples: int) -> float:
 def moved(ratio: float, samples: int, counted: int, reported: int) -> tuple[float, int]:
     """Ratio and number of samples after one more call; unchanged where it says nothing.
 
-    The mean of all calls for the first five, then an exponential mean in which the newest weighs 20 %.
+    An exponential mean in which the newest call weighs 20 %; it begins with the first.
 
     >>> moved(1.0, 0, counted=100, reported=120)
     (1.2, 1)
@@ -82,7 +82,7 @@ def moved(ratio: float, samples: int, counted: int, reported: int) -> tuple[floa
     if counted <= 0 or reported <= 0:
         return ratio, samples
     seen = min(max(reported / counted, LEAST), MOST)
-    weight = max(WEIGHT, 1 / (samples + 1))
+    weight = WEIGHT if samples else 1.0
     return ratio + weight * (seen - ratio), samples + 1
 
 
