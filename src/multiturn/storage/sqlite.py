@@ -10,18 +10,32 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from ..conversations import Address, Branch, Conversation, Declared, Owner, Settings, Step, Turn
+from ..conversations import (
+    Address,
+    Branch,
+    Conversation,
+    Declared,
+    Owner,
+    Settings,
+    Step,
+    Summary,
+    Turn,
+)
 from ..errors import ConversationBusy, StoreUnavailable
 from ..messages import Entry
+from ..terms import Query
 from ..window import Path
 from . import (
     sqlite_branches,
     sqlite_conversations,
+    sqlite_dues,
     sqlite_history,
     sqlite_imports,
     sqlite_leases,
+    sqlite_models,
     sqlite_paths,
     sqlite_segments,
+    sqlite_summaries,
     sqlite_turns,
     sqlite_usage,
 )
@@ -29,7 +43,20 @@ from .connections import MEMORY
 from .line import Line, Place
 from .readers import Readers
 from .sqlite_leases import TICKET_LIFE, Queued
-from .store import Begun, Ending, Hit, Lease, Partial, Reach, Start, Told, UsageRow
+from .store import (
+    Begun,
+    Due,
+    Ending,
+    Found,
+    Hit,
+    Lease,
+    ModelFacts,
+    Partial,
+    Reach,
+    Start,
+    Told,
+    UsageRow,
+)
 from .writer import Writer
 
 __all__ = ["SQLiteStore"]
@@ -77,14 +104,14 @@ class SQLiteStore:
     async def _in_turn(self, attempt: Attempt[T], conversation: str, wait: float, key: str | None) -> T:
         """Try, and where somebody else is at it, queue for ``wait`` seconds."""
         deadline = asyncio.get_running_loop().time() + wait
-        outcome = await self._write(lambda db: attempt(db, None), self._unwanted)
+        outcome = await self._taken(lambda db: attempt(db, None))
         if not isinstance(outcome, Queued):
             return outcome
         if outcome.ticket is not None:
             place = self._line.join(outcome.key, outcome.ticket)
             try:
                 while isinstance(outcome, Queued) and await self._called(place, deadline, key):
-                    outcome = await self._write(lambda db: attempt(db, place.ticket), self._unwanted)
+                    outcome = await self._taken(lambda db: attempt(db, place.ticket))
             except BaseException:
                 self._unwanted(Queued(place.key, place.ticket))
                 raise
@@ -94,6 +121,16 @@ class SQLiteStore:
             self._unwanted(outcome)
             raise ConversationBusy(conversation=conversation, waited=wait)
         return outcome
+
+    async def _taken(self, work: Work[T | Queued]) -> T | Queued:
+        """The outcome; where whoever waits is cancelled, it is given back, however late that is."""
+        outcome = self._write(work, self._unwanted)
+        try:
+            return await outcome
+        except asyncio.CancelledError:
+            if outcome.done() and not outcome.cancelled() and outcome.exception() is None:
+                self._unwanted(outcome.result())  # it had arrived, but was not looked at yet
+            raise
 
     async def _called(self, place: Place, deadline: float, key: str | None) -> bool:
         """Wait until it may be our turn; ``False`` when the time is over."""
@@ -262,6 +299,67 @@ class SQLiteStore:
     ) -> Sequence[Hit]:
         """See `Store.search`."""
         return await self._read(lambda db: sqlite_history.search(db, owner, text, conversation, limit))
+
+    async def recall(
+        self,
+        owner: Owner,
+        conversation: str,
+        query: Query,
+        *,
+        branch: int | None = None,
+        before: int | None = None,
+        memory: str | None = None,
+        limit: int = 10,
+    ) -> Sequence[Found]:
+        """See `Store.recall`."""
+        return ()
+
+    # -- summaries
+
+    async def summaries(
+        self, owner: Owner, conversation: str, branch: int | None = None
+    ) -> Sequence[Summary]:
+        """See `Store.summaries`."""
+        return await self._read(lambda db: sqlite_summaries.summaries(db, owner, conversation, branch))
+
+    async def write_summary(
+        self,
+        owner: Owner,
+        conversation: str,
+        summary: Summary,
+        expected: int | None,
+        branch: int | None = None,
+    ) -> Summary | None:
+        """See `Store.write_summary`."""
+        return await self._write(
+            lambda db: sqlite_summaries.write_summary(db, owner, conversation, summary, expected, branch)
+        )
+
+    async def undo_summary(
+        self, owner: Owner, conversation: str, branch: int | None = None
+    ) -> Summary | None:
+        """See `Store.undo_summary`."""
+        return await self._write(lambda db: sqlite_summaries.undo_summary(db, owner, conversation, branch))
+
+    async def claim_due(
+        self, *, owner: Owner | None = None, conversation: str | None = None, hold: float = 60.0
+    ) -> Due | None:
+        """See `Store.claim_due`."""
+        return await self._write(lambda db: sqlite_dues.claim(db, owner, conversation, hold))
+
+    async def settle_due(self, due: Due, *, done: bool, wait: float = 0.0) -> None:
+        """See `Store.settle_due`."""
+        await self._write(lambda db: sqlite_dues.settle(db, due, wait, done=done))
+
+    # -- models
+
+    async def model_facts(self) -> Sequence[ModelFacts]:
+        """See `Store.model_facts`."""
+        return await self._read(sqlite_models.model_facts)
+
+    async def learn_limit(self, model: str, limit: int) -> None:
+        """See `Store.learn_limit`."""
+        await self._write(lambda db: sqlite_models.learn_limit(db, model, limit))
 
     async def usage(
         self, owner: Owner, *, conversation: str | None = None, by: sqlite_usage.Grouping = "all"

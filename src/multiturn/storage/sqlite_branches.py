@@ -10,17 +10,20 @@ from ..errors import TurnNotFound
 from .sqlite_conversations import Here, require
 from .sqlite_paths import owner_of, pieces
 from .sqlite_rows import SEGMENT
+from .sqlite_summaries import inherited
 
 __all__ = ["branches", "fork", "new_branch", "switch"]
 
 INSERT = """
-INSERT INTO branches (conversation, number, parent, fork, head, shared, cut_turn, cut_key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING segment"""
+INSERT INTO branches
+    (conversation, number, parent, fork, head, shared, cut_turn, cut_key, cut_scale, request, summary)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING segment"""
 
 
 def new_branch(db: sqlite3.Connection, here: Here, name: str, after: int) -> tuple[int, int]:
     """A branch that shares the turns of this path up to ``after``: its number and segment. A cut that
-    still lies on the shared part is kept, so the provider's cache stays warm."""
+    still lies on the shared part is kept, so the provider's cache stays warm, and the newest summary of
+    nothing but shared turns."""
     if not 0 <= after <= here.head:
         raise TurnNotFound(wanted=after, conversation=name)
     parent, shared = here.segment, 0
@@ -30,8 +33,9 @@ def new_branch(db: sqlite3.Connection, here: Here, name: str, after: int) -> tup
         row = db.execute("SELECT before + messages FROM turns WHERE id = ?", (parent * SEGMENT + after,))
         shared = piece.shared + int(row.fetchone()[0])
     keeps_cut = here.cut_turn is not None and here.cut_turn <= after + 1
-    cut = (here.cut_turn, here.cut_key) if keeps_cut else (None, None)
-    segment = db.execute(INSERT, (here.key, here.branches, parent, after, after, shared, *cut)).fetchone()[0]
+    cut = (here.cut_turn, here.cut_key, here.cut_scale) if keeps_cut else (None, None, 0)
+    place = (here.key, here.branches, parent, after, after, shared)
+    segment = db.execute(INSERT, (*place, *cut, here.request, inherited(db, here, after))).fetchone()[0]
     db.execute("UPDATE conversations SET branches = branches + 1 WHERE id = ?", (here.key,))
     return here.branches, segment
 

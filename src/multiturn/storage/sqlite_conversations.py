@@ -11,6 +11,9 @@ import orjson
 from ..conversations import Conversation, Declared, Owner, Settings, new_ulid
 from ..errors import ConversationError, ConversationNotFound, TurnExpired
 from ..messages import Entry
+from ..phrases import Reason
+from .sqlite_media import drop_media
+from .sqlite_quotes import citing_dropped, drop_quotes
 from .sqlite_rows import NOW, SEGMENT, last_key, read_settings, write_settings
 from .store import Lease
 
@@ -57,6 +60,10 @@ class Here(NamedTuple):
     messages: int
     cut_turn: int | None
     cut_key: str | None
+    cut_scale: float
+    request: bytes | None
+    summary: int | None
+    """The key of the one in force."""
     head_state: int | None
     """State of the last turn of the path."""
     version: int | None
@@ -68,6 +75,7 @@ class Here(NamedTuple):
 
 COLUMNS = """c.id, c.user, c.ulid, c.title, c.segment, c.branches, c.epoch, c.held_until, c.held_turn,
     b.segment, b.number, b.parent, b.fork, b.head, b.shared, b.messages, b.cut_turn, b.cut_key,
+    b.cut_scale, b.request, b.summary,
     (SELECT state FROM turns
         WHERE id = (CASE WHEN b.head > b.fork THEN b.segment ELSE b.parent END << 32) + b.head)"""
 FIND = f"""
@@ -98,7 +106,7 @@ def find(db: sqlite3.Connection, owner: Owner, name: str, branch: int | None = N
         row = db.execute(FIND_BRANCH, (branch, owner.tenant, name)).fetchone()
     if row is None:
         if branch is not None and find(db, owner, name) is not None:
-            raise ConversationError(f"there is no branch {branch}")
+            raise ConversationError(Reason("why.no_branch", branch=branch))
         return None
     if owner.user is not None and owner.user != row[1]:
         raise ConversationNotFound(conversation=name)
@@ -245,6 +253,7 @@ OF_SEGMENT = (
 OF_CONVERSATION = (
     "DELETE FROM branches WHERE conversation = ?",
     "DELETE FROM settings WHERE conversation = ?",
+    "DELETE FROM summaries WHERE conversation = ?",
     "DELETE FROM own_ids WHERE conversation = ?",
     "DELETE FROM partials WHERE conversation = ?",
     "DELETE FROM request_keys WHERE conversation = ?",
@@ -272,7 +281,11 @@ def delete_user(db: sqlite3.Connection, owner: Owner) -> int:
 def _delete(db: sqlite3.Connection, key: int) -> None:
     segments = db.execute("SELECT segment FROM branches WHERE conversation = ?", (key,)).fetchall()
     for (segment,) in segments:
+        keys = segment * SEGMENT, last_key(segment)
+        drop_quotes(db, *keys)
+        citing_dropped(db, *keys)
+        drop_media(db, *keys)
         for statement in OF_SEGMENT:
-            db.execute(statement, (segment * SEGMENT, last_key(segment)))
+            db.execute(statement, keys)
     for statement in OF_CONVERSATION:
         db.execute(statement, (key,))

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from ..conversations import Address, Owner, Step, Turn
 from ..errors import TurnNotFound
+from ..phrases import Reason
 from .sqlite_conversations import require
 from .sqlite_paths import Piece, owner_of, pieces
 from .sqlite_rows import (
     MESSAGE,
+    MESSAGE_COLUMNS,
     SEGMENT,
     STEP_TOTALS,
     TURN,
@@ -53,7 +55,7 @@ def history(
     here = require(db, owner, name, branch)
     path = pieces(db, here.segment)
     return [
-        told(to_message(row), row[9], row[10], here.ulid, piece.branch)
+        told(to_message(db, row), row[-2], row[-1], here.ulid, piece.branch)
         for piece in _within(path, after, limit, newest=False)
         for row in db.execute(HISTORY, piece.keys)
     ]
@@ -124,7 +126,10 @@ def search(
         "text": text,
         "limit": limit,
     }
-    return [Hit(row[13], told(to_message(row), *row[9:13])) for row in db.execute(SEARCH, values)]
+    return [
+        Hit(row[-1], told(to_message(db, row), *row[MESSAGE_COLUMNS:-1]))
+        for row in db.execute(SEARCH, values)
+    ]
 
 
 LOCATE = f"""
@@ -139,5 +144,5 @@ def locate(db: sqlite3.Connection, owner: Owner, name: str, message: str) -> Add
     here = require(db, owner, name)
     row = db.execute(LOCATE, (here.key, message)).fetchone()
     if row is None:
-        raise TurnNotFound(wanted=f"with a message {message}", conversation=name)
+        raise TurnNotFound(wanted=Reason("why.with_message", message=message), conversation=name)
     return Address(here.ulid, *row)

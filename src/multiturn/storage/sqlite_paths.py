@@ -11,11 +11,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from ..conversations import Owner, Settings, TurnState
+from ..conversations import Owner, Settings, Summary, TurnState
 from ..errors import ConversationError, ConversationNotFound, TurnNotFound
 from ..messages import Trait
+from ..phrases import Reason
 from ..window import Cut, MessageRow, Path, TurnRow
-from .sqlite_rows import MESSAGE, SEGMENT, STANDING, read_settings, to_message
+from .sqlite_rows import (
+    MESSAGE,
+    MESSAGE_COLUMNS,
+    SEGMENT,
+    STANDING,
+    read_settings,
+    read_summary,
+    to_message,
+)
 from .store import Reach
 
 __all__ = ["Piece", "gather", "owner_of", "pieces"]
@@ -65,16 +74,18 @@ def owner_of(path: Sequence[Piece], turn: int, conversation: str) -> Piece:
 INSTRUCTION, PINNED, EXCLUDED = Trait.INSTRUCTION, Trait.PINNED, Trait.EXCLUDED
 WITHDRAWN, STOPPED = Trait.RETRACTED | Trait.MODERATED, Trait.STOPPED
 
-HEAD = """
-SELECT c.user, c.standing, s.version, s.body, b.cut_turn, b.cut_key,
-    b.segment, b.number, b.parent, b.fork, b.head, b.shared, b.messages
+HEAD_COLUMNS = """c.user, c.standing, s.version, s.body, b.cut_turn, b.cut_key, b.cut_scale, b.request,
+    y.version, y.upto, y.text, y.tokens, y.model, y.created_at,
+    b.segment, b.number, b.parent, b.fork, b.head, b.shared, b.messages"""
+HEAD = f"""
+SELECT {HEAD_COLUMNS}
 FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings s ON s.id = c.settings
+    LEFT JOIN summaries y ON y.id = b.summary
 WHERE c.tenant = ? AND c.name = ?"""
-HEAD_OF_BRANCH = """
-SELECT c.user, c.standing, s.version, s.body, b.cut_turn, b.cut_key,
-    b.segment, b.number, b.parent, b.fork, b.head, b.shared, b.messages
+HEAD_OF_BRANCH = f"""
+SELECT {HEAD_COLUMNS}
 FROM conversations c LEFT JOIN branches b ON b.conversation = c.id AND b.number = ?
-    LEFT JOIN settings s ON s.id = c.settings
+    LEFT JOIN settings s ON s.id = c.settings LEFT JOIN summaries y ON y.id = b.summary
 WHERE c.tenant = ? AND c.name = ?"""
 PARENT = "SELECT segment, number, parent, fork, shared FROM branches WHERE segment = ?"
 FIGURES = """
@@ -109,19 +120,39 @@ def gather(db: sqlite3.Connection, owner: Owner, name: str, reach: Reach, branch
         head = db.execute(HEAD_OF_BRANCH, (branch, owner.tenant, name)).fetchone()
     if head is None:
         return Path()
-    user, standing, version, body, cut_turn, cut_key, *place = head
+    user, standing, version, body, cut_turn, cut_key, scale, request, *summary_and_place = head
     if owner.user is not None and owner.user != user:
         raise ConversationNotFound(conversation=name)
-    if place[0] is None:
-        raise ConversationError(f"there is no branch {branch}")
-    cut = None if cut_turn is None else Cut(cut_turn, cut_key)
+    place = _Place._make(summary_and_place[6:])
+    if place.segment is None:
+        raise ConversationError(Reason("why.no_branch", branch=branch))
+    cut = None if cut_turn is None else Cut(cut_turn, cut_key, scale)
+    first = cut.turn if cut is not None and cut.key == reach.key else 1
+    summary = None
+    if summary_and_place[0] is not None:
+        summary = read_summary(summary_and_place[:6])
+        if reach.before is None or summary.upto < reach.before:
+            first = max(first, summary.upto + 1)
+        else:
+            summary = None
     settings = Settings() if body is None else read_settings(version, body)
-    here = _Place._make(place)
+    here = _Head(settings, cut, summary, request, place, first)
     if not standing and reach.current is None:
-        ordinary = _ordinary_path(db, reach, settings, cut, here)
+        ordinary = _ordinary_path(db, reach, here)
         if ordinary is not None:
             return ordinary
-    return _path(db, name, reach, settings, cut, here, bool(standing))
+    return _path(db, name, reach, here, bool(standing))
+
+
+class _Head(NamedTuple):
+    """What is known of a branch before its turns are read; ``first`` is the first that may be."""
+
+    settings: Settings
+    cut: Cut | None
+    summary: Summary | None
+    request: bytes | None
+    place: _Place
+    first: int
 
 
 class _Place(NamedTuple):
@@ -134,13 +165,11 @@ class _Place(NamedTuple):
     messages: int
 
 
-def _ordinary_path(
-    db: sqlite3.Connection, reach: Reach, settings: Settings, cut: Cut | None, place: _Place
-) -> Path | None:
+def _ordinary_path(db: sqlite3.Connection, reach: Reach, here: _Head) -> Path | None:
     """The path, where all that is wanted of it are ordinary turns of the branch's own segment. Nearly
     always they are: then the tokens say everything, and one column is read in half the time of all.
     """
-    first = cut.turn if cut is not None and cut.key == reach.key else 1
+    settings, cut, summary, request, place, first = here
     last = place.head if reach.before is None else min(place.head, reach.before - 1)
     low = max(first, place.fork + 1)
     base = place.segment * SEGMENT
@@ -169,6 +198,8 @@ def _ordinary_path(
         earlier_turns=number,
         earlier_messages=place.shared + start,
         branch=place.number,
+        summary=summary,
+        request=request,
     )
 
 
@@ -178,16 +209,8 @@ def _most_turns(reach: Reach) -> int:
     return most if reach.messages is None else min(most, reach.messages // 2)
 
 
-def _path(
-    db: sqlite3.Connection,
-    name: str,
-    reach: Reach,
-    settings: Settings,
-    cut: Cut | None,
-    place: _Place,
-    standing: bool,
-) -> Path:
-    first = cut.turn if cut is not None and cut.key == reach.key else 1
+def _path(db: sqlite3.Connection, name: str, reach: Reach, here: _Head, standing: bool) -> Path:
+    settings, cut, summary, request, place, first = here
     last = place.head if reach.before is None else min(place.head, reach.before - 1)
     turns, read, ordinary = _figures(db, place, last, reach, first)
     oldest = turns[-1].number if turns else max(1, min(first, last + 1))
@@ -197,7 +220,7 @@ def _path(
         for stretch in reversed(read):
             bodies += [body for (body,) in db.execute(BODIES, stretch.messages)]
     else:
-        rows = [to_message(row) for stretch in reversed(read) for row in db.execute(ROWS, stretch.turns)]
+        rows = [to_message(db, row) for stretch in reversed(read) for row in db.execute(ROWS, stretch.turns)]
     apart = _standing(db, place, oldest - 1) if standing else ()
     return Path(
         settings=settings,
@@ -211,6 +234,8 @@ def _path(
         earlier_turns=oldest - 1,
         earlier_messages=read[-1].earlier if read else _messages_before(db, place, oldest),
         branch=place.number,
+        summary=summary,
+        request=request,
     )
 
 
@@ -306,7 +331,7 @@ def _standing(db: sqlite3.Connection, place: _Place, last: int) -> list[tuple[Me
     the number of messages that the path has before it."""
     path = list(_backwards(db, place, last)) if last else []
     return [
-        (to_message(row), piece.shared + row[9])
+        (to_message(db, row), piece.shared + row[MESSAGE_COLUMNS])
         for piece in reversed(path)
         for row in db.execute(STANDING_ROWS, piece.keys)
     ]
@@ -316,7 +341,7 @@ def _current(db: sqlite3.Connection, place: _Place, turn: int, name: str) -> lis
     key = next((piece.keys[1] for piece in _backwards(db, place, turn) if piece.last == turn), None)
     if key is None or turn > place.head:
         raise TurnNotFound(wanted=turn, conversation=name)
-    return [to_message(row) for row in db.execute(ROWS, (key, key))]
+    return [to_message(db, row) for row in db.execute(ROWS, (key, key))]
 
 
 def _messages_before(db: sqlite3.Connection, place: _Place, turn: int) -> int:

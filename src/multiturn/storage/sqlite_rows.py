@@ -11,14 +11,16 @@ from typing import Any
 
 import orjson
 
-from ..conversations import Address, Declared, Settings, Step, Turn, TurnState
+from ..conversations import Address, Declared, Settings, Step, Summary, Turn, TurnState
 from ..messages import Trait
 from ..usage import Cost, Usage
 from ..window import MessageRow
+from .sqlite_media import put_back
 from .store import Told
 
 __all__ = [
     "MESSAGE",
+    "MESSAGE_COLUMNS",
     "NOW",
     "ROLES",
     "ROLE_NUMBERS",
@@ -28,10 +30,10 @@ __all__ = [
     "TURN",
     "TURN_SOURCES",
     "last_key",
-    "model_number",
     "read_calls",
     "read_settings",
     "read_step",
+    "read_summary",
     "read_turn",
     "to_message",
     "told",
@@ -62,14 +64,21 @@ def last_key(segment: int) -> int:
 # --------------------------------------------------------------------------------------- messages
 
 MESSAGE = """m.turn, (m.id & 4294967295) - t.before, m.role, m.traits, m.tokens, m.reasoning_tokens,
-    m.body, m.reasoning, (SELECT name FROM models WHERE id = m.model)"""
-"""Columns of a message ``m`` of the turn ``t`` in the order of `MessageRow`."""
+    m.body, m.reasoning, (SELECT name FROM models WHERE id = m.model),
+    CASE WHEN (m.traits & 262144) <> 0 THEN (SELECT text FROM quotes WHERE message = m.id) END,
+    CASE WHEN (m.traits & 120) <> 0 THEN m.id END"""
+"""Columns of a message ``m`` of the turn ``t`` in the order of `MessageRow`, and its key where it holds
+media, which may be kept elsewhere. 262144: QUOTED, 120: MEDIA."""
+MESSAGE_COLUMNS = 11
 
 
-def to_message(row: Sequence[Any]) -> MessageRow:
+def to_message(db: sqlite3.Connection, row: Sequence[Any]) -> MessageRow:
     """The first columns of ``row`` as `MESSAGE` names them."""
-    turn, place, role, traits, tokens, reasoning_tokens, body, reasoning, model = row[:9]
-    return MessageRow(turn, place, ROLES[role], traits, tokens, reasoning_tokens, body, reasoning, model)
+    turn, place, role, *rest, holds_media = row[:MESSAGE_COLUMNS]
+    message = MessageRow(turn, place, ROLES[role], *rest)
+    if holds_media is None:
+        return message
+    return message._replace(body=put_back(db, holds_media, message.body))
 
 
 def told(row: MessageRow, facts: bytes | None, millis: int, ulid: str, branch: int) -> Told:
@@ -77,17 +86,13 @@ def told(row: MessageRow, facts: bytes | None, millis: int, ulid: str, branch: i
     return Told(row, facts, millis / 1000, Address(ulid, branch, row.turn, row.place).message_id)
 
 
-def model_number(db: sqlite3.Connection, name: str | None) -> int | None:
-    """The number under which a model's name is kept; a new name gets one."""
-    if name is None:
-        return None
-    found = db.execute("SELECT id FROM models WHERE name = ?", (name,)).fetchone()
-    if found is None:
-        return db.execute("INSERT INTO models (name) VALUES (?)", (name,)).lastrowid
-    return int(found[0])
+# --------------------------------------------------------------------------- summaries, settings
 
 
-# --------------------------------------------------------------------------------------- settings
+def read_summary(row: Sequence[Any]) -> Summary:
+    """A summary from its version, last turn, text, tokens, model and time."""
+    version, upto, text, tokens, model, millis = row
+    return Summary(version, upto, text.decode(), tokens, model, millis / 1000)
 
 
 @lru_cache(maxsize=256)

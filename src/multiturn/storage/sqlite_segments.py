@@ -11,10 +11,15 @@ import orjson
 from ..conversations import TurnState
 from ..errors import TurnClosed, TurnNotFound
 from ..messages import Entry, Trait
+from ..phrases import Reason
 from ..window import MessageRow
 from .sqlite_conversations import Here, head_key
+from .sqlite_media import copy_media, drop_media, take_out
+from .sqlite_models import model_number
 from .sqlite_paths import owner_of, pieces
-from .sqlite_rows import ROLE_NUMBERS, SEGMENT, STANDING, model_number
+from .sqlite_quotes import citing_dropped, copy_quotes, drop_quotes
+from .sqlite_rows import ROLE_NUMBERS, SEGMENT, STANDING
+from .sqlite_summaries import give_up
 
 __all__ = ["Stored", "close_waiting", "drop_reply", "extend", "mark", "new_turn", "own_head"]
 
@@ -29,7 +34,10 @@ INSERT_MESSAGE = """
 INSERT INTO messages (id, turn, role, traits, tokens, reasoning_tokens, model, body, reasoning, facts)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 REGULAR = ["user", "assistant"]
-IRREGULAR = Trait.IRREGULAR
+IRREGULAR, MEDIA = Trait.IRREGULAR, Trait.MEDIA
+GONE = Trait.RETRACTED | Trait.EXCLUDED
+LASTING = Trait.MEDIA | Trait.QUOTED
+"""What a message holds: nobody can clear that by a mark."""
 
 
 class _Figures(NamedTuple):
@@ -113,7 +121,8 @@ def _insert(
         named = named or (model if role == "assistant" else None)
         number = None if named is None else model_number(db, named)
         figures = (turn, ROLE_NUMBERS[role], traits, tokens, reasoning_tokens, number)
-        values.append((key + offset, *figures, body, reasoning, facts))
+        stored = take_out(db, here.key, key + offset, body) if traits & MEDIA else body
+        values.append((key + offset, *figures, stored, reasoning, facts))
         its_place = (turn, place + offset, role, traits, tokens, reasoning_tokens)
         rows.append((MessageRow(*its_place, body, reasoning, named), facts))
     db.executemany(INSERT_MESSAGE, values)
@@ -172,16 +181,18 @@ def drop_reply(db: sqlite3.Connection, here: Here) -> None:
     before, count, marks = db.execute(
         "SELECT before, messages, marks FROM turns WHERE id = ?", (base + here.head,)
     ).fetchone()
+    drop_quotes(db, base + before, base + before + count - 1)
     rows = db.execute(
         "SELECT role, traits, tokens, reasoning_tokens FROM messages WHERE id >= ? AND id < ? ORDER BY id",
         (base + before, base + before + count),
     ).fetchall()
     kept = next((place for place, row in enumerate(rows) if row[0] in (1, 4)), count)
     if kept == 0:
-        raise TurnClosed("it has no input that could be sent again")
+        raise TurnClosed(Reason("why.no_input"))
     traits = marks | IRREGULAR
     for row in rows[:kept]:
         traits |= row[1]
+    drop_media(db, base + before + kept, base + before + count - 1)
     db.execute("DELETE FROM messages WHERE id >= ? AND id < ?", (base + before + kept, base + before + count))
     db.execute(
         "UPDATE turns SET traits = ?, tokens = ?, reasoning_tokens = ?, messages = ? WHERE id = ?",
@@ -221,6 +232,7 @@ def close_waiting(db: sqlite3.Connection, here: Here) -> None:
 def own_head(db: sqlite3.Connection, here: Here) -> Here:
     """Before the last turn of a path changes, the branch must own it: a shared one is repeated in the
     branch's own segment, and the fork moves back by one turn. The other branches keep theirs."""
+    here = give_up(db, here, here.head)
     if here.head > here.fork:
         return here
     source, target = here.parent * SEGMENT, here.segment * SEGMENT
@@ -237,6 +249,9 @@ def own_head(db: sqlite3.Connection, here: Here) -> Here:
         " reasoning, facts FROM messages WHERE id >= ? AND id < ?",
         (source + before, target, source + before, source + before + count),
     )
+    keys = source + before, source + before + count - 1
+    copy_quotes(db, *keys, target - keys[0])
+    copy_media(db, *keys, target - keys[0])
     fork = here.head - 1
     path = pieces(db, here.segment)
     parent = owner_of(path, fork, "").segment if fork else here.parent
@@ -271,9 +286,12 @@ def mark(
     if place is None:
         marks = (marks & ~clear) | set
     elif 0 <= place < count:
-        db.execute("UPDATE messages SET traits = (traits & ~?) | ? WHERE id = ?", (clear, set, first + place))
+        db.execute(
+            "UPDATE messages SET traits = (traits & ~?) | ? WHERE id = ?",
+            (clear & ~LASTING, set, first + place),
+        )
     else:
-        raise TurnNotFound(wanted=f"{turn} with a message {place}", conversation=name)
+        raise TurnNotFound(wanted=Reason("why.turn_with_message", turn=turn, place=place), conversation=name)
     traits = (traits & IRREGULAR) | marks
     for (own,) in db.execute(
         "SELECT DISTINCT traits FROM messages WHERE id >= ? AND id < ?", (first, first + count)
@@ -284,3 +302,14 @@ def mark(
         (marks, traits, reason, key),
     )
     _note_standing(db, here.key, set)
+    if set & GONE:
+        _unquote(db, first, count, place)
+
+
+def _unquote(db: sqlite3.Connection, first: int, count: int, place: int | None) -> None:
+    """Nobody quotes any more what was taken back: a message by itself, or with its input all of a turn."""
+    if place is not None:
+        role = db.execute("SELECT role FROM messages WHERE id = ?", (first + place,)).fetchone()[0]
+        if role != ROLE_NUMBERS["user"]:
+            first, count = first + place, 1
+    citing_dropped(db, first, first + count - 1)

@@ -19,16 +19,19 @@ from ..errors import (
     TurnNotFound,
 )
 from ..messages import Trait
+from ..phrases import Reason
 from .sqlite_branches import new_branch
 from .sqlite_conversations import Here, declare, find_held, head_key, require, settings_of, title_of
+from .sqlite_dues import fall_due
 from .sqlite_leases import Queued, fenced, line_up, recover
+from .sqlite_models import calibrate, model_number
+from .sqlite_quotes import keep_quote
 from .sqlite_rows import (
     NOW,
     SEGMENT,
     STEP_TOTALS,
     TURN,
     TURN_SOURCES,
-    model_number,
     read_calls,
     read_turn,
     totals,
@@ -138,12 +141,12 @@ def _check_results(results: Sequence[str], open_calls: Sequence[str]) -> None:
     left = list(open_calls)
     for call in results:
         if call not in left:
-            raise ToolCallUnknown(call=call, open=", ".join(open_calls) or "none")
+            raise ToolCallUnknown(call=call, open=", ".join(open_calls) or Reason("why.none_open"))
         left.remove(call)
     if left:
         raise ToolResultsIncomplete(missing=", ".join(left))
     if not open_calls:
-        raise TurnClosed("no tool call is open")
+        raise TurnClosed(Reason("why.no_open_call"))
 
 
 def _again(db: sqlite3.Connection, here: Here, name: str) -> Here:
@@ -152,7 +155,7 @@ def _again(db: sqlite3.Connection, here: Here, name: str) -> Here:
     if head is None:
         raise TurnNotFound(wanted=1, conversation=name)
     if head[0] not in ENDED_BADLY:
-        raise TurnClosed(f"only a failed or incomplete turn is repeated, and turn {here.head} is neither")
+        raise TurnClosed(Reason("why.not_failed", turn=here.head))
     here = own_head(db, here)
     gone = Trait.STOPPED | Trait.MODERATED | Trait.OPEN
     db.execute(
@@ -239,11 +242,23 @@ def finish(db: sqlite3.Connection, lease: Lease, ending: Ending) -> Turn:
             step.ledger,
         ),
     )
+    calibrate(db, model, step.usage, ending.counted)
+    if ending.quote is not None:
+        keep_quote(db, lease, turn, ending.quote)
+    _keep_with_branch(db, here.segment, ending)
+    return _turn(db, turn, lease.ulid)
+
+
+def _keep_with_branch(db: sqlite3.Connection, segment: int, ending: Ending) -> None:
     if ending.cut is not None:
         db.execute(
-            "UPDATE branches SET cut_turn = ?, cut_key = ? WHERE segment = ?", (*ending.cut, here.segment)
+            "UPDATE branches SET cut_turn = ?, cut_key = ?, cut_scale = ? WHERE segment = ?",
+            (*ending.cut, segment),
         )
-    return _turn(db, turn, lease.ulid)
+    if ending.request is not None:
+        db.execute("UPDATE branches SET request = ? WHERE segment = ?", (ending.request, segment))
+    if ending.due:
+        fall_due(db, segment)
 
 
 def abandon(db: sqlite3.Connection, lease: Lease) -> None:

@@ -1,0 +1,69 @@
+"""Of which branches is a summary due, and who is writing it?
+
+A mark is a row's own: the time since when it is due, and until when nobody may claim it, because
+somebody writes or because it failed. One that is made while somebody writes outlives that claim.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ..conversations import Owner
+from .sqlite_rows import NOW
+from .store import Due
+
+__all__ = ["claim", "fall_due", "settle"]
+
+MARK = f"""
+UPDATE branches SET due = MAX({NOW}, COALESCE(due, 0) + 1)
+WHERE segment = ? AND (due IS NULL OR due = due_claimed)"""
+
+
+def fall_due(db: sqlite3.Connection, segment: int) -> None:
+    """A summary of this branch is due."""
+    db.execute(MARK, (segment,))
+
+
+OLDEST = f"""
+SELECT b.segment, c.tenant, c.user, c.name, b.number, b.due_failures
+FROM branches b CROSS JOIN conversations c ON c.id = b.conversation
+WHERE b.due IS NOT NULL AND b.due_until <= {NOW}
+    AND (:tenant IS NULL OR c.tenant = :tenant) AND (:user IS NULL OR c.user = :user)
+    AND (:name IS NULL OR c.name = :name)
+ORDER BY b.due, b.segment LIMIT 1"""
+
+
+def claim(db: sqlite3.Connection, owner: Owner | None, name: str | None, hold: float) -> Due | None:
+    """See `Store.claim_due`."""
+    values = {"tenant": owner and owner.tenant, "user": owner and owner.user, "name": name}
+    row = db.execute(OLDEST, values).fetchone()
+    if row is None:
+        return None
+    segment, tenant, user, conversation, number, failures = row
+    db.execute(
+        f"UPDATE branches SET due_claimed = due, due_until = {NOW} + ? WHERE segment = ?",
+        (int(hold * 1000), segment),
+    )
+    return Due(Owner(tenant, user), conversation, number, failures)
+
+
+CLAIMED = """
+due_claimed = NULL WHERE due_claimed IS NOT NULL AND number = :branch AND conversation =
+    (SELECT id FROM conversations WHERE tenant = :tenant AND user = :user AND name = :name)"""
+DONE = f"""
+UPDATE branches SET due = CASE WHEN due > due_claimed THEN due END, due_until = 0, due_failures = 0,
+{CLAIMED}"""
+NOT_DONE = f"""
+UPDATE branches SET due_until = {NOW} + :wait, due_failures = due_failures + (:wait > 0), {CLAIMED}"""
+
+
+def settle(db: sqlite3.Connection, due: Due, wait: float, *, done: bool) -> None:
+    """See `Store.settle_due`. Where the conversation is gone there is nothing to settle."""
+    values = {
+        "branch": due.branch,
+        "tenant": due.owner.tenant,
+        "user": due.owner.user,
+        "name": due.conversation,
+        "wait": int(wait * 1000),
+    }
+    db.execute(DONE if done else NOT_DONE, values)
