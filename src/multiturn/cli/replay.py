@@ -16,6 +16,7 @@ from pathlib import Path
 from ..catalog import Card, Catalog
 from ..conversations import Conversation, Owner
 from ..errors import ConversationNotFound, InputInvalid, PolicyInvalid
+from ..phrases import Reason
 from ..policy import ContextPolicy
 from ..providers import Provider
 from ..replay import Dialogue, Outcome, Said, billed, read, total, uses, worst
@@ -156,16 +157,17 @@ def policy_in(path: str) -> ContextPolicy:
     try:
         values = tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
-        raise InputInvalid(f"{path} cannot be read ({error.strerror})") from error
+        raise InputInvalid(Reason("why.file_unreadable", file=path, problem=error.strerror)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputInvalid(f"{path} is not TOML ({error})") from error
+        raise InputInvalid(Reason("why.policy_toml", file=path, problem=str(error))) from error
     table = values.get("policy", values)
     if not isinstance(table, dict):
-        raise InputInvalid(f"{path}: policy is not a table of names and values")
+        raise InputInvalid(Reason("why.policy_table", file=path))
     try:
         return ContextPolicy.from_dict(table)
     except PolicyInvalid as error:
-        raise PolicyInvalid(f"{path}: {error.figures.get('detail', error)}") from error
+        detail = error.figures.get("detail", str(error))
+        raise PolicyInvalid(Reason("why.policy_file", file=path, detail=detail)) from error
 
 
 # ---------------------------------------------------------------------------------------- the walk
@@ -208,13 +210,15 @@ async def _walk(
         model=session.config.model or "demo",
         policy=session.config.policy,
     )
+    await engine.calibration.load(store.model_facts)
     with _progress(session.screen.say("replay.progress"), len(found) * len(schemes)) as advance:
         for each in found:
             dialogue = await read(store, each)
             used = uses(dialogue.turns)
             for scheme in schemes:
                 terms = _terms(engine, dialogue, scheme)
-                outcome = replayed(dialogue, scheme.name, terms, used, since=since)
+                ratio = engine.calibration.of(terms.card.name).ratio
+                outcome = replayed(dialogue, scheme.name, terms, used, ratio=ratio, since=since)
                 collected.outcomes[scheme.name].append(outcome)
                 collected.recall |= terms.limits.recall_tokens > 0
                 advance()

@@ -1,6 +1,5 @@
 """What if? Stored conversations under other policies and models, without calling anyone."""
 
-from .bill import CacheRule
 from .dialogue import Dialogue, Said, read
 from .evidence import Use, uses
 from .outcome import Outcome, TurnOutcome, replay
@@ -10,7 +9,6 @@ from .windows import Fates
 
 __all__ = [
     "Billed",
-    "CacheRule",
     "Dialogue",
     "Difference",
     "Errors",

@@ -1,25 +1,86 @@
-"""What would a request have cost? The prefix it shares with the one before, what a cache serves of it,
-and the price."""
+"""What would a request have cost? The prefix it shares with the one before, what the provider's cache
+serves of it, and the price."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from hashlib import blake2b
 
+from ..prefix import CacheRule
 from ..usage import Cost, Price, Usage
 
-__all__ = ["CacheRule", "added", "common_bytes", "priced", "served", "share_of"]
+__all__ = ["Memory", "Served", "added", "common_bytes", "priced"]
+
+REMEMBERED = 64
+"""So many places where two requests parted are remembered."""
+BETWEEN = b"},{"
+"""What stands between two messages."""
 
 
 @dataclass(frozen=True, slots=True)
-class CacheRule:
-    """How a provider's prompt cache counts: prefixes from ``least`` tokens on, in steps of ``step``, for
-    ``lifetime`` seconds after the last use (``None``: not published, taken to last)."""
+class Served:
+    """What a cache does for one request, in tokens: ``shared`` with the one before; ``cached`` and
+    ``written`` as the provider would report them (``None``: it reports none, or its rules are unknown)."""
 
-    least: int = 0
-    step: int = 1
-    lifetime: float | None = None
+    shared: int
+    cached: int | None = None
+    written: int | None = None
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a provider's prompt cache remembers of one conversation, by ``rule`` (``None``: unknown).
+
+    Only the conversation's own requests count: what other conversations with the same instructions left
+    in the cache is not seen.
+    """
+
+    rule: CacheRule | None
+    before: bytes = b""
+    at: float = 0.0
+    reply: int = 0
+    parted: list[tuple[int, bytes]] = field(default_factory=list)
+    """Beginnings that two requests were seen to share: their length and digest."""
+
+    def take(self, body: bytes, tokens: int, reply: int, at: float) -> Served:
+        """The next request: its bytes and tokens, when it was made, and the tokens of the reply as they
+        stand in a later request (0: they will not stand there unchanged)."""
+        common = common_bytes(self.before, body)
+        shared = tokens * common // len(body)
+        served = Served(shared)
+        if self.rule is not None:
+            held = self._held(self.rule, body, tokens, common, at)
+            writes = self.rule.match == "breakpoint" and tokens >= self.rule.minimum
+            served = Served(shared, held, tokens - held if writes else None)
+        self.before, self.at, self.reply = body, at, reply
+        return served
+
+    def _held(self, rule: CacheRule, body: bytes, tokens: int, common: int, at: float) -> int:
+        parted = self._parted(body, common) if rule.match == "unit" else 0
+        if not self.before or (rule.ttl is not None and at - self.at > rule.ttl):
+            return 0
+        if rule.match == "prefix":
+            held = tokens * common // len(body)
+        elif common >= len(self.before) - 1:
+            held = tokens * common // len(body) + (self.reply if rule.match == "unit" else 0)
+        else:
+            held = tokens * parted // len(body)
+        held = min(held, tokens)
+        held -= held % rule.step
+        return held if held >= rule.minimum else 0
+
+    def _parted(self, body: bytes, common: int) -> int:
+        """The longest beginning of this request that two earlier ones were seen to share, in bytes; where
+        this one parts from the last is known from the next request on."""
+        known = max((size for size, digest in self.parted if _digest(body[:size]) == digest), default=0)
+        if self.before and common < len(self.before) - 1:
+            end = body.rfind(BETWEEN, 0, common) + 1
+            here = (end, _digest(body[:end]))
+            if end and here not in self.parted:
+                self.parted = [*self.parted[1 - REMEMBERED :], here]
+        return known
 
 
 def common_bytes(one: bytes, other: bytes) -> int:
@@ -40,20 +101,8 @@ def common_bytes(one: bytes, other: bytes) -> int:
     return low
 
 
-def share_of(tokens: int, part: int, whole: int) -> int:
-    """The tokens of a part of a text, by its share of the bytes."""
-    return tokens * part // whole if whole else 0
-
-
-def served(rule: CacheRule | None, shared: int, gap: float) -> int | None:
-    """How many of the ``shared`` tokens the cache serves, ``gap`` seconds after the request before;
-    ``None`` where the rules are not known."""
-    if rule is None:
-        return None
-    if rule.lifetime is not None and gap > rule.lifetime:
-        return 0
-    whole = shared - shared % rule.step
-    return whole if whole >= rule.least else 0
+def _digest(text: bytes) -> bytes:
+    return blake2b(text, digest_size=16).digest()
 
 
 def priced(price: Price | None, usage: Usage) -> Cost | None:

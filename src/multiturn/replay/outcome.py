@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
+from ..prefix import CacheRule
 from ..step import Terms
 from ..usage import Cost, Price, Usage
 from ..window import Window
-from .bill import CacheRule, added, common_bytes, priced, served, share_of
+from .bill import Memory, added, priced
 from .dialogue import Dialogue, Said
 from .evidence import Use
 from .windows import Asked, Fates, fates, windows
@@ -67,21 +68,17 @@ class _Till:
     """Adds up what the requests of one conversation cost, one after the other."""
 
     price: Price | None
-    rule: CacheRule | None
+    cache: Memory
     ratio: float
-    before: bytes = b""
-    at: float = 0.0
     requests: list[tuple[Usage, int, Cost | None]] = field(default_factory=list)
 
     def take(self, asked: Asked, window: Window, said: Usage) -> None:
         """One request, to which ``said`` was replied."""
-        scale = self.ratio / window.limits.scale
-        tokens = round(window.tokens * scale)
-        shared = share_of(tokens, common_bytes(self.before, window.body), len(window.body))
-        cached = served(self.rule, shared, asked.said.at - self.at if self.before else 0.0)
-        usage = replace(said, input=tokens, cached=cached, estimated=True)
-        self.before, self.at = window.body, asked.said.at
-        self.requests.append((usage, shared, priced(self.price, usage)))
+        tokens = round(window.tokens * self.ratio / window.limits.scale)
+        again = 0 if asked.thought else round(asked.reply * self.ratio)
+        served = self.cache.take(window.body, tokens, again, asked.said.at)
+        usage = replace(said, input=tokens, cached=served.cached, cache_write=served.written, estimated=True)
+        self.requests.append((usage, served.shared, priced(self.price, usage)))
 
 
 def replay(
@@ -100,7 +97,7 @@ def replay(
     counts; ``ratio`` turns uncalibrated counts into the model's tokens. All turns are walked through,
     those that began before ``since`` are not told.
     """
-    till = _Till(terms.card.price, rule, ratio)
+    till = _Till(terms.card.price, Memory(rule), ratio)
     turns = []
     asked = groupby(windows(dialogue, terms), key=lambda each: each.said.turn.number)
     used = {

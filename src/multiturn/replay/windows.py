@@ -24,11 +24,13 @@ __all__ = ["Asked", "Fates", "fates", "windows"]
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One request that would have been made in a turn: its window (``None``: refused, with the code of
-    the error in ``refused``), and the uncalibrated tokens of the stored reply to it."""
+    the error in ``refused``), and the uncalibrated tokens of the stored reply to it, ``thought`` of them
+    of reasoning."""
 
     said: Said
     window: Window | None
     reply: int = 0
+    thought: int = 0
     refused: str | None = None
 
 
@@ -60,7 +62,7 @@ class _Walk:
         except (ContextOverflow, MessageInvalid) as error:
             return Asked(said, None, refused=error.code)
         self.cut = window.cut
-        return Asked(said, window, reply.tokens + reply.reasoning_tokens)
+        return Asked(said, window, reply.tokens + reply.reasoning_tokens, reply.reasoning_tokens)
 
     def _window(self, current: Sequence[MessageRow]) -> Window:
         terms, reach = self.terms, _reach(self.terms.limits, self.terms, current)
