@@ -24,9 +24,12 @@ from ..errors import (
     SettingInvalid,
     StreamCut,
 )
+from ..phrases import Reason
+from ..prompts import read
 from ..reply import Delta
 from ..usage import Usage
 from ..window import Request
+from .extracting import extract
 from .quoting import CJK, LATIN, answer, text_of
 
 __all__ = ["DemoProvider"]
@@ -46,12 +49,15 @@ FAULTS: Mapping[int, type[ProviderError]] = {
 """What a status means; every other one is `ProviderFailed`."""
 
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
+ROOM = 600
+"""Tokens of a summary where the request sets no limit."""
 PIECE = re.compile(r"[^\W\u3400-\u9fff]+\s*|[\u3400-\u9fff]{1,2}|.\s*", re.DOTALL)
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s)?")
 
 
 class DemoProvider:
-    """Answers by quoting the messages it was sent; streams word by word.
+    """Answers by quoting the messages it was sent; streams word by word. Asked for a summary, it writes an
+    extract, and says so.
 
     ``options`` are what stands behind the question mark of a model's name: ``fail`` (an HTTP status to
     fail with), ``times`` (how many requests fail; default all), ``slow`` (a pause before every word:
@@ -66,7 +72,7 @@ class DemoProvider:
     def __init__(self, options: Mapping[str, str] = NO_OPTIONS) -> None:
         unknown = options.keys() - {"fail", "times", "slow", "cut"}
         if unknown:
-            raise _wrong(min(unknown), "the demo model knows fail, times, slow and cut")
+            raise _wrong(min(unknown), Reason("why.demo_options"))
         self._fail = _number(options, "fail", 400, 599)
         self._times = _number(options, "times", 0, None)
         self._cut = _number(options, "cut", 0, None)
@@ -77,7 +83,8 @@ class DemoProvider:
         """Answer ``request``, word by word unless ``request.stream`` is false."""
         self._maybe_fail()
         messages = orjson.loads(request.body)
-        reply = answer(messages)
+        wanted = read(messages)
+        reply = answer(messages) if wanted is None else extract(wanted, _room(request))
         pieces = PIECE.findall(reply)
         usage = Usage(input=sum(map(_size, messages)), output=_count(reply))
         end = Delta(finish_reason="stop", usage=usage, model=request.model or self.name)
@@ -90,7 +97,7 @@ class DemoProvider:
                 await self._pause(1)
             yield Delta(text=piece)
         if self._cut is not None:
-            raise StreamCut(f"as asked, after {self._cut} words", provider=self.name)
+            raise StreamCut(Reason("why.cut_as_asked", words=self._cut), provider=self.name)
         yield end
 
     async def close(self) -> None:
@@ -105,7 +112,7 @@ class DemoProvider:
             return
         self._failed += 1
         kind = FAULTS.get(self._fail, ProviderFailed if self._fail >= 500 else RequestRefused)
-        raise kind(f"HTTP {self._fail}, as asked", provider=self.name, status=self._fail)
+        raise kind(Reason("why.fault_as_asked", status=self._fail), provider=self.name, status=self._fail)
 
 
 # ---------------------------------------------------------------------------------------- options
@@ -116,19 +123,19 @@ def _number(options: Mapping[str, str], name: str, least: int, most: int | None)
     if text is None:
         return None
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least or (most is not None and int(text) > most):
-        limits = f"from {least} to {most}" if most is not None else f"of at least {least}"
-        raise _wrong(name, f"{text!r} is not a number {limits}")
+        limits = "least" if most is None else "range"
+        raise _wrong(name, Reason(f"why.demo_{limits}", value=repr(text), least=least, most=most))
     return int(text)
 
 
 def _seconds(text: str) -> float:
     match = DURATION.fullmatch(text)
     if match is None:
-        raise _wrong("slow", f"{text!r} is not a time such as 50ms or 0.2s")
+        raise _wrong("slow", Reason("why.demo_time", value=repr(text)))
     return float(match[1]) / (1000 if match[2] == "ms" else 1)
 
 
-def _wrong(name: str, detail: str) -> SettingInvalid:
+def _wrong(name: str, detail: Reason) -> SettingInvalid:
     return SettingInvalid(detail, name=f"demo?{name}")
 
 
@@ -137,6 +144,12 @@ def _wrong(name: str, detail: str) -> SettingInvalid:
 
 def _size(message: Mapping[str, object]) -> int:
     return 4 + _count(text_of(message))
+
+
+def _room(request: Request) -> int:
+    """How many tokens a summary may have."""
+    limit = request.params.get("max_tokens")
+    return limit if isinstance(limit, int) else ROOM
 
 
 def _count(text: str) -> int:
