@@ -43,6 +43,7 @@ def test_nothing_chosen_gives_the_defaults(home: Path) -> None:
     assert config.policy == ContextPolicy()
     assert config.timing == Timing(15, 5, 30, 600, 10, 120, 60, 600)
     assert config.keep_reasoning is True
+    assert (config.tokenizer, config.vocabulary, config.search_vectors) == ("estimate", "", False)
     assert config.store == f"sqlite:///{home}/.local/share/multiturn/multiturn.db"
     assert set(config.origins.values()) == {"default"}
     assert (
@@ -110,6 +111,9 @@ def test_what_the_operator_overrides_of_a_provider(home: Path) -> None:
         ("model = 3", {}, ["model", "3", "multiturn.toml"]),
         ("keep_reasoning = 1", {}, ["keep_reasoning", "true nor false"]),
         ('language = "fr"', {}, ["language", "en or zh"]),
+        ('tokenizer = "guess"', {}, ["tokenizer", "guess", "neither estimate nor exact"]),
+        ("search_vectors = 1", {}, ["search_vectors", "true nor false"]),
+        ("vocabulary = 1", {}, ["vocabulary", "not a text"]),
         ("colour = 1", {}, ["colour", "no setting has this name", "policy.budget"]),
         ("[policy]\nbudgett = 1", {}, ["policy.budgett", "policy.budget"]),
         ("policy = 3", {}, ["policy", "table"]),
@@ -207,6 +211,17 @@ def test_models_can_be_described_whose_names_hold_dots(home: Path) -> None:
     config = load({}, environment, work)
     assert Catalog(config.overrides).card("compatible/llama-3.1").window == 32768
     assert config.origins["models.compatible/llama-3.1.window"] == str(work / "multiturn.toml")
+
+
+def test_counting_and_vectors_can_be_chosen(home: Path) -> None:
+    environment, work = write(
+        home, own='tokenizer = "exact"\n[embeddings."compatible/bge-1.5"]\ndimension = 512\nbatch = 4'
+    )
+    given = {"MULTITURN_SEARCH_VECTORS": "yes", "MULTITURN_VOCABULARY": "/vocabularies"}
+    config = load({}, environment | given, work)
+    assert (config.tokenizer, config.vocabulary, config.search_vectors) == ("exact", "/vocabularies", True)
+    card = Catalog(config.overrides).embedding("compatible/bge-1.5")
+    assert (card.dimension, card.batch) == (512, 4)
 
 
 def test_the_catalogue_names_a_model_for_each_single_key() -> None:

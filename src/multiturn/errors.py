@@ -5,7 +5,9 @@
     │   ├── PolicyInvalid               a policy that cannot hold
     │   ├── SettingInvalid              a setting with an impossible value
     │   ├── ModelUnknown                no provider has this name
-    │   └── KeyMissing                  the provider's API key is not set
+    │   ├── KeyMissing                  the provider's API key is not set
+    │   ├── CountingUnavailable         nobody can count tokens for this model
+    │   └── EmbeddingChanged            new vectors cannot be compared with those that are kept
     ├── InputInvalid                    the caller's message or parameter; nothing was stored
     │   ├── MessageInvalid
     │   ├── MessageEmpty
@@ -73,6 +75,8 @@ __all__ = [
     "ConversationBusy",
     "ConversationError",
     "ConversationNotFound",
+    "CountingUnavailable",
+    "EmbeddingChanged",
     "Error",
     "HistoryRefused",
     "InputInvalid",
@@ -142,6 +146,20 @@ class KeyMissing(ConfigurationInvalid):
     which needs none. Nothing was stored."""
 
     code = "key_missing"
+
+
+class CountingUnavailable(ConfigurationInvalid):
+    """{provider} has no endpoint that counts tokens. Ask one that has ({known}), or read the estimate:
+    the tokens of `chat.window(text)`, which reported usage calibrates. Nothing was sent or stored."""
+
+    code = "counting_unavailable"
+
+
+class EmbeddingChanged(ConfigurationInvalid):
+    """{model} now gives vectors of {found} numbers, and those that are kept have {stored}. They cannot be
+    compared: recall goes by words until `multiturn db reembed` has made them anew."""
+
+    code = "embedding_changed"
 
 
 # -------------------------------------------------------------------------------------- input

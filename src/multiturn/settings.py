@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from .catalog import Profile
 from .errors import PolicyInvalid, SettingInvalid
@@ -51,9 +51,12 @@ class Config:
     """Every setting in force.
 
     ``store`` is a URL such as ``sqlite:///chats.db``; ``model`` is ``provider/model`` or ``None`` where
-    nobody chose; ``keep_reasoning`` whether thinking is stored; ``providers`` what the operator
-    overrides in the catalogue, by provider (``{"qwen": {"base_url": …}}``), ``models`` the same by model
-    (``{"compatible/llama": {"window": 32768}}``). ``origins`` tells for each
+    nobody chose; ``keep_reasoning`` whether thinking is stored; ``tokenizer`` whether windows are counted
+    by an estimate or by the model's vocabulary, ``vocabulary`` a file or folder where that is looked for
+    first; ``search_vectors`` whether recall may go through all vectors of a conversation instead of
+    reranking what the words found. ``providers`` is what the operator
+    overrides in the catalogue, by provider (``{"qwen": {"base_url": …}}``), ``models`` and ``embeddings``
+    the same by model (``{"compatible/llama": {"window": 32768}}``). ``origins`` tells for each
     setting (``"policy.budget"``) where it came from: ``"argument"``, the name of an environment
     variable, the path of a file, or ``"default"``.
     """
@@ -65,21 +68,35 @@ class Config:
     policy: ContextPolicy = ContextPolicy()
     timing: Timing = Timing()
     keep_reasoning: bool = True
+    tokenizer: Literal["estimate", "exact"] = "estimate"
+    vocabulary: str = ""
+    search_vectors: bool = False
     providers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    embeddings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def overrides(self) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
         """What the operator overrides in the catalogue, as `multiturn.catalog.Catalog` takes it."""
-        return {"providers": self.providers, "models": self.models}
+        return {"providers": self.providers, "models": self.models, "embeddings": self.embeddings}
 
 
 POLICY = tuple(f"policy.{f.name}" for f in fields(ContextPolicy))
 TIMING = tuple(f"timing.{f.name}" for f in fields(Timing))
-SINGLE = ("store", "model", "language", "user", "keep_reasoning")
+SINGLE = (
+    "store",
+    "model",
+    "language",
+    "user",
+    "keep_reasoning",
+    "tokenizer",
+    "vocabulary",
+    "search_vectors",
+)
+SWITCHES = ("keep_reasoning", "search_vectors")
 NAMES = (*SINGLE, *POLICY, *TIMING)
-OVERRIDES = ("providers", "models")
+OVERRIDES = ("providers", "models", "embeddings")
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -169,7 +186,7 @@ def variable_of(name: str) -> str:
 
 def _value(name: str, text: str) -> object:
     """What the text of a variable means: a switch or a number where the setting may be one."""
-    if name not in (*POLICY, *TIMING, "keep_reasoning"):
+    if name not in (*POLICY, *TIMING, *SWITCHES):
         return text
     switch = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}.get(
         text.lower()
@@ -208,7 +225,7 @@ def _flat(values: Mapping[str, object], origin: str) -> Found:
         if _secret(name):
             raise _wrong(name, "secret", origin=origin)
         if name not in NAMES and not name.startswith(OVERRIDES):
-            raise _wrong(name, "unknown", origin=origin, known=", ".join((*NAMES, "providers", "models")))
+            raise _wrong(name, "unknown", origin=origin, known=", ".join((*NAMES, *OVERRIDES)))
     return found
 
 
@@ -269,8 +286,12 @@ def _config(found: Found) -> Config:
         policy=_policy(found),
         timing=_timing(found),
         keep_reasoning=_checked(found, "keep_reasoning", _switch, default=True),
+        tokenizer=_checked(found, "tokenizer", _tokenizer, "estimate"),
+        vocabulary=_checked(found, "vocabulary", _text, ""),
+        search_vectors=_checked(found, "search_vectors", _switch, default=False),
         providers=_gathered(found, "providers"),
         models=_gathered(found, "models"),
+        embeddings=_gathered(found, "embeddings"),
         origins=origins | {name: origin for name, (_, origin) in found.items() if name not in NAMES},
     )
 
@@ -306,6 +327,12 @@ def _tongue(name: str, value: object, origin: str) -> str:
     if wanted not in ("en", "zh"):
         raise _wrong(name, "language", value=value, origin=origin)
     return wanted
+
+
+def _tokenizer(name: str, value: object, origin: str) -> Literal["estimate", "exact"]:
+    if value not in ("estimate", "exact"):
+        raise _wrong(name, "tokenizer", value=value, origin=origin)
+    return value
 
 
 def _seconds(name: str, value: object, origin: str) -> float:

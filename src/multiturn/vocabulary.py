@@ -24,6 +24,7 @@ import orjson
 from .catalog import Catalog
 from .errors import SettingInvalid
 from .messages import Entry
+from .phrases import Reason, system_reason
 from .tokens import MESSAGE_OVERHEAD, count_message, count_tools
 from .window import Material, MessageRow, TurnRow
 from .window import Path as History
@@ -152,7 +153,7 @@ def locate(
         if given.is_file():
             return given
         if not given.is_dir():
-            raise SettingInvalid(f"{given} is neither a file nor a folder", name="vocabulary")
+            raise SettingInvalid(Reason("why.vocabulary_path", path=given), name="vocabulary")
         folders.append(given)
     cache = (os.environ if environment is None else environment).get("TIKTOKEN_CACHE_DIR")
     folders += [Path(cache)] if cache else []
@@ -178,7 +179,8 @@ def _words(file: Path, name: str) -> Callable[[str], int]:
             name, pat_str=vocabulary.pattern, mergeable_ranks=_ranks(file), special_tokens={}
         ).encode_ordinary
     except (OSError, ValueError, binascii.Error) as problem:
-        raise SettingInvalid(f"{file} is no vocabulary ({problem})", name="vocabulary") from problem
+        why = Reason("why.vocabulary_file", file=file, problem=_told(problem))
+        raise SettingInvalid(why, name="vocabulary") from problem
 
     def count(text: str) -> int:
         if vocabulary.composed and not text.isascii():
@@ -197,8 +199,15 @@ def _ranks(file: Path) -> dict[bytes, int]:
     ranks = {base64.b64decode(token, validate=True): int(rank) for token, rank in lines}
     missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
     if missing:
-        raise ValueError(f"{len(missing)} single bytes are missing")
+        raise ValueError(Reason("why.vocabulary_bytes", count=len(missing)))
     return ranks
+
+
+def _told(problem: Exception) -> object:
+    """Why a file cannot be read, in the reader's language where we know it."""
+    if isinstance(problem, OSError):
+        return system_reason(problem)
+    return problem.args[0] if problem.args and isinstance(problem.args[0], Reason) else problem
 
 
 # ------------------------------------------------------------------------------------- windows

@@ -82,7 +82,7 @@ def _settings(config: Config, screen: Screen) -> list[list[str]]:
 
 def _value(config: Config, name: str) -> object:
     section, _, rest = name.partition(".")
-    if section in ("providers", "models"):
+    if section in ("providers", "models", "embeddings"):
         entry, _, key = rest.rpartition(".")
         return getattr(config, section)[entry][key]
     value = getattr(config, section)
