@@ -341,6 +341,10 @@ class SQLiteStore:
         """See `Store.undo_summary`."""
         return await self._write(lambda db: sqlite_summaries.undo_summary(db, owner, conversation, branch))
 
+    async def record(self, owner: Owner, conversation: str, step: Step, branch: int | None = None) -> None:
+        """See `Store.record`."""
+        await self._write(lambda db: sqlite_turns.record(db, owner, conversation, step, branch))
+
     async def claim_due(
         self, *, owner: Owner | None = None, conversation: str | None = None, hold: float = 60.0
     ) -> Due | None:

@@ -95,9 +95,10 @@ FROM steps s WHERE s.turn = ? ORDER BY s.number"""
 
 def steps(db: sqlite3.Connection, owner: Owner, name: str, turn: int, branch: int | None) -> Sequence[Step]:
     """See `Store.steps`."""
-    piece = owner_of(pieces(db, require(db, owner, name, branch).segment), turn, name)
-    rows = db.execute(STEPS, (piece.segment * SEGMENT + turn,))
-    return [read_step(row, piece.branch) for row in rows]
+    here = require(db, owner, name, branch)
+    holder = owner_of(pieces(db, here.segment), turn, name) if turn else here
+    rows = db.execute(STEPS, (holder.segment * SEGMENT + turn,))
+    return [read_step(row, holder.branch) for row in rows]
 
 
 # ---------------------------------------------------------------------------------------- finding

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from ..conversations import Owner, Turn, TurnState
+from ..conversations import Owner, Step, Turn, TurnState
 from ..errors import (
     KeyReused,
     MessageEmpty,
@@ -41,7 +41,7 @@ from .sqlite_rows import (
 from .sqlite_segments import close_waiting, drop_reply, extend, new_turn, own_head
 from .store import Begun, Ending, Lease, Partial, Start
 
-__all__ = ["abandon", "append", "begin", "finish"]
+__all__ = ["abandon", "append", "begin", "finish", "record"]
 
 OPEN = Trait.OPEN
 ENDED_BADLY = (TurnState.FAILED, TurnState.INCOMPLETE)
@@ -228,25 +228,24 @@ def finish(db: sqlite3.Connection, lease: Lease, ending: Ending) -> Turn:
         " error = ?, model = ? WHERE id = ?",
         (ending.state, OPEN, marks, OPEN, marks, write_calls(ending.open_calls), ending.error, model, turn),
     )
-    db.execute(
-        INSERT_STEP,
-        (
-            turn,
-            lease.step,
-            model,
-            *usage_columns(step),
-            step.finish_reason,
-            step.response_id,
-            step.error,
-            step.seconds,
-            step.ledger,
-        ),
-    )
+    _keep_step(db, turn, lease.step, model, step)
     calibrate(db, model, step.usage, ending.counted)
     if ending.quote is not None:
         keep_quote(db, lease, turn, ending.quote)
     _keep_with_branch(db, here.segment, ending)
     return _turn(db, turn, lease.ulid)
+
+
+def _keep_step(db: sqlite3.Connection, turn: int, number: int, model: int | None, step: Step) -> None:
+    told = (step.finish_reason, step.response_id, step.error, step.seconds, step.ledger)
+    db.execute(INSERT_STEP, (turn, number, model, *usage_columns(step), *told))
+
+
+def record(db: sqlite3.Connection, owner: Owner, name: str, step: Step, branch: int | None) -> None:
+    """See `Store.record`."""
+    key = require(db, owner, name, branch).segment * SEGMENT
+    number = db.execute("SELECT COALESCE(MAX(number), 0) + 1 FROM steps WHERE turn = ?", (key,)).fetchone()[0]
+    _keep_step(db, key, number, model_number(db, step.model or None), step)
 
 
 def _keep_with_branch(db: sqlite3.Connection, segment: int, ending: Ending) -> None:

@@ -21,8 +21,10 @@ GROUPS: dict[Grouping, str] = {
     "user": "c.user",
     "conversation": "c.name",
 }
+TURNS = "COUNT(DISTINCT CASE WHEN s.turn & 4294967295 THEN s.turn END)"
+"""How many turns there were; the calls of turn 0 belong to none."""
 TOTALS = f"""
-SELECT {{group}}, s.currency, SUM(s.amount), COUNT(*), COUNT(DISTINCT s.turn), COALESCE(SUM(s.input), 0),
+SELECT {{group}}, s.currency, SUM(s.amount), COUNT(*), {TURNS}, COALESCE(SUM(s.input), 0),
     COALESCE(SUM(s.output), 0), SUM(s.cached), SUM(s.cache_write), SUM(s.reasoning), MAX(s.estimated & 1)
 FROM conversations c JOIN branches b ON b.conversation = c.id
     JOIN steps s ON s.turn BETWEEN b.segment * {SEGMENT} AND b.segment * {SEGMENT} + {SEGMENT - 1}

@@ -342,7 +342,7 @@ class Store(Protocol):
     async def steps(
         self, owner: Owner, conversation: str, turn: int, branch: int | None = None
     ) -> Sequence[Step]:
-        """The steps of one turn, in order."""
+        """The steps of one turn, in order; of turn 0: what `record` kept for this branch."""
         ...
 
     async def locate(self, owner: Owner, conversation: str, message: str) -> Address:
@@ -440,6 +440,11 @@ class Store(Protocol):
         self, owner: Owner, conversation: str, branch: int | None = None
     ) -> Summary | None:
         """Put the summary in force that the present one replaced; gives it, or ``None`` where none was."""
+        ...
+
+    async def record(self, owner: Owner, conversation: str, step: Step, branch: int | None = None) -> None:
+        """Keep a call that belongs to no turn, such as one for a summary: `usage` counts it, and `steps`
+        gives all of a branch, in order, where it is asked for those of turn 0."""
         ...
 
     async def claim_due(
