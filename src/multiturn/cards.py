@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Literal
 from urllib.parse import urljoin
 
+from .images import ImageRule
+from .prefix import CacheRule
 from .usage import Price
 from .window import ReasoningRule
 
@@ -28,6 +30,8 @@ class Card:
       make it keep all.
     - ``media``: `Trait` bits of what it sees; ``price`` ``None`` where it is unknown.
     - ``can_summarise``: whether it can be asked to write a summary.
+    - ``cache``: the rule of its prompt cache; ``None`` where it is unknown, so nothing is predicted.
+    - ``image``: the formula of what an image costs; ``None`` where it is unknown.
     - ``native``: the path of DashScope's own protocol on which it answers.
     - ``drop_params``: parameters it refuses, left out of every request.
     - ``known``: whether it is in the catalogue; ``upstream`` a relayed model's maker; ``options`` what
@@ -52,6 +56,8 @@ class Card:
     media: int = 0
     tools: bool = True
     price: Price | None = None
+    cache: CacheRule | None = None
+    image: ImageRule | None = None
     tokenizer: str = ""
     can_summarise: bool = True
     native: Literal["text", "multimodal"] | None = None
@@ -87,6 +93,7 @@ class Profile:
       take content as a list all the same.
     - ``codes``: the provider's error codes by class; ``cards`` its models, aliases and those an operator
       describes included; ``embeddings`` its embedding models.
+    - ``cache_key``: the parameter that keeps the requests of one conversation on one cache; empty: none.
     - ``counting``: in which form it counts tokens (empty: it has no endpoint for that), ``counting_path``
       where, seen from the base URL (`counting_url`).
     - ``relay``: passes on other makers' models, whose own profiles say what they can do.
@@ -116,6 +123,7 @@ class Profile:
     text_lists: bool = False
     bare_calls: Literal["keep", "null", "omit"] = "keep"
     codes: Mapping[str, str] = field(default_factory=dict)
+    cache_key: str = ""
     counting: Literal["", "kimi", "stepfun", "glm", "dashscope"] = ""
     counting_path: str = ""
     cards: Mapping[str, Card] = field(default_factory=dict, repr=False)

@@ -19,6 +19,8 @@ from urllib.parse import parse_qsl
 from . import profile_fields
 from .cards import UNKNOWN_WINDOW, Card, EmbeddingCard, Profile
 from .errors import ModelUnknown, SettingInvalid
+from .images import ImageRule
+from .phrases import Reason
 from .window import Target
 
 __all__ = ["PROVIDERS", "UNKNOWN_WINDOW", "Card", "Catalog", "EmbeddingCard", "Profile"]
@@ -156,6 +158,7 @@ class Catalog:
             lists=bool(card.media) or profile.text_lists,
             media=card.media,
             bare_calls=profile.bare_calls,
+            image=_image_rule(card, params),
         )
 
     # ------------------------------------------------------------------------------- reading
@@ -223,6 +226,7 @@ class Catalog:
             provider=profile.id,
             upstream=upstream.provider,
             price=price,
+            cache=None,
         )
         override = self._models.get(relayed.name, NOTHING)
         return replace(relayed, **profile_fields.card(override, f"models.{relayed.name}", relayed.price))
@@ -230,6 +234,7 @@ class Catalog:
     def _made(self, profile: Profile, name: str, raw: Mapping[str, Any], *, known: bool) -> Card:
         full = name if profile.protocol in ("demo", "scripted") else f"{profile.id}/{name}"
         override = self._models.get(full, NOTHING)
+        raw = _with_rules(profile, raw)
         merged = {"media": () if known else EVERYTHING} | _dated(raw, override)
         if profile.multiplier is not None:
             merged.setdefault("multiplier", profile.multiplier)
@@ -242,7 +247,7 @@ EVERYTHING = ("image", "audio", "video", "file")
 """An unknown model is not kept from seeing what it may be able to see."""
 
 
-TABLES = ("models", "embeddings", "codes", "unknown")
+TABLES = ("models", "embeddings", "codes", "unknown", "caches", "images")
 """What stands in a profile's file beside the fields of the profile itself."""
 
 
@@ -266,6 +271,18 @@ def _dated(raw: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
+RULES = {"cache": "caches", "image": "images"}
+"""Fields of a model that name a rule, and the table of its provider's file where the rule stands."""
+
+
+def _with_rules(profile: Profile, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A listed model's values with the rules it names in place of their names."""
+    own = _data(profile.id)
+    twin = _data(own["models_of"]) if "models_of" in own else own
+    named = {field: twin[rules][raw[field]] for field, rules in RULES.items() if field in raw}
+    return {**raw, **named}
+
+
 def _scalars(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in raw.items() if name not in TABLES}
 
@@ -278,11 +295,11 @@ def _maker(model: str) -> str:
 def _checked(overrides: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     for section, entries in overrides.items():
         if section not in OVERRIDABLE:
-            raise SettingInvalid(f"only {', '.join(OVERRIDABLE)} can be overridden", name=section)
+            raise SettingInvalid(Reason("why.sections", known=", ".join(OVERRIDABLE)), name=section)
         for name, values in profile_fields.table(entries, section).items():
             profile_fields.table(values, f"{section}.{name}")
             if name.partition("/")[0] not in PROVIDERS:
-                raise SettingInvalid(f"{name} names no provider", name=f"{section}.{name}")
+                raise SettingInvalid(Reason("why.no_provider", name=name), name=f"{section}.{name}")
             if section == "providers":
                 profile_fields.profile({**values, "id": name, "protocol": "demo"}, f"providers.{name}")
                 profile_fields.overridable(values, f"providers.{name}")
@@ -306,6 +323,14 @@ def _thinks(card: Card, switches: tuple[str, ...], params: Mapping[str, Any]) ->
         if value is not None:
             return value not in (False, "disabled", "none", "off")
     return card.thinks_by_default
+
+
+def _image_rule(card: Card, params: Mapping[str, Any]) -> ImageRule | None:
+    """The formula for this request, which may ask for high resolution."""
+    rule = card.image
+    if rule and rule.high_maximum and params.get("vl_high_resolution_images"):
+        return replace(rule, maximum=rule.high_maximum)
+    return rule
 
 
 def _all_given(wanted: Mapping[str, object], params: Mapping[str, Any]) -> bool:

@@ -162,12 +162,17 @@ def _unfold(span: Span, index: int) -> Decision:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Why each message of a path was sent or left out, as ranges; ``tokens`` of ``budget`` were used."""
+    """Why each message of a path was sent or left out, as ranges; ``tokens`` of ``budget`` were used.
+
+    ``cache`` holds the figures of the provider's prompt cache as far as they are known: ``predicted`` and
+    ``reported`` tokens, ``verdict`` (``hit``, ``short``, ``miss``) and ``cause`` (`multiturn.prefix`).
+    """
 
     spans: tuple[Span, ...]
     tokens: int
     budget: int
     notes: tuple[str, ...] = ()
+    cache: Mapping[str, object] | None = None
 
     @property
     def decisions(self) -> Decisions:
@@ -178,19 +183,35 @@ class Ledger:
         """The ledger as a table in English (``"en"``) or Chinese (``"zh"``)."""
         lines = [_line(span, language) for span in self.spans]
         total = phrase("window.total", language, tokens=self.tokens, limit=self.budget)
-        return "\n".join([*lines, total, *(phrase(f"note.{note}", language) for note in self.notes)])
+        cache = _cache_line(self.cache, language) if self.cache else ()
+        return "\n".join([*lines, total, *cache, *(phrase(f"note.{note}", language) for note in self.notes)])
 
     def to_json(self) -> bytes:
         """The form in which it is stored."""
         value = {"tokens": self.tokens, "budget": self.budget, "spans": [_row(span) for span in self.spans]}
-        return orjson.dumps(value | ({"notes": self.notes} if self.notes else {}))
+        more = {"notes": self.notes, "cache": self.cache}
+        return orjson.dumps(value | {name: each for name, each in more.items() if each})
 
     @classmethod
     def from_json(cls, stored: bytes) -> Ledger:
         """The ledger that `to_json` wrote."""
         value = orjson.loads(stored)
         spans = tuple(_span(*row) for row in value["spans"])
-        return cls(spans, value["tokens"], value["budget"], tuple(value.get("notes", ())))
+        notes = tuple(value.get("notes", ()))
+        return cls(spans, value["tokens"], value["budget"], notes, value.get("cache"))
+
+
+def _cache_line(cache: Mapping[str, object], language: str) -> Sequence[str]:
+    """What the provider's cache held, and why not more; nothing where there is nothing to tell."""
+    told = [name for name in ("verdict", "predicted", "reported") if name in cache]
+    if not told or (not cache.get("cause") and told == ["predicted"] and not cache["predicted"]):
+        return ()
+    kind = str(cache["verdict"]) if told[0] == "verdict" else told[0]
+    words = phrase(f"cache.{kind}", language, **cache)
+    cause = cache.get("cause")
+    if not cause:
+        return (words,)
+    return (phrase("cache.because", language, words=words, cause=phrase(f"cache.{cause}", language)),)
 
 
 def _line(span: Span, language: str) -> str:

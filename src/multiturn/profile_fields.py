@@ -10,7 +10,10 @@ from types import MappingProxyType
 from typing import Any
 
 from .errors import SettingInvalid
+from .images import ImageRule
 from .messages import Trait
+from .phrases import Reason
+from .prefix import CacheRule, MarkerRule
 from .usage import Price, Tier
 
 __all__ = ["CODE_CLASSES", "card", "embedding", "overridable", "profile", "table"]
@@ -42,7 +45,7 @@ Check = Callable[[Any], Any]
 def table(value: object, where: str) -> Mapping[str, Any]:
     """``value`` where it is a table; else raises `SettingInvalid`."""
     if not isinstance(value, Mapping):
-        raise SettingInvalid(f"{value!r} is no table of names and values", name=where)
+        raise SettingInvalid(Reason("why.no_table", value=repr(value)), name=where)
     return value
 
 
@@ -55,7 +58,7 @@ def overridable(raw: Mapping[str, Any], where: str) -> None:
     """Raises `SettingInvalid` where an operator names a field that makes the provider what it is."""
     for name in ("id", "protocol", "keys", "models_of", "relay", "counting"):
         if name in raw:
-            raise SettingInvalid("this field cannot be overridden", name=f"{where}.{name}")
+            raise SettingInvalid(Reason("why.field_fixed"), name=f"{where}.{name}")
 
 
 def card(raw: Mapping[str, Any], where: str, price: Price | None = None) -> dict[str, Any]:
@@ -79,11 +82,11 @@ def _fields(raw: Mapping[str, Any], checks: Mapping[str, Check], where: str) -> 
     for name, value in raw.items():
         check = checks.get(name)
         if check is None:
-            raise SettingInvalid(f"no such field; known: {', '.join(checks)}", name=f"{where}.{name}")
+            raise SettingInvalid(Reason("why.field_unknown", known=", ".join(checks)), name=f"{where}.{name}")
         try:
             values[name] = check(value)
         except (TypeError, ValueError) as problem:
-            raise SettingInvalid(str(problem), name=f"{where}.{name}") from problem
+            raise SettingInvalid(problem.args[0], name=f"{where}.{name}") from problem
     return values
 
 
@@ -92,41 +95,41 @@ def _fields(raw: Mapping[str, Any], checks: Mapping[str, Check], where: str) -> 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not text")
+        raise TypeError(Reason("why.value_text", value=repr(value)))
     return value
 
 
 def _switch(value: object) -> bool:
     if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
+        raise TypeError(Reason("why.value_switch", value=repr(value)))
     return value
 
 
 def _tokens(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        raise ValueError(f"{value!r} is not a whole number above 0")
+        raise ValueError(Reason("why.value_whole", value=repr(value)))
     return value
 
 
 def _amount(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise TypeError(f"{value!r} is not a number")
+        raise TypeError(Reason("why.value_number", value=repr(value)))
     amount = Decimal(str(value))
     if not amount.is_finite() or amount < 0:
-        raise ValueError(f"{value!r} is not an amount")
+        raise ValueError(Reason("why.value_amount", value=repr(value)))
     return amount
 
 
 def _sizes(value: object) -> tuple[int, ...]:
     if not isinstance(value, list | tuple):
-        raise TypeError(f"{value!r} is not a list")
+        raise TypeError(Reason("why.value_list", value=repr(value)))
     return tuple(_tokens(item) for item in value)
 
 
 def _one_of(*allowed: str) -> Check:
     def check(value: object) -> object:
         if value not in allowed:
-            raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
+            raise ValueError(Reason("why.value_among", value=repr(value), known=", ".join(allowed)))
         return value
 
     return check
@@ -134,7 +137,7 @@ def _one_of(*allowed: str) -> Check:
 
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
-        raise TypeError(f"{value!r} is not a list")
+        raise TypeError(Reason("why.value_list", value=repr(value)))
     return tuple(_text(item) for item in value)
 
 
@@ -142,53 +145,114 @@ def _media(value: object) -> int:
     names = _texts(value)
     unknown = sorted(set(names) - MEDIA.keys())
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is none of {', '.join(MEDIA)}")
+        raise ValueError(Reason("why.value_among", value=repr(unknown[0]), known=", ".join(MEDIA)))
     return int(sum(MEDIA[name] for name in set(names)))
 
 
 def _conditions(value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping) or not all(isinstance(v, str | bool) for v in value.values()):
-        raise ValueError(f"{value!r} does not name request parameters and their values")
+        raise ValueError(Reason("why.value_conditions", value=repr(value)))
     return MappingProxyType(dict(value))
 
 
 def _address(value: object) -> str:
     text = _text(value).rstrip("/")
     if not text.startswith(("http://", "https://")) or "@" in text.split("/")[2] or not text.split("/")[2]:
-        raise ValueError("it is not an address that begins with http:// or https://")
+        raise ValueError(Reason("why.not_address"))
     return text
 
 
 def _price(value: object) -> Price:
     if not isinstance(value, Mapping):
-        raise TypeError(f"{value!r} is no price: it has a currency and tiers, or input and output")
+        raise TypeError(Reason("why.price_kind", value=repr(value)))
     raw = dict(value)
     head = {name: _text(raw.pop(name, "")) for name in ("currency", "as_of", "source")}
     if not head["currency"]:
-        raise ValueError("a price names its currency")
+        raise ValueError(Reason("why.price_currency"))
     tiers = raw.pop("tiers", None)
     if tiers is None:
         tiers, raw = [raw], {}
     if raw or not isinstance(tiers, list | tuple) or not tiers:
-        raise ValueError(f"a price has no {', '.join(raw) or 'empty tiers'}")
+        surplus = Reason("why.price_field", field=", ".join(raw))
+        raise ValueError(surplus if raw else Reason("why.price_tiers"))
     made = tuple(_tier(tier) for tier in tiers)
     steps = [tier.up_to for tier in made if tier.up_to is not None]
     if any(tier.up_to is None for tier in made[:-1]) or steps != sorted(set(steps)):
-        raise ValueError("the tiers of a price go upwards; only the last may have no up_to")
+        raise ValueError(Reason("why.price_order"))
     return Price(head["currency"], made, as_of=head["as_of"], source=head["source"])
 
 
 def _tier(value: object) -> Tier:
     if not isinstance(value, Mapping) or not {"input", "output"} <= value.keys():
-        raise ValueError("a price has input and output, per million tokens")
-    unknown = value.keys() - {"input", "output", "up_to", "cached", "cache_write", "reasoning"}
+        raise ValueError(Reason("why.price_amounts"))
+    unknown = value.keys() - {"input", "output", "up_to", "cached", "cache_write", "reasoning", "marked"}
     if unknown:
-        raise ValueError(f"a price has no {min(unknown)}")
+        raise ValueError(Reason("why.price_field", field=min(unknown)))
     amounts = {name: _amount(each) for name, each in value.items() if name != "up_to"}
     return Tier(up_to=_tokens(value["up_to"]) if "up_to" in value else None, **amounts)
 
 
+def _share(value: object) -> float:
+    return float(_amount(value))
+
+
+def _cache(value: object) -> CacheRule | None:
+    """A rule; ``False`` where the operator says that none holds."""
+    if value is False:
+        return None
+    raw = dict(table(value, "cache"))
+    explicit = raw.pop("explicit", None)
+    rule = CacheRule(**_fields(raw, CACHE, "cache"))
+    if explicit is None:
+        return rule
+    return replace(rule, explicit=MarkerRule(**_fields(table(explicit, "cache"), MARKERS, "cache.explicit")))
+
+
+def _image(value: object) -> ImageRule | None:
+    if value is False:
+        return None
+    raw = table(value, "image")
+    if "kind" not in raw:
+        raise ValueError(Reason("why.image_kind"))
+    return ImageRule(**_fields(raw, IMAGE, "image"))
+
+
 # ------------------------------------------------------------------------------------- fields
+
+IMAGE: Mapping[str, Check] = {
+    "kind": _one_of("grid", "patches", "tiles", "fixed"),
+    "side": _tokens,
+    "minimum": _tokens,
+    "maximum": _tokens,
+    "high_maximum": _tokens,
+    "extra": _tokens,
+    "tile": _tokens,
+    "factor": _share,
+    "low": _tokens,
+    "low_by_default": _switch,
+    "as_of": _text,
+    "source": _text,
+}
+
+CACHE: Mapping[str, Check] = {
+    "minimum": _tokens,
+    "step": _tokens,
+    "ttl": _share,
+    "match": _one_of("prefix", "unit", "breakpoint"),
+    "hit": _share,
+    "as_of": _text,
+    "source": _text,
+}
+
+MARKERS: Mapping[str, Check] = {
+    "minimum": _tokens,
+    "ttl": _share,
+    "markers": _tokens,
+    "reach": _tokens,
+    "write": _share,
+    "hit": _share,
+    "odds": _share,
+}
 
 PROFILE: Mapping[str, Check] = {
     "id": _text,
@@ -216,6 +280,7 @@ PROFILE: Mapping[str, Check] = {
     "bare_calls": _one_of("keep", "null", "omit"),
     "counting": _one_of("", "kimi", "stepfun", "glm", "dashscope"),
     "counting_path": _text,
+    "cache_key": _one_of("", "prompt_cache_key"),
 }
 
 CARD: Mapping[str, Check] = {
@@ -235,6 +300,8 @@ CARD: Mapping[str, Check] = {
     "tokenizer": _text,
     "can_summarise": _switch,
     "native": _one_of("text", "multimodal"),
+    "cache": _cache,
+    "image": _image,
     "drop_params": _texts,
     "status": _one_of("current", "retiring", "retired"),
     "as_of": _text,

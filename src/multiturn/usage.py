@@ -58,7 +58,8 @@ class Tier:
     """Prices per million tokens for requests of at most ``up_to`` input tokens (``None``: any).
 
     ``cached``, ``cache_write`` and ``reasoning`` fall back to ``input``, ``input`` and ``output``
-    where the provider lists none.
+    where the provider lists none. ``marked`` is what is read from a cache that was asked for with markers,
+    where that has a price of its own.
     """
 
     input: Decimal
@@ -67,6 +68,13 @@ class Tier:
     cached: Decimal | None = None
     cache_write: Decimal | None = None
     reasoning: Decimal | None = None
+    marked: Decimal | None = None
+
+    def read(self, usage: Usage) -> Decimal:
+        """What a cached token costs: who reports what was written, was asked with markers."""
+        if usage.cache_write is not None and self.marked is not None:
+            return self.marked
+        return self.input if self.cached is None else self.cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ class Price:
         thought = usage.reasoning or 0
         amount = (
             (usage.input - cached - written) * tier.input
-            + cached * (tier.input if tier.cached is None else tier.cached)
+            + cached * tier.read(usage)
             + written * (tier.input if tier.cache_write is None else tier.cache_write)
             + (usage.output - thought) * tier.output
             + thought * (tier.output if tier.reasoning is None else tier.reasoning)

@@ -11,7 +11,9 @@ import orjson
 
 from .conversations import Settings, Summary
 from .ledger import Decisions, Ledger, Span
+from .images import ImageRule
 from .messages import Entry
+from .prefix import Caching, Forecast, compared, forecast, marks
 from .usage import Cost
 
 __all__ = [
@@ -75,12 +77,14 @@ class Cut(NamedTuple):
 
 class Source(NamedTuple):
     """A message that is quoted: its place, how well it fits (0 to 1), and the conversation it comes from
-    where that is another one."""
+    where that is another one. ``at`` is how many messages of the path stand before it, where that is
+    known."""
 
     turn: int
     place: int
     score: float
     conversation: str | None = None
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +214,8 @@ class Target:
     - ``lists``: whether content may be a list of parts; ``media``: `Trait` bits of what it can see.
     - ``bare_calls``: how an assistant message without text but with tool calls is written: content
       kept as it is, ``null``, or left out.
+    - ``image``: the formula of what an image costs; ``None``: the generic one, by which stored messages
+      were counted.
     """
 
     model: str = ""
@@ -225,6 +231,7 @@ class Target:
     lists: bool = True
     media: int = 0
     bare_calls: Literal["keep", "null", "omit"] = "keep"
+    image: ImageRule | None = None
 
 
 # --------------------------------------------------------------------------------- what is sent
@@ -236,9 +243,8 @@ class Window:
 
     ``body`` is the list as JSON; ``messages`` opens it. ``tokens`` is what the messages and the tool
     definitions cost by the counter in use; ``cut`` the first turn that is sent, to be kept with the
-    conversation; ``cached_prefix`` how many tokens the provider's cache should hold already (``None``:
-    its rules are unknown); ``cost`` what the input will cost (``None``: the price is unknown);
-    ``notes`` are codes of what else a reader of the window should know (`phrases`, under "note.").
+    conversation; ``notes`` are codes of what else a reader of the window should know (`phrases`, under
+    "note.").
     """
 
     body: bytes
@@ -247,8 +253,6 @@ class Window:
     limits: Limits
     target: Target = Target()
     cut: Cut | None = None
-    cached_prefix: int | None = None
-    cost: Cost | None = None
     notes: tuple[str, ...] = ()
     traits: int = 0
     """`Trait` bits of all messages together; 0 where every one is ordinary."""
@@ -258,6 +262,12 @@ class Window:
     """The summary that is sent in place of the oldest turns."""
     waiting: int = 0
     """How many turns were left out that no summary stands for."""
+    caching: Caching | None = None
+    """What is known of the provider's prompt cache; ``None``: nothing was asked."""
+    past: bytes | None = None
+    """The fingerprint of the request before (`prefix`)."""
+    at: float = 0.0
+    """When it is sent, in seconds since 1970."""
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -265,9 +275,67 @@ class Window:
         return list(orjson.loads(self.body))
 
     @property
+    def cached_prefix(self) -> int | None:
+        """How many tokens the provider's cache should hold already; ``None``: its rules are unknown."""
+        expected = self.forecast
+        return expected.cached if expected else None
+
+    @property
+    def cost(self) -> Cost | None:
+        """What the input should cost, with what the cache should hold; ``None``: the price is unknown."""
+        expected = self.forecast
+        return expected.cost(self.caching.price) if expected and self.caching else None
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """What the provider's cache should hold, and why not more; worked out at each look."""
+        if self.caching is None:
+            return None
+        return forecast(
+            self.caching,
+            self.past,
+            self.body,
+            self.tokens,
+            self.at,
+            head_tokens=self._head_tokens,
+            anchor=self.anchor,
+            marked=bool(self.markers),
+        )
+
+    @property
+    def markers(self) -> tuple[int, ...]:
+        """The messages that are marked for the provider's cache, where it takes markers and they pay."""
+        if self.caching is None or self.caching.rule is None or self.caching.rule.explicit is None:
+            return ()
+        mark = self.limits.high if self.limits.fold is None else self.limits.fold
+        return marks(
+            self.caching,
+            self.past,
+            self.body,
+            self.tokens,
+            self.at,
+            head_tokens=self._head_tokens,
+            room=max(0, mark - self.tokens),
+            summary=self.summary is not None,
+        )
+
+    @property
+    def anchor(self) -> str:
+        """What the window begins with: its first turn and the version of its summary."""
+        return f"{self.cut.turn if self.cut else 1}.{self.summary.version if self.summary else 0}"
+
+    @property
+    def _head_tokens(self) -> int:
+        return int(self.caching.head * self.limits.scale) if self.caching else 0
+
+    @property
     def ledger(self) -> Ledger:
         """The decisions as ranges: what is stored with the step."""
-        return Ledger(self.spans, self.tokens, self.limits.budget, self.notes)
+        return Ledger(self.spans, self.tokens, self.limits.budget, self.notes, self._cache_figures())
+
+    def _cache_figures(self) -> Mapping[str, object] | None:
+        expected = self.forecast
+        return compared(expected, None).figures or None if expected else None
 
     @property
     def decisions(self) -> Decisions:
