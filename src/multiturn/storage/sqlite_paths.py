@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..conversations import Owner, Settings, Summary, TurnState
 from ..errors import ConversationError, ConversationNotFound, TurnNotFound
@@ -75,17 +75,16 @@ INSTRUCTION, PINNED, EXCLUDED = Trait.INSTRUCTION, Trait.PINNED, Trait.EXCLUDED
 WITHDRAWN, STOPPED = Trait.RETRACTED | Trait.MODERATED, Trait.STOPPED
 
 HEAD_COLUMNS = """c.user, c.standing, s.version, s.body, b.cut_turn, b.cut_key, b.cut_scale, b.request,
-    y.version, y.upto, y.text, y.tokens, y.model, y.created_at,
+    b.summary,
     b.segment, b.number, b.parent, b.fork, b.head, b.shared, b.messages"""
 HEAD = f"""
 SELECT {HEAD_COLUMNS}
 FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings s ON s.id = c.settings
-    LEFT JOIN summaries y ON y.id = b.summary
 WHERE c.tenant = ? AND c.name = ?"""
 HEAD_OF_BRANCH = f"""
 SELECT {HEAD_COLUMNS}
 FROM conversations c LEFT JOIN branches b ON b.conversation = c.id AND b.number = ?
-    LEFT JOIN settings s ON s.id = c.settings LEFT JOIN summaries y ON y.id = b.summary
+    LEFT JOIN settings s ON s.id = c.settings
 WHERE c.tenant = ? AND c.name = ?"""
 PARENT = "SELECT segment, number, parent, fork, shared FROM branches WHERE segment = ?"
 FIGURES = """
@@ -115,47 +114,56 @@ may be sent at all: not failed, crashed, withdrawn, refused, nor excluded."""
 def gather(db: sqlite3.Connection, owner: Owner, name: str, reach: Reach, branch: int | None) -> Path:
     """See `Store.gather`."""
     if branch is None:
-        head = db.execute(HEAD, (owner.tenant, name)).fetchone()
+        row = db.execute(HEAD, (owner.tenant, name)).fetchone()
     else:
-        head = db.execute(HEAD_OF_BRANCH, (branch, owner.tenant, name)).fetchone()
-    if head is None:
+        row = db.execute(HEAD_OF_BRANCH, (branch, owner.tenant, name)).fetchone()
+    if row is None:
         return Path()
-    user, standing, version, body, cut_turn, cut_key, scale, request, *summary_and_place = head
-    if owner.user is not None and owner.user != user:
+    place = place_of(row)
+    if owner.user is not None and owner.user != place.user:
         raise ConversationNotFound(conversation=name)
-    place = _Place._make(summary_and_place[6:])
     if place.segment is None:
         raise ConversationError(Reason("why.no_branch", branch=branch))
-    cut = None if cut_turn is None else Cut(cut_turn, cut_key, scale)
+    settings = read_settings(place.version, place.settings)
+    cut = None if place.cut_turn is None else Cut(place.cut_turn, place.cut_key or "", place.cut_scale)
     first = cut.turn if cut is not None and cut.key == reach.key else 1
-    summary = None
-    if summary_and_place[0] is not None:
-        summary = read_summary(summary_and_place[:6])
-        if reach.before is None or summary.upto < reach.before:
-            first = max(first, summary.upto + 1)
-        else:
-            summary = None
-    settings = Settings() if body is None else read_settings(version, body)
-    here = _Head(settings, cut, summary, request, place, first)
-    if not standing and reach.current is None:
-        ordinary = _ordinary_path(db, reach, here)
+    summary = None if place.summary is None else _summary(db, place.summary, reach)
+    if summary is not None:
+        first = max(first, summary.upto + 1)
+    known = settings, cut, summary, first
+    if not place.standing and reach.current is None:
+        ordinary = _ordinary_path(db, reach, place, known)
         if ordinary is not None:
             return ordinary
-    return _path(db, name, reach, here, bool(standing))
+    return _path(db, name, reach, place, known)
 
 
-class _Head(NamedTuple):
-    """What is known of a branch before its turns are read; ``first`` is the first that may be."""
+SUMMARY = "SELECT version, upto, text, tokens, model, created_at FROM summaries WHERE id = ?"
+"""Most paths have none: a query for those that do is cheaper than one join for all."""
 
-    settings: Settings
-    cut: Cut | None
-    summary: Summary | None
-    request: bytes | None
-    place: _Place
-    first: int
+
+def _summary(db: sqlite3.Connection, key: int, reach: Reach) -> Summary | None:
+    """The one in force, unless it tells of turns that are not to be read."""
+    summary = read_summary(db.execute(SUMMARY, (key,)).fetchone())
+    return summary if reach.before is None or summary.upto < reach.before else None
+
+
+_Known = tuple[Settings, Cut | None, Summary | None, int]
+"""What is in force on the path, and the first turn that is read."""
 
 
 class _Place(NamedTuple):
+    """A branch, as `HEAD_COLUMNS` reads it."""
+
+    user: str
+    standing: int
+    version: int | None
+    settings: bytes | None
+    cut_turn: int | None
+    cut_key: str | None
+    cut_scale: float
+    request: bytes | None
+    summary: int | None
     segment: int
     number: int
     parent: int
@@ -165,11 +173,11 @@ class _Place(NamedTuple):
     messages: int
 
 
-def _ordinary_path(db: sqlite3.Connection, reach: Reach, here: _Head) -> Path | None:
+def _ordinary_path(db: sqlite3.Connection, reach: Reach, place: _Place, known: _Known) -> Path | None:
     """The path, where all that is wanted of it are ordinary turns of the branch's own segment. Nearly
     always they are: then the tokens say everything, and one column is read in half the time of all.
     """
-    settings, cut, summary, request, place, first = here
+    settings, cut, summary, first = known
     last = place.head if reach.before is None else min(place.head, reach.before - 1)
     low = max(first, place.fork + 1)
     base = place.segment * SEGMENT
@@ -199,7 +207,7 @@ def _ordinary_path(db: sqlite3.Connection, reach: Reach, here: _Head) -> Path | 
         earlier_messages=place.shared + start,
         branch=place.number,
         summary=summary,
-        request=request,
+        request=place.request,
     )
 
 
@@ -209,8 +217,8 @@ def _most_turns(reach: Reach) -> int:
     return most if reach.messages is None else min(most, reach.messages // 2)
 
 
-def _path(db: sqlite3.Connection, name: str, reach: Reach, here: _Head, standing: bool) -> Path:
-    settings, cut, summary, request, place, first = here
+def _path(db: sqlite3.Connection, name: str, reach: Reach, place: _Place, known: _Known) -> Path:
+    settings, cut, summary, first = known
     last = place.head if reach.before is None else min(place.head, reach.before - 1)
     turns, read, ordinary = _figures(db, place, last, reach, first)
     oldest = turns[-1].number if turns else max(1, min(first, last + 1))
@@ -221,7 +229,7 @@ def _path(db: sqlite3.Connection, name: str, reach: Reach, here: _Head, standing
             bodies += [body for (body,) in db.execute(BODIES, stretch.messages)]
     else:
         rows = [to_message(db, row) for stretch in reversed(read) for row in db.execute(ROWS, stretch.turns)]
-    apart = _standing(db, place, oldest - 1) if standing else ()
+    apart = _standing(db, place, oldest - 1) if place.standing else ()
     return Path(
         settings=settings,
         turns=turns,
@@ -235,13 +243,19 @@ def _path(db: sqlite3.Connection, name: str, reach: Reach, here: _Head, standing
         earlier_messages=read[-1].earlier if read else _messages_before(db, place, oldest),
         branch=place.number,
         summary=summary,
-        request=request,
+        request=place.request,
     )
 
 
 def _backwards(db: sqlite3.Connection, place: _Place, last: int) -> Iterator[Piece]:
     """The pieces of the path up to turn ``last``, newest first; parents are read when reached."""
-    segment, branch, parent, fork, _, shared, _ = place
+    segment, branch, parent, fork, shared = (
+        place.segment,
+        place.number,
+        place.parent,
+        place.fork,
+        place.shared,
+    )
     while True:
         if last > fork:
             yield Piece(segment, branch, fork + 1, last, shared)
@@ -324,6 +338,7 @@ NO_BOUND = 1 << 62
 COMPLETED = int(TurnState.COMPLETED)
 turn_row: Callable[[Iterable[int]], TurnRow] = partial(tuple.__new__, TurnRow)
 """What ``TurnRow._make`` does, without its call: there is one for every turn of every window."""
+place_of: Callable[[Iterable[Any]], _Place] = partial(tuple.__new__, _Place)
 
 
 def _standing(db: sqlite3.Connection, place: _Place, last: int) -> list[tuple[MessageRow, int]]:
