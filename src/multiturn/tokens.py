@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 
+from .images import IMAGE_KINDS, tokens_of
+
 __all__ = ["MARGIN", "count_message", "count_text", "count_tools"]
 
 MARGIN = 1.15
@@ -24,10 +26,8 @@ MESSAGE_OVERHEAD = 4
 REPLY_OVERHEAD = 3
 """Tokens at the end of every request that open the assistant's reply."""
 CALL_OVERHEAD = 8
-MEDIA_TOKENS = {"image": 1024, "audio": 1024, "video": 4096, "file": 2048}
+MEDIA_TOKENS = {"audio": 1024, "video": 4096, "file": 2048}
 """What a part that is not text is taken to cost where no formula is known for the model."""
-LOW_DETAIL = 400
-"""An image with ``detail: "low"`` (StepFun's figure; OpenAI's 85 is below it)."""
 
 WORD = re.compile(r"[A-Za-z]+")
 LONG_WORD = re.compile(r"[A-Za-z]{7}")
@@ -106,10 +106,8 @@ def _count_part(part: Mapping[str, Any], text: Callable[[str], int]) -> int:
     kind = str(part.get("type"))
     if kind == "text":
         return text(str(part.get("text") or ""))
-    if kind.startswith("image") or kind == "input_image":
-        image = part.get("image_url")
-        low = isinstance(image, Mapping) and image.get("detail") == "low"
-        return LOW_DETAIL if low else MEDIA_TOKENS["image"]
+    if kind in IMAGE_KINDS:
+        return tokens_of([part])
     for media, tokens in MEDIA_TOKENS.items():
         if media in kind:
             frames = part.get("video")

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from .conversations import Settings, Summary
-from .ledger import Decisions, Ledger, Span
 from .images import ImageRule
+from .ledger import Decisions, Ledger, Span
 from .messages import Entry
 from .prefix import Caching, Forecast, compared, forecast, marks
 from .usage import Cost
@@ -362,3 +362,5 @@ class Request:
     params: Mapping[str, Any] = field(default_factory=dict)
     stream: bool = True
     traits: int = 0
+    markers: tuple[int, ...] = ()
+    """The messages that carry a marker for the provider's cache, by their places."""

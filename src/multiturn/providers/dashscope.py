@@ -12,7 +12,7 @@ from ..messages import Trait
 from ..reply import Delta
 from ..window import Request
 from .faults import Faults
-from .parameters import adapted, written
+from .parameters import adapted, marked, written
 from .patience import Patience, Retry
 from .reading import JsonReader
 from .transport import Call, Transport
@@ -86,9 +86,8 @@ class DashScope:
 
 
 def _body(request: Request, values: Mapping[str, Any], *, multimodal: bool) -> bytes:
-    messages: object = orjson.Fragment(request.body)
-    if multimodal:
-        messages = native_messages(orjson.loads(request.body))
+    body = marked(request)
+    messages: object = native_messages(orjson.loads(body)) if multimodal else orjson.Fragment(body)
     return written({"model": request.model, "input": {"messages": messages}, "parameters": values})
 
 

@@ -11,7 +11,7 @@ from ..catalog import Profile
 from ..reply import Delta
 from ..window import Request
 from .faults import Faults
-from .parameters import adapted, written
+from .parameters import adapted, marked, written
 from .patience import Patience, Retry
 from .reading import JsonReader
 from .transport import Call, Transport
@@ -59,7 +59,7 @@ class OpenAIChat:
             values.pop("stream_options", None)
         elif self._profile.include_usage:
             values.setdefault("stream_options", {"include_usage": True})
-        head = {"model": request.model, "messages": orjson.Fragment(request.body)}
+        head = {"model": request.model, "messages": orjson.Fragment(marked(request))}
         return written({**head, **values, "stream": request.stream})
 
 

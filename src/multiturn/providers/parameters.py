@@ -9,9 +9,10 @@ import orjson
 
 from ..catalog import Profile
 from ..errors import ParameterInvalid
+from ..sealing import unwritable
 from ..window import Request
 
-__all__ = ["adapted", "written"]
+__all__ = ["adapted", "marked", "written"]
 
 OUTPUT_LIMITS = frozenset(("max_tokens", "max_completion_tokens"))
 RESERVED = frozenset(("model", "messages", "stream", "tools", "tool_choice"))
@@ -36,12 +37,25 @@ def adapted(profile: Profile, request: Request) -> dict[str, Any]:
     return values
 
 
+def marked(request: Request) -> bytes:
+    """The messages with markers where the request wants them: there content becomes a list of parts, the
+    last of which carries the marker. Without markers they are the bytes they were."""
+    if not request.markers:
+        return request.body
+    messages = orjson.loads(request.body)
+    for place in request.markers:
+        content = messages[place]["content"]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        messages[place]["content"] = [*parts[:-1], {**parts[-1], "cache_control": {"type": "ephemeral"}}]
+    return orjson.dumps(messages)
+
+
 def written(body: Mapping[str, Any]) -> bytes:
     """A request as JSON; raises `ParameterInvalid` for what cannot be written."""
     try:
         return orjson.dumps(body, default=_plain)
     except TypeError as error:
-        raise ParameterInvalid(f"it cannot be written as JSON ({error})", name="params") from error
+        raise ParameterInvalid(unwritable(error), name="params") from error
 
 
 def _plain(value: object) -> object:

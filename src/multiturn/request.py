@@ -1,0 +1,72 @@
+"""What is a provider asked, and what of that is remembered? Markers and keys for its prompt cache; the
+fingerprint of a request; a forecast beside what was reported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Any
+
+from .cards import Card, Profile
+from .ledger import Ledger
+from .prefix import Caching, compared, digest_of, fingerprint
+from .usage import Usage
+from .window import Request, Window
+
+__all__ = ["caching_of", "ledger_of", "remembered", "request_of"]
+
+
+def caching_of(card: Card, tools: Sequence[Mapping[str, Any]], head: int) -> Caching:
+    """What forecasts for this model need; ``head`` is what tools and instructions cost, uncalibrated."""
+    return Caching(card.name, card.cache, card.price, digest_of(tools), head)
+
+
+def request_of(
+    card: Card,
+    profile: Profile,
+    window: Window,
+    *,
+    conversation: str,
+    tools: Sequence[Mapping[str, Any]] = (),
+    tool_choice: str | Mapping[str, Any] | None = None,
+    params: Mapping[str, Any],
+    stream: bool = True,
+) -> Request:
+    """The request for a window: without the parameters that the model refuses, and with what helps the
+    provider's cache. ``conversation`` is the ULID of the conversation, from which its key is made."""
+    given = {name: value for name, value in params.items() if name not in card.drop_params}
+    if profile.cache_key and given.get(profile.cache_key) is None:
+        given[profile.cache_key] = _key(conversation)
+    return Request(
+        model=card.model,
+        body=window.body,
+        tools=tools,
+        tool_choice=tool_choice,
+        params=given,
+        stream=stream,
+        traits=window.traits,
+        markers=window.markers,
+    )
+
+
+def remembered(window: Window | None, usage: Usage | None, at: float) -> bytes | None:
+    """The fingerprint of a request that was answered, for the next one's forecast."""
+    if window is None or window.caching is None:
+        return None
+    return fingerprint(
+        window.caching, window.body, window.tokens, at, window.past, usage=usage, anchor=window.anchor
+    )
+
+
+def ledger_of(window: Window, usage: Usage | None) -> Ledger:
+    """The window's ledger, with what the cache held beside what was expected of it."""
+    expected = window.forecast
+    if expected is None:
+        return window.ledger
+    return replace(window.ledger, cache=compared(expected, usage).figures or None)
+
+
+def _key(conversation: str) -> str:
+    """The same for every request of a conversation, and nothing else can be read from it."""
+    return blake2b(conversation.encode(), digest_size=16).hexdigest()
