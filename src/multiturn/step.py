@@ -3,6 +3,7 @@ asked for as much of the path as they reach; the window is built from that."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -10,15 +11,18 @@ from typing import Any
 
 import orjson
 
+from .calibration import Calibration
 from .catalog import Card, Catalog
 from .context import build, check_input, enough, limits, reserve
 from .conversations import Declared, Owner, Settings
 from .messages import Entry
 from .policy import ContextPolicy
+from .prefix import Caching
 from .providers import Provider
+from .request import caching_of
 from .sealing import seal
 from .storage import Lease, Reach, Store
-from .tokens import MARGIN, REPLY_OVERHEAD, count_message, count_tools
+from .tokens import REPLY_OVERHEAD, count_message, count_tools
 from .window import Limits, Material, MessageRow, Path, Target, Window, sealed
 
 __all__ = [
@@ -50,6 +54,7 @@ class Engine:
     queue: float = 30.0
     prepare: float = 600.0
     keep_reasoning: bool = True
+    calibration: Calibration = field(default_factory=Calibration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,18 @@ class Terms:
     instructions: Sequence[Entry]
     opening: Entry | None
     overhead: int
+    caching: Caching
+
+    def within(self, tokens: int) -> Terms:
+        """The same with a budget of at most ``tokens``."""
+        bounds = self.limits
+        less = replace(
+            bounds,
+            budget=min(bounds.budget, tokens),
+            high=min(bounds.high, tokens),
+            low=min(bounds.low, tokens * bounds.low // max(1, bounds.budget)),
+        )
+        return replace(self, limits=less)
 
 
 def in_force(settings: Settings, declared: Declared) -> Settings:
@@ -103,7 +120,7 @@ def in_force(settings: Settings, declared: Declared) -> Settings:
 
 def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
     """Settings in force and a step's input, as terms. Raises `ModelUnknown` or `PolicyInvalid`."""
-    card = engine.catalog.card(given.model or settings.model or engine.model)
+    card = engine.calibration.card(engine.catalog.card(given.model or settings.model or engine.model))
     target = engine.catalog.target(card, given.params)
     policy = _policy(settings, engine, given)
     requested = given.params.get("max_completion_tokens") or given.params.get("max_tokens")
@@ -113,16 +130,19 @@ def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
         input_limit=card.input_limit(reserved),
         first_tier=card.first_tier,
         reserved=reserved,
-        scale=MARGIN,
+        scale=engine.calibration.scale(card.name),
         model=card.name,
     )
+    instructions = [_instruction(body) for body in settings.instructions]
+    tools = count_tools(given.tools) if given.tools else 0
     return Terms(
         card=card,
         target=target,
         limits=bounds,
-        instructions=[_instruction(body) for body in settings.instructions],
+        instructions=instructions,
         opening=_opening(settings.opening) if settings.opening else None,
-        overhead=REPLY_OVERHEAD + (count_tools(given.tools) if given.tools else 0),
+        overhead=REPLY_OVERHEAD + tools,
+        caching=caching_of(card, given.tools, tools + sum(entry.tokens for entry in instructions)),
     )
 
 
@@ -151,6 +171,8 @@ class Known:
     declared: Declared = Declared()
     settings: Settings | None = None
     terms: Terms | None = None
+    calibrated: int = 0
+    """The version of the calibration that the terms were worked out with."""
 
     def learn(self, settings: Settings) -> bool:
         """Take the stored settings; whether other terms follow from them."""
@@ -165,11 +187,12 @@ class Known:
     def terms_of(self, engine: Engine, given: Input) -> Terms:
         """The terms of a step, as far as is known."""
         own = given.policy or given.model or given.params or given.tools
-        if self.terms is not None and not own:
+        version = engine.calibration.version
+        if self.terms is not None and not own and self.calibrated == version:
             return self.terms
         terms = terms_of(engine, self._in_force(), given)
         if not own:
-            self.terms = terms
+            self.terms, self.calibrated = terms, version
         return terms
 
     def _in_force(self) -> Settings:
@@ -198,6 +221,7 @@ async def window_of(engine: Engine, terms: Terms, given: Input, lease: Lease) ->
 
 async def preview(engine: Engine, place: Place, given: Input, known: Known) -> Window:
     """A dry run: the window that would be sent now. ``known`` learns from it."""
+    await engine.calibration.load(engine.store.model_facts)
     terms = known.terms_of(engine, given)
     reach = _reach(terms, given, None)
     while True:
@@ -219,7 +243,8 @@ def _built(terms: Terms, given: Input, path: Path, current: Sequence[MessageRow]
     chosen = enough(material, terms.limits, terms.target)
     if chosen is None:
         return None
-    return build(material, terms.limits, terms.target, _recount, chosen)
+    window = build(material, terms.limits, terms.target, _recount, chosen)
+    return replace(window, caching=terms.caching, past=path.request, at=time.time())
 
 
 def _material(terms: Terms, given: Input, path: Path, current: Sequence[MessageRow]) -> Material:

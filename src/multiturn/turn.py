@@ -18,12 +18,23 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from .calibration import shrunk
 from .catalog import Card
 from .conversations import Step, Turn, TurnState
-from .errors import ContentFiltered, Error, MessageInvalid, StreamCut, TurnClosed, TurnExpired
+from .errors import (
+    ContentFiltered,
+    Error,
+    MessageInvalid,
+    ProviderOverflow,
+    StreamCut,
+    TurnClosed,
+    TurnExpired,
+)
 from .hold import Hold
 from .messages import Entry, Trait
+from .phrases import Reason
 from .reply import Delta, Draft, Reply
+from .request import ledger_of, remembered, request_of
 from .sealing import seal
 from .step import Engine, Input, Known, Place, Terms, refuse_early, window_of
 from .storage import Begun, Ending, Lease, Start
@@ -47,6 +58,7 @@ async def begin(
     error names it. A ``prepared`` turn is answered by somebody else: our own provider is not needed, and
     its time is not prolonged.
     """
+    await engine.calibration.load(engine.store.model_facts)
     terms = known.terms_of(engine, given)
     if not prepared:
         engine.provider(terms.card)
@@ -112,14 +124,15 @@ class OpenTurn:
 
     def request(self, *, stream: bool) -> Request:
         """What the provider is asked."""
-        return Request(
-            model=self.card.model,
-            body=self.window.body,
+        return request_of(
+            self.card,
+            self.engine.catalog.profile(self.card.provider),
+            self.window,
+            conversation=self.lease.ulid,
             tools=self.given.tools,
             tool_choice=self.given.tool_choice,
             params=self.given.params,
             stream=stream,
-            traits=self.window.traits,
         )
 
     # -- stream
@@ -130,8 +143,7 @@ class OpenTurn:
         once the turn was told to stop."""
         last: Delta | None = None
         try:
-            answer = self.engine.provider(self.card).stream(self.request(stream=stream))
-            async with contextlib.aclosing(answer):  # type: ignore[type-var]  # providers are generators
+            async with contextlib.aclosing(self._answer(stream=stream)) as answer:
                 while (delta := await self.hold.next(answer)) is not None:
                     self.take(delta)
                     if last is None and not delta.finish_reason:
@@ -144,6 +156,29 @@ class OpenTurn:
             raise
         if last is not None:
             yield last
+
+    async def _answer(self, *, stream: bool) -> AsyncGenerator[Delta, None]:
+        """What the provider says. A window that is too large for the model after all is trimmed once more
+        to what the model turned out to take, and asked for again."""
+        for final in (False, True):
+            answer = self.engine.provider(self.card).stream(self.request(stream=stream))
+            try:
+                async with contextlib.aclosing(answer):  # type: ignore[type-var]  # providers are generators
+                    async for delta in answer:
+                        yield delta
+            except ProviderOverflow as error:
+                if final or not self.draft.untouched:
+                    raise
+                await self._trim(error)
+            else:
+                return
+
+    async def _trim(self, error: ProviderOverflow) -> None:
+        """Build the window again within what the overflow says, and remember that for later turns."""
+        terms, limit = _there(self.terms), error.limit
+        if limit is not None and self.engine.calibration.learn_limit(terms.card.name, limit):
+            await self.engine.store.learn_limit(terms.card.name, limit)
+        await self.build(terms.within(shrunk(self.window.tokens, limit)))
 
     def take(self, delta: Delta) -> None:
         """Add a delta to the draft, and to what is stored with the next batch."""
@@ -159,7 +194,7 @@ class OpenTurn:
             return await self.complete()
         if self.hold.stopped:
             return await self.interrupt()
-        raise StreamCut("it ended without a finish reason", provider=provider)
+        raise StreamCut(Reason("why.no_finish"), provider=provider)
 
     async def complete(self) -> Turn:
         """End the step with the answer in the draft: completed, or waiting where tools are called. One
@@ -209,6 +244,8 @@ class OpenTurn:
                 traits=traits,
                 cut=self.built.cut if self.built and error is None else None,
                 error=error,
+                request=self._fingerprint() if error is None else None,
+                counted=self._counted,
             )
             self._ending = asyncio.create_task(self._store_end(ending))
         return await _to_the_end(self._ending)
@@ -222,7 +259,22 @@ class OpenTurn:
             self.ended = isinstance(error, TurnExpired)
             raise
         self.ended = True
+        if ending.counted and ending.step.usage:
+            self.engine.calibration.note(ending.step.model, ending.counted, ending.step.usage.input)
         return self.closed
+
+    def _fingerprint(self) -> bytes | None:
+        """What is remembered of the request; nothing where nobody answered it."""
+        return remembered(self.built, self.usage, time.time()) if self.usage else None
+
+    @property
+    def _counted(self) -> int | None:
+        """What the window was counted to cost before calibration, where the provider's own figure can be
+        set against it: pictures and sound are counted by other rules."""
+        usage = self.draft.usage
+        if usage is None or usage.estimated or self.built is None or self.built.traits & Trait.MEDIA:
+            return None
+        return round(self.built.tokens / self.built.limits.scale)
 
     def _entries(self, *, unsure: bool) -> list[Entry]:
         """The assistant's message; none where no words arrived. Where the answer is ``unsure``, because
@@ -243,7 +295,7 @@ class OpenTurn:
         usage = self.usage
         return Step(
             model=self.terms.card.name if self.terms else "",
-            ledger=self.built.ledger.to_json() if self.built else b"",
+            ledger=ledger_of(self.built, usage).to_json() if self.built else b"",
             usage=usage,
             cost=self.cost(usage),
             finish_reason=self.draft.finish_reason,
@@ -305,7 +357,7 @@ async def _to_the_end(task: asyncio.Task[T]) -> T:
 def _there(value: T | None) -> T:
     """What an earlier part of the turn has made."""
     if value is None:
-        raise TurnClosed("the turn has not come this far")
+        raise TurnClosed(Reason("why.not_so_far"))
     return value
 
 
