@@ -1,0 +1,232 @@
+"""After a turn: which old turns become part of the summary, who writes it, and when?
+
+A branch whose window grew past its mark is *due*: the mark stands in the store, so whoever comes next
+can write the summary, also after a crash. It is written beside the turns, never inside one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+from .context.summary import folding
+from .conversations import Owner, Settings, Step, Summary
+from .errors import ConfigurationInvalid, Error
+from .policy import ContextPolicy
+from .prompts import Asked
+from .retelling import retell
+from .step import Engine, Input, Terms, terms_of
+from .storage import Due, Reach
+from .summariser import Flaw, Summariser
+from .tokens import count_text
+
+__all__ = ["Compactor", "compact", "pause"]
+
+HOLD = 90.0
+"""Seconds a claim lasts: more than a run may take."""
+TOTAL = 60.0
+"""Seconds one run may take, all its requests together."""
+FIRST_PAUSE, LONGEST_PAUSE = 30.0, 3600.0
+"""Seconds until a failed summary may be tried again: the first pause doubles with every failure."""
+CHUNKS = 4
+"""Requests of one run; what is left then waits for the next turn."""
+LEAST_ROOM = 64
+"""Tokens that must be left for turns."""
+MOST_HALVINGS = 3
+"""After failures less is read at once: half with each of them."""
+NOTHING = Summary(0, 0, "", 0)
+
+
+async def compact(engine: Engine, due: Due) -> Summary | None:
+    """Write the summary that is due and settle its mark. Gives it, or ``None`` where none was written;
+    why, the branch's calls outside any turn tell (`Store.steps` of turn 0). Only the store's errors are
+    raised: whatever a model does, the conversation goes on without a new summary."""
+    try:
+        run = await _begun(engine, due)
+        if run is None:
+            await engine.store.settle_due(due, done=True)
+            return None
+        return await run.ended()
+    except ConfigurationInvalid as error:  # no model can be asked here; another process may be able to
+        await _tell(engine, due, error.code)
+        await engine.store.settle_due(due, done=False)
+        return None
+    except BaseException:
+        with contextlib.suppress(Error):
+            await engine.store.settle_due(due, done=False)
+        raise
+
+
+def pause(failures: int) -> float:
+    """Seconds until a summary is tried again that had failed ``failures`` times before it failed now.
+
+    >>> pause(0), pause(1), pause(20)
+    (30.0, 60.0, 3600.0)
+    """
+    return min(FIRST_PAUSE * 2.0 ** min(failures, 30), LONGEST_PAUSE)
+
+
+async def _tell(engine: Engine, due: Due, code: str) -> None:
+    """Keep why no summary was asked for, or what was written not used; once, however often it is tried."""
+    steps = await engine.store.steps(due.owner, due.conversation, 0, due.branch)
+    if not steps or steps[-1].error != code:
+        await engine.store.record(due.owner, due.conversation, Step("", b"", error=code), due.branch)
+
+
+async def _begun(engine: Engine, due: Due) -> _Run | None:
+    """Read the path as the next window will, and see what is to be folded; ``None``: nothing. Raises
+    `ConfigurationInvalid` where no model can be asked."""
+    at = (due.owner, due.conversation)
+    settings = (await engine.store.gather(*at, Reach(turns=0), due.branch)).settings
+    terms = terms_of(engine, settings, Input())
+    bounds = terms.limits
+    reach = Reach(tokens=int(bounds.high / bounds.scale), key=bounds.key)
+    path = await engine.store.gather(*at, reach, due.branch)
+    head = [*terms.instructions, *([terms.opening] if terms.opening else [])]
+    turns = folding(path, bounds, terms.overhead + sum(entry.tokens for entry in head))
+    if turns is None:
+        return None
+    return _Run(engine, due, _summariser(engine, settings, terms), path.summary or NOTHING, turns[1])
+
+
+def _summariser(engine: Engine, settings: Settings, terms: Terms) -> Summariser:
+    """The model the policy names, else the conversation's own."""
+    policy = engine.policy if settings.policy is None else ContextPolicy.from_dict(settings.policy)
+    name = policy.summarize.model if policy.summarize else None
+    card = engine.calibration.card(engine.catalog.card(name)) if name else terms.card
+    return Summariser.of(engine.provider(card), card, terms.limits.summary_tokens, engine.catalog)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One attempt: the turns after those of ``present`` (the summary in force), up to ``upto``, are to
+    become part of ``summary``."""
+
+    engine: Engine
+    due: Due
+    summariser: Summariser
+    present: Summary
+    upto: int
+    summary: Summary = NOTHING
+    language: str = ""
+
+    async def ended(self) -> Summary | None:
+        """Fold, oldest turns first, and put the outcome in force: of a run that broke off, what it has."""
+        self.summary, flaw = self.present, None
+        end = asyncio.get_running_loop().time() + TOTAL
+        for _ in range(CHUNKS):
+            flaw = await self._fold(end)
+            if flaw or self.summary.upto >= self.upto:
+                break
+        written = None
+        if self.summary.text and self.summary.upto > self.present.upto:
+            written = await self._write()
+            flaw = flaw if written else Flaw.OVERTAKEN
+        await self._settle(flaw)
+        return written
+
+    async def _fold(self, end: float) -> str | None:
+        """Fold the next turns into the summary; gives what went wrong."""
+        text = self.summary.text
+        room = self.summariser.room(text, self.language or "en") >> min(self.due.failures, MOST_HALVINGS)
+        if room < LEAST_ROOM:
+            await _tell(self.engine, self.due, Flaw.NO_ROOM)
+            return Flaw.NO_ROOM
+        turns = await retell(self.engine.store, self.due, self.summary.upto, self.upto, room, self.language)
+        self.language = turns.language
+        if not turns.words:  # turns that are never sent again have no part in it
+            self._folded(turns.last, text, self.summary.model)
+            return None
+        writing = self.summariser.writing(Asked(text, turns.words, turns.language), self.due.branch)
+        try:
+            new = await writing.run(end)
+        finally:
+            await self.engine.store.record(
+                self.due.owner, self.due.conversation, writing.step, self.due.branch
+            )
+        if new is not None:
+            self._folded(turns.last, new, self.summariser.card.name)
+        return writing.flaw
+
+    def _folded(self, upto: int, text: str, model: str | None) -> None:
+        self.summary = Summary(0, upto, text, count_text(text), model)
+
+    async def _write(self) -> Summary | None:
+        """Put the summary in force, unless somebody else has written one meanwhile."""
+        expected = self.present.version or None
+        at = (self.due.owner, self.due.conversation)
+        written = await self.engine.store.write_summary(*at, self.summary, expected, self.due.branch)
+        if written is None:
+            await _tell(self.engine, self.due, Flaw.OVERTAKEN)
+        return written
+
+    async def _settle(self, flaw: str | None) -> None:
+        """Give the claim back: for good, for the next turn that is due, or for later."""
+        later = flaw is not None and flaw != Flaw.OVERTAKEN
+        await self.engine.store.settle_due(
+            self.due,
+            done=flaw is None and self.summary.upto >= self.upto,
+            wait=pause(self.due.failures) if later else 0.0,
+        )
+
+
+# ---------------------------------------------------------------------------------------- in the background
+
+
+class Compactor:
+    """Writes the summaries of one client, one after the other, beside its turns. Nothing runs before the
+    first is due; then it also looks for those that other processes have left behind."""
+
+    def __init__(self, engine: Engine, tenant: str) -> None:
+        self._engine = engine
+        self._everybody = Owner(tenant, None)
+        self._waiting: dict[tuple[Owner, str], None] = {}
+        self._looked = False
+        self._closed = False
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self, owner: Owner, conversation: str) -> None:
+        """A turn of this conversation has left a mark."""
+        if self._closed:
+            return
+        self._waiting[owner, conversation] = None
+        task = self._task
+        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
+            self._task = asyncio.create_task(self._work())
+
+    async def drain(self, seconds: float = 10.0) -> None:
+        """Wait for what is being written, and take up nothing more; what takes longer is given back, so
+        that the next process can write it."""
+        self._closed = True
+        task = self._task
+        if task is None or task.get_loop() is not asyncio.get_running_loop():
+            return
+        await asyncio.wait((task,), timeout=seconds)
+        task.cancel()
+        await asyncio.wait((task,))
+
+    async def _work(self) -> None:
+        with contextlib.suppress(Error):  # the store's trouble shows in turns; the mark stays
+            while self._waiting:
+                owner, conversation = next(iter(self._waiting))
+                del self._waiting[owner, conversation]
+                await self._serve(owner, conversation)
+                if not self._looked:
+                    self._looked = True
+                    await self._serve(self._everybody, None)
+
+    async def _serve(self, owner: Owner, conversation: str | None) -> None:
+        """Write what is due there, each branch once; what others left behind, only while there is time."""
+        seen: set[tuple[Owner, str, int]] = set()
+        store = self._engine.store
+        while not self._closed or conversation is not None:
+            due = await store.claim_due(owner=owner, conversation=conversation, hold=HOLD)
+            if due is None:
+                return
+            branch = (due.owner, due.conversation, due.branch)
+            if branch in seen:
+                await store.settle_due(due, done=False)
+                return
+            seen.add(branch)
+            await compact(self._engine, due)
