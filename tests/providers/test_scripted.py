@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from multiturn import errors
+from multiturn.prompts import Asked, asked
 from multiturn.providers.provider import Provider
 from multiturn.providers.scripted import ScriptedProvider
 from multiturn.reply import CallPiece, Delta, Draft
@@ -64,3 +66,16 @@ async def test_a_script_that_ended_says_how_long_it_was() -> None:
     await say(provider)
     with pytest.raises(errors.ProviderFailed, match="1 replies were written, this is request 2"):
         await say(provider)
+
+
+async def test_summaries_have_lines_of_their_own() -> None:
+    wanted = Request("some-model", orjson.dumps(asked(Asked("", "[turn 1] user: hi", "en"), 50)))
+    provider = ScriptedProvider(["one", "two"], summaries=["The user said hi."])
+    assert [(await say(provider, each)).text for each in (REQUEST, wanted, REQUEST)] == [
+        "one",
+        "The user said hi.",
+        "two",
+    ]
+    assert (provider.requests, provider.summary_requests) == ([REQUEST, REQUEST], [wanted])
+    with pytest.raises(errors.ProviderFailed, match="1 replies were written, this is request 2"):
+        await say(provider, wanted)

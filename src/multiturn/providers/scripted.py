@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
+import orjson
+
 from ..errors import ProviderFailed
+from ..phrases import Reason
+from ..prompts import read
 from ..reply import Delta
 from ..usage import Usage
 from ..window import Request
@@ -25,26 +29,33 @@ an error to raise, or a function of the request that returns one of these."""
 class ScriptedProvider:
     """Answers with the lines of ``script``, one for each request, in order; ``requests`` holds what came.
 
-    A request beyond the last line raises `ProviderFailed`, with the number of lines there were.
+    Summaries are asked for beside the conversation, at a time of their own: they have lines of their own,
+    ``summaries``, and ``summary_requests`` holds those requests. A request beyond the last line raises
+    `ProviderFailed`, with the number of lines there were.
 
     >>> provider = ScriptedProvider(["27.", TimeoutError("gone"), lambda request: request.model])
     >>> provider.requests
     []
     """
 
-    def __init__(self, script: Iterable[Line], *, name: str = "scripted") -> None:
+    def __init__(
+        self, script: Iterable[Line], *, summaries: Iterable[Line] = (), name: str = "scripted"
+    ) -> None:
         self.name = name
         self.requests: list[Request] = []
+        self.summary_requests: list[Request] = []
         self._lines: Iterator[Line] = iter(script)
+        self._summaries: Iterator[Line] = iter(summaries)
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Answer with the next line of the script."""
-        self.requests.append(request)
-        line = next(self._lines, None)
+        summary = read(orjson.loads(request.body)) is not None
+        requests = self.summary_requests if summary else self.requests
+        requests.append(request)
+        line = next(self._summaries if summary else self._lines, None)
         if line is None:
             raise ProviderFailed(
-                f"the script ended: {len(self.requests) - 1} replies were written, this is request "
-                f"{len(self.requests)}",
+                Reason("why.script_ended", written=len(requests) - 1, request=len(requests)),
                 provider=self.name,
             )
         for delta in self._deltas(line, request):
