@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 
-from ..conversations import Conversation, Owner, Settings, Turn
+from ..conversations import Conversation, Owner, Settings, Step, Turn
+from ..ledger import Code, Ledger
 from ..messages import Trait
 from ..storage import Reach, Store
 from ..usage import Cost, Usage
@@ -20,12 +21,15 @@ COMPLETED = 3  # conversations.TurnState.COMPLETED
 STANDING = Trait.INSTRUCTION | Trait.PINNED
 EXCLUDED = Trait.EXCLUDED
 NO_BOUND = 1 << 62
+FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
     """One stored turn: its figures, its messages, when it began, and what was billed for it (``None``:
-    nothing is known, as for imported turns). ``model`` answered it."""
+    nothing is known, as for imported turns). ``model`` answered it. ``besides`` is what each of its
+    requests held that is not stored: tool definitions, and material for that step only, in the tokens
+    that the ledger counted."""
 
     turn: TurnRow
     rows: Sequence[MessageRow]
@@ -33,6 +37,7 @@ class Said:
     model: str | None = None
     billed: Usage | None = None
     cost: Cost | None = None
+    besides: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,15 @@ async def read(store: Store, found: Conversation) -> Dialogue:
         number: [each.row for each in group]
         for number, group in groupby(told, key=lambda each: each.row.turn)
     }
-    return Dialogue(found.id, found.settings, [_said(turn, rows.get(turn.number, [])) for turn in turns])
+    said = []
+    for turn in turns:
+        answered = turn.model is not None and turn.usage is not None
+        steps = await store.steps(owner, found.id, turn.number) if answered else ()
+        said.append(_said(turn, rows.get(turn.number, []), steps))
+    return Dialogue(found.id, found.settings, said)
 
 
-def _said(turn: Turn, rows: Sequence[MessageRow]) -> Said:
+def _said(turn: Turn, rows: Sequence[MessageRow], steps: Sequence[Step]) -> Said:
     return Said(
         turn=TurnRow(
             turn.number,
@@ -77,7 +87,16 @@ def _said(turn: Turn, rows: Sequence[MessageRow]) -> Said:
         model=turn.model,
         billed=turn.usage,
         cost=turn.cost,
+        besides=[_besides(Ledger.from_json(s.ledger)) for s in steps if s.ledger and s.error is None],
     )
+
+
+def _besides(ledger: Ledger) -> int:
+    """Tokens of a window that belong to no stored message. Each line of a ledger was rounded up, so a few
+    are no sign of anything."""
+    stored = [span for span in ledger.spans if span.sent and span.code not in (Code.CONTEXT, Code.RECALLED)]
+    rest = ledger.tokens - sum(span.tokens or 0 for span in stored)
+    return rest if rest > FEW + len(stored) else 0
 
 
 def spoken(turns: Iterable[Said]) -> Spoken:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from ..prefix import CacheRule
 from ..step import Terms
 from ..usage import Cost, Price, Usage
 from ..window import Window
@@ -87,17 +86,16 @@ def replay(
     terms: Terms,
     uses: Sequence[Sequence[Use]],
     *,
-    rule: CacheRule | None = None,
     ratio: float = 1.0,
     since: float = 0.0,
 ) -> Outcome:
     """The conversation under these terms; pure, nobody is called.
 
-    ``uses`` are the old turns that each turn used (`evidence.uses`); ``rule`` is how the provider's cache
-    counts; ``ratio`` turns uncalibrated counts into the model's tokens. All turns are walked through,
-    those that began before ``since`` are not told.
+    ``uses`` are the old turns that each turn used (`evidence.uses`); ``ratio`` turns uncalibrated counts
+    into the model's tokens. All turns are walked through, those that began before ``since`` are not told.
     """
-    till = _Till(terms.card.price, Memory(rule), ratio)
+    card = terms.card
+    till = _Till(card.price, Memory(card.cache), ratio)
     turns = []
     asked = groupby(windows(dialogue, terms), key=lambda each: each.said.turn.number)
     used = {
@@ -109,9 +107,7 @@ def replay(
         outcome = _turn(till, made, used[number])
         if made[0].said.at >= since:
             turns.append(outcome)
-    return Outcome(
-        dialogue.id, scheme, terms.card.name, turns, rule is not None, terms.card.price is not None
-    )
+    return Outcome(dialogue.id, scheme, card.name, turns, card.cache is not None, card.price is not None)
 
 
 def _turn(till: _Till, asked: Sequence[Asked], used: Sequence[int]) -> TurnOutcome:

@@ -15,7 +15,7 @@ from ..messages import Entry
 from ..step import Terms
 from ..storage import Reach
 from ..tokens import count_message
-from ..window import Cut, Limits, Material, MessageRow, Path, Window
+from ..window import Cut, Material, MessageRow, Path, Window
 from .dialogue import Dialogue, Said, Spoken
 
 __all__ = ["Asked", "Fates", "fates", "windows"]
@@ -51,35 +51,42 @@ class _Walk:
     cut: Cut | None = None
 
     def turn(self, said: Said) -> Iterator[Asked]:
-        for current, reply in _steps(said.rows):
-            yield self._asked(said, current, reply)
+        for step, (current, reply) in enumerate(_steps(said.rows)):
+            yield self._asked(said, current, reply, self._besides(said, step))
         self.past.add(said)
 
-    def _asked(self, said: Said, current: Sequence[MessageRow], reply: MessageRow) -> Asked:
+    def _besides(self, said: Said, step: int) -> int:
+        """Uncalibrated tokens of tools and material that were sent then and are not stored."""
+        if not said.besides:
+            return self.terms.overhead
+        then = said.besides[min(step, len(said.besides) - 1)]
+        return max(self.terms.overhead, round(then / self.terms.limits.scale))
+
+    def _asked(self, said: Said, current: Sequence[MessageRow], reply: MessageRow, overhead: int) -> Asked:
         try:
             check_input([_entry(row) for row in current], self.terms.target)
-            window = self._window(current)
+            window = self._window(current, overhead)
         except (ContextOverflow, MessageInvalid) as error:
             return Asked(said, None, refused=error.code)
         self.cut = window.cut
         return Asked(said, window, reply.tokens + reply.reasoning_tokens, reply.reasoning_tokens)
 
-    def _window(self, current: Sequence[MessageRow]) -> Window:
-        terms, reach = self.terms, _reach(self.terms.limits, self.terms, current)
+    def _window(self, current: Sequence[MessageRow], overhead: int) -> Window:
+        terms, reach = self.terms, _reach(self.terms, current, overhead)
         while True:
-            material = self._material(self.past.path(reach, self.cut), current)
+            material = self._material(self.past.path(reach, self.cut), current, overhead)
             chosen = enough(material, terms.limits, terms.target)
             if chosen is not None:
                 return build(material, terms.limits, terms.target, _recount, chosen)
             reach = _farther(reach)
 
-    def _material(self, path: Path, current: Sequence[MessageRow]) -> Material:
+    def _material(self, path: Path, current: Sequence[MessageRow], overhead: int) -> Material:
         return Material(
             path=path,
             instructions=self.terms.instructions,
             opening=self.terms.opening,
             current=current,
-            overhead=self.terms.overhead,
+            overhead=overhead,
         )
 
 
@@ -96,8 +103,9 @@ def _entry(row: MessageRow) -> Entry:
     return Entry(row.role, row.traits, row.tokens, row.body)
 
 
-def _reach(limits: Limits, terms: Terms, current: Sequence[MessageRow]) -> Reach:
-    head = terms.overhead + sum(entry.tokens for entry in terms.instructions)
+def _reach(terms: Terms, current: Sequence[MessageRow], overhead: int) -> Reach:
+    limits = terms.limits
+    head = overhead + sum(entry.tokens for entry in terms.instructions)
     own = sum(row.tokens for row in current)
     return Reach(
         tokens=max(0, int(limits.high / limits.scale) - head - own),
