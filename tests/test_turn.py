@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
-from tests.scene import TOOLS, Make, calls, said, states
+from tests.scene import TOOLS, Make, calls, said, sent, states
 
 from multiturn import (
     ContextOverflow,
@@ -13,7 +14,9 @@ from multiturn import (
     ConversationBusy,
     Delta,
     KeyReused,
+    ProviderOverflow,
     RateLimited,
+    StreamCut,
     ToolCall,
     TurnClosed,
     TurnExpired,
@@ -21,6 +24,8 @@ from multiturn import (
     TurnState,
     Usage,
 )
+from multiturn.tokens import count_message
+from multiturn.window import Request
 
 # ----------------------------------------------------------------------------------- request keys
 
@@ -185,3 +190,72 @@ async def test_a_turn_of_another_process_that_was_deleted_ends_in_peace(scene: M
             await turn.commit("late")
     await chat.send("b")
     assert [m.text for m in await chat.history()] == ["b", "never"]
+
+
+# ----------------------------------------------------------------------- what use teaches of a model
+
+
+def too_long(limit: int | None) -> ProviderOverflow:
+    error = ProviderOverflow("input length is too long", provider="scripted")
+    error.limit = limit
+    return error
+
+
+async def test_an_overflow_is_learned_from_and_asked_again_once(scene: Make) -> None:
+    it = scene("one", "two", "three", too_long(120), "four", "five", model="compatible/llama")
+    chat = it.client.conversation("c", policy=ContextPolicy(summarize=None, recall=None))
+    for number in range(3):
+        await chat.send(f"number {number}: " + "tea and more tea, " * 10)
+    reply = await chat.send("and now?")
+    assert reply.text == "four"
+    assert reply.window.tokens <= 120
+    assert len(said(it.requests[4])) < len(said(it.requests[3]))
+    assert reply.window.decisions[0].code == "over_budget"
+    assert (await chat.send("again")).window.limits.budget <= 120
+    assert await states(chat) == ["COMPLETED"] * 5
+
+
+async def test_a_second_overflow_is_told(scene: Make) -> None:
+    it = scene("one", too_long(None), too_long(None), model="compatible/llama")
+    chat = it.client.conversation("c", policy=ContextPolicy(summarize=None, recall=None))
+    await chat.send("tea and more tea, " * 10)
+    with pytest.raises(ProviderOverflow):
+        await chat.send("and now?")
+    assert len(it.requests) == 3
+    assert await states(chat) == ["COMPLETED", "FAILED"]
+
+
+async def test_an_overflow_after_the_first_words_is_not_repeated(scene: Make) -> None:
+    def late(_: Request) -> Delta:
+        raise too_long(100)
+
+    it = scene([Delta("some ")], late, model="compatible/llama")
+    chat = it.client.conversation("c")
+    with pytest.raises(StreamCut):
+        await chat.send("hello")
+    assert len(it.requests) == 1
+
+
+async def test_reported_usage_calibrates_the_next_windows(scene: Make) -> None:
+    def twice(request: Request) -> Delta:
+        counted = 3 + sum(count_message(message) for message in sent(request))
+        return Delta("fine", finish_reason="stop", usage=Usage(2 * counted, 1))
+
+    it = scene(*[twice] * 5)
+    chat = it.client.conversation("c")
+    before = (await chat.send("tea and more tea, " * 10)).window.limits.scale
+    for _ in range(3):
+        await chat.send("tea")
+    after = (await chat.window("tea")).limits.scale
+    assert before == pytest.approx(1.15)
+    assert after == pytest.approx(2 * 1.05, rel=0.02)
+
+
+async def test_what_was_learned_outlasts_the_client(tmp_path: Path, scene: Make) -> None:
+    store = f"sqlite:///{tmp_path}/chats.db"
+    it = scene(too_long(500), "fine", store=store, model="compatible/llama")
+    with pytest.raises(ProviderOverflow):
+        await it.client.conversation("c").send("hello")
+    await it.client.close()
+    window = await scene(store=store, model="compatible/llama").client.conversation("c").window("tea")
+    assert window.limits.budget <= 500

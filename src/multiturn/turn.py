@@ -23,6 +23,7 @@ from .catalog import Card
 from .conversations import Step, Turn, TurnState
 from .errors import (
     ContentFiltered,
+    ContextOverflow,
     Error,
     MessageInvalid,
     ProviderOverflow,
@@ -178,7 +179,10 @@ class OpenTurn:
         terms, limit = _there(self.terms), error.limit
         if limit is not None and self.engine.calibration.learn_limit(terms.card.name, limit):
             await self.engine.store.learn_limit(terms.card.name, limit)
-        await self.build(terms.within(shrunk(self.window.tokens, limit)))
+        try:
+            await self.build(terms.within(shrunk(self.window.tokens, limit)))
+        except ContextOverflow:
+            raise error from None
 
     def take(self, delta: Delta) -> None:
         """Add a delta to the draft, and to what is stored with the next batch."""
