@@ -400,4 +400,4 @@ def test_the_new_input_is_sent_whole_whatever_the_limit() -> None:
 def test_a_cut_is_kept_with_the_window() -> None:
     turns = [told(n, ask("1" * 20), answer(name="li")) for n in range(1, 6)]
     limits = bounds(60, low=60, key="policy")
-    assert built(material(path(*turns), ask("new")), limits=limits).cut == Cut(4, "policy")
+    assert built(material(path(*turns), ask("new")), limits=limits).cut == Cut(4, "policy", 1.0)

@@ -88,9 +88,9 @@ def test_the_smallest_limit_is_the_budget(
 
 def test_the_marks_are_shares_of_the_budget() -> None:
     made = limits(ContextPolicy(budget=1_001), input_limit=9_999)
-    assert (made.high, made.low) == (700, 350)
+    assert (made.high, made.fold, made.low) == (1_001, 700, 350)
     made = limits(ContextPolicy(budget=1_001, summarize=None), input_limit=9_999)
-    assert (made.high, made.low) == (1_001, 550)
+    assert (made.high, made.fold, made.low) == (1_001, None, 550)
 
 
 def test_a_policy_in_numbers_keeps_the_rest_as_it_was_said() -> None:

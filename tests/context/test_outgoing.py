@@ -70,7 +70,8 @@ def test_what_the_target_takes_is_sent_byte_for_byte(message: Json) -> None:
 
 
 def test_what_was_changed_is_to_be_counted_again() -> None:
-    assert Shaper(EVERYTHING).shape(row(answer(mood=None))).tokens is None
+    sealed = row(answer(mood=None))
+    assert Shaper(EVERYTHING).shape(sealed).counted == (sealed.body,)
 
 
 def test_a_shaper_remembers_what_it_has_seen() -> None:
@@ -192,7 +193,9 @@ def test_a_message_whose_images_all_go_is_text() -> None:
 def test_a_message_that_may_keep_its_images_is_sent_as_it_is() -> None:
     sealed = row(picture("a", "b"))
     for images in (None, {}, {(1, 0): 2}, {(1, 0): 9}, {(2, 0): 0}):
-        assert Shaper(EVERYTHING, images).shape(sealed) == Piece("user", sealed.body, sealed.tokens)
+        assert Shaper(EVERYTHING, images).shape(sealed) == Piece(
+            "user", sealed.body, sealed.tokens, counted=None
+        )
 
 
 ROWS = [*told(1, picture("a", "b")).rows, *told(2, ask(), answer()).rows, *told(3, picture("c", "d")).rows]
@@ -358,7 +361,7 @@ def test_a_message_weighs_at_least_what_will_be_sent(rule: ReasoningRule, requir
 
 
 def piece(message: Json, *left_out: str) -> Piece:
-    return Piece(message["role"], orjson.dumps(message), 1, left_out)
+    return Piece(message["role"], orjson.dumps(message), 1, left_out, None)
 
 
 def opened(pieces: list[Piece]) -> list[Json]:
@@ -368,7 +371,8 @@ def opened(pieces: list[Piece]) -> list[Json]:
 def test_neighbours_of_one_role_become_one_message() -> None:
     pieces = merged([piece(m) for m in (ask("a"), ask("b"), ask("c"), answer("d"), answer("e"), ask("f"))])
     assert opened(pieces) == [ask("a\n\nb\n\nc"), answer("d\n\ne"), ask("f")]
-    assert [each.tokens for each in pieces] == [None, None, 1]
+    assert [each.tokens for each in pieces] == [3, 2, 1]
+    assert [each.counted and len(each.counted) for each in pieces] == [3, 2, None]
 
 
 def test_results_and_instructions_stay_apart() -> None:

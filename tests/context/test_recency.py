@@ -116,7 +116,7 @@ def test_a_count_that_reached_everything_still_says_why_the_rest_is_outside() ->
 def test_past_the_high_mark_the_oldest_turns_go_until_the_low_mark() -> None:
     kept = keep(rows(10, 10, 10, 10), Room(5, 44, 25))
     assert (kept.first, kept.why, kept.tokens, kept.needed) == (3, Code.OVER_BUDGET, 20, 45)
-    assert kept.cut == Cut(3, KEY)
+    assert kept.cut == Cut(3, KEY, 1.0)
 
 
 def test_at_the_high_mark_nothing_goes() -> None:
@@ -137,7 +137,7 @@ def test_the_newest_turn_alone_may_be_above_the_low_mark() -> None:
 
 def test_a_newest_turn_above_the_high_mark_is_left_out_too() -> None:
     kept = keep(rows(10, 71), Room(10, 80, 30))
-    assert (kept.first, kept.tokens, kept.cut) == (3, 0, Cut(3, KEY))
+    assert (kept.first, kept.tokens, kept.cut) == (3, 0, Cut(3, KEY, 1.0))
 
 
 def test_turns_that_cost_nothing_do_not_end_the_grace_of_the_newest() -> None:
@@ -165,7 +165,7 @@ def test_a_cut_holds_until_the_window_is_full_again() -> None:
     kept = keep(rows(10, 10, 10, 10), Room(0, WIDE, 5), cut=cut)
     assert (kept.first, kept.why, kept.tokens, kept.cut) == (3, Code.OVER_BUDGET, 20, cut)
     moved = keep(rows(10, 10, 10, 10, 10), Room(0, 29, 10), cut=cut)
-    assert (moved.first, moved.cut) == (5, Cut(5, KEY))
+    assert (moved.first, moved.cut) == (5, Cut(5, KEY, 1.0))
 
 
 def test_a_cut_of_another_policy_or_model_does_not_hold() -> None:

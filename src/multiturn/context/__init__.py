@@ -3,5 +3,6 @@
 from .budget import limits, reserve
 from .build import build, enough
 from .outgoing import check_input
+from .summary import due, folding
 
-__all__ = ["build", "check_input", "enough", "limits", "reserve"]
+__all__ = ["build", "check_input", "due", "enough", "folding", "limits", "reserve"]

@@ -1,35 +1,28 @@
 """How is an extraordinary window put together? Tools, images, reasoning, pins, instructions in the
-middle: each message is shaped for the target, and each gets its line in the ledger."""
+middle, a summary: each message is shaped for the target, and each has its decision."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from typing import NamedTuple
 
 import orjson
 
 from ..ledger import Code, Span
 from ..messages import Entry, Trait
 from ..window import Limits, Material, MessageRow, Target, TurnRow, Window
-from .budget import Spent
+from .budget import Spent, scaled
 from .calls import Group, by_turn, grouped, in_force, interrupted, turn_left_out
-from .outgoing import STRIPPED, Piece, Shaper, image_allowance, joined, merged
+from .decisions import Decided, joined_spans
+from .outgoing import Piece, Shaper, image_allowance, joined, merged, with_note
 from .recency import Kept, left_out_as
+from .summary import note
 
-__all__ = ["Assembly", "instruction_span", "left_out_span", "listed", "scaled"]
+__all__ = ["Assembly", "Recounted", "listed"]
 
 OPENING_QUOTE = "[You opened this conversation with the words:]\n"
 HOLE = "[{count} earlier tool calls of this turn were left out to fit the window]"
-
-Fate = tuple[Code, tuple[str, ...]]
-"""What became of a message: the decision, and what was left out of it."""
-
-
-def scaled(tokens: int, limits: Limits) -> int:
-    """Uncalibrated tokens as tokens of the model."""
-    return math.ceil(tokens * limits.scale)
 
 
 def listed(bodies: Iterable[bytes]) -> bytes:
@@ -37,30 +30,17 @@ def listed(bodies: Iterable[bytes]) -> bytes:
     return b"[" + b",".join(bodies) + b"]"
 
 
-def instruction_span(material: Material, limits: Limits) -> Span:
-    """The ledger's line for the leading instructions."""
-    tokens = sum([entry.tokens for entry in material.instructions])
-    return Span(Code.SYSTEM, len(material.instructions), scaled(tokens, limits))
+class Recounted(NamedTuple):
+    """Messages that were changed, and those that were counted in their place."""
 
-
-def left_out_span(kept: Kept, limits: Limits, messages: int, turns: tuple[int, int]) -> Span:
-    """The ledger's line for a range before the window: one decision, however long it is."""
-    return Span(kept.why, messages, None, turns, figures=why_left_out(kept, limits))
-
-
-def why_left_out(kept: Kept, limits: Limits) -> dict[str, object]:
-    """The figures that decided."""
-    if kept.why is Code.OVER_BUDGET:
-        needed = scaled(kept.needed, limits)
-        return {"limit": limits.high, "needed": needed} if needed > limits.high else {"limit": limits.high}
-    counts = {"turns": limits.max_turns, "messages": limits.max_messages}
-    return {name: count for name, count in counts.items() if count is not None}
+    sent: Sequence[bytes] = ()
+    counted: Sequence[bytes] = ()
 
 
 @dataclass(slots=True)
 class Assembly:
     """Puts one window together. ``rules`` are texts for the one leading system message, where the
-    target takes no system message anywhere else; ``decided`` is what became of each stored message."""
+    target takes no system message anywhere else; ``decided`` becomes the ledger."""
 
     material: Material
     limits: Limits
@@ -69,15 +49,19 @@ class Assembly:
     kept: Kept
     pieces: list[Piece] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
-    decided: dict[tuple[int, int], Fate] = field(default_factory=dict)
+    decided: Decided = field(init=False)
+    read: Sequence[MessageRow] = field(init=False)
+    """The messages of the earlier turns that were read."""
     turns: list[tuple[Sequence[MessageRow], Code]] = field(init=False)
     """The earlier turns in time order, each with what becomes of it."""
     shaper: Shaper = field(init=False)
 
     def __post_init__(self) -> None:
         path = self.material.path
+        self.decided = Decided(self.material, self.limits, self.spent, self.kept)
+        self.read = path.rows if path.rows is not None else rows_of(path.turns, path.bodies)
         known = {turn.number: turn for turn in path.turns}
-        turns = by_turn([*path.standing, *self._rows])
+        turns = by_turn([*path.standing, *self.read])
         self.turns = [(rows, self._code_of(known.get(number), rows)) for number, rows in turns.items()]
         self.shaper = Shaper(self.target, self._images())
 
@@ -91,32 +75,35 @@ class Assembly:
         newest = {(row.turn, row.place) for row in self.material.current if row.role == "user"}
         return image_allowance(rows, newest, self.limits.images)
 
-    def window(self) -> tuple[Window, Sequence[bytes] | None]:
-        """The finished window, and its messages where they are to be counted again: some were merged,
-        marked or closed."""
+    def window(self) -> tuple[Window, int, Recounted]:
+        """The window, the uncalibrated tokens of its messages as far as they are known, and those that are
+        still to be counted: some were merged, marked, closed, or have a note in front."""
         self._put_instructions()
         self._put_turns()
         self._put_context()
         self._put_current()
+        self._put_summary()
         pieces = self._with_rules(merged(self.pieces) if self.target.alternate else self.pieces)
-        bodies = [piece.body for piece in pieces]
-        counts = [piece.tokens for piece in pieces if piece.tokens is not None]
         window = Window(
-            body=listed(bodies),
+            body=listed(piece.body for piece in pieces),
             spans=self._spans(),
-            tokens=scaled(self.material.overhead + sum(counts), self.limits),
+            tokens=0,
             limits=self.limits,
             target=self.target,
             cut=self.kept.cut,
             traits=self.shaper.seen,
         )
-        return window, None if len(counts) == len(pieces) else bodies
+        changed = [piece for piece in pieces if piece.counted is not None]
+        before = [body for piece in changed for body in piece.origin]
+        tokens = sum([piece.tokens for piece in pieces])
+        return window, tokens, Recounted([piece.body for piece in changed], before)
 
     # -- the head
 
     def _put_instructions(self) -> None:
         for place, entry in enumerate(self.material.instructions):
-            self._put_rule(row_of(entry, place))
+            if not entry.traits & Trait.BARE:
+                self._put_rule(row_of(entry, place))
         if self.material.opening:
             self._put_opening(row_of(self.material.opening, 0))
 
@@ -154,23 +141,19 @@ class Assembly:
             else:
                 self._leave_out(rows, code)
 
-    @property
-    def _rows(self) -> Sequence[MessageRow]:
-        path = self.material.path
-        return path.rows if path.rows is not None else rows_of(path.turns, path.bodies)
-
     def _code_of(self, turn: TurnRow | None, rows: Sequence[MessageRow]) -> Code:
         """Why this turn is sent or left out."""
         pins = self.spent.room.pins
         if turn is None:  # from before what was read: a pinned turn, or instructions alone
-            return Code.PINNED if pins and any(row.role == "user" for row in rows) else self.kept.why
+            sent = pins and any(row.role == "user" for row in rows)
+            return Code.PINNED if sent else self.decided.why(rows[0].turn)
         gone = left_out_as(turn) or turn_left_out(rows)
         if gone:
             return gone
         if pins and turn.traits & Trait.PINNED:
             return Code.PINNED
         if turn.number < self.kept.first:
-            return self.kept.why
+            return self.decided.why(turn.number)
         if all(row.role != "user" for row in rows):
             return Code.OPENING
         return Code.STOPPED if turn.traits & Trait.STOPPED else Code.RECENT
@@ -180,25 +163,25 @@ class Assembly:
         for row in rows:
             if in_force(row):
                 self._put_rule(row)
-                self._decide(Code.SYSTEM, [row])
+                self.decided.decide(Code.SYSTEM, [row])
             else:
-                self._decide(code, [row])
+                self.decided.leave_out(code, row)
 
     def _put_groups(self, groups: Iterable[Group], code: Code) -> None:
         for group in groups:
             self._put_group(group, code)
 
     def _put_group(self, group: Group, code: Code) -> None:
-        self._decide(Code.INCOMPLETE, group.spare)
+        self.decided.decide(Code.INCOMPLETE, group.spare)
         left_out = group.left_out
         if left_out:
-            self._decide(left_out, group.rows)
+            self.decided.decide(left_out, group.rows)
         elif group.instruction:
             self._put_rule(group.rows[0])
-            self._decide(Code.SYSTEM, group.rows)
+            self.decided.decide(Code.SYSTEM, group.rows)
         elif code is Code.OPENING:
             self._put_opening(group.rows[0])
-            self._decide(code, group.rows)
+            self.decided.decide(code, group.rows)
         else:
             self._put_messages(group, code)
 
@@ -207,7 +190,7 @@ class Assembly:
         self.pieces += pieces
         self.pieces += [Piece("tool", orjson.dumps(interrupted(call))) for call in group.open]
         omitted = tuple(dict.fromkeys(word for piece in pieces for word in piece.omitted))
-        self._decide(code, group.rows, omitted)
+        self.decided.decide(code, group.rows, omitted)
 
     # -- the end
 
@@ -228,10 +211,22 @@ class Assembly:
                 self._mark_hole(sum(bool(g.traits & Trait.TOOL_CALL) for g in gone))
                 marked = True
             if group in gone:
-                self._decide(Code.OVER_BUDGET, [*group.rows, *group.spare])
+                self.decided.decide(Code.OVER_BUDGET, [*group.rows, *group.spare])
             else:
                 answers = group.rows and group.rows[0].role == "assistant"
                 self._put_group(group, Code.TOOL_PAIR if answers else Code.NEW)
+
+    def _put_summary(self) -> None:
+        """The summary stands at the head of the first user message; in one of its own where there is none."""
+        summary = self.material.path.summary
+        if not summary or not self.spent.noted:
+            return
+        words = note(summary.text, summary.upto)
+        place = next((at for at, piece in enumerate(self.pieces) if piece.role == "user"), None)
+        if place is None:
+            self.pieces.append(with_note(None, words))
+        else:
+            self.pieces[place] = with_note(self.pieces[place], words)
 
     def _mark_hole(self, count: int) -> None:
         """The mark stands at the end of the user's input."""
@@ -243,76 +238,17 @@ class Assembly:
 
     # -- the ledger
 
-    def _decide(self, code: Code, rows: Iterable[MessageRow], omitted: tuple[str, ...] = ()) -> None:
-        for row in rows:
-            self.decided[row.turn, row.place] = (code, omitted)
-
     def _spans(self) -> tuple[Span, ...]:
         """The decisions in the order of the path, as ranges."""
-        spans = []
-        if self.material.instructions:
-            spans.append(instruction_span(self.material, self.limits))
-        if self.material.opening:
-            spans.append(Span(Code.OPENING, 1, scaled(self.material.opening.tokens, self.limits)))
-        spans += self._earlier_spans()
-        spans += self._spans_of(self._rows)
-        if self.material.context:
-            tokens = sum(entry.tokens for entry in self.material.context)
-            spans.append(Span(Code.CONTEXT, len(self.material.context), scaled(tokens, self.limits)))
-        return _joined_spans([*spans, *self._spans_of(self.material.current)])
-
-    def _earlier_spans(self) -> list[Span]:
-        """What lies before the rows that were read: ranges left out, and what stands between them."""
-        path = self.material.path
-        spans: list[Span] = []
-        begun, first = 0, 1
-        for row, index in zip(path.standing, path.standing_at, strict=True):
-            if index > begun:
-                until = row.turn if row.place else row.turn - 1
-                spans.append(left_out_span(self.kept, self.limits, index - begun, (first, until)))
-            spans += self._spans_of([row])
-            # After an instruction comes the rest of its turn; a pinned turn stands here whole.
-            begun, first = index + 1, row.turn if row.traits & Trait.INSTRUCTION else row.turn + 1
-        if path.earlier_messages > begun:
-            turns = (first, path.earlier_turns)
-            spans.append(left_out_span(self.kept, self.limits, path.earlier_messages - begun, turns))
-        return spans
-
-    def _spans_of(self, rows: Sequence[MessageRow]) -> list[Span]:
-        """Rows in a row with the same decision are one span. That reasoning stayed behind is said of the
-        whole span: it is the rule for every answer in it, and no decision of its own."""
-        spans: list[Span] = []
-        for (code, omitted), run in groupby(rows, key=self._fate):
-            held = list(run)
-            figures = why_left_out(self.kept, self.limits) if code is self.kept.why else {}
-            tokens = scaled(sum(row.tokens for row in held), self.limits)
-            turns = (held[0].turn, held[-1].turn)
-            stripped = any(STRIPPED in self.decided[row.turn, row.place][1] for row in held)
-            without = (*omitted, STRIPPED) if stripped else omitted
-            spans.append(Span(code, len(held), tokens, turns, figures=figures, omitted=without))
-        return spans
-
-    def _fate(self, row: MessageRow) -> Fate:
-        code, omitted = self.decided[row.turn, row.place]
-        return code, tuple(word for word in omitted if word != STRIPPED)
-
-
-def _joined_spans(spans: Sequence[Span]) -> tuple[Span, ...]:
-    """Ranges that follow each other with the same decision as one."""
-    joint: list[Span] = []
-    for span in spans:
-        last = joint[-1] if joint else None
-        if last and last.turns and span.turns and _same(last, span):
-            tokens = None if last.tokens is None or span.tokens is None else last.tokens + span.tokens
-            turns = (last.turns[0], span.turns[1])
-            joint[-1] = last._replace(messages=last.messages + span.messages, tokens=tokens, turns=turns)
-        else:
-            joint.append(span)
-    return tuple(joint)
-
-
-def _same(one: Span, other: Span) -> bool:
-    return (one.code, one.figures, one.omitted) == (other.code, other.figures, other.omitted)
+        path, context = self.material.path, self.material.context
+        spans = [*self.decided.head(), *self.decided.earlier(path.earlier_messages, path.earlier_turns)]
+        spans += self.decided.spans_of(self.read)
+        if context:
+            tokens = sum(entry.tokens for entry in context)
+            spans.append(Span(Code.CONTEXT, len(context), scaled(tokens, self.limits)))
+        spans += self.decided.quoted_elsewhere()
+        current = [row for group in self.spent.current for row in (*group.rows, *group.spare)]
+        return joined_spans([*spans, *self.decided.spans_of(sorted(current, key=lambda row: row.place))])
 
 
 # --------------------------------------------------------------------------------------------- rows

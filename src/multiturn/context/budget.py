@@ -8,19 +8,28 @@ from typing import NamedTuple
 
 from ..errors import ContextOverflow, PolicyInvalid
 from ..messages import Entry, Trait
-from ..policy import ContextPolicy
-from ..window import Limits, Material, MessageRow, Target, TurnRow
+from ..phrases import Reason
+from ..policy import ContextPolicy, Summarize
+from ..window import Limits, Material, MessageRow, Path, Target, TurnRow
 from .calls import Group, by_turn, grouped, in_force, turn_left_out
 from .outgoing import weight
-from .recency import PINNED, Room, left_out_as
+from .recency import PINNED, Room, folded, left_out_as
+from .summary import NOTE_TOKENS
 
-__all__ = ["DEFAULT_BUDGET", "Spent", "limits", "overflow", "reserve", "spend"]
+__all__ = ["DEFAULT_BUDGET", "Spent", "limits", "overflow", "reserve", "scaled", "spend"]
 
 DEFAULT_BUDGET = 32_000
 """Tokens of input when neither the policy nor the model says less: what most models read well."""
 DEFAULT_RESERVE = 4_096
 THINKING_RESERVE = 16_384
-INSTRUCTION = Trait.INSTRUCTION
+RECALL_SHARE, RECALL_TOKENS = 0.1, 600
+SUMMARY_SHARE = 4
+BARE, INSTRUCTION, QUOTED = Trait.BARE, Trait.INSTRUCTION, Trait.QUOTED
+
+
+def scaled(tokens: int, limits: Limits) -> int:
+    """Uncalibrated tokens as tokens of the model."""
+    return math.ceil(tokens * limits.scale)
 
 
 def reserve(policy: ContextPolicy, requested: int | None, thinking: bool, window: int) -> int:
@@ -45,37 +54,60 @@ def limits(
     """The policy in numbers. ``input_limit`` is what the model takes once the reserve is kept free,
     ``first_tier`` where its price rises; ``scale`` turns uncalibrated counts into tokens.
 
-    Raises `PolicyInvalid` where the reserve leaves no room at all.
+    With a summary the whole budget may be filled: turns are folded past the high mark, and left out
+    without a summary only where they do not fit. A summary that nobody asked for by its length takes at
+    most a quarter of the budget. Raises `PolicyInvalid` where the reserve leaves no room at all, or the
+    summary would fill the budget.
     """
     if input_limit <= 0:
-        raise PolicyInvalid(f"the reserve of {reserved} tokens for the reply leaves no room for any input")
+        raise PolicyInvalid(Reason("why.reserve", reserved=reserved))
     wanted = policy.budget or min(first_tier or DEFAULT_BUDGET, DEFAULT_BUDGET)
     budget = min(wanted, input_limit)
     high, low = policy.marks()
+    fold = int(budget * high) if policy.summarize else None
+    recall = policy.recall
     return Limits(
         budget=budget,
-        high=int(budget * high),
+        high=int(budget * high) if fold is None else budget,
         low=int(budget * low),
         max_turns=policy.max_turns,
         max_messages=policy.max_messages,
         images=policy.images,
         reserve=reserved,
         scale=scale,
-        key=f"{model} {budget} {high:g} {low:g}",
+        key=f"{model} {budget} {high:g} {low:g}" + ("" if fold is None else " summary"),
+        fold=fold,
+        summary_tokens=_summary_tokens(policy.summarize, budget) if policy.summarize else 0,
+        recall_tokens=(recall.max_tokens or min(int(budget * RECALL_SHARE), RECALL_TOKENS)) if recall else 0,
+        recall_turns=recall.max_turns if recall else 0,
     )
+
+
+def _summary_tokens(summarize: Summarize, budget: int) -> int:
+    """How long a summary may be."""
+    wanted = summarize.max_tokens
+    if wanted == Summarize().max_tokens:
+        return min(wanted, max(1, budget // SUMMARY_SHARE))
+    if wanted >= budget:
+        raise PolicyInvalid(Reason("why.summary_size", summary=wanted, budget=budget))
+    return wanted
 
 
 class Spent(NamedTuple):
     """What is sent in any case, and the room it leaves.
 
     ``turns`` are those of the path with tokens and messages as they would be sent; ``current`` are the
-    groups of the turn being answered, ``gone`` those of its oldest tool groups that had to go.
+    groups of the turn being answered, ``gone`` those of its oldest tool groups that had to go. ``noted`` is
+    what the note of a summary was taken to cost (0: it has no place), ``quoted`` whether there is a place
+    for what is recalled.
     """
 
     room: Room
     turns: Sequence[TurnRow]
     current: Sequence[Group]
     gone: Sequence[Group] = ()
+    noted: int = 0
+    quoted: bool = True
 
 
 def spend(material: Material, limits: Limits, target: Target) -> Spent:
@@ -85,27 +117,81 @@ def spend(material: Material, limits: Limits, target: Target) -> Spent:
     """
     path, scale = material.path, limits.scale
     budget, high, low = int(limits.budget / scale), int(limits.high / scale), int(limits.low / scale)
-    head = material.overhead + _tokens(material.instructions) + _tokens(material.context)
-    head += material.opening.tokens if material.opening else 0
-    if not (material.current or path.rows or path.standing) and head <= budget:
-        return Spent(Room(head, high, low, messages=0), path.turns, ())
-    if path.standing or path.rows:
-        head += _tokens(row for row in (*path.standing, *(path.rows or ())) if in_force(row))
-    groups = grouped(material.current)
-    gone = _outgrown(groups, head, budget, low, target) if groups else ()
-    sent = [group for group in groups if group not in gone and not group.left_out]
-    needed = head + sum([_weight(group, target) for group in sent])
+    head = _head(material)
+    turns = path.turns if path.rows is None else _as_sent(path.turns, path.rows, target)
+    pins = _pins(path, turns)
+    now = _current(quoted(material), head, budget, low, target)
+    recalled = True
+    if head + now.tokens > budget or head + now.tokens + pins > budget:
+        plain = _current(unquoted(material), head, budget, low, target)
+        recalled = head + now.tokens <= budget and (not pins or head + plain.tokens + pins > budget)
+        now = now if recalled else plain
+    needed = head + now.tokens
     if needed > budget:
         raise overflow(material, limits, needed)
-    turns = path.turns if path.rows is None else _as_sent(path.turns, path.rows, target)
-    pins = sum([t.tokens for t in turns if t.traits & PINNED and not left_out_as(t)]) if path.rows else 0
-    pins += _tokens(row for row in path.standing if not row.traits & INSTRUCTION)
     pinned = 0 < pins <= budget - needed
     fixed = needed + pins if pinned else needed
-    messages = sum([len(group.rows) for group in sent if not group.instruction])
+    note = path.summary.tokens + NOTE_TOKENS if path.summary and folded(path, limits) else 0
+    noted = note if note <= budget - fixed else 0
+    fixed += noted
     # While the newest turn has a hole, no older turn is worth more than what fell into it.
-    room = Room(fixed, fixed if gone else high, low, messages, pinned)
-    return Spent(room, turns, groups, gone)
+    room = Room(fixed, fixed if now.gone else high, low, now.messages, pinned)
+    return Spent(room, turns, now.groups, now.gone, noted, recalled)
+
+
+def _head(material: Material) -> int:
+    """Tokens of what is neither a turn nor the new input."""
+    path = material.path
+    entries = [entry for entry in material.instructions if not entry.traits & BARE]
+    tokens = material.overhead + _tokens(entries) + _tokens(material.context)
+    tokens += material.opening.tokens if material.opening else 0
+    if path.standing or path.rows:
+        tokens += _tokens(row for row in (*path.standing, *(path.rows or ())) if in_force(row))
+    return tokens
+
+
+def _pins(path: Path, turns: Sequence[TurnRow]) -> int:
+    """Tokens of all pinned turns together."""
+    tokens = sum([t.tokens for t in turns if t.traits & PINNED and not left_out_as(t)]) if path.rows else 0
+    return tokens + _tokens(row for row in path.standing if not row.traits & INSTRUCTION)
+
+
+class _Current(NamedTuple):
+    """The turn being answered: its groups, those that had to go, what the others cost, how many messages
+    they are."""
+
+    groups: Sequence[Group]
+    gone: Sequence[Group]
+    tokens: int
+    messages: int
+
+
+def _current(rows: Sequence[MessageRow], head: int, budget: int, low: int, target: Target) -> _Current:
+    groups = grouped(rows)
+    gone = _outgrown(groups, head, budget, low, target) if groups else ()
+    sent = [group for group in groups if group not in gone and not group.left_out]
+    messages = sum([len(group.rows) for group in sent if not group.instruction])
+    return _Current(groups, gone, sum([_weight(group, target) for group in sent]), messages)
+
+
+def quoted(material: Material) -> Sequence[MessageRow]:
+    """The rows of the turn being answered, with what is recalled in front of the first words of its user."""
+    recalled = material.recalled
+    place = next((at for at, row in enumerate(material.current) if row.role == "user"), None)
+    if not recalled or not recalled.text or place is None:
+        return material.current
+    row = material.current[place]
+    row = row._replace(quote=recalled.text, tokens=row.tokens + recalled.tokens, traits=row.traits | QUOTED)
+    return [*material.current[:place], row, *material.current[place + 1 :]]
+
+
+def unquoted(material: Material) -> Sequence[MessageRow]:
+    """The same rows without anything recalled. What a message costs without the quotation that was stored
+    with it is not known: it is counted once the window is put together."""
+    return [
+        row._replace(quote=None, tokens=0, traits=row.traits | QUOTED) if row.quote else row
+        for row in material.current
+    ]
 
 
 def _tokens(entries: Iterable[Entry | MessageRow]) -> int:

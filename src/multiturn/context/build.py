@@ -1,12 +1,12 @@
 """In what order do these run? Spend what cannot be saved, keep the newest turns, put them together.
 
 The ordinary window (text by the user, text by the assistant) is put together from stored bytes
-without opening one of them. Everything else is put together by `assembly`, message by message.
+without opening one of them, but for the one that a summary stands in. Everything else is put together by
+`assembly`, message by message.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, cast
@@ -15,9 +15,12 @@ from ..errors import ContextOverflow
 from ..ledger import Code, Span
 from ..messages import Trait
 from ..window import Limits, Material, Target, Window
-from .assembly import Assembly, instruction_span, left_out_span, listed, scaled
-from .budget import Spent, overflow, spend
+from .assembly import Assembly, Recounted, listed
+from .budget import Spent, overflow, scaled, spend
+from .decisions import Decided
+from .outgoing import Piece, with_note
 from .recency import Kept, newest_turns
+from .summary import note
 
 __all__ = ["build", "enough"]
 
@@ -32,11 +35,11 @@ def build(
 ) -> Window:
     """The window that these rows make under these limits for this target.
 
-    The same arguments give the same bytes. A window whose messages had to be changed is counted again
-    as it will be sent, and built once more with less where it grew above the budget: with less of the
-    earlier turns first, then without pins and old tool groups. ``chosen`` is what `enough` found for the
-    same arguments. Raises `ContextOverflow` where instructions, tools and the new input alone are above
-    the budget.
+    The same arguments give the same bytes. Messages that had to be changed are counted again as they will
+    be sent, and the window is built once more with less where it grew above the budget: with less of the
+    earlier turns first, then without summary, pins and old tool groups. ``chosen`` is what `enough`
+    found for the same arguments. Raises `ContextOverflow` where instructions, tools and the new input
+    alone are above the budget.
     """
     allowed, sent, least = limits, 0, False
     for _ in range(TRIES):
@@ -50,25 +53,31 @@ def build(
                 break
             allowed, least = _tightened(allowed, cast("int", error.figures["needed"]) + 1), True
             continue
-        built = _build(material, limits, target, chosen)
-        if built.changed is None:
-            return built.window
-        sent = material.overhead + recount(built.changed)
-        tokens = math.ceil(sent * limits.scale)
+        window, sent, changed = _put_together(material, limits, target, chosen)
+        if changed.sent:
+            sent += recount(changed.sent) - (recount(changed.counted) if changed.counted else 0)
+        tokens = scaled(sent, limits)
         if tokens <= limits.budget:
-            return replace(built.window, tokens=tokens)
-        mark = min(limits.budget - (tokens - built.counted), built.counted - 1)
+            return _finished(window, tokens, material, chosen)
+        counted = scaled(chosen.spent.room.fixed + chosen.kept.tokens, limits)
+        mark = min(limits.budget - (tokens - counted), counted - 1)
         allowed = _less_memory(allowed, mark) if chosen.kept.tokens else _tightened(allowed, mark)
         chosen = None
     raise overflow(material, limits, sent)
 
 
-class _Built(NamedTuple):
-    """A window; what it was counted to cost; and its messages, where some are not as they were counted."""
-
-    window: Window
-    counted: int
-    changed: Sequence[bytes] | None = None
+def _finished(window: Window, tokens: int, material: Material, chosen: Chosen) -> Window:
+    """The window with what it costs, and with what else it says of itself."""
+    path, spent, kept = material.path, chosen.spent, chosen.kept
+    quotes = spent.quoted and material.recalled and material.recalled.text
+    waiting = max(0, kept.first - 1 - (path.summary.upto if path.summary else 0))
+    return replace(
+        window,
+        tokens=tokens,
+        recalled=material.recalled if quotes else None,
+        summary=path.summary if spent.noted else None,
+        waiting=waiting,
+    )
 
 
 def _less_memory(limits: Limits, mark: int) -> Limits:
@@ -94,13 +103,14 @@ def _choose(material: Material, limits: Limits, target: Target) -> Chosen:
     return Chosen(spent, newest_turns(material.path, spent.turns, limits, spent.room))
 
 
-def _build(material: Material, limits: Limits, target: Target, chosen: Chosen) -> _Built:
-    spent, kept = chosen
-    counted = scaled(spent.room.fixed + kept.tokens, limits)
+def _put_together(
+    material: Material, limits: Limits, target: Target, chosen: Chosen
+) -> tuple[Window, int, Recounted]:
+    """The window, its uncalibrated tokens as far as they are known, and what is still to be counted."""
     if _is_plain(material, target):
-        return _Built(_plain_window(material, limits, target, kept, counted), counted)
-    window, changed = Assembly(material, limits, target, spent, kept).window()
-    return _Built(window, counted, changed)
+        return _plain_window(material, limits, target, chosen)
+    window, tokens, changed = Assembly(material, limits, target, *chosen).window()
+    return window, material.overhead + tokens, changed
 
 
 def enough(material: Material, limits: Limits, target: Target) -> Chosen | None:
@@ -115,6 +125,8 @@ def _is_plain(material: Material, target: Target) -> bool:
     path = material.path
     if path.rows is not None or path.standing or material.opening or material.context:
         return False
+    if material.recalled and material.recalled.text:
+        return False
     if target.reasoning_required == "always" or len(material.instructions) > 1:
         return False
     for entry in material.instructions:
@@ -126,26 +138,31 @@ def _is_plain(material: Material, target: Target) -> bool:
     return roles in ORDINARY_TURNS and not any(row.traits for row in material.current)
 
 
-def _plain_window(material: Material, limits: Limits, target: Target, kept: Kept, tokens: int) -> Window:
-    path, new = material.path, material.current
-    spans = [instruction_span(material, limits)] if material.instructions else []
+def _plain_window(
+    material: Material, limits: Limits, target: Target, chosen: Chosen
+) -> tuple[Window, int, Recounted]:
+    path, new, (spent, kept) = material.path, material.current, chosen
     recent = path.turns[: path.turns[0].number + 1 - kept.first] if path.turns else ()
     messages = sum([turn.messages for turn in recent])
+    turns_sent = path.bodies[len(path.bodies) - messages :]
+    bodies = [*[entry.body for entry in material.instructions], *turns_sent, *[row.body for row in new]]
+    changed = Recounted()
+    if spent.noted and path.summary:
+        place = len(material.instructions)
+        plain = Piece("user", bodies[place], counted=None) if bodies[place:] else None
+        piece = with_note(plain, note(path.summary.text, path.summary.upto))
+        bodies[place : place + 1] = [piece.body]
+        changed = Recounted([piece.body], piece.origin)
+    decided = Decided(material, limits, spent, kept)
+    spans = decided.head()
     unsent = path.earlier_messages + len(path.bodies) - messages
     if unsent:
-        spans.append(left_out_span(kept, limits, unsent, (1, max(1, kept.first - 1))))
+        spans += decided.earlier(unsent, max(1, kept.first - 1))
     if recent:
         turns = (recent[-1].number, recent[0].number)
         spans.append(Span(Code.RECENT, messages, scaled(kept.tokens, limits), turns))
     if new:
         cost = scaled(sum(row.tokens for row in new), limits)
         spans.append(Span(Code.NEW, len(new), cost, (new[0].turn, new[0].turn)))
-    bodies = path.bodies[len(path.bodies) - messages :]
-    return Window(
-        body=listed([*[entry.body for entry in material.instructions], *bodies, *[row.body for row in new]]),
-        spans=tuple(spans),
-        tokens=tokens,
-        limits=limits,
-        target=target,
-        cut=kept.cut,
-    )
+    window = Window(listed(bodies), tuple(spans), 0, limits, target, kept.cut)
+    return window, spent.room.fixed - spent.noted + kept.tokens, changed

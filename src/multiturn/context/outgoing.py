@@ -14,9 +14,20 @@ import orjson
 from ..errors import MessageInvalid
 from ..ledger import Code
 from ..messages import MEDIA_KINDS, MEDIA_NAMES, Entry, Trait
+from ..phrases import Reason
 from ..window import MessageRow, Target
 
-__all__ = ["STRIPPED", "Piece", "Shaper", "check_input", "image_allowance", "joined", "merged", "weight"]
+__all__ = [
+    "STRIPPED",
+    "Piece",
+    "Shaper",
+    "check_input",
+    "image_allowance",
+    "joined",
+    "merged",
+    "weight",
+    "with_note",
+]
 
 IMAGE_KINDS = frozenset(kind for kind, trait in MEDIA_KINDS.items() if trait is Trait.IMAGE)
 STRIPPED = str(Code.REASONING_STRIPPED)
@@ -27,13 +38,26 @@ ALWAYS_OPENED = Trait.EXTRA | Trait.BARE | Trait.INSTRUCTION
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One message on its way out: its role, its JSON, and its tokens where the bytes are those that were
-    stored and counted (``None``: to be counted again)."""
+    """One message on its way out: its role, its JSON, and its ``tokens``. Where it is not as it was stored,
+    ``counted`` are the messages that these tokens stand for (none: it was made up here), and what it costs
+    more or less than they do is still to be counted."""
 
     role: str
     body: bytes
-    tokens: int | None = None
+    tokens: int = 0
     omitted: tuple[str, ...] = ()
+    counted: tuple[bytes, ...] | None = ()
+
+    @property
+    def origin(self) -> tuple[bytes, ...]:
+        """The messages that its tokens stand for."""
+        return (self.body,) if self.counted is None else self.counted
+
+    def saying(self, body: bytes) -> Piece:
+        """The same message with other words or fields."""
+        if body == self.body:
+            return self
+        return Piece(self.role, body, self.tokens, self.omitted, self.origin)
 
 
 @dataclass(slots=True)
@@ -54,18 +78,19 @@ class Shaper:
     def shape(self, row: MessageRow) -> Piece:
         """The message as the target takes it."""
         self.called = self.called or bool(row.traits & Trait.TOOL_CALL)
-        self.seen |= row.traits
+        self.seen |= row.traits & ~Trait.QUOTED
         reasoning = reasoning_for(row, self.target, called=self.called)
         stripped = (STRIPPED,) if row.reasoning is not None and reasoning is None else ()
-        if reasoning is None and not self._touches(row):
-            return Piece(row.role, row.body, row.tokens, stripped)
+        if reasoning is None and not row.quote and not self._touches(row):
+            return _as_stored(row, stripped)
         message = orjson.loads(row.body)
         omitted = self._shape_content(message, row) + stripped
         self._shape_fields(message)
         if reasoning is not None:
             message[self.target.reasoning_field] = reasoning
-        body = orjson.dumps(message)
-        return Piece(message["role"], body, row.tokens if body == row.body else None, omitted)
+        if row.quote:
+            message["content"] = _joined_content(row.quote.decode(), message["content"])
+        return _as_stored(row, omitted, message["role"]).saying(orjson.dumps(message))
 
     def _touches(self, row: MessageRow) -> bool:
         traits, target = row.traits, self.target
@@ -126,6 +151,13 @@ class Shaper:
             del message[name]
 
 
+def _as_stored(row: MessageRow, omitted: tuple[str, ...], role: str = "") -> Piece:
+    """The message in its stored bytes. Those of a quotation in front of it are counted with it: what it
+    costs is what it is counted to cost once it is put together."""
+    quoted = row.quote or row.traits & Trait.QUOTED
+    return Piece(role or row.role, row.body, 0 if quoted else row.tokens, omitted, () if quoted else None)
+
+
 def check_input(entries: Sequence[Entry], target: Target) -> None:
     """Raises `MessageInvalid` where the new input holds what the model cannot see: it would not be
     sent whole."""
@@ -133,7 +165,7 @@ def check_input(entries: Sequence[Entry], target: Target) -> None:
         unseen = entry.traits & Trait.MEDIA & ~target.media
         if entry.role == "user" and unseen:
             kinds = ", ".join(name for trait, name in MEDIA_NAMES.items() if trait & unseen)
-            raise MessageInvalid(f"{target.model} cannot read this kind of part: {kinds}")
+            raise MessageInvalid(Reason("why.parts_unseen", model=target.model, kinds=kinds))
 
 
 def weight(row: MessageRow, target: Target) -> int:
@@ -217,20 +249,37 @@ def merged(pieces: Sequence[Piece]) -> list[Piece]:
 
 
 def joined(one: Piece, other: Piece) -> Piece:
-    """Two messages of the same role as one: their contents one after the other."""
+    """Two messages of the same role as one: their contents one after the other. It carries a name only
+    where both do, and the same: nobody's words are given to somebody else."""
     first, second = orjson.loads(one.body), orjson.loads(other.body)
     both = first | second
-    if first.get("content") and second.get("content"):
-        both["content"] = _joined_content(first["content"], second["content"])
-    else:
-        both["content"] = second.get("content") or first.get("content")
+    if first.get("name") != second.get("name"):
+        both.pop("name", None)
+    both["content"] = _joined_content(first.get("content"), second.get("content"))
     for name in ("reasoning_content", "reasoning"):
         if name in first and name in second:
             both[name] = first[name] + second[name]
-    return Piece(one.role, orjson.dumps(both), omitted=one.omitted + other.omitted)
+    return Piece(
+        one.role,
+        orjson.dumps(both),
+        one.tokens + other.tokens,
+        one.omitted + other.omitted,
+        one.origin + other.origin,
+    )
+
+
+def with_note(piece: Piece | None, words: str) -> Piece:
+    """The user's message with these words in front of its own; a message of its own where there is none."""
+    if piece is None:
+        return Piece("user", orjson.dumps({"role": "user", "content": words}))
+    message = orjson.loads(piece.body)
+    message["content"] = _joined_content(words, message["content"])
+    return piece.saying(orjson.dumps(message))
 
 
 def _joined_content(one: Any, other: Any) -> Any:
+    if not one or not other:
+        return other or one
     if isinstance(one, str) and isinstance(other, str):
         return f"{one}\n\n{other}"
     return _listed(one) + _listed(other)

@@ -13,7 +13,7 @@ from ..ledger import Code
 from ..messages import Trait
 from ..window import Cut, Limits, Path, TurnRow
 
-__all__ = ["Kept", "Room", "left_out_as", "newest_turns"]
+__all__ = ["Kept", "Room", "down_to_low", "folded", "left_out_as", "newest_turns", "within_counts"]
 
 WAITING, COMPLETED, INCOMPLETE, FAILED = 2, 3, 4, 5  # conversations.TurnState, as stored
 PINNED, RETRACTED, STOPPED = Trait.PINNED, Trait.RETRACTED, Trait.STOPPED
@@ -41,9 +41,9 @@ class Room(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """The outcome: turns from number ``first`` on are kept; older ones are left out as ``why``.
-    ``tokens`` is what the kept ones cost, ``needed`` what the window would have cost uncut. ``settled``:
-    whether reading further back could not change it."""
+    """The outcome: turns from number ``first`` on are kept; older ones are left out as ``why``, or because
+    a summary stands for the turns up to ``folded``. ``tokens`` is what the kept ones cost, ``needed`` what
+    the window would have cost uncut. ``settled``: whether reading further back could not change it."""
 
     first: int
     why: Code
@@ -51,6 +51,13 @@ class Kept(NamedTuple):
     needed: int
     cut: Cut | None
     settled: bool = True
+    folded: int = 0
+
+
+def folded(path: Path, limits: Limits) -> int:
+    """The last turn that a summary stands for under this policy; 0: none does. Up to there no turn is sent
+    for its own sake, even where the summary itself finds no place."""
+    return path.summary.upto if path.summary and limits.fold is not None else 0
 
 
 def left_out_as(turn: TurnRow) -> Code | None:
@@ -92,22 +99,28 @@ def newest_turns(path: Path, turns: Sequence[TurnRow], limits: Limits, room: Roo
     >>> newest_turns(Path(turns=turns), turns, Limits(99, 99, 50, max_turns=2), Room(5, 99, 50)).first
     2
     """
+    begin = folded(path, limits)
+    if begin:
+        turns = [turn for turn in turns if turn.number > begin]
     read = len(turns)
-    turns, why = _within_counts(turns, limits, room)
-    held = path.cut if path.cut and path.cut.key == limits.key else None
-    settled = len(turns) < read or not path.earlier_turns or bool(held and path.earlier_turns < held.turn)
+    turns, why = within_counts(turns, limits, room)
+    held = path.cut if path.cut and path.cut.key == limits.key and path.cut.turn > begin else None
+    reached = path.earlier_turns <= begin or bool(held and path.earlier_turns < held.turn)
+    settled = len(turns) < read or reached
     if held and (not turns or turns[-1].number <= held.turn):
         turns = [turn for turn in turns if turn.number >= held.turn]
         why = Code.OVER_BUDGET
     tokens = _cost_of_all(turns, room)
     if room.fixed + tokens <= room.high:
-        return Kept(_first(turns, path), why, tokens, room.fixed + tokens, held, settled)
-    kept, spent = _down_to_low(turns, room)
+        return Kept(_first(turns, path), why, tokens, room.fixed + tokens, held, settled, begin)
+    kept, spent = down_to_low(turns, room)
     first = _first(kept, path)
-    return Kept(first, Code.OVER_BUDGET, spent, room.fixed + tokens, Cut(first, limits.key))
+    cut = Cut(first, limits.key, limits.scale)
+    return Kept(first, Code.OVER_BUDGET, spent, room.fixed + tokens, cut, folded=begin)
 
 
-def _within_counts(turns: Sequence[TurnRow], limits: Limits, room: Room) -> tuple[Sequence[TurnRow], Code]:
+def within_counts(turns: Sequence[TurnRow], limits: Limits, room: Room) -> tuple[Sequence[TurnRow], Code]:
+    """The newest turns that the limits on turns and messages allow, and what the others are left out as."""
     if limits.max_turns is None and limits.max_messages is None:
         return turns, Code.OVER_BUDGET
     count, messages = 0, room.messages
@@ -123,7 +136,7 @@ def _within_counts(turns: Sequence[TurnRow], limits: Limits, room: Room) -> tupl
     return turns, Code.OUTSIDE_WINDOW
 
 
-def _down_to_low(turns: Sequence[TurnRow], room: Room) -> tuple[list[TurnRow], int]:
+def down_to_low(turns: Sequence[TurnRow], room: Room) -> tuple[list[TurnRow], int]:
     """The newest turns up to the low mark; the very newest also where it alone is above it, as long as
     it stays below the high mark: a window without any memory would be worse than a full one."""
     kept: list[TurnRow] = []

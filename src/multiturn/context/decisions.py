@@ -1,0 +1,220 @@
+"""Which decision has each message, in the order of the path? The ledger of a window, as ranges.
+
+What was read has a decision message by message; what lies before it is told in ranges, between the few
+messages of it that are sent or quoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NamedTuple
+
+from ..ledger import NO_FIGURES, Code, Span
+from ..messages import Trait
+from ..window import Limits, Material, MessageRow, Source
+from .budget import Spent, scaled
+from .outgoing import STRIPPED
+from .recency import Kept
+
+__all__ = ["Decided", "joined_spans"]
+
+Fate = tuple[Code, tuple[str, ...]]
+"""What became of a message: the decision, and what was left out of it."""
+FOUND = (Code.RECALLED, Code.BELOW_THRESHOLD)
+
+
+class _Apart(NamedTuple):
+    """A message with a decision of its own among turns that were not read: how many messages stand before
+    it, its turn and place, whether its turn goes on behind it."""
+
+    before: int
+    turn: int
+    place: int
+    goes_on: bool
+    span: Span
+
+
+@dataclass(slots=True)
+class Decided:
+    """The decisions of one window. ``fates`` are those of the stored messages that were read, by turn and
+    place; ``found`` what the search for old turns has found among those that are not sent."""
+
+    material: Material
+    limits: Limits
+    spent: Spent
+    kept: Kept
+    fates: dict[tuple[int, int], Fate] = field(default_factory=dict)
+    found: Mapping[tuple[int, int], tuple[Code, Source]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        recalled = self.material.recalled
+        found = [(Code.RECALLED, source) for source in recalled.sources] if recalled and self.quotes else []
+        if recalled and recalled.below:
+            found.append((Code.BELOW_THRESHOLD, recalled.below))
+        self.found = {(s.turn, s.place): (code, s) for code, s in found if s.conversation is None}
+
+    @property
+    def quotes(self) -> bool:
+        """Whether what was recalled is quoted in front of the new input."""
+        return bool(self.spent.quoted and self.material.recalled and self.material.recalled.text)
+
+    # -- taking down
+
+    def decide(self, code: Code, rows: Iterable[MessageRow], omitted: tuple[str, ...] = ()) -> None:
+        """These messages are sent or left out so."""
+        for row in rows:
+            self.fates[row.turn, row.place] = (code, omitted)
+
+    def leave_out(self, code: Code, row: MessageRow) -> None:
+        """This message of a turn that was left out; the search may have found it all the same."""
+        among = code in (Code.SUMMARISED, Code.OVER_BUDGET, Code.OUTSIDE_WINDOW)
+        found = self.found.get((row.turn, row.place)) if among else None
+        self.decide(found[0] if found else code, [row])
+
+    def why(self, turn: int) -> Code:
+        """Why an earlier turn that could be sent is not."""
+        if turn > self.kept.folded:
+            return self.kept.why
+        return Code.SUMMARISED if self.spent.noted else Code.OVER_BUDGET
+
+    # -- the ledger's lines
+
+    def head(self) -> list[Span]:
+        """Instructions, the opening, the summary."""
+        material, limits = self.material, self.limits
+        spans = []
+        for blank, run in groupby(material.instructions, key=lambda entry: entry.traits & Trait.BARE):
+            held = list(run)
+            tokens = scaled(sum([entry.tokens for entry in held]), limits)
+            spans.append(Span(Code.INCOMPLETE if blank else Code.SYSTEM, len(held), tokens))
+        if material.opening:
+            spans.append(Span(Code.OPENING, 1, scaled(material.opening.tokens, limits)))
+        summary = material.path.summary
+        if summary and self.spent.noted:
+            figures = {"first": 1, "last": summary.upto, "version": summary.version}
+            tokens = scaled(summary.tokens, limits)
+            spans.append(Span(Code.SUMMARY, 0, tokens, (1, summary.upto), figures=figures))
+        return spans
+
+    def earlier(self, messages: int, last: int) -> Iterator[Span]:
+        """The first ``messages`` of the path, up to the turn ``last``: ranges that were left out, and what
+        is sent or was found between them."""
+        begun, first = 0, 1
+        for each in sorted(self._apart(messages, last), key=lambda apart: apart.before):
+            if each.before < begun:
+                continue
+            yield from self._range(begun, each.before, first, each.turn if each.place else each.turn - 1)
+            yield each.span
+            begun, first = each.before + 1, each.turn if each.goes_on else each.turn + 1
+        yield from self._range(begun, messages, first, last)
+
+    def _apart(self, messages: int, last: int) -> Iterator[_Apart]:
+        path = self.material.path
+        for row, index in zip(path.standing, path.standing_at, strict=True):
+            # After an instruction comes the rest of its turn; a pinned turn stands here whole.
+            goes_on = bool(row.traits & Trait.INSTRUCTION)
+            yield _Apart(index, row.turn, row.place, goes_on, self.spans_of([row])[0])
+        for (turn, place), (code, source) in self.found.items():
+            index = self._before(turn) + place if source.at is None else source.at
+            if turn <= last and index < messages and (turn, place) not in self.fates:
+                span = Span(code, 1, None, (turn, turn), place, self._figures(code, turn, place))
+                yield _Apart(index, turn, place, index + 1 < self._before(turn + 1), span)
+
+    def _range(self, begin: int, end: int, first: int, last: int) -> Iterator[Span]:
+        """Messages that were left out, those that a summary stands for apart from the others."""
+        folded = self.kept.folded
+        middle = end if last <= folded else begin
+        if first <= folded < last:
+            middle = min(max(begin, self._before(folded + 1)), end)
+        for messages, turns in (
+            (middle - begin, (first, min(last, folded))),
+            (end - middle, (max(first, folded + 1), last)),
+        ):
+            if messages > 0:
+                code = self.why(turns[0])
+                yield Span(code, messages, None, turns, figures=self._figures(code, turns[0]))
+
+    def _before(self, turn: int) -> int:
+        """How many messages of the path stand before a turn. Among turns that were not read they are taken
+        to be spread evenly between the places that are known."""
+        path = self.material.path
+        if turn > path.earlier_turns:
+            return path.earlier_messages + sum([t.messages for t in path.turns if t.number < turn])
+        known = [(1, 0), (path.earlier_turns + 1, path.earlier_messages)]
+        known += [(row.turn, at - row.place) for row, at in zip(path.standing, path.standing_at, strict=True)]
+        known += [(s.turn, s.at - s.place) for _, s in self.found.values() if s.at is not None]
+        (begin, before), (end, until) = (
+            max(place for place in known if place[0] <= turn),
+            min(place for place in known if place[0] > turn),
+        )
+        return before + (until - before) * (turn - begin) // (end - begin)
+
+    def quoted_elsewhere(self) -> list[Span]:
+        """What is quoted of other conversations is no message of this path."""
+        recalled = self.material.recalled
+        other = [s.score for s in recalled.sources if s.conversation] if recalled and self.quotes else []
+        return [Span(Code.RECALLED, 0, None, figures={"score": max(other)})] if other else []
+
+    def spans_of(self, rows: Sequence[MessageRow]) -> list[Span]:
+        """Rows in a row with the same decision are one span. That reasoning stayed behind is said of the
+        whole span: it is the rule for every answer in it, and no decision of its own."""
+        spans: list[Span] = []
+        for (code, omitted, place), run in groupby(rows, key=self._fate):
+            held = list(run)
+            tokens = scaled(sum(row.tokens for row in held), self.limits)
+            turns = (held[0].turn, held[-1].turn)
+            stripped = any(STRIPPED in self.fates[row.turn, row.place][1] for row in held)
+            without = (*omitted, STRIPPED) if stripped else omitted
+            figures = self._figures(code, held[0].turn, place)
+            spans.append(Span(code, len(held), tokens, turns, place, figures, without))
+        return spans
+
+    def _fate(self, row: MessageRow) -> tuple[Code, tuple[str, ...], int | None]:
+        code, omitted = self.fates[row.turn, row.place]
+        alone = row.place if code in FOUND else None
+        return code, tuple(word for word in omitted if word != STRIPPED), alone
+
+    def _figures(self, code: Code, turn: int, place: int | None = None) -> Mapping[str, object]:
+        """The figures that decided."""
+        summary, recalled = self.material.path.summary, self.material.recalled
+        match code:
+            case Code.SUMMARISED if summary:
+                return {"version": summary.version}
+            case Code.RECALLED | Code.BELOW_THRESHOLD if recalled and place is not None:
+                score = self.found[turn, place][1].score
+                return (
+                    {"score": score} if code is Code.RECALLED else {"score": score, "limit": recalled.margin}
+                )
+            case Code.OVER_BUDGET:
+                return self._over_budget(turn)
+            case Code.OUTSIDE_WINDOW:
+                counts = {"turns": self.limits.max_turns, "messages": self.limits.max_messages}
+                return {name: count for name, count in counts.items() if count is not None}
+        return NO_FIGURES
+
+    def _over_budget(self, turn: int) -> Mapping[str, object]:
+        limit, needed = self.limits.high, scaled(self.kept.needed, self.limits)
+        if self.kept.why is Code.OVER_BUDGET and turn > self.kept.folded and needed > limit:
+            return {"limit": limit, "needed": needed}
+        return {"limit": limit}
+
+
+def joined_spans(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Ranges that follow each other with the same decision as one."""
+    joint: list[Span] = []
+    for span in spans:
+        last = joint[-1] if joint else None
+        if last and last.turns and span.turns and _same(last, span):
+            tokens = None if last.tokens is None or span.tokens is None else last.tokens + span.tokens
+            turns = (last.turns[0], span.turns[1])
+            joint[-1] = last._replace(messages=last.messages + span.messages, tokens=tokens, turns=turns)
+        else:
+            joint.append(span)
+    return tuple(joint)
+
+
+def _same(one: Span, other: Span) -> bool:
+    alone = one.place is None and other.place is None
+    return alone and (one.code, one.figures, one.omitted) == (other.code, other.figures, other.omitted)
