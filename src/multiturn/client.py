@@ -18,6 +18,7 @@ from .conversations import Conversation, Declared, Hit, Owner, new_ulid
 from .errors import InputInvalid, KeyMissing, ParameterInvalid
 from .memory import message_of, spending
 from .messages import Trait
+from .phrases import Reason, system_reason
 from .policy import ContextPolicy
 from .providers import Patience, Provider, open_provider
 from .sealing import encoded, seal
@@ -128,7 +129,7 @@ class AsyncMultiTurn:
             _check_text(name, value, LONGEST_NAME)
         _check_text("opening", opening)
         if id is not None and not id.strip():
-            raise ParameterInvalid("it is empty; leave it out for a new conversation", name="id")
+            raise ParameterInvalid(Reason("why.id_empty"), name="id")
         if model is not None:
             self._catalog.card(model)
         declared = Declared(
@@ -149,7 +150,7 @@ class AsyncMultiTurn:
     async def search(self, text: str, *, user: str | None = None, limit: int = 20) -> list[Hit]:
         """Messages of a user's conversations that contain ``text``, newest first."""
         if not text or not isinstance(text, str):
-            raise ParameterInvalid("there is nothing to search for", name="text")
+            raise ParameterInvalid(Reason("why.search_empty"), name="text")
         needle = encoded(text)[1:-1].decode()
         hits = await self._store.search(self._owner(user), needle, limit=limit)
         return [Hit(hit.conversation, message_of(hit.told), hit.told.row.turn) for hit in hits]
@@ -158,7 +159,8 @@ class AsyncMultiTurn:
         """Tokens and cost, one entry a group: by day, model, user or conversation, or all together."""
         owner = Owner(self._tenant, user) if user is not None else Owner(self._tenant, None)
         if by not in get_args(By):
-            raise ParameterInvalid(f"it is one of {', '.join(get_args(By))}, not {by!r:.40}", name="by")
+            known = ", ".join(get_args(By))
+            raise ParameterInvalid(Reason("why.not_among", known=known, value=f"{by!r:.40}"), name="by")
         groups: dict[str, list[Spending]] = {}
         for row in await self._store.usage(owner, by=by):
             groups.setdefault(row.group, []).append(spending(row))
@@ -171,7 +173,8 @@ class AsyncMultiTurn:
         try:
             text = await asyncio.to_thread(file.read_bytes)
         except OSError as error:
-            raise InputInvalid(f"{file} cannot be read ({error.strerror})") from error
+            reason = Reason("why.file_unreadable", file=file, problem=system_reason(error))
+            raise InputInvalid(reason) from error
         loaded = [(self._loaded(entry, user), entry[2]) for entry in imported(text, file.stem)]
         for _, messages in loaded:
             for message in messages:
@@ -272,16 +275,16 @@ def _check_text(name: str, value: object, longest: int | None = None) -> None:
     if value is None:
         return
     if not isinstance(value, str):
-        raise ParameterInvalid(f"it is text, not {value!r:.60}", name=name)
+        raise ParameterInvalid(Reason("why.not_text", value=f"{value!r:.60}"), name=name)
     if longest is not None and len(value) > longest:
-        raise ParameterInvalid(f"it has {len(value)} characters, and {longest} are allowed", name=name)
+        raise ParameterInvalid(Reason("why.too_long", length=len(value), longest=longest), name=name)
     if not value.isascii() and HALF.search(value):
-        raise ParameterInvalid("it holds half a character (a lone surrogate)", name=name)
+        raise ParameterInvalid(Reason("why.surrogate"), name=name)
 
 
 def _policy(policy: ContextPolicy) -> ContextPolicy:
     if not isinstance(policy, ContextPolicy):
-        raise ParameterInvalid(f"it is a ContextPolicy, not {policy!r:.60}", name="policy")
+        raise ParameterInvalid(Reason("why.not_policy", value=f"{policy!r:.60}"), name="policy")
     return policy
 
 
@@ -291,7 +294,7 @@ def _instructions(system: str | Sequence[object]) -> tuple[bytes, ...]:
         return (encoded(_instruction(system)),) if system.strip() else ()
     entries = [seal(_instruction(each), count_message) for each in listed("system", system)]
     if not all(entry.traits & Trait.INSTRUCTION for entry in entries):
-        raise ParameterInvalid("it is text, or messages with the role system or developer", name="system")
+        raise ParameterInvalid(Reason("why.not_instructions"), name="system")
     return tuple(entry.body for entry in entries)
 
 

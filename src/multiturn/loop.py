@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from .errors import TurnClosed
+from .phrases import Reason
 
 __all__ = ["Loop"]
 
@@ -42,7 +43,7 @@ class Loop:
     def run(self, work: Work[T]) -> T:
         """Do ``work`` on the loop and wait for it. Ctrl-C while waiting cancels it first."""
         if self.foreign:
-            raise TurnClosed("it was begun in another process, before a fork")
+            raise TurnClosed(Reason("why.after_fork"))
         if threading.current_thread() is self._thread:
             raise RuntimeError("a blocking call on the client's own thread would wait for itself")
         return _Call(self._running(), work).wait()
@@ -106,7 +107,7 @@ class _Call(Generic[T]):
 
     def _hand_over(self, task: asyncio.Task[T]) -> None:
         if task.cancelled():
-            self._outcome.set_exception(TurnClosed("the client was closed meanwhile"))
+            self._outcome.set_exception(TurnClosed(Reason("why.closed_meanwhile")))
         elif error := task.exception():
             self._outcome.set_exception(error)
         else:

@@ -13,6 +13,7 @@ from .conversations import Address, Branch, Conversation, Declared, Hit, Owner, 
 from .errors import ParameterInvalid, TurnNotFound
 from .ledger import Ledger
 from .messages import Entry, Message, Trait
+from .phrases import Reason
 from .policy import ContextPolicy
 from .sealing import encoded, seal, seal_input, split_turns
 from .step import Engine, Input, Known, Place, in_force, preview
@@ -85,7 +86,7 @@ class Memory:
     async def _newest(self) -> Turn:
         turns = await self.turns(limit=1)
         if not turns:
-            raise TurnNotFound(wanted="newest", conversation=self.id)
+            raise TurnNotFound(wanted=Reason("why.newest"), conversation=self.id)
         return turns[-1]
 
     async def branches(self) -> list[Branch]:
@@ -108,9 +109,9 @@ class Memory:
         conversations that share this one's memory key; each with a ``score`` from 0 to 1. Found by words,
         names and dates, without a model. Raises `ParameterInvalid`."""
         if not text.strip():
-            raise ParameterInvalid("there is nothing to look for", name="text")
+            raise ParameterInvalid(Reason("why.search_empty"), name="text")
         if k < 1:
-            raise ParameterInvalid(f"it is at least 1, not {k}", name="k")
+            raise ParameterInvalid(Reason("why.not_number", least=1, value=k), name="k")
         found = await self._store.recall(
             *self._at,
             query(text, now=time.time()),

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from .completion import Chunks, read_completion
 from .errors import Error, TurnClosed
 from .ledger import Decisions
+from .phrases import Reason
 from .reply import CallPiece, Delta, Draft, Reply
 from .turn import OpenTurn
 from .window import Window
@@ -43,7 +44,7 @@ class AsyncStream:
     def reply(self) -> Reply:
         """The whole reply. Raises `TurnClosed` before the last delta has come."""
         if self._reply is None:
-            raise TurnClosed("the reply is there when the stream has ended")
+            raise TurnClosed(Reason("why.reply_later"))
         return self._reply
 
     @property
@@ -188,7 +189,7 @@ class AsyncPreparedTurn:
     @property
     def _open(self) -> OpenTurn:
         if self._turn is None:
-            raise TurnClosed("it was committed or aborted already")
+            raise TurnClosed(Reason("why.turn_over"))
         return self._turn
 
     async def commit(self, completion: object) -> Reply:

@@ -18,6 +18,7 @@ from .client import AsyncMultiTurn, By
 from .conversations import Conversation, Hit, new_ulid
 from .errors import StoreUnavailable
 from .loop import Loop
+from .phrases import Reason
 from .policy import ContextPolicy
 from .providers import Provider
 from .settings import Config
@@ -76,7 +77,7 @@ class MultiTurn:
 
     def _run(self, work: Callable[[], Awaitable[T]]) -> T:
         if not self._finalizer.alive:
-            raise StoreUnavailable("the client was closed", path=self._client.config.store)
+            raise StoreUnavailable(Reason("why.client_closed"), path=self._client.config.store)
         return self._loop.run(work)
 
     def _current(self) -> AsyncMultiTurn:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from ..catalog import Profile
-from ..errors import KeyMissing, SettingInvalid
+from ..catalog import Catalog, EmbeddingCard, Profile
+from ..errors import CountingUnavailable, KeyMissing, ModelUnknown, SettingInvalid
+from ..phrases import Reason
 from .patience import Patience, Retry
 from .provider import Provider
 
-__all__ = ["Patience", "Provider", "Retry", "open_provider"]
+if TYPE_CHECKING:
+    from .counting import Counting
+    from .embeddings import Embeddings
+
+__all__ = ["Patience", "Provider", "Retry", "open_counting", "open_embeddings", "open_provider"]
 
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 PATIENCE = Patience()
@@ -43,7 +49,7 @@ def open_provider(
 
         return DemoProvider(options)
     if profile.protocol == "scripted":
-        raise SettingInvalid("a scripted provider is made with its script", name="model")
+        raise SettingInvalid(Reason("why.scripted"), name="model")
     key, address = _key(profile, key), _address(profile, base_url)
     if profile.protocol == "dashscope":
         from .dashscope import DashScope
@@ -54,6 +60,42 @@ def open_provider(
     return OpenAIChat(profile, key, address, patience, retry)
 
 
+def open_counting(
+    profile: Profile,
+    *,
+    key: str | None = None,
+    base_url: str | None = None,
+    patience: Patience = PATIENCE,
+    retry: Retry = RETRY,
+) -> Counting:
+    """The endpoint of a provider that counts tokens; nothing is connected yet. Raises `CountingUnavailable`
+    where it has none, else as `open_provider`."""
+    if not profile.counting:
+        known = ", ".join(each.id for each in Catalog().profiles() if each.counting)
+        raise CountingUnavailable(provider=profile.id, known=known)
+    from .counting import Counting
+
+    return Counting(profile, _key(profile, key), _address(profile, base_url), patience, retry)
+
+
+def open_embeddings(
+    card: EmbeddingCard,
+    profile: Profile,
+    *,
+    key: str | None = None,
+    base_url: str | None = None,
+    patience: Patience = PATIENCE,
+    retry: Retry = RETRY,
+) -> Embeddings:
+    """An embedding model at its provider; nothing is connected yet. Raises as `open_provider`, and
+    `ModelUnknown` for a provider that embeds nothing."""
+    if profile.protocol not in ("openai_chat", "dashscope"):
+        raise ModelUnknown(model=card.name)
+    from .embeddings import Embeddings
+
+    return Embeddings(card, profile, _key(profile, key), _address(profile, base_url), patience, retry)
+
+
 def _key(profile: Profile, key: str | None) -> str | None:
     key = (key or "").strip()
     if not key:
@@ -61,7 +103,7 @@ def _key(profile: Profile, key: str | None) -> str | None:
             raise KeyMissing(provider=profile.id, variable=profile.keys[0])
         return None
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise SettingInvalid("the key holds characters no key can have", name=profile.keys[0])
+        raise SettingInvalid(Reason("why.key_characters"), name=profile.keys[0])
     return key
 
 
@@ -69,10 +111,8 @@ def _address(profile: Profile, base_url: str | None) -> str:
     address = (base_url or profile.base_url).strip().rstrip("/")
     name = f"providers.{profile.id}.base_url"
     if not address:
-        raise SettingInvalid(
-            f"it is not set; {profile.base_url_variable} in the environment sets it", name=name
-        )
+        raise SettingInvalid(Reason("why.not_set", variable=profile.base_url_variable), name=name)
     host = address.partition("://")[2].partition("/")[0]
     if not address.startswith(("http://", "https://")) or not host or "@" in host or " " in address:
-        raise SettingInvalid("it is not an address that begins with http:// or https://", name=name)
+        raise SettingInvalid(Reason("why.not_address"), name=name)
     return address

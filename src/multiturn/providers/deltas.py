@@ -11,6 +11,7 @@ from typing import Any, cast
 import orjson
 
 from ..errors import ProviderFailed, ProviderOverflow, StreamCut
+from ..phrases import Reason
 from ..reply import CallPiece, Delta
 from ..usage import Usage
 from .faults import Faults
@@ -179,7 +180,7 @@ class AnswerReader:
     def end(self) -> Delta:
         """What is still held when the answer ends; raises `StreamCut` where its end never came."""
         if not self.finished:
-            raise self.cut("it ended without a finish reason")
+            raise self.cut(Reason("why.no_finish"))
         return self.rest()
 
     def rest(self) -> Delta:
@@ -308,14 +309,14 @@ class AnswerReader:
             return None
         if reason == "network_error":
             if self.begun:
-                raise self.cut("the provider lost its own connection")
+                raise self.cut(Reason("why.lost_connection"))
             raise ProviderFailed(
-                "it lost its own connection", provider=self.faults.provider, provider_code=reason
+                Reason("why.lost_connection"), provider=self.faults.provider, provider_code=reason
             )
         if reason == "model_context_window_exceeded":
             if not self.begun:
                 raise ProviderOverflow(
-                    "the window is full", provider=self.faults.provider, provider_code=reason
+                    Reason("why.window_full"), provider=self.faults.provider, provider_code=reason
                 )
             reason = "length"
         self.finished = True

@@ -27,6 +27,7 @@ from ..errors import (
     RateLimited,
     RequestRefused,
 )
+from ..phrases import Reason
 
 __all__ = ["Faults"]
 
@@ -112,6 +113,8 @@ class Complaint:
     text: str = ""
     readable: bool = True
     """Whether the body was JSON, as an endpoint of this kind writes it."""
+    page: bool = False
+    """It was an HTML page; ``text`` is its title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +146,10 @@ class Faults:
             return self.reported(value, status)
         return None
 
-    def unreadable(self, what: str) -> ProviderFailed:
-        """An answer nobody can read."""
-        return ProviderFailed(self._clean(what), provider=self.provider)
+    def unreadable(self, what: str, **figures: object) -> ProviderFailed:
+        """An answer nobody can read; ``what`` is the code of the reason."""
+        told = {name: self._clean(str(value)) for name, value in figures.items()}
+        return ProviderFailed(Reason(f"why.{what}", **told), provider=self.provider)
 
     def _error(self, said: Complaint, status: int | None, wait: float | None = None) -> ProviderError:
         if status is None or status < 300:
@@ -192,8 +196,13 @@ class Faults:
 
     def _detail(self, said: Complaint, status: int | None, code: str | None) -> str:
         where = f"HTTP {status}" if status is not None else ""
-        head = ", ".join(part for part in (where, code) if part)
-        return self._clean(": ".join(part for part in (head, said.text) if part) or "no reason given")
+        head = self._clean(", ".join(part for part in (where, code) if part))
+        text = self._clean(said.text)
+        if said.page:
+            text = Reason("why.html_title", title=text) if text else Reason("why.html_page")
+        if head and text:
+            return Reason("why.headed", head=head, text=text)
+        return head or text or Reason("why.no_reason")
 
     def _clean(self, text: str) -> str:
         for secret in self.secrets:
@@ -221,7 +230,7 @@ def _heard(body: bytes) -> Complaint:
     except ValueError:
         if text[:1] == "<":
             title = MARKUP.search(text)
-            text = "an HTML page" + (f": {title[1].strip()}" if title else "")
+            return Complaint(text=title[1].strip() if title else "", readable=False, page=True)
         return Complaint(text=text, readable=False)
 
 

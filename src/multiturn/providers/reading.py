@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import ProviderError
+from ..phrases import Reason
 from ..reply import Delta
 from .deltas import NOTHING, AnswerReader, opened
 from .events import Event
@@ -78,5 +79,5 @@ class JsonReader:
         if event.name == "error":
             return self._faults.reported(text, event.status)
         if not complete:
-            return self._answer.cut("it ended in the middle of a piece")
-        return self._faults.unreadable(f"an event that is no JSON: {text}")
+            return self._answer.cut(Reason("why.in_a_piece"))
+        return self._faults.unreadable("event_json", text=text)

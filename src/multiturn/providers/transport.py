@@ -13,6 +13,7 @@ from typing import Protocol
 import aiohttp
 
 from ..errors import ProviderError, ProviderTimeout, ProviderUnreachable, StreamCut
+from ..phrases import Reason, system_reason
 from ..reply import Delta
 from .deltas import NOTHING
 from .events import Event, EventParser
@@ -195,7 +196,7 @@ class _Exchange:
             async with asyncio.timeout_at(moment):
                 return await session.post(call.url, data=data, headers=call.headers, allow_redirects=False)
         except aiohttp.ConnectionTimeoutError as error:
-            why = f"no connection within {self._patience.connect:g} s"
+            why = _late("no_connection", self._patience.connect)
             raise ProviderTimeout(why, provider=name) from error
         except TimeoutError as error:
             raise ProviderTimeout(why, provider=name) from error
@@ -206,12 +207,12 @@ class _Exchange:
         """Until when we wait for the next bytes, and what is wrong if they do not come."""
         patience = self._patience
         if not self._call.stream:
-            return self._end, f"no answer within {patience.total:g} s"
+            return self._end, _late("no_answer", patience.total)
         if self._first is not None:
-            moment, why = self._first, f"nothing of the answer within {patience.first:g} s"
+            moment, why = self._first, _late("no_beginning", patience.first)
         else:
-            moment, why = self._alive + patience.idle, f"no further piece within {patience.idle:g} s"
-        return (moment, why) if moment <= self._end else (self._end, f"no end within {patience.total:g} s")
+            moment, why = self._alive + patience.idle, _late("no_piece", patience.idle)
+        return (moment, why) if moment <= self._end else (self._end, _late("no_end", patience.total))
 
     # ---------------------------------------------------------------------------------- reading
 
@@ -262,7 +263,7 @@ class _Exchange:
             return [last] if last else []
         events = self._parser.feed(chunk)
         if self._parser.pending > LARGEST_ANSWER:
-            raise self._faults.unreadable(f"one event has more than {LARGEST_ANSWER >> 20} MiB")
+            raise self._faults.unreadable("event_size", size=LARGEST_ANSWER >> 20)
         return events
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
@@ -270,7 +271,7 @@ class _Exchange:
         while not response.content.at_eof():
             body += await self._read()
             if len(body) > LARGEST_ANSWER:
-                raise self._faults.unreadable(f"the answer has more than {LARGEST_ANSWER >> 20} MiB")
+                raise self._faults.unreadable("answer_size", size=LARGEST_ANSWER >> 20)
         return bytes(body)
 
     async def _complaint(self, response: aiohttp.ClientResponse) -> bytes:
@@ -291,5 +292,26 @@ class _Exchange:
                     await self._response.content.readany()
 
 
+def _late(what: str, seconds: float) -> Reason:
+    return Reason(f"why.{what}", seconds=f"{seconds:g}")
+
+
 def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    """Why there is no connection, or no longer one."""
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
+        return Reason("why.unreachable", host=f"{error.host}:{error.port}", problem=_hindrance(error))
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return Reason("why.disconnected")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return Reason("why.broken_off")
+    return system_reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+
+
+def _hindrance(error: aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError) -> str:
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return Reason("why.certificate")
+        case aiohttp.ClientConnectorDNSError():
+            return Reason("why.no_host")
+        case _:
+            return system_reason(error.os_error)

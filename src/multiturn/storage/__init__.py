@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import SettingInvalid
+from ..phrases import Reason
 from .store import (
     Begun,
     Due,
@@ -52,9 +53,9 @@ def open_store(url: str) -> Store:
     """
     path = url if url == MEMORY else url.removeprefix(SQLITE)
     if path == url and url != MEMORY:
-        raise SettingInvalid(f"{url!r} is neither sqlite:///FILE nor :memory:", name="store")
+        raise SettingInvalid(Reason("why.store_url", url=repr(url)), name="store")
     if not path or "\0" in path:
-        raise SettingInvalid(f"{url!r} names no file", name="store")
+        raise SettingInvalid(Reason("why.store_file", url=repr(url)), name="store")
     from .sqlite import SQLiteStore
 
     return SQLiteStore(path)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import Error, InputInvalid, StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
+from ..phrases import Reason, system_reason
 from .migrations import bring_up_to_date
 
 __all__ = ["MEMORY", "after_failure", "as_ours", "connect"]
@@ -57,7 +58,7 @@ def as_ours(error: BaseException, path: str) -> BaseException:
     if isinstance(error, sqlite3.Error | OSError):
         failure: Error = _understood(error, path)
     elif isinstance(error, UnicodeEncodeError | OverflowError):
-        failure = InputInvalid(f"a name or figure cannot be stored ({error})")
+        failure = InputInvalid(Reason("why.store_name", problem=error))
     else:
         return error
     failure.__cause__ = error
@@ -72,9 +73,21 @@ def _understood(error: Exception, path: str) -> StoreError:
     if code == sqlite3.SQLITE_FULL or full_code in NO_ROOM:
         return StoreFull(path=path)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StoreCorrupt(str(error), path=path)
+        return StoreCorrupt(Reason("why.store_damaged"), path=path)
+    return StoreUnavailable(_unusable(error, code), path=path)
+
+
+def _unusable(error: Exception, code: int) -> Reason:
+    """Why a database cannot be used, and what to do about it."""
+    if isinstance(error, OSError):
+        return Reason("why.store_system", problem=system_reason(error))
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        return Reason("why.store_cannot_open")
+    if code == sqlite3.SQLITE_READONLY:
+        return Reason("why.store_readonly")
     name = getattr(error, "sqlite_errorname", None)
-    return StoreUnavailable(f"{error} ({name})" if name else str(error), path=path)
+    what = f"{error} ({name})" if name else str(error)
+    return Reason("why.store_io" if code == sqlite3.SQLITE_IOERR else "why.store_sqlite", problem=what)
 
 
 def after_failure(connection: sqlite3.Connection, failure: BaseException) -> sqlite3.Connection | None:

@@ -14,6 +14,7 @@ from functools import cache
 from importlib.resources import files
 
 from ..errors import StoreCorrupt, StoreTooNew
+from ..phrases import Reason
 
 __all__ = ["bring_up_to_date"]
 
@@ -29,7 +30,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: str, patience: float)
         return
     found, ours, empty = _state(connection)
     if not ours and not empty:
-        raise StoreCorrupt("it belongs to another program", path=path)
+        raise StoreCorrupt(Reason("why.store_other"), path=path)
     if found > known:
         raise StoreTooNew(path=path, found=found, known=known)
     if found < known:

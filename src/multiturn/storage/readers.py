@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from ..errors import StoreUnavailable
+from ..phrases import Reason
 from .connections import after_failure, as_ours, connect
 from .jobs import Job, Outcome, deliver, end, parted
 
@@ -38,7 +39,7 @@ class Readers:
         future: asyncio.Future[T] = loop.create_future()
         with self._lock:
             if self._closed:
-                raise StoreUnavailable("it was closed", path=self._path)
+                raise StoreUnavailable(Reason("why.store_closed"), path=self._path)
             self._waiting += 1
             self._jobs.put(Job(work, loop, future))
             if self._waiting > len(self._threads) < THREADS:

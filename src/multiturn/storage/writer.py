@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from ..errors import StoreUnavailable
+from ..phrases import Reason
 from .connections import after_failure, as_ours, connect
 from .jobs import Job, Outcome, Unwanted, deliver, end, parted
 
@@ -62,7 +63,7 @@ class Writer:
     def _submit(self, job: Job) -> None:
         with self._lock:
             if self._closed:
-                raise StoreUnavailable("it was closed", path=self._path)
+                raise StoreUnavailable(Reason("why.store_closed"), path=self._path)
             self._jobs.put(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="multiturn-writer", daemon=True)
