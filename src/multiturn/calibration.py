@@ -26,6 +26,8 @@ WEIGHT = 0.2
 LEAST, MOST = 0.25, 4.0
 """Beyond these a ratio says more about the one call (hidden instructions, a relay's figures) than about
 the model's vocabulary."""
+NOTICED = 0.01
+"""A factor that differs by less is not worth working terms out anew after every turn."""
 SHRINK = 0.75
 """Share of a window that is tried again where an overflow names no limit we could hold to."""
 
@@ -111,8 +113,9 @@ def shrunk(sent: int, limit: int | None) -> int:
 
 @dataclass(slots=True)
 class Calibration:
-    """What a client knows of every model it has used. ``version`` grows whenever that changes: terms that
-    were worked out before are then out of date.
+    """What a client knows of every model it has used. ``version`` grows whenever that changes enough to
+    matter: terms that were worked out before are then out of date. ``used`` are the factors they were
+    worked out with.
 
     >>> known = Calibration()
     >>> for _ in range(3):
@@ -124,6 +127,7 @@ class Calibration:
     lessons: dict[str, Lesson] = field(default_factory=dict)
     version: int = 0
     loaded: bool = False
+    used: dict[str, float] = field(default_factory=dict)
 
     async def load(self, read: Callable[[], Awaitable[Sequence[Facts]]]) -> None:
         """Read what the store keeps (``store.model_facts``), once; what was learned meanwhile stays."""
@@ -148,7 +152,8 @@ class Calibration:
     def scale(self, model: str) -> float:
         """The factor for counts of this model."""
         lesson = self.of(model)
-        return scale(lesson.ratio, lesson.samples)
+        self.used[model] = scale(lesson.ratio, lesson.samples)
+        return self.used[model]
 
     def card(self, card: Card) -> Card:
         """The card with the limit that was learned."""
@@ -159,8 +164,10 @@ class Calibration:
         ``reported``. Estimated usage is no report."""
         lesson = self.of(model)
         ratio, samples = moved(lesson.ratio, lesson.samples, counted, reported)
-        if samples != lesson.samples:
-            self.lessons[model] = lesson._replace(ratio=ratio, samples=samples)
+        if samples == lesson.samples:
+            return
+        self.lessons[model] = lesson._replace(ratio=ratio, samples=samples)
+        if abs(scale(ratio, samples) - self.used.get(model, 0.0)) > NOTICED:
             self.version += 1
 
     def learn_limit(self, model: str, limit: int) -> bool:
