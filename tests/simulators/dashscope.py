@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from . import counting
 from .chat import Work, sliced
+from .embeddings import embedded
 from .problems import Problem, Refusal
 from .qwen import PROBLEMS as COMPATIBLE
 from .qwen import QwenSimulator, thinking
@@ -18,6 +19,7 @@ from .script import Received
 from .server import Handler, Stream
 
 TEXT = "/services/aigc/text-generation/generation"
+EMBEDDING = "/services/embeddings/text-embedding/text-embedding"
 MULTIMODAL = "/services/aigc/multimodal-generation/generation"
 
 
@@ -66,8 +68,17 @@ class DashScopeSimulator(QwenSimulator):
     problems = PROBLEMS
 
     def routes(self) -> Mapping[str, Handler]:
-        """Two generations and the tokenizer."""
-        return {TEXT: self.complete, MULTIMODAL: self.complete, "/tokenizer": self._count}
+        """Two generations, the tokenizer and embeddings."""
+        return {
+            TEXT: self.complete,
+            MULTIMODAL: self.complete,
+            "/tokenizer": self.count,
+            EMBEDDING: self._embed_native,
+        }
+
+    def elsewhere(self) -> Mapping[str, Handler]:
+        """Nothing."""
+        return {}
 
     def envelope(self, problem: Problem) -> Any:
         """Code, message and request id."""
@@ -218,15 +229,23 @@ class DashScopeSimulator(QwenSimulator):
         usage = self._consumed(work, told, counting.count(thought))
         return {"output": output, "usage": usage, "request_id": request_id}
 
-    async def _count(self, request: web.Request, received: Received) -> web.StreamResponse:
+    def counted(self, given: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """The messages to count."""
+        return _messages(given) or []
+
+    async def _embed_native(self, request: web.Request, received: Received) -> web.StreamResponse:
         body = self.read(received)
-        self.model(body.get("model"))
-        tokens = counting.prompt(_messages(body.get("input") or {}) or [])
-        output = {"token_ids": list(range(len(tokens))), "tokens": tokens}
+        given, wanted = body.get("input") or {}, body.get("parameters") or {}
+        model, texts = self.embedding_asked(body.get("model"), given.get("texts"), wanted.get("dimension"))
+        await asyncio.sleep(model.stall)
+        dimension = model.gives or wanted.get("dimension") or model.dimension
+        rows = [
+            {"text_index": place, "embedding": embedded(text, dimension)} for place, text in enumerate(texts)
+        ]
+        self.texts += texts
+        usage = {"total_tokens": sum(map(counting.count, texts))}
         number = f"req-{received.number:08d}"
-        return web.json_response(
-            {"output": output, "usage": {"input_tokens": len(tokens)}, "request_id": number}
-        )
+        return web.json_response({"output": {"embeddings": rows}, "usage": usage, "request_id": number})
 
 
 def _streaming(received: Received) -> bool:

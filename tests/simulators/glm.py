@@ -10,6 +10,7 @@ from aiohttp import web
 from . import counting
 from .caches import Cache, PrefixCache
 from .chat import ChatSimulator, Work
+from .embeddings import Embedding, Embeds
 from .history import Manners
 from .problems import OPENAI, Problem
 from .script import Received
@@ -62,12 +63,18 @@ PROBLEMS: dict[str, Problem] = {
 }
 
 
-class GLMSimulator(ChatSimulator):
+EMBEDDINGS: Mapping[str, Embedding] = {
+    "embedding-3": Embedding(2048, (256, 512, 1024, 2048), batch=64, max_tokens=3_072),
+}
+
+
+class GLMSimulator(Embeds, ChatSimulator):
     """``glm``: codes are strings of digits; thinking dropped from a tool loop is noted, not refused."""
 
     name = "glm"
     prefix = "/api/paas/v4"
     models = MODELS
+    embeddings = EMBEDDINGS
     problems = PROBLEMS
     temperatures = (0, 1)
     usage_unasked = True

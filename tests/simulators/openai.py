@@ -7,6 +7,7 @@ from typing import Any
 
 from .caches import Cache, PrefixCache
 from .chat import ChatSimulator, Work
+from .embeddings import Embedding, Embeds
 from .history import Manners
 from .script import Received
 from .server import Model
@@ -75,11 +76,17 @@ MODELS: Mapping[str, Model] = {
 }
 
 
-class OpenAISimulator(ChatSimulator):
+EMBEDDINGS: Mapping[str, Embedding] = {
+    "text-embedding-3-small": Embedding(1536, (256, 512, 768, 1024, 1536), batch=2048),
+}
+
+
+class OpenAISimulator(Embeds, ChatSimulator):
     """``openai``: unknown fields are refused, reasoning models take no sampling."""
 
     name = "openai"
     models = MODELS
+    embeddings = EMBEDDINGS
     manners = Manners(
         roles=frozenset(("system", "developer", "user", "assistant", "tool", "function")),
         empty=frozenset(("system", "developer", "user", "assistant", "tool")),

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aiohttp import web
+
 from . import counting
 from .caches import Cache, Hit, MarkerCache, PrefixCache
 from .chat import ChatSimulator, Work
+from .embeddings import Embedding, Embeds
 from .history import Manners
 from .problems import OPENAI, Problem
 from .script import Received, Script
-from .server import Model
+from .server import Handler, Model
 
 FILMS = frozenset(("image", "video"))
 BUDGET = 81_920
@@ -32,6 +35,14 @@ MODELS: Mapping[str, Model] = {
     "qwq-plus": Model(131_072, 98_304, 8_192, "always", 32_768, stream_only=True),
     "qwen-long": Model(10_000_000, 10_000_000, 8_192, lists=False),
 }
+SIZES = (64, 128, 256, 512, 768, 1024, 1536, 2048)
+EMBEDDINGS: Mapping[str, Embedding] = {
+    "text-embedding-v4": Embedding(1024, SIZES, batch=10),
+    "text-embedding-v3": Embedding(1024, (512, 768, 1024), batch=6),
+    "text-embedding-v2": Embedding(1536, batch=25, max_tokens=2_048),
+}
+COUNTING = "/api/v1/tokenizer"
+"""Where tokens are counted: in the native protocol."""
 LEAD = "<400> InternalError.Algo.InvalidParameter: "
 
 
@@ -135,12 +146,13 @@ PROBLEMS: dict[str, Problem] = OPENAI | {
 }
 
 
-class QwenSimulator(ChatSimulator):
+class QwenSimulator(Embeds, ChatSimulator):
     """``qwen``."""
 
     name = "qwen"
     prefix = "/compatible-mode/v1"
     models = MODELS
+    embeddings = EMBEDDINGS
     problems = PROBLEMS
     output_fields = ("max_tokens", "max_completion_tokens")
     manners = Manners(system="first", user_needed=True, last_user=True, partial=True)
@@ -148,6 +160,26 @@ class QwenSimulator(ChatSimulator):
     def __init__(self, script: Script | None = None, **options: Any) -> None:
         super().__init__(script, **options)
         self.markers = MarkerCache(self.clock)
+
+    def elsewhere(self) -> Mapping[str, Handler]:
+        """The endpoint that counts."""
+        return {COUNTING: self.count}
+
+    async def count(self, request: web.Request, received: Received) -> web.StreamResponse:
+        """Count tokens."""
+        body = self.read(received)
+        self.model(body.get("model"))
+        tokens = counting.prompt(self.counted(body.get("input") or {}))
+        output = {"token_ids": list(range(len(tokens))), "tokens": tokens}
+        number = f"req-{received.number:08d}"
+        return web.json_response(
+            {"output": output, "usage": {"input_tokens": len(tokens)}, "request_id": number}
+        )
+
+    def counted(self, given: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """The messages to count."""
+        found = given.get("messages")
+        return found if isinstance(found, list) else []
 
     def make_cache(self) -> Cache:
         """Implicit: 256 tokens at least, a step of one token (its true step is not published)."""

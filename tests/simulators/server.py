@@ -106,6 +106,8 @@ class Simulator:
         application = web.Application(client_max_size=64 << 20)
         for path, handler in self.routes().items():
             application.router.add_post(self.prefix + path, self._guarded(handler))
+        for path, handler in self.elsewhere().items():
+            application.router.add_post(path, self._guarded(handler))
         application.router.add_get(self.prefix + "/models", self._guarded(self._list_models, free=True))
         application.router.add_route("*", "/{tail:.*}", self._guarded(self._nowhere))
         return application
@@ -113,6 +115,10 @@ class Simulator:
     def routes(self) -> Mapping[str, Handler]:
         """Handlers by path behind the prefix."""
         raise NotImplementedError
+
+    def elsewhere(self) -> Mapping[str, Handler]:
+        """Handlers by path outside the prefix."""
+        return {}
 
     def envelope(self, problem: Problem) -> Any:
         """A problem as this provider's body."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .chat import ChatSimulator
+from .embeddings import Embedding, Embeds
 from .history import Manners
 from .problems import OPENAI, Problem
 from .server import Model
@@ -48,11 +49,18 @@ PROBLEMS: dict[str, Problem] = {
 }
 
 
-class SiliconFlowSimulator(ChatSimulator):
+EMBEDDINGS: Mapping[str, Embedding] = {
+    "BAAI/bge-m3": Embedding(1024, batch=32),
+    "BAAI/bge-large-zh-v1.5": Embedding(1024, batch=32, max_tokens=512),
+}
+
+
+class SiliconFlowSimulator(Embeds, ChatSimulator):
     """``siliconflow``: some errors are objects with a number, others a bare string."""
 
     name = "siliconflow"
     models = MODELS
+    embeddings = EMBEDDINGS
     problems = PROBLEMS
     manners = Manners(empty=frozenset(("assistant", "tool")))
 
