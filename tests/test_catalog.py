@@ -147,7 +147,7 @@ def test_an_unknown_provider_is_refused() -> None:
 def test_the_demo_keeps_its_options() -> None:
     card = Catalog().card("demo?fail=429&slow=50ms")
     assert card.options == {"fail": "429", "slow": "50ms"}
-    assert (card.provider, card.model, card.price, card.can_summarise) == ("demo", "demo", None, False)
+    assert (card.provider, card.model, card.price, card.can_summarise) == ("demo", "demo", None, True)
     assert card.input_limit(4096) == 1024
 
 

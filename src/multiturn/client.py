@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, get_args
 from .asking import listed
 from .catalog import Card, Catalog
 from .chat import AsyncConversation
+from .compaction import Compactor
 from .conversations import Conversation, Declared, Hit, Owner, new_ulid
 from .errors import InputInvalid, KeyMissing, ParameterInvalid
 from .memory import message_of, spending
@@ -93,7 +94,9 @@ class AsyncMultiTurn:
             queue=timing.queue,
             prepare=timing.prepare,
             keep_reasoning=config.keep_reasoning,
+            wake=self._wake,
         )
+        self._compactor: Compactor | None = None
 
     @property
     def model(self) -> str:
@@ -222,8 +225,17 @@ class AsyncMultiTurn:
 
     # -- life
 
+    def _wake(self, owner: Owner, conversation: str) -> None:
+        """A summary is due: it is written beside the turns."""
+        if self._compactor is None:
+            self._compactor = Compactor(self._engine, self._tenant)
+        self._compactor.wake(owner, conversation)
+
     async def close(self) -> None:
-        """Finish what is being written and let go of everything. Safe to call twice."""
+        """Finish what is being written, summaries for up to 10 seconds, and let go of everything. Safe to
+        call twice."""
+        if self._compactor is not None:
+            await self._compactor.drain()
         providers, self._providers = self._providers, {}
         for provider in providers.values():
             await provider.close()

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from .context.summary import folding
 from .conversations import Owner, Settings, Step, Summary
 from .errors import ConfigurationInvalid, Error
-from .policy import ContextPolicy
 from .prompts import Asked
 from .retelling import retell
-from .step import Engine, Input, Terms, terms_of
+from .step import Engine, Input, Terms, policy_of, terms_of
 from .storage import Due, Reach
 from .summariser import Flaw, Summariser
 from .tokens import count_text
@@ -92,8 +91,8 @@ async def _begun(engine: Engine, due: Due) -> _Run | None:
 
 def _summariser(engine: Engine, settings: Settings, terms: Terms) -> Summariser:
     """The model the policy names, else the conversation's own."""
-    policy = engine.policy if settings.policy is None else ContextPolicy.from_dict(settings.policy)
-    name = policy.summarize.model if policy.summarize else None
+    summarize = policy_of(settings, engine).summarize
+    name = summarize.model if summarize else None
     card = engine.calibration.card(engine.catalog.card(name)) if name else terms.card
     return Summariser.of(engine.provider(card), card, terms.limits.summary_tokens, engine.catalog)
 

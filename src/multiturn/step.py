@@ -32,6 +32,7 @@ __all__ = [
     "Place",
     "Terms",
     "in_force",
+    "policy_of",
     "preview",
     "refuse_early",
     "terms_of",
@@ -55,6 +56,8 @@ class Engine:
     prepare: float = 600.0
     keep_reasoning: bool = True
     calibration: Calibration = field(default_factory=Calibration)
+    wake: Callable[[Owner, str], None] | None = None
+    """Told of the conversation after each turn that made a summary due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
     """Settings in force and a step's input, as terms. Raises `ModelUnknown` or `PolicyInvalid`."""
     card = engine.calibration.card(engine.catalog.card(given.model or settings.model or engine.model))
     target = engine.catalog.target(card, given.params)
-    policy = _policy(settings, engine, given)
+    policy = _policy(settings, engine, given, card)
     requested = given.params.get("max_completion_tokens") or given.params.get("max_tokens")
     reserved = reserve(policy, requested, target.thinking, card.window)
     bounds = limits(
@@ -146,10 +149,18 @@ def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
     )
 
 
-def _policy(settings: Settings, engine: Engine, given: Input) -> ContextPolicy:
-    """The policy in force. Nobody writes summaries yet, so windows use the marks of a policy without."""
-    stored = engine.policy if settings.policy is None else ContextPolicy.from_dict(settings.policy)
-    return replace(given.policy or stored, summarize=None, recall=None)
+def policy_of(settings: Settings, engine: Engine) -> ContextPolicy:
+    """The policy of a conversation with these settings."""
+    return engine.policy if settings.policy is None else ContextPolicy.from_dict(settings.policy)
+
+
+def _policy(settings: Settings, engine: Engine, given: Input, card: Card) -> ContextPolicy:
+    """The policy in force; without a summary where the model that is to write it cannot."""
+    policy = replace(given.policy or policy_of(settings, engine), recall=None)
+    if policy.summarize is None:
+        return policy
+    writer = engine.catalog.card(policy.summarize.model) if policy.summarize.model else card
+    return policy if writer.can_summarise else replace(policy, summarize=None)
 
 
 @lru_cache(maxsize=256)

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from .calibration import shrunk
 from .catalog import Card
+from .context.summary import due
 from .conversations import Step, Turn, TurnState
 from .errors import (
     ContentFiltered,
@@ -250,6 +251,7 @@ class OpenTurn:
                 error=error,
                 request=self._fingerprint() if error is None else None,
                 counted=self._counted,
+                due=self.built is not None and error is None and due(self.built, self._reply_tokens),
             )
             self._ending = asyncio.create_task(self._store_end(ending))
         return await _to_the_end(self._ending)
@@ -263,6 +265,8 @@ class OpenTurn:
             self.ended = isinstance(error, TurnExpired)
             raise
         self.ended = True
+        if ending.due and self.engine.wake:
+            self.engine.wake(self.lease.owner, self.lease.conversation)
         if ending.counted and ending.step.usage:
             self.engine.calibration.note(ending.step.model, ending.counted, ending.step.usage.input)
         return self.closed
@@ -270,6 +274,12 @@ class OpenTurn:
     def _fingerprint(self) -> bytes | None:
         """What is remembered of the request; nothing where nobody answered it."""
         return remembered(self.built, self.usage, time.time()) if self.usage else None
+
+    @property
+    def _reply_tokens(self) -> int:
+        """About what the reply will cost in later windows."""
+        called = sum(count_text(call.name + call.arguments) for call in self.draft.tool_calls)
+        return count_text(self.draft.text) + called
 
     @property
     def _counted(self) -> int | None:
@@ -317,8 +327,7 @@ class OpenTurn:
         if self.draft.usage or (self.draft.empty and not self.draft.thoughts):
             return self.draft.usage
         thought = count_text(self.draft.reasoning or "")
-        called = sum(count_text(call.name + call.arguments) for call in self.draft.tool_calls)
-        output = count_text(self.draft.text) + called + thought
+        output = self._reply_tokens + thought
         return Usage(self.window.tokens, output, reasoning=thought or None, estimated=True)
 
     def cost(self, usage: Usage | None) -> Cost | None:
