@@ -38,6 +38,8 @@ Miss = Literal["model_changed", "tools_changed", "input_changed", "context_compa
 FORMAT = 1
 GAPS = 8
 """How many pauses between requests are remembered."""
+SEEN = 16
+"""How many looks into the automatic cache are remembered, older ones fading out."""
 CLOSE = 0.95
 """A report within 5 % of the prediction is a hit: where two prompts part, a token or two may differ."""
 MARKABLE = ("system", "developer", "user", "assistant")
@@ -48,7 +50,8 @@ MARKABLE = ("system", "developer", "user", "assistant")
 class MarkerRule:
     """A cache that is asked for with markers. ``minimum`` is in tokens and ``ttl`` in seconds, renewed by
     a hit; at most ``markers`` a request, each looking back over ``reach`` blocks. ``write`` and ``hit`` are
-    shares of the price of input. ``odds`` is how often the automatic cache is taken to hit instead."""
+    shares of the price of input. ``odds`` is how often the automatic cache is taken to hit instead, until
+    the conversation has seen how often it does."""
 
     minimum: int
     ttl: float
@@ -150,6 +153,8 @@ class _Past(NamedTuple):
     digest: str
     shared: bool
     anchor: str
+    looked: float
+    found: float
     gaps: tuple[float, ...]
 
 
@@ -166,13 +171,15 @@ def fingerprint(
     past: bytes | None,
     *,
     usage: Usage | None = None,
+    expected: Forecast | None = None,
     anchor: str = "",
 ) -> bytes:
     """The request as a few figures and digests, kept with the branch for the next `forecast`.
 
     ``tokens`` is the window's count, ``usage`` what the provider reported, which is exact; ``at`` when it
-    ended, in seconds; ``past`` the fingerprint before; ``anchor`` names what the window begins with (first
-    turn, version of the summary).
+    ended, in seconds; ``past`` the fingerprint before; ``expected`` its forecast, which tells whether the
+    automatic cache keeps what it should; ``anchor`` names what the window begins with (first turn, version
+    of the summary).
     """
     before = _opened(past)
     head = _head(body)
@@ -181,6 +188,7 @@ def fingerprint(
     extends = before is not None and _extends(before, caching, body)
     plain_reply = told is not None and not told.reasoning
     marked = told is not None and told.cache_write is not None
+    looked, found = _seen(before, expected, None if marked else told)
     values = _Past(
         model=caching.model,
         at=round(at, 3),
@@ -197,6 +205,8 @@ def fingerprint(
         digest=_digest(memoryview(body)[:-1]),
         shared=_shares(before, caching, body, extends=extends),
         anchor=anchor,
+        looked=looked,
+        found=found,
         gaps=_gaps(before, at),
     )
     return orjson.dumps([FORMAT, *values])
@@ -303,7 +313,8 @@ def _pays(
     alive = extends and gaps[0] <= explicit.ttl
     block = before.block if alive else 0
     automatic = before.tokens if extends and not before.block and before.tokens >= rule.minimum else 0
-    saved = explicit.odds * (1 - rule.hit)
+    odds = (explicit.odds + before.found) / (1 + before.looked)
+    saved = odds * (1 - rule.hit)
     now = explicit.hit * block + explicit.write * (tokens - block) - (tokens - automatic * saved)
     later = tokens * (1 - saved - explicit.hit) - growth * (explicit.write - 1)
     return more * later > now
@@ -399,6 +410,16 @@ def _extends(before: _Past, caching: Caching, body: bytes) -> bool:
 
 def _same_head(before: _Past, body: bytes) -> bool:
     return _head(body) == before.head and _digest(body[: before.head]) == before.head_digest
+
+
+def _seen(before: _Past | None, expected: Forecast | None, told: Usage | None) -> tuple[float, float]:
+    """How often the automatic cache should have held something, and how often it did."""
+    looked, found = (before.looked, before.found) if before else (0.0, 0.0)
+    if expected is None or not expected.cached or told is None or told.cached is None:
+        return looked, found
+    if looked >= SEEN:
+        looked, found = looked - 1, found * (SEEN - 1) / SEEN
+    return looked + 1, round(found + (compared(expected, told).verdict == "hit"), 2)
 
 
 def _shares(before: _Past | None, caching: Caching, body: bytes, *, extends: bool) -> bool:

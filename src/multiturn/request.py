@@ -55,7 +55,14 @@ def remembered(window: Window | None, usage: Usage | None, at: float) -> bytes |
     if window is None or window.caching is None:
         return None
     return fingerprint(
-        window.caching, window.body, window.tokens, at, window.past, usage=usage, anchor=window.anchor
+        window.caching,
+        window.body,
+        window.tokens,
+        at,
+        window.past,
+        usage=usage,
+        expected=window.forecast,
+        anchor=window.anchor,
     )
 
 

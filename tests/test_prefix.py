@@ -1,0 +1,316 @@
+"""What a prompt cache should hold: by each kind of rule, with every cause of a miss, compared with what is
+reported; and when markers pay."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multiturn.prefix import (
+    CacheRule,
+    Caching,
+    Forecast,
+    MarkerRule,
+    compared,
+    digest_of,
+    fingerprint,
+    forecast,
+    marks,
+)
+from multiturn.usage import Price, Tier, Usage
+
+SYSTEM = {"role": "system", "content": "你是店员。" * 40}
+PREFIX = Caching("m", CacheRule(minimum=256, ttl=600), head=500)
+MARKED = Caching("m", CacheRule(256, explicit=MarkerRule(1024, 300, odds=0.8)), head=1_100)
+OTHER_TOOLS = digest_of([{"type": "function", "function": {"name": "weather"}}])
+
+
+def body(turns: int, *, system: dict[str, str] = SYSTEM, first: int = 1) -> bytes:
+    messages = [system]
+    for turn in range(first, turns + 1):
+        messages += [
+            {"role": "user", "content": f"question {turn} 😀"},
+            {"role": "assistant", "content": f"answer {turn}"},
+        ]
+    return orjson.dumps([*messages, {"role": "user", "content": f"question {turns + 1} 😀"}])
+
+
+def past(
+    caching: Caching = PREFIX, turns: int = 3, tokens: int = 1_000, at: float = 100.0, **more: Any
+) -> bytes:
+    return fingerprint(caching, body(turns), tokens, at, None, **more)
+
+
+def told(caching: Caching = PREFIX, before: bytes | None = None, **more: Any) -> Forecast:
+    given: dict[str, Any] = {"body": body(4), "tokens": 1_200, "at": 160.0} | more
+    return forecast(caching, past() if before is None else before, **given)
+
+
+# --------------------------------------------------------------------------------------- forecasts
+
+
+def test_a_request_that_extends_the_last_one_finds_it_whole() -> None:
+    assert told() == Forecast(1_200, 1_000, None, None, 60.0)
+
+
+def test_what_was_reported_counts_and_scales_the_estimate() -> None:
+    before = past(usage=Usage(800, 50, cached=0))
+    assert told(before=before) == Forecast(960, 800, None, None, 60.0)
+    estimated = past(usage=Usage(800, 50, estimated=True))
+    assert told(before=estimated).cached == 1_000
+
+
+def test_a_first_request_finds_nothing_that_is_known() -> None:
+    assert forecast(PREFIX, None, body(0), 700, 5.0) == Forecast(700, 0)
+    assert forecast(PREFIX, b"[99,1]", body(0), 700, 5.0) == Forecast(700, 0)
+
+
+def test_an_unknown_rule_predicts_nothing_but_names_the_cause() -> None:
+    unknown = Caching("m")
+    assert forecast(unknown, None, body(0), 700, 5.0) == Forecast(700)
+    assert told(unknown, past(unknown)) == Forecast(1_200, gap=60.0)
+    assert told(Caching("n"), past(unknown)).miss == "model_changed"
+    assert told(Caching("n"), past(unknown)).cached is None
+
+
+@pytest.mark.parametrize(
+    ("caching", "given", "cached", "miss"),
+    [
+        (Caching("n", PREFIX.rule), {}, 0, "model_changed"),
+        (Caching("m", PREFIX.rule, tools=OTHER_TOOLS), {}, 0, "tools_changed"),
+        (PREFIX, {"body": body(4, system={"role": "system", "content": "other"})}, 0, "input_changed"),
+        (PREFIX, {"body": body(5, first=3), "anchor": "3.0"}, 500, "context_compacted"),
+        (PREFIX, {"body": body(5, first=3)}, 500, "input_changed"),
+        (PREFIX, {"body": body(2)}, 500, "input_changed"),
+        (PREFIX, {"at": 701.0}, 0, "expired"),
+        (PREFIX, {"at": 700.0}, 1_000, None),
+        (PREFIX, {"body": body(5, first=3), "anchor": "3.0", "at": 9_000.0}, 0, "context_compacted"),
+    ],
+)
+def test_every_cause_of_a_miss_has_its_name(
+    caching: Caching, given: dict[str, Any], cached: int, miss: str | None
+) -> None:
+    found = told(caching, head_tokens=500, **given)
+    assert (found.cached, found.miss) == (cached, miss)
+
+
+def test_a_prefix_below_the_minimum_is_not_kept_and_hits_come_in_steps() -> None:
+    blocks = Caching("m", CacheRule(1_024, 128))
+    assert told(blocks, past(blocks, tokens=1_023)).cached == 0
+    assert told(blocks, past(blocks, tokens=1_024)).cached == 1_024
+    assert told(blocks, past(blocks, tokens=1_300), tokens=1_500).cached == 1_280
+    assert told(head_tokens=255, body=body(5, first=3)).cached == 0
+
+
+def test_units_are_whole_requests_and_replies() -> None:
+    units = Caching("m", CacheRule(match="unit"), head=500)
+    before = past(units, usage=Usage(1_000, 70, cached=0))
+    assert told(units, before).cached == 1_070
+    thought = past(units, usage=Usage(1_000, 70, cached=0, reasoning=60))
+    assert told(units, thought).cached == 1_000  # reasoning is not sent again
+    cut = {"body": body(5, first=3), "anchor": "3.0", "head_tokens": 500}
+    assert told(units, before, **cut).cached == 0
+
+
+def test_what_two_requests_shared_is_a_unit_from_then_on() -> None:
+    units = Caching("m", CacheRule(match="unit"), head=500)
+    parted = fingerprint(units, body(5, first=3), 900, 160.0, past(units), anchor="3.0")
+    again = forecast(units, parted, body(7, first=6), 900, 170.0, head_tokens=500, anchor="6.0")
+    assert (again.cached, again.miss) == (500, "context_compacted")
+
+
+def test_a_breakpoint_matches_whole_or_not_at_all_and_writing_is_billed() -> None:
+    rule = Caching("m", CacheRule(1_024, match="breakpoint", ttl=1_800), head=1_100)
+    assert told(rule, past(rule, tokens=1_100)) == Forecast(1_200, 1_100, 100, None, 60.0)
+    cut = told(rule, past(rule, tokens=1_100), body=body(5, first=3), head_tokens=1_100, anchor="3.0")
+    assert (cut.cached, cut.written, cut.miss) == (0, 1_200, "context_compacted")
+    assert told(rule, past(rule, tokens=500), tokens=600).written is None
+
+
+def test_what_is_forecast_has_a_price() -> None:
+    tier = Tier(Decimal(10), Decimal(20), cached=Decimal(2), cache_write=Decimal("12.5"), marked=Decimal(1))
+    price = Price("CNY", (tier,))
+    assert Forecast(1_000_000, 400_000).cost(price).amount == Decimal("6.8")  # type: ignore[union-attr]  # a price is given
+    marked = Forecast(1_000_000, 400_000, 600_000).cost(price)
+    assert marked
+    assert marked.amount == Decimal("7.9")
+    assert marked.estimated
+    unknown = Forecast(1_000_000).cost(price)
+    assert unknown
+    assert unknown.amount == 10
+    assert Forecast(5).cost(None) is None
+
+
+# -------------------------------------------------------------------------------------- comparing
+
+
+@pytest.mark.parametrize(
+    ("expected", "cached", "verdict", "cause"),
+    [
+        (Forecast(1_000, 900), 900, "hit", None),
+        (Forecast(1_000, 900), 860, "hit", None),
+        (Forecast(1_000, 900), 999, "hit", None),
+        (Forecast(1_000, 900), 500, "short", "expired"),
+        (Forecast(1_000, 900), 0, "miss", "expired"),
+        (Forecast(1_000, 0), 0, "miss", None),
+        (Forecast(1_000, 0), 300, "hit", None),
+        (Forecast(1_000, 300, miss="context_compacted"), 300, "hit", "context_compacted"),
+        (Forecast(1_000, 300, miss="context_compacted"), 0, "miss", "context_compacted"),
+        (Forecast(1_000, 0, miss="model_changed"), 0, "miss", "model_changed"),
+        (Forecast(1_000), 500, None, None),
+        (Forecast(1_000, miss="input_changed"), 500, None, "input_changed"),
+        (Forecast(1_000, 900), None, None, None),
+    ],
+)
+def test_a_forecast_is_compared_with_the_report(
+    expected: Forecast, cached: int | None, verdict: str | None, cause: str | None
+) -> None:
+    found = compared(expected, Usage(1_000, 5, cached=cached))
+    assert (found.verdict, found.cause, found.predicted, found.reported) == (
+        verdict,
+        cause,
+        expected.cached,
+        cached,
+    )
+    assert None not in found.figures.values()
+
+
+def test_an_estimate_of_ours_is_no_report() -> None:
+    assert compared(Forecast(1_000, 900), Usage(1_000, 5, cached=900, estimated=True)).reported is None
+    assert compared(Forecast(1_000, 900), None).figures == {"predicted": 900}
+
+
+# ---------------------------------------------------------------------------------------- markers
+
+
+def chat(gap: float, turns: int, *, tokens: int = 5_000, cached: float = 1.0) -> tuple[bytes, float]:
+    """The fingerprint after so many turns with this pause; ``cached``: how much of what should be cached the
+    automatic cache has had."""
+    before, at = None, 0.0
+    for turn in range(1, turns + 1):
+        counted = tokens + 100 * turn
+        expected = forecast(MARKED, before, body(turn), counted, at)
+        report = Usage(counted, 40, cached=int((expected.cached or 0) * cached))
+        before = fingerprint(MARKED, body(turn), counted, at, before, usage=report, expected=expected)
+        at += gap
+    assert before
+    return before, at
+
+
+def wanted(before: bytes | None, at: float, turn: int, **more: Any) -> tuple[int, ...]:
+    return marks(MARKED, before, body(turn), 5_000 + 100 * turn, at, head_tokens=1_100, **more)
+
+
+def test_markers_pay_in_a_quick_conversation_that_the_automatic_cache_fails() -> None:
+    before, at = chat(30, 8, cached=0.0)
+    assert wanted(before, at, 9) == (0, 17, 19)
+
+
+@pytest.mark.parametrize(
+    ("gap", "turns", "cached"), [(30, 1, 0.0), (400, 8, 0.0), (30, 12, 1.0)], ids=["early", "slow", "cached"]
+)
+def test_markers_do_not_pay(gap: float, turns: int, cached: float) -> None:
+    before, at = chat(gap, turns, cached=cached)
+    assert wanted(before, at, turns + 1) == ()
+
+
+def test_no_marker_without_a_rule_a_past_or_enough_tokens() -> None:
+    before, at = chat(30, 8, cached=0.0)
+    assert wanted(None, at, 9) == ()
+    assert marks(PREFIX, before, body(9), 5_900, at) == ()
+    assert marks(MARKED, before, body(9), 1_000, at) == ()
+
+
+def test_a_window_that_is_about_to_be_cut_is_not_worth_a_block() -> None:
+    before, at = chat(30, 8, cached=0.0)
+    assert wanted(before, at, 9, room=10_000) != ()
+    assert wanted(before, at, 9, room=50) == ()
+
+
+def test_a_block_that_lives_is_read_again_even_before_a_cut() -> None:
+    before, at = chat(30, 8, cached=0.0)
+    report = Usage(5_900, 40, cached=0, cache_write=5_899)
+    written = fingerprint(MARKED, body(9), 5_900, at, before, usage=report)
+    assert wanted(written, at + 30, 10, room=50) != ()
+    found = forecast(MARKED, written, body(10), 6_000, at + 30, marked=True)
+    assert (found.cached, found.written, found.miss) == (5_899, 101, None)
+    late = forecast(MARKED, written, body(10), 6_000, at + 301, marked=True)
+    assert (late.cached, late.miss) == (0, "expired")
+    unmarked = forecast(MARKED, written, body(10), 6_000, at + 30)
+    assert unmarked.cached == 0  # the two caches do not know each other
+    cut = forecast(
+        MARKED, written, body(10, first=5), 4_000, at + 30, head_tokens=1_100, anchor="5.0", marked=True
+    )
+    assert cut.cached == 1_100
+
+
+def test_the_summary_and_at_most_four_messages_are_marked() -> None:
+    before, at = chat(30, 8, cached=0.0)
+    assert wanted(before, at, 9, summary=True) == (0, 1, 17, 19)
+
+
+def test_only_messages_with_words_of_people_and_models_are_marked() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    loop = [
+        *orjson.loads(body(8)),
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "5"},
+    ]
+    before, at = chat(30, 8, cached=0.0)
+    places = marks(MARKED, before, orjson.dumps(loop), 5_900, at, head_tokens=1_100)
+    assert places == (0, 17)
+    assert [loop[place]["role"] for place in places] == ["system", "user"]
+
+
+# --------------------------------------------------------------------------------------- for all
+
+
+@given(
+    st.integers(0, 6),
+    st.integers(0, 6),
+    st.integers(1, 5_000),
+    st.integers(0, 5_000),
+    st.floats(0, 1e6),
+    st.sampled_from([PREFIX, MARKED, Caching("m", CacheRule(64, 64, None, "unit")), Caching("m")]),
+    st.booleans(),
+)
+def test_never_more_is_cached_than_sent(
+    before: int, now: int, tokens: int, more: int, gap: float, caching: Caching, marked: bool
+) -> None:
+    mark = marked and bool(caching.rule and caching.rule.explicit)
+    kept = fingerprint(caching, body(before), tokens, 0.0, None)
+    found = forecast(caching, kept, body(now), tokens + more, gap, head_tokens=tokens // 3, marked=mark)
+    assert found.gap == gap
+    if caching.rule is None:
+        assert found.cached is None
+    else:
+        assert found.cached is not None
+        assert 0 <= found.cached <= found.tokens
+    assert (found.miss is None or found.miss == "expired") == (now >= before)
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=5), st.text(max_size=20))
+def test_the_head_is_found_whatever_it_says(instructions: list[str], question: str) -> None:
+    leading = [{"role": "system", "content": words} for words in instructions]
+    one = orjson.dumps([*leading, {"role": "user", "content": question}])
+    other = orjson.dumps([*leading, {"role": "user", "content": question + "!"}])
+    kept = fingerprint(PREFIX, one, 1_000, 0.0, None)
+    assert forecast(PREFIX, kept, other, 1_000, 1.0, head_tokens=400).cached == 400
+
+
+def test_a_fingerprint_is_short_and_holds_no_words() -> None:
+    kept = past(usage=Usage(1_000, 30, cached=0), anchor="1.0")
+    for turn in range(4, 20):
+        kept = fingerprint(PREFIX, body(turn), 1_000 + turn, 100.0 + turn, kept)
+    assert len(kept) < 250
+    assert b"question" not in kept
+
+
+def test_the_digest_of_tools_tells_them_apart() -> None:
+    assert digest_of([]) == ""
+    assert digest_of([{"a": 1}]) == digest_of([{"a": 1}]) != digest_of([{"a": 2}])
