@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import errno
 import inspect
@@ -47,6 +48,43 @@ def test_the_table_holds_no_sentence_of_an_error_that_does_not_exist() -> None:
     assert {key for key in phrases.table() if key.startswith("error.")} == {
         f"error.{cls.code}" for cls in ERRORS
     }
+
+
+CALLS = [
+    (path.name, node)
+    for path in Path(multiturn.__file__).parent.rglob("*.py")
+    for node in ast.walk(ast.parse(path.read_text("utf-8")))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+]
+
+
+def test_no_error_is_raised_with_words_of_one_language() -> None:
+    """What a detail says stands in the table, so that both languages are whole."""
+    names = {cls.__name__ for cls in ERRORS}
+    wordy = [
+        f"{file}:{node.lineno}"
+        for file, node in CALLS
+        if node.func.id in names  # type: ignore[attr-defined]  # a name, see above
+        and any(isinstance(value, ast.Constant | ast.JoinedStr) for value in node.args)
+    ]
+    assert wordy == []
+
+
+def test_every_reason_is_in_the_table_and_gets_its_figures() -> None:
+    reasons = [(file, node) for file, node in CALLS if ast.unparse(node.func) == "Reason"]
+    assert len(reasons) > 100
+    for file, node in reasons:
+        if isinstance(code := node.args[0], ast.Constant):
+            (form,) = phrases.table()[str(code.value)]["en"]
+            figures = {keyword.arg for keyword in node.keywords}
+            assert phrases.placeholders(form) <= figures, f"{file}:{node.lineno}"
+
+
+def test_the_table_holds_no_reason_that_nobody_gives() -> None:
+    sources = "".join(path.read_text("utf-8") for path in Path(multiturn.__file__).parent.rglob("*.py"))
+    names = [code.removeprefix("why.") for code in phrases.table() if code.startswith("why.")]
+    forms = {name: (f'why.{name}"', f'"{name}"', f'"{name.partition("_")[2]}"') for name in names}
+    assert [name for name, written in forms.items() if not any(form in sources for form in written)] == []
 
 
 @pytest.mark.parametrize("language", phrases.LANGUAGES)

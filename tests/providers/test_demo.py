@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multiturn import errors
+from multiturn.phrases import error_sentence
 from multiturn.providers.demo import PIECE, DemoProvider
 from multiturn.providers.provider import Provider
 from multiturn.reply import Delta
@@ -132,6 +133,8 @@ def test_a_wrong_option_is_named(options: dict[str, str], name: str) -> None:
     with pytest.raises(errors.SettingInvalid) as caught:
         DemoProvider(options)
     assert caught.value.figures["name"] == name
+    assert str(caught.value.figures["detail"]) in str(caught.value)
+    assert str(caught.value.figures["detail"]) not in error_sentence(caught.value, "zh")
 
 
 @given(st.text())

@@ -27,6 +27,7 @@ from multiturn.errors import (
     RateLimited,
     RequestRefused,
 )
+from multiturn.phrases import error_sentence
 from multiturn.providers.faults import Faults
 
 
@@ -357,7 +358,9 @@ def test_a_page_of_html() -> None:
     error = faults("zhizengzeng").answered(502, page)
     assert type(error) is ProviderFailed
     assert "an HTML page: 502 Bad Gateway" in str(error)
+    assert "HTTP 502：一个 HTML 页面：502 Bad Gateway" in error_sentence(error, "zh")
     assert type(faults("zhizengzeng").answered(200, page)) is ProviderFailed
+    assert "an HTML page)" in str(faults("zhizengzeng").answered(200, b"<html></html>"))
 
 
 def test_plain_text_and_bare_json_text() -> None:

@@ -26,6 +26,7 @@ from multiturn.errors import (
     RequestRefused,
     StreamCut,
 )
+from multiturn.phrases import error_sentence
 from multiturn.providers import Patience, Provider, Retry, open_provider
 from multiturn.reply import Delta, Draft
 
@@ -178,6 +179,9 @@ async def test_nobody_answers() -> None:
     await client.close()
     assert caught.value.__cause__ is not None
     assert caught.value.retryable
+    host = address.removeprefix("http://")
+    assert f"cannot be reached ({host}: connection refused)" in str(caught.value)
+    assert f"连接不上 openai（{host}：连接被拒绝）" in error_sentence(caught.value, "zh")
 
 
 async def test_a_host_that_does_not_exist() -> None:

@@ -18,6 +18,7 @@ from multiturn.errors import (
     StoreTooNew,
     StoreUnavailable,
 )
+from multiturn.phrases import error_sentence
 from multiturn.storage import Reach, Start
 from multiturn.storage.sqlite import SQLiteStore
 
@@ -85,13 +86,15 @@ async def test_a_newer_schema_is_left_alone(path: Path, store: SQLiteStore) -> N
 
 async def test_a_folder_is_no_file(tmp_path: Path) -> None:
     store = SQLiteStore(str(tmp_path))
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match="check that its folder exists") as caught:
         await answer(store, 1)
+    assert "请检查所在文件夹是否存在" in error_sentence(caught.value, "zh")
     file = tmp_path / "file"
     file.write_text("x")
     inside = SQLiteStore(str(file / "chats.db"))
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match="something of that name is there; check its folder") as caught:
         await answer(inside, 1)
+    assert "那里已有同名的东西；请检查所在文件夹和权限" in error_sentence(caught.value, "zh")
     await store.close()
     await inside.close()
 
@@ -218,10 +221,12 @@ async def test_a_limit_on_the_size_of_files(path: Path) -> None:
 async def test_what_fails_has_our_name(store: SQLiteStore) -> None:
     """Never a raw error of SQLite, and the store goes on."""
     await answer(store, 1)
-    with pytest.raises(StoreUnavailable) as caught:
+    with pytest.raises(StoreUnavailable, match="SQLite says no such table: nowhere") as caught:
         await store._writer.run(lambda db: db.execute("SELECT * FROM nowhere"))
     assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
     assert store._readers is not None
+    with pytest.raises(StoreUnavailable, match="may not be written; change its rights"):
+        await store._writer.run(lambda db: db.executescript("PRAGMA query_only = 1; DELETE FROM turns"))
     with pytest.raises(StoreUnavailable):
         await store._readers.run(lambda db: db.execute("SELECT * FROM nowhere"))
     await answer(store, 2)

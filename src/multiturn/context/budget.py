@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..errors import ContextOverflow, PolicyInvalid
-from ..phrases import Reason
 from ..messages import Entry, Trait
 from ..phrases import Reason
 from ..policy import ContextPolicy, Summarize
