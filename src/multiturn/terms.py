@@ -1,22 +1,151 @@
-"""Which words of a text can be searched for? Terms of messages and of questions."""
+"""Which words of a text can be searched for? Terms of messages and of questions.
+
+Latin words are stemmed and those that say nothing dropped. Chinese and the like, written without
+spaces, are taken as single characters and as pairs of neighbours, which needs no dictionary. A term
+is a number of 28 bits: a hash of its letters.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from functools import lru_cache
+from itertools import pairwise
+from zlib import crc32
 
-__all__ = ["Query"]
+from .dates import named_dates
+from .stems import stem
+
+__all__ = ["NAMES", "Query", "names", "query", "terms"]
+
+BITS = 28
+NAMES = 511 << 19
+"""Terms from here on are names of speakers; words are below."""
+LENGTH = 50_000
+"""Characters of one message that are searched."""
+SINGLE = 0.5
+"""Weight of a single character beside a pair or a word."""
+
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+TOKEN = re.compile(rf"[{UNSPACED}]+|[^\W_{UNSPACED}]+(?:['’][^\W_{UNSPACED}]+)?")
+IS_UNSPACED = re.compile(f"[{UNSPACED}]")
+STOP_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """a about above after again all am an and any are as at be because been before being below between
+    both but by can could did do does doing don down during each few for from further had has have
+    having he her here hers him his how i if in into is it its just me more most my no nor not now of
+    off on once only or other our out over own s same she should so some such t than that the their them
+    then there these they this those through to too under until up very was we were what when where
+    which while who whom why will with would you your ve re ll m d im us also really like get got""",
+    )
+)
+STOP_CHARACTERS = frozenset(
+    "的了是吗呢吧啊呀哦嗯我你您他她它们這這那有在和就也都很不还會会要到得着过過个個么麼什哪谁誰怎与與及或但而把被给給对對从從向让讓嗎還們"
+)
+
+REFERS_BACK = re.compile(
+    r"""之前|以前|上次|上回|上一次|先前|早先|曾经|當時|当时|那次|那天|那时|记得|記得|忘了|忘记|来着|來著
+    |(?:聊|说|說|提|讲|講|谈|談|问|問|推荐|分享|告诉|答应|介绍)(?:起|到|及)?[过過]
+    |知道我|我(?:叫什么|是谁|几岁|多大|住哪|住在哪|的[^，。？！\s]{1,8}(?:什么|谁|哪|多少|几))
+    |我(?:最|不|平时|一般)*(?:喜欢|爱|讨厌|害怕|擅长)[^，。？！\s]{0,6}(?:什么|谁|哪)
+    |\b(?:earlier|previously|last\ time|back\ then|remember|recall|remind|forgot|forget|ago)\b
+    |\b(?:you|i|we)\ (?:said|told|mentioned|recommended|suggested|talked|discussed|spoke|agreed)\b
+    |\b(?:did|have|had)\ (?:i|we|you)\b|\bknow\ (?:my|me|how\ old\ i|what\ my|where\ i|who\ i|what\ i)\b
+    |\b(?:what|who|where|when|how\ old|how\ many|which)(?:\ is|'s|\ are|\ was|\ were|\ am)\ (?:my|our|i)\b
+    |\b(?:when|where|what|who|whom|whose|which|why|how)\b[^?.!]*\b(?:did|was|were|had|has|have)\b""",
+    re.VERBOSE,
+)
+"""Signs that a question asks for something that was said or done before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question, ready to be searched for."""
+    """A question, ready to be searched for.
+
+    ``terms`` are its terms with their weights, ``names`` the same words as names of speakers, ``dates``
+    the stretches of time it names (from, up to; seconds since 1970), ``refers_back`` whether it asks
+    for something that was said before.
+    """
 
     text: str
-    terms: tuple[int, ...] = ()
+    terms: Mapping[int, float] = field(default_factory=dict)
     dates: tuple[tuple[float, float], ...] = ()
     refers_back: bool = False
+    names: frozenset[int] = frozenset()
 
 
-def query(text: str, *, now: float) -> Query:
-    """A question, ready to be searched for."""
-    return Query(text)
+def query(text: str, *, now: float, opening: float | None = None, zone: tzinfo | None = None) -> Query:
+    """A question, ready to be searched for.
+
+    ``now`` is when it is asked, for "yesterday"; ``opening`` when the conversation began, for dates
+    without a year; ``zone`` where it is asked (``None``: the zone of this machine).
+
+    >>> query("我们之前聊过什么？", now=1.7e9).refers_back
+    True
+    """
+    text = text[:LENGTH]
+    words = Counter(_words(text))
+    weights: dict[int, float] = {}
+    for word, count in words.items():
+        term = _term(word)
+        weights[term] = weights.get(term, 0.0) + count * (SINGLE if _is_single(word) else 1.0)
+    return Query(
+        text,
+        weights,
+        dates=(dates := named_dates(text, now=now, opening=opening, zone=zone)),
+        refers_back=bool(dates) or REFERS_BACK.search(_plain(text)) is not None,
+        names=frozenset(_name(word) for word in words if not _is_single(word)),
+    )
+
+
+def terms(text: str) -> Mapping[int, int]:
+    """The terms of a text and how often each stands in it.
+
+    >>> terms("Melanie's paintings, painted") == terms("melanie paint PAINT")
+    True
+    """
+    return Counter(map(_term, _words(text[:LENGTH])))
+
+
+def names(name: str) -> frozenset[int]:
+    """The terms by which a speaker is found."""
+    return frozenset(_name(word) for word in _words(name[:100]) if not _is_single(word))
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).lower()
+
+
+def _words(text: str) -> Iterator[str]:
+    for token in TOKEN.findall(_plain(text)):
+        if IS_UNSPACED.match(token):
+            yield from (each for each in token if each not in STOP_CHARACTERS)
+            for first, second in pairwise(token):
+                if first not in STOP_CHARACTERS or second not in STOP_CHARACTERS:
+                    yield first + second
+        else:
+            word = token.replace("’", "'").removesuffix("'s").replace("'", "")
+            if word not in STOP_WORDS:
+                yield stem(word)
+
+
+def _is_single(word: str) -> bool:
+    return len(word) == 1 and IS_UNSPACED.match(word) is not None
+
+
+@lru_cache(maxsize=1 << 16)
+def _term(word: str) -> int:
+    number = crc32(word.encode("utf-8", "replace")) >> (32 - BITS)
+    return number if number < NAMES else number - NAMES
+
+
+def _name(word: str) -> int:
+    return NAMES + (crc32(word.encode("utf-8", "replace")) >> 13)

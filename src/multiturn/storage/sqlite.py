@@ -34,6 +34,7 @@ from . import (
     sqlite_leases,
     sqlite_models,
     sqlite_paths,
+    sqlite_recall,
     sqlite_segments,
     sqlite_summaries,
     sqlite_turns,
@@ -312,7 +313,11 @@ class SQLiteStore:
         limit: int = 10,
     ) -> Sequence[Found]:
         """See `Store.recall`."""
-        return ()
+        return await self._read(
+            lambda db: sqlite_recall.search(
+                db, owner, conversation, query, branch=branch, before=before, memory=memory, limit=limit
+            )
+        )
 
     # -- summaries
 

@@ -15,6 +15,7 @@ from ..phrases import Reason
 from .sqlite_media import drop_media
 from .sqlite_quotes import citing_dropped, drop_quotes
 from .sqlite_rows import NOW, SEGMENT, last_key, read_settings, write_settings
+from .sqlite_terms import forget_segment
 from .store import Lease
 
 __all__ = [
@@ -164,8 +165,11 @@ def declare(db: sqlite3.Connection, here: Here, declared: Declared) -> Settings:
         f"INSERT INTO settings (conversation, version, created_at, body) VALUES (?, ?, {NOW}, ?)",
         (here.key, version, body),
     ).lastrowid
-    db.execute("UPDATE conversations SET settings = ? WHERE id = ?", (key, here.key))
-    return read_settings(version, body)
+    settings = read_settings(version, body)
+    db.execute(
+        "UPDATE conversations SET settings = ?, memory = ? WHERE id = ?", (key, settings.memory, here.key)
+    )
+    return settings
 
 
 def title_of(entries: Iterable[Entry]) -> str:
@@ -285,6 +289,7 @@ def _delete(db: sqlite3.Connection, key: int) -> None:
         drop_quotes(db, *keys)
         citing_dropped(db, *keys)
         drop_media(db, *keys)
+        forget_segment(db, segment)
         for statement in OF_SEGMENT:
             db.execute(statement, keys)
     for statement in OF_CONVERSATION:

@@ -11,6 +11,7 @@ from .sqlite_conversations import Here, declare, require, title_of
 from .sqlite_leases import Queued, line_up, recover
 from .sqlite_rows import NOW, SEGMENT, told
 from .sqlite_segments import Stored, close_waiting, extend, new_turn, own_head
+from .sqlite_terms import index
 from .store import Told
 
 __all__ = ["add"]
@@ -39,6 +40,7 @@ def add(
     if groups and here.head and groups[0][0].role in ("assistant", "tool"):
         here = own_head(db, here)
         found += _told(here, extend(db, here, groups[0]), _completed(db, here))
+        index(db, here.segment * SEGMENT + here.head)
         messages = here.messages + len(groups.pop(0))
         here = here._replace(messages=messages, head_state=TurnState.COMPLETED)
     if groups:
@@ -46,6 +48,7 @@ def add(
     for entries in groups:
         rows = new_turn(db, here, entries, TurnState.COMPLETED)
         here = here._replace(head=here.head + 1, messages=here.messages + len(entries))
+        index(db, here.segment * SEGMENT + here.head)
         found += _told(here, rows, here.now)
     title = here.title or title_of(entry for group in turns for entry in group)
     db.execute(f"UPDATE conversations SET updated_at = {NOW}, title = ? WHERE id = ?", (title, here.key))

@@ -13,6 +13,7 @@ from ..tokens import count_message
 from .sqlite_conversations import HELD, Here, require
 from .sqlite_rows import NOW, SEGMENT
 from .sqlite_segments import extend
+from .sqlite_terms import index
 from .store import Lease
 
 __all__ = [
@@ -143,6 +144,7 @@ def recover(db: sqlite3.Connection, owner: Owner, name: str, here: Here) -> Here
         "UPDATE turns SET state = ?, marks = marks | ?, traits = traits | ? WHERE id = ?",
         (TurnState.INCOMPLETE, stopped, stopped, here.held_turn),
     )
+    index(db, here.held_turn)
     db.execute(
         "UPDATE conversations SET held_until = NULL, held_turn = NULL, stop = 0, epoch = epoch + 1"
         " WHERE id = ?",

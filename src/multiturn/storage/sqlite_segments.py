@@ -20,6 +20,7 @@ from .sqlite_paths import owner_of, pieces
 from .sqlite_quotes import citing_dropped, copy_quotes, drop_quotes
 from .sqlite_rows import ROLE_NUMBERS, SEGMENT, STANDING
 from .sqlite_summaries import give_up
+from .sqlite_terms import forget, index
 
 __all__ = ["Stored", "close_waiting", "drop_reply", "extend", "mark", "new_turn", "own_head"]
 
@@ -182,6 +183,7 @@ def drop_reply(db: sqlite3.Connection, here: Here) -> None:
         "SELECT before, messages, marks FROM turns WHERE id = ?", (base + here.head,)
     ).fetchone()
     drop_quotes(db, base + before, base + before + count - 1)
+    forget(db, base + before, base + before + count - 1)
     rows = db.execute(
         "SELECT role, traits, tokens, reasoning_tokens FROM messages WHERE id >= ? AND id < ? ORDER BY id",
         (base + before, base + before + count),
@@ -227,13 +229,14 @@ def close_waiting(db: sqlite3.Connection, here: Here) -> None:
             " WHERE id = ?",
             (TurnState.INCOMPLETE, Trait.STOPPED, Trait.STOPPED, head_key(here)),
         )
+        index(db, head_key(here))
 
 
 def own_head(db: sqlite3.Connection, here: Here) -> Here:
     """Before the last turn of a path changes, the branch must own it: a shared one is repeated in the
     branch's own segment, and the fork moves back by one turn. The other branches keep theirs."""
-    here = give_up(db, here, here.head)
     if here.head > here.fork:
+        give_up(db, here, here.head)
         return here
     source, target = here.parent * SEGMENT, here.segment * SEGMENT
     before, count = db.execute(
@@ -260,6 +263,7 @@ def own_head(db: sqlite3.Connection, here: Here) -> Here:
         "UPDATE branches SET parent = ?, fork = ?, shared = ?, messages = ? WHERE segment = ?",
         (moved.parent, moved.fork, moved.shared, moved.messages, moved.segment),
     )
+    give_up(db, moved, moved.head)
     return moved
 
 

@@ -39,6 +39,7 @@ from .sqlite_rows import (
     write_calls,
 )
 from .sqlite_segments import close_waiting, drop_reply, extend, new_turn, own_head
+from .sqlite_terms import index
 from .store import Begun, Ending, Lease, Partial, Start
 
 __all__ = ["abandon", "append", "begin", "finish", "record"]
@@ -233,6 +234,7 @@ def finish(db: sqlite3.Connection, lease: Lease, ending: Ending) -> Turn:
     if ending.quote is not None:
         keep_quote(db, lease, turn, ending.quote)
     _keep_with_branch(db, here.segment, ending)
+    index(db, turn)
     return _turn(db, turn, lease.ulid)
 
 
