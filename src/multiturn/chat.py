@@ -146,7 +146,9 @@ class AsyncConversation(Memory):
         last = answers[-1] if answers else Message("assistant", ())
         ledger = Ledger.from_json(steps[-1].ledger)
         terms = terms_of(self._engine, await self._settings(), Input(model=steps[-1].model))
-        window = Window(b"[]", ledger.spans, ledger.tokens, terms.limits, notes=("stored_reply",))
+        window = Window(
+            b"[]", ledger.spans, ledger.tokens, terms.limits, notes=("stored_reply",), cache=ledger.cache
+        )
         return Reply(
             text=last.text,
             reasoning=last.reasoning,

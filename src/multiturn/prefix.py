@@ -9,6 +9,7 @@ before somebody asks (`forecast`), but once at the end of a step (`fingerprint`)
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -176,10 +177,10 @@ def fingerprint(
 ) -> bytes:
     """The request as a few figures and digests, kept with the branch for the next `forecast`.
 
-    ``tokens`` is the window's count, ``usage`` what the provider reported, which is exact; ``at`` when it
-    ended, in seconds; ``past`` the fingerprint before; ``expected`` its forecast, which tells whether the
-    automatic cache keeps what it should; ``anchor`` names what the window begins with (first turn, version
-    of the summary).
+    ``tokens`` is our count before calibration, ``usage`` what the provider reported, which is exact;
+    ``at`` when it ended, in seconds; ``past`` the fingerprint before; ``expected`` its forecast, which
+    tells whether the automatic cache keeps what it should; ``anchor`` names what the window begins with
+    (first turn, version of the summary).
     """
     before = _opened(past)
     head = _head(body)
@@ -222,16 +223,18 @@ def forecast(
     head_tokens: int = 0,
     anchor: str = "",
     marked: bool = False,
+    scale: float = 1.0,
 ) -> Forecast:
     """What the cache should hold of this request, sent now.
 
     ``past`` is the fingerprint of the last request of this branch, ``head_tokens`` what tools and
-    instructions cost, ``marked`` whether this one carries markers; the rest is as for `fingerprint`. A
-    first request finds nothing that we know of.
+    instructions cost, ``marked`` whether this one carries markers, ``scale`` the calibration, which counts
+    until a request was reported; the rest is as for `fingerprint`. A first request finds nothing that we
+    know of.
     """
     before = _opened(past)
     if before is None:
-        return _forecast(caching, tokens, 0, None, None, marked=marked)
+        return _forecast(caching, math.ceil(tokens * scale), 0, None, None, marked=marked)
     expected = max(1, round(tokens * _scale(before)))
     gap = max(0.0, at - before.at)
     miss = _structural_miss(before, caching, body, anchor)
@@ -243,7 +246,7 @@ def forecast(
         return _forecast(caching, expected, 0, miss or "expired", gap, marked=marked)
     head = round(head_tokens * _scale(before)) if miss and _same_head(before, body) else 0
     held = _held(before, rule, miss, head, marked=marked)
-    return _forecast(caching, expected, min(held, expected), miss, gap, marked=marked)
+    return _forecast(caching, max(expected, held), held, miss, gap, marked=marked)
 
 
 def compared(expected: Forecast, usage: Usage | None) -> Comparison:

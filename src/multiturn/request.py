@@ -9,12 +9,11 @@ from hashlib import blake2b
 from typing import Any
 
 from .cards import Card, Profile
-from .ledger import Ledger
 from .prefix import Caching, compared, digest_of, fingerprint
 from .usage import Usage
 from .window import Request, Window
 
-__all__ = ["caching_of", "ledger_of", "remembered", "request_of"]
+__all__ = ["answered", "caching_of", "remembered", "request_of"]
 
 
 def caching_of(card: Card, tools: Sequence[Mapping[str, Any]], head: int) -> Caching:
@@ -57,7 +56,7 @@ def remembered(window: Window | None, usage: Usage | None, at: float) -> bytes |
     return fingerprint(
         window.caching,
         window.body,
-        window.tokens,
+        window.counted,
         at,
         window.past,
         usage=usage,
@@ -66,12 +65,10 @@ def remembered(window: Window | None, usage: Usage | None, at: float) -> bytes |
     )
 
 
-def ledger_of(window: Window, usage: Usage | None) -> Ledger:
-    """The window's ledger, with what the cache held beside what was expected of it."""
+def answered(window: Window, usage: Usage | None) -> Window:
+    """The window with what the cache held beside what was expected of it."""
     expected = window.forecast
-    if expected is None:
-        return window.ledger
-    return replace(window.ledger, cache=compared(expected, usage).figures or None)
+    return window if expected is None else replace(window, cache=compared(expected, usage).figures)
 
 
 def _key(conversation: str) -> str:

@@ -36,7 +36,7 @@ from .hold import Hold
 from .messages import Entry, Trait
 from .phrases import Reason
 from .reply import Delta, Draft, Reply
-from .request import ledger_of, remembered, request_of
+from .request import answered, remembered, request_of
 from .sealing import seal
 from .step import Engine, Input, Known, Place, Terms, refuse_early, window_of
 from .storage import Begun, Ending, Lease, Start
@@ -309,7 +309,7 @@ class OpenTurn:
         usage = self.usage
         return Step(
             model=self.terms.card.name if self.terms else "",
-            ledger=ledger_of(self.built, usage).to_json() if self.built else b"",
+            ledger=answered(self.built, usage).ledger.to_json() if self.built else b"",
             usage=usage,
             cost=self.cost(usage),
             finish_reason=self.draft.finish_reason,
@@ -345,7 +345,7 @@ class OpenTurn:
             finish_reason=self.draft.finish_reason,
             usage=usage,
             cost=self.cost(usage),
-            window=self.window,
+            window=answered(self.window, usage),
             turn=_there(self.closed),
             model=self.card.name,
         )

@@ -268,6 +268,8 @@ class Window:
     """The fingerprint of the request before (`prefix`)."""
     at: float = 0.0
     """When it is sent, in seconds since 1970."""
+    cache: Mapping[str, object] | None = None
+    """What the cache held beside what was expected of it, once it was answered (`Ledger`)."""
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -295,11 +297,12 @@ class Window:
             self.caching,
             self.past,
             self.body,
-            self.tokens,
+            self.counted,
             self.at,
-            head_tokens=self._head_tokens,
+            head_tokens=self.caching.head,
             anchor=self.anchor,
             marked=bool(self.markers),
+            scale=self.limits.scale,
         )
 
     @property
@@ -312,9 +315,9 @@ class Window:
             self.caching,
             self.past,
             self.body,
-            self.tokens,
+            self.counted,
             self.at,
-            head_tokens=self._head_tokens,
+            head_tokens=self.caching.head,
             room=max(0, mark - self.tokens),
             summary=self.summary is not None,
         )
@@ -325,8 +328,9 @@ class Window:
         return f"{self.cut.turn if self.cut else 1}.{self.summary.version if self.summary else 0}"
 
     @property
-    def _head_tokens(self) -> int:
-        return int(self.caching.head * self.limits.scale) if self.caching else 0
+    def counted(self) -> int:
+        """``tokens`` before calibration."""
+        return round(self.tokens / self.limits.scale)
 
     @property
     def ledger(self) -> Ledger:
@@ -334,6 +338,8 @@ class Window:
         return Ledger(self.spans, self.tokens, self.limits.budget, self.notes, self._cache_figures())
 
     def _cache_figures(self) -> Mapping[str, object] | None:
+        if self.cache is not None:
+            return self.cache
         expected = self.forecast
         return compared(expected, None).figures or None if expected else None
 
