@@ -11,7 +11,7 @@ True
 from .catalog import Card, Catalog
 from .chat import AsyncConversation
 from .client import AsyncMultiTurn
-from .conversations import Branch, Conversation, Hit, Turn, TurnState
+from .conversations import Branch, Conversation, Hit, Summary, Turn, TurnState
 from .errors import (
     BillingRefused,
     ConfigurationInvalid,
@@ -149,6 +149,7 @@ __all__ = [
     "Stream",
     "StreamCut",
     "Summarize",
+    "Summary",
     "Text",
     "ToolCall",
     "ToolCallUnknown",

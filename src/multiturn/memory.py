@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,8 +10,8 @@ from decimal import Decimal
 from typing import Any, Literal, Self
 
 from .asking import listed
-from .conversations import Address, Branch, Conversation, Declared, Hit, Owner, Turn
-from .errors import ParameterInvalid, TurnNotFound
+from .conversations import Address, Branch, Conversation, Declared, Hit, Owner, Settings, Summary, Turn
+from .errors import ConversationError, ParameterInvalid, TurnNotFound
 from .ledger import Ledger
 from .messages import Entry, Message, Trait
 from .phrases import Reason
@@ -18,8 +19,9 @@ from .policy import ContextPolicy
 from .sealing import encoded, seal, seal_input, split_turns
 from .step import Engine, Input, Known, Place, in_force, preview
 from .storage import Reach, Told, UsageRow
+from .summariser import TOLERANCE
 from .terms import query
-from .tokens import count_message
+from .tokens import count_message, count_text
 from .transcript import exported
 from .usage import Cost, Spending, Usage
 from .window import Window
@@ -28,6 +30,7 @@ from .wire import opened, plain
 __all__ = ["Memory", "TurnLike", "message_of", "spending"]
 
 BILLION = Decimal(10) ** 9
+HALF = re.compile("[\ud800-\udfff]")
 TurnLike = int | str | Turn
 """A turn by its number on the path, by its id, or itself."""
 
@@ -131,6 +134,21 @@ class Memory:
             raise TurnNotFound(wanted=number, conversation=self.id)
         return Ledger.from_json(chosen[-1].ledger)
 
+    async def summary(self) -> Summary | None:
+        """The summary in force, which is sent in place of the oldest turns; ``None`` where there is none."""
+        path = await self._store.gather(*self._at, Reach(turns=0), self._place.branch)
+        return path.summary
+
+    async def summaries(self) -> list[Summary]:
+        """The summary in force and those it replaced, newest first."""
+        return list(await self._store.summaries(*self._at, self._place.branch))
+
+    async def summary_error(self) -> str | None:
+        """Why the last attempt to write a summary gave none, as a code; ``None`` where it gave one, or there
+        was no attempt. It is tried again after a pause, with a later turn."""
+        calls = await self._store.steps(*self._at, 0, self._place.branch)
+        return calls[-1].error if calls else None
+
     async def usage(self) -> Spending:
         """Tokens and cost of the whole conversation, all branches."""
         rows = await self._store.usage(self._place.owner, conversation=self.id)
@@ -227,6 +245,40 @@ class Memory:
         if not places:
             raise TurnNotFound(wanted=wanted, conversation=self.id)
         return number, places[0], branch
+
+    async def edit_summary(self, text: str) -> Summary:
+        """Put words of your own in the place of the summary; they stand for the same turns, and the next
+        summary goes on from them. Raises `ConversationError` where there is no summary yet, and
+        `ParameterInvalid` for words that the policy has no room for."""
+        if not isinstance(text, str):
+            raise ParameterInvalid(Reason("why.not_text", value=f"{text!r:.60}"), name="text")
+        words, branch = text.strip(), self._place.branch
+        if not words:
+            raise ParameterInvalid(Reason("why.summary_empty"), name="text")
+        if HALF.search(words):
+            raise ParameterInvalid(Reason("why.surrogate"), name="text")
+        while True:
+            path = await self._store.gather(*self._at, Reach(turns=0), branch)
+            if path.summary is None:
+                raise ConversationError(Reason("why.no_summary"))
+            edited = Summary(0, path.summary.upto, words, self._summary_tokens(path.settings, words))
+            written = await self._store.write_summary(*self._at, edited, path.summary.version, branch)
+            if written is not None:  # else somebody else was quicker
+                return written
+
+    def _summary_tokens(self, settings: Settings, words: str) -> int:
+        """The tokens of a summary that the policy has room for."""
+        self._known.learn(settings)
+        room = self._known.terms_of(self._engine, Input()).limits.summary_tokens
+        tokens, most = count_text(words), int(room * TOLERANCE)
+        if most and tokens > most:
+            raise ParameterInvalid(Reason("why.summary_long", tokens=tokens, most=most), name="text")
+        return tokens
+
+    async def undo_summary(self) -> Summary | None:
+        """Put the summary in force again that the present one replaced; gives it, ``None`` where none was.
+        Nothing is forgotten: turns that no summary stands for are folded again in time."""
+        return await self._store.undo_summary(*self._at, self._place.branch)
 
     async def cancel(self) -> bool:
         """Ask the turn that runs now, in whatever process, to stop; whether there was one."""

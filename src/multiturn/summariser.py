@@ -21,7 +21,7 @@ from .tokens import MARGIN, MESSAGE_OVERHEAD, REPLY_OVERHEAD, count_message, cou
 from .usage import Price, Usage
 from .window import Request
 
-__all__ = ["Flaw", "Summariser", "Writing"]
+__all__ = ["TOLERANCE", "Flaw", "Summariser", "Writing"]
 
 TOLERANCE = 1.25
 """How much longer than asked for a summary may be."""

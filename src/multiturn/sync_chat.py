@@ -8,7 +8,7 @@ from typing import Literal, TypeVar, Unpack
 
 from .asking import Asking
 from .chat import AsyncConversation
-from .conversations import Branch, Conversation, Hit, Turn
+from .conversations import Branch, Conversation, Hit, Summary, Turn
 from .ledger import Ledger
 from .memory import TurnLike
 from .messages import Message
@@ -103,6 +103,18 @@ class BlockingConversation:
         """See `AsyncConversation.ledger`."""
         return self._run(lambda chat: chat.ledger(turn, step))
 
+    def summary(self) -> Summary | None:
+        """See `AsyncConversation.summary`."""
+        return self._run(lambda chat: chat.summary())
+
+    def summaries(self) -> list[Summary]:
+        """See `AsyncConversation.summaries`."""
+        return self._run(lambda chat: chat.summaries())
+
+    def summary_error(self) -> str | None:
+        """See `AsyncConversation.summary_error`."""
+        return self._run(lambda chat: chat.summary_error())
+
     def usage(self) -> Spending:
         """See `AsyncConversation.usage`."""
         return self._run(lambda chat: chat.usage())
@@ -143,6 +155,14 @@ class BlockingConversation:
     def retract(self, turn: TurnLike, reason: str = "") -> None:
         """See `AsyncConversation.retract`."""
         self._run(lambda chat: chat.retract(turn, reason))
+
+    def edit_summary(self, text: str) -> Summary:
+        """See `AsyncConversation.edit_summary`."""
+        return self._run(lambda chat: chat.edit_summary(text))
+
+    def undo_summary(self) -> Summary | None:
+        """See `AsyncConversation.undo_summary`."""
+        return self._run(lambda chat: chat.undo_summary())
 
     def cancel(self) -> bool:
         """See `AsyncConversation.cancel`."""
