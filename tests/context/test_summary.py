@@ -331,10 +331,10 @@ def test_what_stays_is_below_the_low_mark_or_the_newest_turn_alone(
     read = turns(*letters, summary=old)
     found = folding(read, limits, 0)
     spent = sum(letters[old.upto :] if old else letters) + (9 + NOTE_TOKENS if old else 0)
+    assert limits.fold is not None
     if found is None:
         assert spent <= limits.fold or len(letters) - (old.upto if old else 0) == 1
         return
-    assert limits.fold is not None
     assert spent > limits.fold
     first, last = found
     assert first == (old.upto if old else 0) + 1 <= last

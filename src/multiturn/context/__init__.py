@@ -3,6 +3,17 @@
 from .budget import limits, reserve
 from .build import build, enough
 from .outgoing import check_input
+from .recall import Passage, quotation
 from .summary import due, folding
 
-__all__ = ["build", "check_input", "due", "enough", "folding", "limits", "reserve"]
+__all__ = [
+    "Passage",
+    "build",
+    "check_input",
+    "due",
+    "enough",
+    "folding",
+    "limits",
+    "quotation",
+    "reserve",
+]
