@@ -210,6 +210,34 @@ async def test_messages_are_found_by_their_words(scene: Make) -> None:
             await it.client.search(nothing, user="ada")  # type: ignore[arg-type]  # wrong on purpose
 
 
+async def test_everybodys_conversations_are_listed_and_searched_where_that_is_asked_for(scene: Make) -> None:
+    it = scene("A", "B")
+    await it.client.conversation("one", user="ada").send("tea for Ada")
+    await it.client.conversation("two", user="bob").send("tea for Bob")
+    listed = await it.client.conversations(everybody=True)
+    assert [(one.id, one.user) for one in listed] == [("two", "bob"), ("one", "ada")]
+    assert [one.id for one in await it.client.conversations(user="ada")] == ["one"]
+    assert await it.client.conversations() == []
+    assert [hit.conversation for hit in await it.client.search("tea", everybody=True)] == ["two", "one"]
+    assert await it.client.search("tea") == []
+    assert [group.calls for group in await it.client.usage()] == [2]
+    assert [group.calls for group in await it.client.usage(user="ada")] == [1]
+    for ask in (
+        it.client.conversations(everybody=True, user="ada"),
+        it.client.search("x", everybody=True, user=""),
+    ):
+        with pytest.raises(ParameterInvalid, match="not both"):
+            await ask
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, 2.0, None])
+async def test_a_limit_is_at_least_one(scene: Make, limit: Any) -> None:
+    it = scene()
+    for ask in (it.client.conversations(limit=limit), it.client.search("x", limit=limit)):
+        with pytest.raises(ParameterInvalid, match="limit is wrong: it is a whole number of at least 1"):
+            await ask
+
+
 async def test_usage_is_added_up_by_what_one_wants_to_know(scene: Make) -> None:
     answer = Delta("x", finish_reason="stop", usage=Usage(1_000_000, 0, cached=0))
     it = scene(answer, answer, answer)

@@ -145,21 +145,34 @@ class AsyncMultiTurn:
         return AsyncConversation(self._engine, id or f"conv_{new_ulid()}", self._owner(user), declared)
 
     async def conversations(
-        self, *, user: str | None = None, limit: int = 100, before: str | None = None
+        self,
+        *,
+        user: str | None = None,
+        everybody: bool = False,
+        limit: int = 100,
+        before: str | None = None,
     ) -> list[Conversation]:
-        """Conversations of a user (by default the client's), most recently used first."""
-        return list(await self._store.conversations(self._owner(user), limit=limit, before=before))
+        """Conversations of a user (by default the client's), or of ``everybody``, most recently used
+        first; at most ``limit``, those used before the one with the id ``before``."""
+        _check_limit(limit)
+        owner = self._owner(user, everybody=everybody)
+        return list(await self._store.conversations(owner, limit=limit, before=before))
 
-    async def search(self, text: str, *, user: str | None = None, limit: int = 20) -> list[Hit]:
-        """Messages of a user's conversations that contain ``text``, newest first."""
+    async def search(
+        self, text: str, *, user: str | None = None, everybody: bool = False, limit: int = 20
+    ) -> list[Hit]:
+        """Messages of a user's conversations (by default the client's), or of ``everybody``'s, that
+        contain ``text``, newest first, at most ``limit``."""
+        _check_limit(limit)
         if not text or not isinstance(text, str):
             raise ParameterInvalid(Reason("why.search_empty"), name="text")
         needle = encoded(text)[1:-1].decode()
-        hits = await self._store.search(self._owner(user), needle, limit=limit)
+        hits = await self._store.search(self._owner(user, everybody=everybody), needle, limit=limit)
         return [Hit(hit.conversation, message_of(hit.told), hit.told.row.turn) for hit in hits]
 
     async def usage(self, *, by: By = "all", user: str | None = None) -> list[Spending]:
-        """Tokens and cost, one entry a group: by day, model, user or conversation, or all together."""
+        """Tokens and cost, one entry a group: by day, model, user or conversation, or all together. They
+        are those of everybody, since they are the client's bill; ``user`` names one."""
         owner = Owner(self._tenant, user) if user is not None else Owner(self._tenant, None)
         if by not in get_args(By):
             known = ", ".join(get_args(By))
@@ -249,7 +262,11 @@ class AsyncMultiTurn:
     ) -> None:
         await self.close()
 
-    def _owner(self, user: str | None) -> Owner:
+    def _owner(self, user: str | None, *, everybody: bool = False) -> Owner:
+        if everybody and user is not None:
+            raise ParameterInvalid(Reason("why.user_and_everybody"), name="everybody")
+        if everybody:
+            return Owner(self._tenant, None)
         return Owner(self._tenant, self.config.user if user is None else user)
 
     def _provider_of(self, card: Card) -> Provider:
@@ -280,6 +297,11 @@ class AsyncMultiTurn:
 def _stated(config: Config, arguments: Mapping[str, Any]) -> Config:
     """A whole configuration, with the arguments that were given beside it."""
     return replace(config, **{name: value for name, value in arguments.items() if value is not None})
+
+
+def _check_limit(limit: object) -> None:
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise ParameterInvalid(Reason("why.not_number", least=1, value=f"{limit!r:.60}"), name="limit")
 
 
 def _check_text(name: str, value: object, longest: int | None = None) -> None:

@@ -124,16 +124,25 @@ class MultiTurn:
         return BlockingConversation(self._run, make)
 
     def conversations(
-        self, *, user: str | None = None, limit: int = 100, before: str | None = None
+        self,
+        *,
+        user: str | None = None,
+        everybody: bool = False,
+        limit: int = 100,
+        before: str | None = None,
     ) -> list[Conversation]:
         """See `AsyncMultiTurn.conversations`."""
         client = self._current()
-        return self._run(lambda: client.conversations(user=user, limit=limit, before=before))
+        return self._run(
+            lambda: client.conversations(user=user, everybody=everybody, limit=limit, before=before)
+        )
 
-    def search(self, text: str, *, user: str | None = None, limit: int = 20) -> list[Hit]:
+    def search(
+        self, text: str, *, user: str | None = None, everybody: bool = False, limit: int = 20
+    ) -> list[Hit]:
         """See `AsyncMultiTurn.search`."""
         client = self._current()
-        return self._run(lambda: client.search(text, user=user, limit=limit))
+        return self._run(lambda: client.search(text, user=user, everybody=everybody, limit=limit))
 
     def usage(self, *, by: By = "all", user: str | None = None) -> list[Spending]:
         """See `AsyncMultiTurn.usage`."""
