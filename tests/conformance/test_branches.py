@@ -10,6 +10,7 @@ from multiturn.conversations import Address, TurnState
 from multiturn.errors import ConversationError, ConversationNotFound, ToolCallUnknown, TurnNotFound
 from multiturn.messages import Trait
 from multiturn.storage import Partial, Reach, Start, Store
+from multiturn.window import Cut
 
 from .talk import ALICE, answer, ask, assistant, begin, call, finish, held, result, said, user
 
@@ -216,3 +217,36 @@ async def test_importing_goes_on_with_a_shared_turn_on_its_own_branch(store: Sto
     await store.add(ALICE, "c", [[assistant("late")], [user("u3"), assistant("a3")]])
     assert await said(store) == ["u1", "late", "u3", "a3"]
     assert await said(store, branch=0) == ["u1", "u2", "a2"]
+
+
+# --------------------------------------------------------------------------- what is kept with a branch
+
+
+async def test_the_last_request_and_the_scale_of_the_cut_are_kept(store: Store) -> None:
+    await answer(store, 1)
+    path = await store.gather(ALICE, "c", Reach())
+    assert (path.request, path.cut) == (None, None)
+    lease = await begin(store, "u2")
+    await finish(store, lease, assistant("a2"), request=b"\0first", cut=Cut(1, "k", 1.25))
+    path = await store.gather(ALICE, "c", Reach())
+    assert (path.request, path.cut) == (b"\0first", Cut(1, "k", 1.25))
+    await ask(store, "u3", "a3")
+    path = await store.gather(ALICE, "c", Reach())
+    assert (path.request, path.cut) == (b"\0first", Cut(1, "k", 1.25))
+    await finish(store, await begin(store, "u4"), assistant("a4"), request=b"second", cut=Cut(2, "k"))
+    path = await store.gather(ALICE, "c", Reach())
+    assert (path.request, path.cut) == (b"second", Cut(2, "k", 0.0))
+
+
+async def test_a_fork_begins_with_the_request_and_the_cut_of_its_parent(store: Store) -> None:
+    await answer(store, 1, 2)
+    await finish(store, await begin(store, "u3"), assistant("a3"), request=b"first", cut=Cut(2, "k", 0.75))
+    branch = await store.fork(ALICE, "c", 2)
+    path = await store.gather(ALICE, "c", Reach(), branch)
+    assert (path.request, path.cut) == (b"first", Cut(2, "k", 0.75))
+    lease = await begin(store, "edited", branch=branch)
+    await finish(store, lease, assistant("ok"), request=b"second", cut=Cut(1, "k", 2.0))
+    path = await store.gather(ALICE, "c", Reach(), 0)
+    assert (path.request, path.cut) == (b"first", Cut(2, "k", 0.75))
+    path = await store.gather(ALICE, "c", Reach(), await store.fork(ALICE, "c", 0))
+    assert (path.request, path.cut) == (b"first", None)

@@ -65,6 +65,11 @@ class Other:
         assert self.process.stdout is not None
         return (await asyncio.to_thread(self.process.stdout.readline)).strip()
 
+    def tell(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
     async def rest(self) -> list[str]:
         """Let it go on to its end; its last words."""
         out, _ = await asyncio.to_thread(self.process.communicate, "")

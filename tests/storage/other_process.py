@@ -109,6 +109,16 @@ async def fill(store: Store) -> None:
     await one_turn(store, "after")
 
 
+async def claims(store: Store, hold: str) -> None:
+    """Claim all summaries that are due, then hold on until told."""
+    say("ready")
+    await asyncio.to_thread(sys.stdin.readline)
+    while due := await store.claim_due(hold=float(hold)):
+        say(due.conversation)
+    say("none")
+    await asyncio.to_thread(sys.stdin.read)
+
+
 COMMANDS: dict[str, Callable[..., Awaitable[None]]] = {
     "turns": turns,
     "work": work,
@@ -116,6 +126,7 @@ COMMANDS: dict[str, Callable[..., Awaitable[None]]] = {
     "open": opened,
     "queue": queue,
     "fill": fill,
+    "claims": claims,
 }
 
 

@@ -119,5 +119,37 @@ async def test_killed_at_any_moment(path: Path) -> None:
     await store.close()
 
 
+async def _fall_due(store: SQLiteStore, *names: str) -> None:
+    for name in names:
+        await finish(store, await begin(store, "u", name), assistant("a"), due=True)
+
+
+async def test_two_processes_never_claim_the_same(path: Path, store: SQLiteStore) -> None:
+    names = [f"c{number}" for number in range(30)]
+    await _fall_due(store, *names)
+    with Other("claims", path, 60) as one, Other("claims", path, 60) as other:
+        for process in (one, other):
+            assert await process.line() == "ready"
+        for process in (one, other):
+            process.tell("go")
+        claimed = await one.rest() + await other.rest()
+    assert sorted(name for name in claimed if name != "none") == sorted(names)
+    assert await store.claim_due() is None
+
+
+async def test_what_a_dead_process_had_claimed_is_claimed_again(path: Path, store: SQLiteStore) -> None:
+    await _fall_due(store, "c")
+    with Other("claims", path, 0.6) as other:
+        assert await other.line() == "ready"
+        other.tell("go")
+        assert await other.line() == "c"
+        other.kill()
+    assert await store.claim_due() is None
+    await asyncio.sleep(0.6)
+    due = await store.claim_due()
+    assert due is not None
+    assert (due.conversation, due.failures) == ("c", 0)
+
+
 def _in_order(complete: Any, said_by: dict[int, list[str]]) -> list[str]:
     return [said_by[turn.number][0] for turn in complete]

@@ -7,7 +7,7 @@ undoing goes back. A branch made later takes the newest link that covers only tu
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -21,8 +21,6 @@ __all__ = ["give_up", "inherited", "summaries", "undo_summary", "write_summary"]
 
 class _Link(NamedTuple):
     key: int
-    segment: int
-    replaced: int | None
     summary: Summary
 
 
@@ -30,42 +28,60 @@ LINK = """
 SELECT id, segment, replaced, version, upto, text, tokens, model, created_at FROM summaries WHERE id = ?"""
 
 
-def _chain(db: sqlite3.Connection, here: Here) -> Iterator[_Link]:
+def _chain(db: sqlite3.Connection, segment: int, fork: int, key: int | None) -> Iterator[_Link]:
     """The summary in force and those it replaced, newest first; of those that another branch wrote, only
     what covers shared turns."""
-    bound, key = here.fork, here.summary
+    bound = fork
     while key is not None:
-        link_key, segment, replaced, *row = db.execute(LINK, (key,)).fetchone()
-        link = _Link(link_key, segment, replaced, read_summary(row))
-        if link.segment == here.segment:
+        link_key, writer, replaced, *row = db.execute(LINK, (key,)).fetchone()
+        link = _Link(link_key, read_summary(row))
+        if writer == segment:
             yield link
         elif link.summary.upto <= bound:
             bound = link.summary.upto
             yield link
-        key = link.replaced
+        key = replaced
+
+
+def _links(db: sqlite3.Connection, here: Here) -> Iterator[_Link]:
+    return _chain(db, here.segment, here.fork, here.summary)
 
 
 def inherited(db: sqlite3.Connection, here: Here, upto: int) -> int | None:
     """The key of the newest summary of this path that stands for no turn after ``upto``."""
-    links = (link.key for link in _chain(db, here) if link.summary.upto <= upto)
-    return next(links, None)
+    return _newest(_links(db, here), upto)
 
 
-def give_up(db: sqlite3.Connection, here: Here, turn: int) -> Here:
-    """This turn is about to change: what was summarised of it no longer holds."""
-    if here.summary is None:
-        return here
-    return _put_in_force(db, here, inherited(db, here, turn - 1))
+def _newest(links: Iterable[_Link], upto: int) -> int | None:
+    return next((link.key for link in links if link.summary.upto <= upto), None)
 
 
-def _put_in_force(db: sqlite3.Connection, here: Here, key: int | None) -> Here:
-    db.execute("UPDATE branches SET summary = ? WHERE segment = ?", (key, here.segment))
-    return here._replace(summary=key)
+SHARING = """
+WITH RECURSIVE sharing (segment, fork) AS (
+    SELECT :segment, 0
+    UNION ALL
+    SELECT b.segment, b.fork FROM branches b JOIN sharing s ON b.parent = s.segment
+        AND b.fork >= CASE WHEN s.segment = :segment THEN :turn ELSE s.fork + 1 END
+    WHERE b.conversation = :key
+)
+SELECT segment, fork, summary FROM branches
+WHERE summary IS NOT NULL AND segment IN (SELECT segment FROM sharing)"""
+
+
+def give_up(db: sqlite3.Connection, here: Here, turn: int) -> None:
+    """This turn, which the branch owns, is about to change: nobody who shares it has it summarised."""
+    values = {"segment": here.segment, "turn": turn, "key": here.key}
+    for segment, fork, key in db.execute(SHARING, values).fetchall():
+        _put_in_force(db, segment, _newest(_chain(db, segment, fork, key), turn - 1))
+
+
+def _put_in_force(db: sqlite3.Connection, segment: int, key: int | None) -> None:
+    db.execute("UPDATE branches SET summary = ? WHERE segment = ?", (key, segment))
 
 
 def summaries(db: sqlite3.Connection, owner: Owner, name: str, branch: int | None) -> Sequence[Summary]:
     """See `Store.summaries`."""
-    return [link.summary for link in _chain(db, require(db, owner, name, branch))]
+    return [link.summary for link in _links(db, require(db, owner, name, branch))]
 
 
 INSERT = f"""
@@ -85,7 +101,7 @@ def write_summary(
 ) -> Summary | None:
     """See `Store.write_summary`."""
     here = require(db, owner, name, branch)
-    present = next(_chain(db, here), None)
+    present = next(_links(db, here), None)
     if expected != (present and present.summary.version):
         return None
     if not 1 <= summary.upto <= here.head:
@@ -100,15 +116,15 @@ def write_summary(
         "text": summary.text.encode(),
     }
     key, version, millis = db.execute(INSERT, values).fetchone()
-    _put_in_force(db, here, key)
+    _put_in_force(db, here.segment, key)
     return Summary(version, summary.upto, summary.text, summary.tokens, summary.model, millis / 1000)
 
 
 def undo_summary(db: sqlite3.Connection, owner: Owner, name: str, branch: int | None) -> Summary | None:
     """See `Store.undo_summary`."""
     here = require(db, owner, name, branch)
-    links = list(islice(_chain(db, here), 2))
+    links = list(islice(_links(db, here), 2))
     before = links[1] if len(links) > 1 else None
     if links:
-        _put_in_force(db, here, before and before.key)
+        _put_in_force(db, here.segment, before and before.key)
     return before and before.summary

@@ -1,0 +1,26 @@
+-- What the first version wrote: a branch, a pin, a cut, a picture, a waiting turn, and somebody else.
+INSERT INTO branches VALUES(1,1,0,0,0,3,0,6,2,'k');
+INSERT INTO branches VALUES(2,1,1,1,2,3,4,2,2,'k');
+INSERT INTO branches VALUES(3,2,0,0,0,1,0,2,NULL,NULL);
+INSERT INTO conversations VALUES(1,'shop','c','alice','01M7YS648WR4ZNYW471J7BQJ6G','u1',1795255636252,1795255636280,2,2,1,1,2,NULL,NULL,0);
+INSERT INTO conversations VALUES(2,'other','d','bob','01M7YS649WGWSCSC7ZXC7461PR','hello',1795255636284,1795255636284,3,1,NULL,0,0,NULL,NULL,0);
+INSERT INTO messages VALUES(4294967296,1,0,0,3,0,NULL,CAST('{"role":"user","content":"u1"}' AS BLOB),NULL,NULL);
+INSERT INTO messages VALUES(4294967297,1,1,0,3,0,NULL,CAST('{"role":"assistant","content":"a1"}' AS BLOB),NULL,NULL);
+INSERT INTO messages VALUES(4294967298,2,0,0,3,0,NULL,CAST('{"role":"user","content":"u2"}' AS BLOB),NULL,NULL);
+INSERT INTO messages VALUES(4294967299,2,1,0,3,0,1,CAST('{"role":"assistant","content":"a2"}' AS BLOB),NULL,NULL);
+INSERT INTO messages VALUES(4294967300,3,0,264,9,0,NULL,CAST('{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,' || REPLACE(HEX(ZEROBLOB(1500)), '00', 'QUJD') || '"}}]}' AS BLOB),NULL,NULL);
+INSERT INTO messages VALUES(4294967301,3,1,0,5,0,NULL,CAST('{"role":"assistant","content":"nice"}' AS BLOB),NULL,NULL);
+INSERT INTO messages VALUES(8589934592,3,0,0,7,0,NULL,CAST('{"role":"user","content":"edited"}' AS BLOB),NULL,NULL);
+INSERT INTO messages VALUES(8589934593,3,1,513,1,0,1,CAST('{"role":"assistant","content":null,"tool_calls":[{"id":"x","type":"function","function":{"name":"f","arguments":"{}"}}]}' AS BLOB),NULL,NULL);
+INSERT INTO messages VALUES(12884901888,1,0,0,6,0,NULL,CAST('{"role":"user","content":"hello"}' AS BLOB),NULL,NULL);
+INSERT INTO messages VALUES(12884901889,1,1,0,3,0,NULL,CAST('{"role":"assistant","content":"hi"}' AS BLOB),NULL,NULL);
+INSERT INTO models VALUES(1,'qwen/qwen-plus');
+INSERT INTO request_keys VALUES(1,'k',CAST('d' AS BLOB),4294967298);
+INSERT INTO settings VALUES(1,1,1,1795255636252,CAST('{"instructions":["{\"role\":\"system\",\"content\":\"be brief\"}"],"memory":"alice/daiyu","model":"qwen/qwen-plus","opening":null,"policy":null}' AS BLOB));
+INSERT INTO steps VALUES(4294967298,1,1795255636264,1,10,5,NULL,NULL,NULL,0,1000000,'CNY',NULL,NULL,NULL,NULL,NULL,CAST('[]' AS BLOB));
+INSERT INTO steps VALUES(8589934595,1,1795255636280,1,NULL,NULL,NULL,NULL,NULL,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,CAST('[]' AS BLOB));
+INSERT INTO turns VALUES(4294967297,3,4096,4096,6,0,2,0,0,1795255636256,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO turns VALUES(4294967298,3,0,0,6,0,2,2,1,1795255636260,1,'k',NULL,NULL,NULL);
+INSERT INTO turns VALUES(4294967299,3,264,0,14,0,2,4,0,1795255636272,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO turns VALUES(8589934595,2,131585,131072,8,0,2,0,1,1795255636273,1,NULL,CAST('["x"]' AS BLOB),NULL,NULL);
+INSERT INTO turns VALUES(12884901889,3,0,0,9,0,2,0,0,1795255636284,NULL,NULL,NULL,NULL,NULL);

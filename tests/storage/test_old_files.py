@@ -1,0 +1,101 @@
+"""A file of the first version is read, and goes on, as if it had been made today."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+import pytest
+from tests.conformance.talk import ALICE, ask, assistant, begin, finish, held, result, said, texts
+
+from multiturn.conversations import Owner, Summary, TurnState
+from multiturn.messages import Trait
+from multiturn.storage import ModelFacts, Reach, Start, migrations
+from multiturn.storage.migrations import bring_up_to_date
+from multiturn.storage.sqlite import SQLiteStore
+from multiturn.usage import Usage
+from multiturn.window import Cut, Quotation, Source
+
+ROWS = Path(__file__).with_name("rows_1.sql")
+BOB = Owner("other", "bob")
+
+
+@pytest.fixture
+async def old(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SQLiteStore]:
+    """The file, opened by the program of today."""
+    first = migrations._scripts()[:1]
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "_scripts", lambda: first)
+        connection = sqlite3.connect(path, isolation_level=None)
+        bring_up_to_date(connection, str(path), 1)
+        connection.executescript(ROWS.read_text())
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        connection.close()
+    store = SQLiteStore(str(path))
+    yield store
+    await store.close()
+
+
+async def test_everything_is_still_there(old: SQLiteStore) -> None:
+    told = await old.history(ALICE, "c", branch=0)
+    assert texts([one.row for one in told])[:4] == ["u1", "a1", "u2", "a2"]
+    url = orjson.loads(told[4].row.body)["content"][0]["image_url"]["url"]
+    assert url == "data:image/png;base64," + "QUJD" * 1_500
+    assert all(one.row.quote is None for one in told)
+    path = await old.gather(ALICE, "c", Reach(key="k"), 0)
+    assert path.cut == Cut(2, "k", 0.0)
+    assert (path.summary, path.request) == (None, None)
+    assert texts(path.standing) == ["u1", "a1"]
+    assert (path.settings.model, path.settings.memory) == ("qwen/qwen-plus", "alice/daiyu")
+    turn = (await old.turns(ALICE, "c"))[1]
+    assert (turn.usage, turn.key) == (Usage(10, 5), "k")
+    assert await said(old, "c") == ["u1", "a1", "u2", "a2", "edited", None]
+    assert [row.row.body for row in await old.history(BOB, "d")] != []
+    assert await old.model_facts() == []
+    assert await old.claim_due() is None
+    assert await old.summaries(ALICE, "c") == []
+
+
+async def test_it_goes_on(old: SQLiteStore) -> None:
+    start = Start(entries=[result("x", "r")], results=("x",))
+    lease = held(await old.begin(ALICE, "c", start))
+    turn = await finish(
+        old,
+        lease,
+        assistant("a3"),
+        quote=Quotation(b"u1", 4, (Source(1, 0, 0.9),)),
+        cut=Cut(2, "k", 1.5),
+        request=b"r",
+        due=True,
+    )
+    assert turn.state is TurnState.COMPLETED
+    assert turn.traits & Trait.QUOTED
+    due = await old.claim_due()
+    assert due is not None
+    assert await old.write_summary(ALICE, "c", Summary(0, 2, "s", 1, "m"), None, due.branch)
+    await old.settle_due(due, done=True)
+    path = await old.gather(ALICE, "c", Reach())
+    assert path.summary is not None
+    assert (path.cut, path.request) == (Cut(2, "k", 1.5), b"r")
+    assert [turn.number for turn in path.turns] == [3]
+    assert (await old.gather(ALICE, "c", Reach(), 0)).summary is None
+    await old.mark(ALICE, "c", 1, set=int(Trait.RETRACTED))
+    assert all(told.row.quote is None for told in await old.history(ALICE, "c"))
+    await old.learn_limit("qwen/qwen-plus", 5)
+    assert await old.model_facts() == [ModelFacts("qwen/qwen-plus", limit=5)]
+
+
+async def test_it_is_deleted_whole(old: SQLiteStore) -> None:
+    await ask(old, "new", "ok", "d", BOB)
+    await finish(old, await begin(old, "u", "d", BOB), assistant("a"))
+    await old.delete_user(ALICE)
+    await old.delete_user(BOB)
+
+    def rows(db: sqlite3.Connection) -> dict[str, int]:
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: db.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for name in names}
+
+    left = {name for name, count in (await old._writer.run(rows)).items() if count}
+    assert left <= {"models", "sqlite_sequence"}
