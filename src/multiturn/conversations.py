@@ -110,6 +110,8 @@ class Conversation:
     messages: int
     title: str
     """The beginning of the first user message."""
+    held_until: float | None = None
+    """Until when a running turn holds it, unless its holder gives a sign of life; ``None``: none runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -131,6 +132,19 @@ async def test_a_lease_does_not_survive_its_conversation(store: Store) -> None:
     await write_all(store, lease)
     await finish(store, fresh, assistant("c"))
     assert await said(store) == ["b", "c"]
+
+
+async def test_a_conversation_says_until_when_it_is_held(store: Store) -> None:
+    now = time.time()
+    lease = await begin(store, "a", hold=100)
+    held_until = (await store.conversation(ALICE, "c")).held_until
+    assert held_until is not None
+    assert now + 99 < held_until < now + 110
+    assert [one.held_until for one in await store.conversations(ALICE)] == [held_until]
+    await finish(store, lease, assistant("b"))
+    assert (await store.conversation(ALICE, "c")).held_until is None
+    await lapsed(store)
+    assert (await store.conversation(ALICE, "c")).held_until is None
 
 
 async def test_renewing_holds_on(store: Store) -> None:

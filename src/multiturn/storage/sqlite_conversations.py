@@ -192,22 +192,23 @@ def _text(body: bytes) -> str:
 
 # ------------------------------------------------------------------------------------------ lists
 
-CONVERSATION = """
-SELECT c.name, c.ulid, c.user, c.created_at, c.updated_at, s.version, s.body, b.number, b.head,
+CONVERSATION = f"""
+SELECT CASE WHEN c.held_until >= {NOW} THEN c.held_until / 1000.0 END,
+    c.name, c.ulid, c.user, c.created_at, c.updated_at, s.version, s.body, b.number, b.head,
     b.shared + b.messages, c.title
 FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings s ON s.id = c.settings"""
 
 
 def _conversation(row: Sequence[Any]) -> Conversation:
-    name, ulid, user, created_at, updated_at, version, body, *rest = row
+    held_until, name, ulid, user, created_at, updated_at, version, body, *rest = row
     settings = read_settings(version, body)
-    return Conversation(name, ulid, user, created_at / 1000, updated_at / 1000, settings, *rest)
+    return Conversation(name, ulid, user, created_at / 1000, updated_at / 1000, settings, *rest, held_until)
 
 
 def conversation(db: sqlite3.Connection, owner: Owner, name: str) -> Conversation:
     """One conversation."""
     row = db.execute(f"{CONVERSATION} WHERE c.tenant = ? AND c.name = ?", (owner.tenant, name)).fetchone()
-    if row is None or owner.user not in (None, row[2]):
+    if row is None or owner.user not in (None, row[3]):
         raise ConversationNotFound(conversation=name)
     return _conversation(row)
 
