@@ -15,6 +15,7 @@ from .figures import Figure, report, table
 from .fitting import fitting
 from .loading import loading
 from .memory import growth
+from .prefix import prefixes
 from .rounds import one_core
 from .scale import FULL, QUICK, Scale
 from .sending import sending
@@ -52,6 +53,7 @@ BENCHMARKS: dict[str, Callable[[Path, Messages, Scale], Awaitable[list[Figure]]]
     "send": sending,
     "together": _together,
     "memory": _memory,
+    "prefix": prefixes,
     "import": _loading,
 }
 

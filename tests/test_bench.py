@@ -148,3 +148,13 @@ def test_a_ratio_is_the_middle_one_of_the_rounds() -> None:
 )
 def test_the_table_says_whether_a_target_is_met(figure: Figure, verdict: str) -> None:
     assert table([figure]).splitlines()[2].split("|")[8].strip() == verdict
+
+
+def test_a_cut_at_a_low_water_mark_repeats_what_a_sliding_window_sends_anew() -> None:
+    found = {(figure.what, figure.data): figure for figure in figures_of("prefix")}
+    ours = found["prefix: repeated ÷ sent", "110 turns, low-water mark"]
+    slides = found["prefix: repeated ÷ sent", "110 turns, sliding"]
+    assert ours.met
+    assert ours.ours > 88
+    assert 10 > slides.ours > 0
+    assert found["prefix: fill", "110 turns, low-water mark"].met
