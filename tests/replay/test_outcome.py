@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from tests.replay.told import MODEL, dialogue, terms
@@ -18,7 +19,7 @@ RULE = CacheRule(minimum=1)
 TALK = [(f"Question {n}: what about it, please?", f"Answer {n}, quite long and friendly.") for n in range(40)]
 
 
-def outcome(told: Dialogue, policy: ContextPolicy, rule: CacheRule | None = RULE, **more: float) -> Outcome:
+def outcome(told: Dialogue, policy: ContextPolicy, rule: CacheRule | None = RULE, **more: Any) -> Outcome:
     stated = terms(policy)
     stated = replace(stated, card=replace(stated.card, cache=rule))
     return replay(told, "s", stated, uses(told.turns), **more)

@@ -9,7 +9,8 @@ from tests.scene import TOOLS, Make, calls
 from multiturn import ContextPolicy, Delta, Usage
 from multiturn.conversations import Owner
 from multiturn.replay import Dialogue, read
-from multiturn.replay.windows import Fates, fates, windows
+from multiturn.replay.fates import Fates, fates
+from multiturn.replay.windows import windows
 from multiturn.step import Input, terms_of
 
 POLICIES = {

@@ -2,10 +2,10 @@
 
 from .dialogue import Dialogue, Said, read
 from .evidence import Use, uses
+from .fates import Fates
 from .outcome import Outcome, TurnOutcome, replay
 from .picture import picture
 from .report import Billed, Difference, Errors, Total, billed, total, worst
-from .windows import Fates
 
 __all__ = [
     "Billed",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 
-from ..conversations import Conversation, Owner, Settings, Step, Turn
+from ..conversations import Conversation, Owner, Settings, Step, Summary, Turn
 from ..ledger import Code, Ledger
 from ..messages import Trait
 from ..storage import Reach, Store
@@ -129,15 +129,14 @@ class Spoken:
         self.bodies += [row.body for row in said.rows]
         self.standing += [(start + place, row) for place, row in enumerate(said.rows) if _stands(row, said)]
 
-    def path(self, reach: Reach, cut: Cut | None, settings: Settings = Settings()) -> Path:
-        """What a store would read."""
-        first = self._first(reach, cut)
+    def path(self, reach: Reach, cut: Cut | None, summary: Summary | None = None) -> Path:
+        """What a store would read: nothing from before a cut that holds, nor what a summary covers."""
+        first = self._first(reach, cut, summary.upto if summary else 0)
         start = self.starts[first] if first < len(self.starts) else len(self.rows)
         turns = self.turns[first:][::-1]
         ordinary = all(t.state == COMPLETED and not t.traits and not t.reasoning_tokens for t in turns)
         apart = self.standing[: bisect_left(self.standing, start, key=itemgetter(0))]
         return Path(
-            settings=settings,
             turns=turns,
             bodies=self.bodies[start:] if ordinary else (),
             rows=None if ordinary else self.rows[start:],
@@ -146,11 +145,13 @@ class Spoken:
             cut=cut,
             earlier_turns=first,
             earlier_messages=start,
+            summary=summary,
         )
 
-    def _first(self, reach: Reach, cut: Cut | None) -> int:
+    def _first(self, reach: Reach, cut: Cut | None, folded: int) -> int:
         """The index of the oldest turn that is read: the first that passes a bound, or the cut's."""
-        least = cut.turn - 1 if cut is not None and cut.key == reach.key else 0
+        held = cut.turn - 1 if cut is not None and cut.key == reach.key else 0
+        least = max(held, folded)
         tokens = NO_BOUND if reach.tokens is None else reach.tokens
         messages = NO_BOUND if reach.messages is None else reach.messages
         count = NO_BOUND if reach.turns is None else reach.turns

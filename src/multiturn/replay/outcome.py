@@ -12,7 +12,9 @@ from ..window import Window
 from .bill import Memory, added, priced
 from .dialogue import Dialogue, Said
 from .evidence import Use
-from .windows import Asked, Fates, fates, windows
+from .fates import Fates, fates
+from .folding import Fold
+from .windows import Asked, windows
 
 __all__ = ["Outcome", "TurnOutcome", "replay"]
 
@@ -67,6 +69,7 @@ class _Till:
     """Adds up what the requests of one conversation cost, one after the other."""
 
     price: Price | None
+    writer: Price | None
     cache: Memory
     ratio: float
     requests: list[tuple[Usage, int, Cost | None]] = field(default_factory=list)
@@ -79,6 +82,14 @@ class _Till:
         usage = replace(said, input=tokens, cached=served.cached, cache_write=served.written, estimated=True)
         self.requests.append((usage, served.shared, priced(self.price, usage)))
 
+    def summary(self, fold: Fold | None) -> Cost | None:
+        """What writing a summary costs; nothing of it is in any cache."""
+        if fold is None:
+            return None
+        used = fold[1]
+        tokens = Usage(round(used.input * self.ratio), round(used.output * self.ratio), estimated=True)
+        return priced(self.writer, tokens)
+
 
 def replay(
     dialogue: Dialogue,
@@ -86,16 +97,18 @@ def replay(
     terms: Terms,
     uses: Sequence[Sequence[Use]],
     *,
+    writer: Price | None = None,
     ratio: float = 1.0,
     since: float = 0.0,
 ) -> Outcome:
     """The conversation under these terms; pure, nobody is called.
 
-    ``uses`` are the old turns that each turn used (`evidence.uses`); ``ratio`` turns uncalibrated counts
+    ``writer`` is the price of the model that writes summaries (by default the model's own). ``uses`` are the
+    old turns that each turn used (`evidence.uses`); ``ratio`` turns uncalibrated counts
     into the model's tokens. All turns are walked through, those that began before ``since`` are not told.
     """
     card = terms.card
-    till = _Till(card.price, Memory(card.cache), ratio)
+    till = _Till(card.price, writer or card.price, Memory(card.cache), ratio)
     turns = []
     asked = groupby(windows(dialogue, terms), key=lambda each: each.said.turn.number)
     used = {
@@ -119,13 +132,17 @@ def _turn(till: _Till, asked: Sequence[Asked], used: Sequence[int]) -> TurnOutco
             found = fates(each.window, used)
     said: Said = asked[0].said
     usage = sum((usage for usage, _, _ in till.requests), Usage(estimated=True))
+    fold = asked[-1].fold
+    written = till.summary(fold)
     return TurnOutcome(
         turn=said.turn.number,
         at=said.at,
         requests=len(till.requests),
         usage=usage,
         shared=sum(shared for _, shared, _ in till.requests),
-        cost=added(cost for _, _, cost in till.requests),
+        cost=added([*(cost for _, _, cost in till.requests), *([written] if fold else [])]),
+        summary=written,
+        folds=int(fold is not None),
         fates=found,
         refused=next((each.refused for each in asked if each.refused), None),
     )

@@ -8,38 +8,41 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
-from ..context import build, check_input, enough
+from ..context import build, check_input, due, enough
+from ..conversations import Summary
 from ..errors import ContextOverflow, MessageInvalid
-from ..ledger import Code
-from ..messages import Entry
+from ..messages import Entry, Trait
 from ..step import Terms
 from ..storage import Reach
 from ..tokens import count_message
-from ..window import Cut, Material, MessageRow, Path, Window
+from ..window import Cut, Material, MessageRow, Path, Quotation, Window
 from .dialogue import Dialogue, Said, Spoken
+from .folding import Fold, folded
+from .recalling import Index, words_of
 
-__all__ = ["Asked", "Fates", "fates", "windows"]
+__all__ = ["Asked", "windows"]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One request that would have been made in a turn: its window (``None``: refused, with the code of
     the error in ``refused``), and the uncalibrated tokens of the stored reply to it, ``thought`` of them
-    of reasoning."""
+    of reasoning. ``fold`` is the summary that would have been written afterwards."""
 
     said: Said
     window: Window | None
     reply: int = 0
     thought: int = 0
     refused: str | None = None
+    fold: Fold | None = None
 
 
 def windows(dialogue: Dialogue, terms: Terms) -> Iterator[Asked]:
     """Every request of a conversation, in time order, as these terms would have made it. A turn has one
     request for each message of the assistant that follows its user's."""
-    walk = _Walk(terms)
+    walk = _Walk(terms, Index() if terms.limits.recall_tokens else None)
     for said in dialogue.turns:
-        yield from walk.turn(said)
+        yield from walk.turn(unquoted(said))
 
 
 @dataclass(slots=True)
@@ -47,38 +50,66 @@ class _Walk:
     """The state that a branch carries from turn to turn."""
 
     terms: Terms
+    index: Index | None
     past: Spoken = field(default_factory=Spoken)
     cut: Cut | None = None
+    summary: Summary | None = None
 
     def turn(self, said: Said) -> Iterator[Asked]:
+        """The requests of one turn; then it is part of the past."""
+        told: Said | None = None
+        asked: Asked | None = None
         for step, (current, reply) in enumerate(_steps(said.rows)):
-            yield self._asked(said, current, reply, self._besides(said, step))
-        self.past.add(said)
+            if asked is not None:
+                yield asked
+            rows = [*told.rows[: len(current)]] if told else current
+            asked = self._asked(said, rows, reply, step)
+            if told is None and asked.window is not None:
+                told = _with_quote(said, asked.window.recalled)
+        self.past.add(told or said)
+        if self.index is not None:
+            self.index.add(said)
+        if asked is not None:
+            yield self._folded(asked)
 
-    def _besides(self, said: Said, step: int) -> int:
-        """Uncalibrated tokens of tools and material that were sent then and are not stored."""
-        if not said.besides:
-            return self.terms.overhead
-        then = said.besides[min(step, len(said.besides) - 1)]
-        return max(self.terms.overhead, round(then / self.terms.limits.scale))
-
-    def _asked(self, said: Said, current: Sequence[MessageRow], reply: MessageRow, overhead: int) -> Asked:
+    def _asked(self, said: Said, current: Sequence[MessageRow], reply: MessageRow, step: int) -> Asked:
         try:
             check_input([_entry(row) for row in current], self.terms.target)
-            window = self._window(current, overhead)
+            window = self._window(said, current, step)
         except (ContextOverflow, MessageInvalid) as error:
             return Asked(said, None, refused=error.code)
         self.cut = window.cut
         return Asked(said, window, reply.tokens + reply.reasoning_tokens, reply.reasoning_tokens)
 
-    def _window(self, current: Sequence[MessageRow], overhead: int) -> Window:
-        terms, reach = self.terms, _reach(self.terms, current, overhead)
+    def _window(self, said: Said, current: Sequence[MessageRow], step: int) -> Window:
+        terms, overhead = self.terms, self._overhead(said, step)
+        reach = _reach(terms, current, overhead)
         while True:
-            material = self._material(self.past.path(reach, self.cut), current, overhead)
+            material = self._material(self.past.path(reach, self.cut, self.summary), current, overhead)
             chosen = enough(material, terms.limits, terms.target)
             if chosen is not None:
-                return build(material, terms.limits, terms.target, _recount, chosen)
+                break
             reach = _farther(reach)
+        if step == 0:
+            quotation = self._recalled(said, current, chosen.kept.first)
+            if quotation is not None:
+                return build(replace(material, recalled=quotation), terms.limits, terms.target, _recount)
+        return build(material, terms.limits, terms.target, _recount, chosen)
+
+    def _overhead(self, said: Said, step: int) -> int:
+        """Uncalibrated tokens of what frames the messages, with tools and material that were sent then
+        and are not stored."""
+        if not said.besides:
+            return self.terms.overhead
+        then = said.besides[min(step, len(said.besides) - 1)]
+        return max(self.terms.overhead, round(then / self.terms.limits.scale))
+
+    def _recalled(self, said: Said, current: Sequence[MessageRow], first: int) -> Quotation | None:
+        """What would be quoted; nothing is looked for while everything is in the window."""
+        if self.index is None or first <= 1:
+            return None
+        words = [words_of(orjson.loads(row.body).get("content")) for row in current if row.role == "user"]
+        return self.index.quoted("\n".join(words), said.at, first, self.terms.limits)
 
     def _material(self, path: Path, current: Sequence[MessageRow], overhead: int) -> Material:
         return Material(
@@ -88,6 +119,20 @@ class _Walk:
             current=current,
             overhead=overhead,
         )
+
+    def _folded(self, asked: Asked) -> Asked:
+        """The last request of a turn, with the summary that is written after it. It is in force in the
+        next turn: in truth it may come later."""
+        if asked.window is None or not due(asked.window, asked.reply - asked.thought):
+            return asked
+        fold = folded(self.past, self.terms, self.cut, self.summary)
+        if fold is None:
+            return asked
+        self.summary = fold[0]
+        return replace(asked, fold=fold)
+
+
+# ----------------------------------------------------------------------------------- one turn's rows
 
 
 def _steps(rows: Sequence[MessageRow]) -> Iterator[tuple[Sequence[MessageRow], MessageRow]]:
@@ -99,8 +144,43 @@ def _steps(rows: Sequence[MessageRow]) -> Iterator[tuple[Sequence[MessageRow], M
             yield rows[:place], row
 
 
+def unquoted(said: Said) -> Said:
+    """The turn without what was recalled for it then."""
+    if not said.turn.traits & Trait.QUOTED:
+        return said
+    rows = [_bare(row) if row.quote else row for row in said.rows]
+    traits = said.turn.traits & ~Trait.QUOTED
+    tokens = sum(row.tokens for row in rows)
+    return replace(said, rows=rows, turn=said.turn._replace(traits=int(traits), tokens=tokens))
+
+
+def _bare(row: MessageRow) -> MessageRow:
+    tokens = count_message(orjson.loads(row.body))
+    return row._replace(quote=None, tokens=tokens, traits=int(row.traits & ~Trait.QUOTED))
+
+
+def _with_quote(said: Said, quotation: Quotation | None) -> Said:
+    """The turn as it is stored: with what was recalled in front of its user's words."""
+    place = next((at for at, row in enumerate(said.rows) if row.role == "user"), None)
+    if quotation is None or not quotation.text or place is None:
+        return said
+    row = said.rows[place]
+    quoting = row._replace(
+        quote=quotation.text,
+        tokens=row.tokens + quotation.tokens,
+        traits=int(row.traits | Trait.QUOTED),
+    )
+    turn = said.turn._replace(
+        traits=int(said.turn.traits | Trait.QUOTED), tokens=said.turn.tokens + quotation.tokens
+    )
+    return replace(said, turn=turn, rows=[*said.rows[:place], quoting, *said.rows[place + 1 :]])
+
+
 def _entry(row: MessageRow) -> Entry:
     return Entry(row.role, row.traits, row.tokens, row.body)
+
+
+# --------------------------------------------------------------------------------------------- reach
 
 
 def _reach(terms: Terms, current: Sequence[MessageRow], overhead: int) -> Reach:
@@ -127,43 +207,3 @@ def _farther(reach: Reach) -> Reach:
 
 def _recount(pieces: Sequence[bytes]) -> int:
     return sum(count_message(orjson.loads(piece)) for piece in pieces)
-
-
-# ------------------------------------------------------------------------ what became of old turns
-
-
-@dataclass(frozen=True, slots=True)
-class Fates:
-    """What became of some old turns in a window: ``sent`` word by word, ``quoted`` by recall, under a
-    summary (``folded``), or ``gone``. Each is in one of them, the first that applies."""
-
-    sent: tuple[int, ...] = ()
-    quoted: tuple[int, ...] = ()
-    folded: tuple[int, ...] = ()
-    gone: tuple[int, ...] = ()
-
-
-def fates(window: Window, turns: Sequence[int]) -> Fates:
-    """What became of these turns, by the window's ledger."""
-    sent: list[tuple[int, int]] = []
-    quoted: list[tuple[int, int]] = []
-    folded: list[tuple[int, int]] = []
-    for span in window.spans:
-        if span.turns is not None and span.code is not Code.SYSTEM:
-            into = quoted if span.code is Code.RECALLED else sent if span.sent else None
-            into = folded if span.code in (Code.SUMMARY, Code.SUMMARISED) else into
-            if into is not None:
-                into.append(span.turns)
-    found: dict[str, list[int]] = {"sent": [], "quoted": [], "folded": [], "gone": []}
-    for turn in turns:
-        if _within(turn, sent):
-            found["sent"].append(turn)
-        elif _within(turn, quoted):
-            found["quoted"].append(turn)
-        else:
-            found["folded" if _within(turn, folded) else "gone"].append(turn)
-    return Fates(**{name: tuple(numbers) for name, numbers in found.items()})
-
-
-def _within(turn: int, ranges: Sequence[tuple[int, int]]) -> bool:
-    return any(first <= turn <= last for first, last in ranges)
