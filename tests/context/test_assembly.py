@@ -352,6 +352,13 @@ def test_a_hole_is_marked_at_the_end_of_the_input() -> None:
     assert messages[1:] == steps[-4:]
 
 
+def test_a_mark_leaves_the_input_its_name() -> None:
+    steps = [ask("one", name="ada"), *(m for n in "abcd" for m in (call(n), result(n, "1" * 60)))]
+    messages = sent(material(Path(), *steps), limits=bounds(250, low=160))
+    assert messages[0]["name"] == "ada"
+    assert messages[0]["content"].startswith("one\n\n[")
+
+
 def test_a_hole_is_marked_on_what_the_user_said_last() -> None:
     steps = [ask("one"), ask("two"), *(m for n in "abcd" for m in (call(n), result(n, "1" * 60)))]
     messages = sent(material(Path(), *steps), limits=bounds(250, low=160))

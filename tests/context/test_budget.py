@@ -25,7 +25,7 @@ from tests.context.stories import (
 from multiturn.context.budget import DEFAULT_BUDGET, limits, overflow, reserve, spend
 from multiturn.errors import ContextOverflow, PolicyInvalid
 from multiturn.messages import Trait
-from multiturn.policy import ContextPolicy
+from multiturn.policy import ContextPolicy, Recall, Summarize
 from multiturn.window import Limits, Material, Path, Target
 
 TARGET = Target("m", media=Trait.MEDIA, developer=True)
@@ -91,6 +91,48 @@ def test_the_marks_are_shares_of_the_budget() -> None:
     assert (made.high, made.fold, made.low) == (1_001, 700, 350)
     made = limits(ContextPolicy(budget=1_001, summarize=None), input_limit=9_999)
     assert (made.high, made.fold, made.low) == (1_001, None, 550)
+
+
+@pytest.mark.parametrize(
+    ("budget", "summarize", "tokens"),
+    [
+        (10_000, Summarize(), 600),
+        (2_000, Summarize(), 500),
+        (3, Summarize(), 1),
+        (10_000, Summarize(max_tokens=2_000), 2_000),
+        (1_000, Summarize("glm/glm-5.1", 600), 250),
+        (1_000, Summarize(max_tokens=999), 999),
+        (1_000, None, 0),
+    ],
+)
+def test_a_summary_nobody_asked_for_takes_a_quarter_at_most(
+    budget: int, summarize: Summarize | None, tokens: int
+) -> None:
+    made = limits(ContextPolicy(budget=budget, summarize=summarize), input_limit=99_999)
+    assert made.summary_tokens == tokens
+
+
+def test_a_summary_that_would_fill_what_the_model_takes_is_refused() -> None:
+    policy = ContextPolicy(summarize=Summarize(max_tokens=1_000))
+    with pytest.raises(PolicyInvalid, match="a summary of 1000 tokens does not fit a budget of 1000"):
+        limits(policy, input_limit=1_000)
+    assert limits(policy, input_limit=1_001).summary_tokens == 1_000
+
+
+@pytest.mark.parametrize(
+    ("budget", "recall", "expected"),
+    [
+        (2_000, Recall(), (200, 6)),
+        (20_000, Recall(), (600, 6)),
+        (2_000, Recall(max_tokens=900, max_turns=2), (900, 2)),
+        (2_000, None, (0, 0)),
+    ],
+)
+def test_what_may_be_quoted_is_a_tenth_of_the_budget(
+    budget: int, recall: Recall | None, expected: tuple[int, int]
+) -> None:
+    made = limits(ContextPolicy(budget=budget, recall=recall), input_limit=99_999)
+    assert (made.recall_tokens, made.recall_turns) == expected
 
 
 def test_a_policy_in_numbers_keeps_the_rest_as_it_was_said() -> None:

@@ -375,6 +375,13 @@ def test_neighbours_of_one_role_become_one_message() -> None:
     assert [each.counted and len(each.counted) for each in pieces] == [3, 2, None]
 
 
+def test_only_a_name_that_both_carry_stays() -> None:
+    ada, bob = ask("a", name="ada"), ask("b", name="bob")
+    assert opened(merged([piece(ada), piece(ask("b", name="ada"))])) == [ask("a\n\nb", name="ada")]
+    for one, other in ((ada, bob), (ada, ask("b")), (ask("a"), bob)):
+        assert opened(merged([piece(one), piece(other)])) == [ask("a\n\nb")]
+
+
 def test_results_and_instructions_stay_apart() -> None:
     story = [rule(), rule(), ask(), call("a", "b"), result("a"), result("b"), answer()]
     assert opened(merged([piece(m) for m in story])) == story

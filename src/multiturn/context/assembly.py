@@ -15,7 +15,7 @@ from ..window import Limits, Material, MessageRow, Target, TurnRow, Window
 from .budget import Spent, scaled
 from .calls import Group, by_turn, grouped, in_force, interrupted, turn_left_out
 from .decisions import Decided, joined_spans
-from .outgoing import Piece, Shaper, image_allowance, joined, merged, with_note
+from .outgoing import Piece, Shaper, image_allowance, joined, merged, with_mark, with_note
 from .recency import Kept, left_out_as
 from .summary import note
 
@@ -230,10 +230,9 @@ class Assembly:
 
     def _mark_hole(self, count: int) -> None:
         """The mark stands at the end of the user's input."""
-        mark = Piece("user", orjson.dumps({"role": "user", "content": HOLE.format(count=count)}))
         for place in range(len(self.pieces) - 1, -1, -1):
             if self.pieces[place].role == "user":
-                self.pieces[place] = joined(self.pieces[place], mark)
+                self.pieces[place] = with_mark(self.pieces[place], HOLE.format(count=count))
                 return
 
     # -- the ledger

@@ -120,12 +120,12 @@ def spend(material: Material, limits: Limits, target: Target) -> Spent:
     head = _head(material)
     turns = path.turns if path.rows is None else _as_sent(path.turns, path.rows, target)
     pins = _pins(path, turns)
-    now = _current(quoted(material), head, budget, low, target)
-    recalled = True
+    rows = quoted(material)
+    now, recalled = _current(rows, head, budget, low, target), rows is not material.current
     if head + now.tokens > budget or head + now.tokens + pins > budget:
         plain = _current(unquoted(material), head, budget, low, target)
-        recalled = head + now.tokens <= budget and (not pins or head + plain.tokens + pins > budget)
-        now = now if recalled else plain
+        if head + now.tokens > budget or 0 < pins <= budget - head - plain.tokens:
+            now, recalled = plain, False
     needed = head + now.tokens
     if needed > budget:
         raise overflow(material, limits, needed)

@@ -26,6 +26,7 @@ __all__ = [
     "joined",
     "merged",
     "weight",
+    "with_mark",
     "with_note",
 ]
 
@@ -274,6 +275,13 @@ def with_note(piece: Piece | None, words: str) -> Piece:
         return Piece("user", orjson.dumps({"role": "user", "content": words}))
     message = orjson.loads(piece.body)
     message["content"] = _joined_content(words, message["content"])
+    return piece.saying(orjson.dumps(message))
+
+
+def with_mark(piece: Piece, words: str) -> Piece:
+    """The message with these words behind its own."""
+    message = orjson.loads(piece.body)
+    message["content"] = _joined_content(message["content"], words)
     return piece.saying(orjson.dumps(message))
 
 
