@@ -52,7 +52,7 @@ SLIGHT = 2.0
 
 CELLS = 1 << 18
 """How many places are worked on at one time: they should stay in the processor's cache."""
-SPARSE = 64
+SPARSE = 24
 """A term that one of so many messages has, or fewer, is spread from its own places alone."""
 
 
@@ -140,7 +140,7 @@ class _Ground:
         self.messages = len(talk.lengths)
         breaks = np.zeros(self.messages, np.int64)
         breaks[1:] = np.abs(np.diff(talk.times)) > SILENCE
-        breaks[list(talk.openings)] = 1
+        breaks[[opening for opening in talk.openings if opening < self.messages]] = 1
         breaks[0] = 0
         self.at = np.arange(self.messages) + GAP * (1 + np.cumsum(breaks))
         self.width = int(self.at[-1]) + GAP + 1
@@ -192,7 +192,8 @@ class _Ground:
         taps[len(AFTER)] = 1.0
         around = own[:, None] + self.steps
         np.add.at(self.scratch, around, posting.counts[:, None] * taps)
-        held = np.unique(around)
+        few = around.size * 16 < self.width
+        held = np.unique(around) if few else np.flatnonzero(self.scratch)
         counts = self.scratch[held]
         self.scratch[held] = 0.0
         said = self.said[held]
@@ -221,9 +222,11 @@ class _Ground:
 
 def _near(own: Floats) -> Floats:
     """What the neighbours lend, by row."""
-    near = own * 0.0
+    import numpy as np
+
+    near, lent = np.zeros_like(own), np.empty_like(own)
     for distance, share in enumerate(BEFORE, 1):
-        near[:, distance:] += share * own[:, :-distance]
+        near[:, distance:] += np.multiply(own[:, :-distance], share, out=lent[:, distance:])
     for distance, share in enumerate(AFTER, 1):
-        near[:, :-distance] += share * own[:, distance:]
+        near[:, :-distance] += np.multiply(own[:, distance:], share, out=lent[:, distance:])
     return near

@@ -19,11 +19,12 @@ from .messages import Entry
 from .policy import ContextPolicy
 from .prefix import Caching
 from .providers import Provider
+from .recall import quoted
 from .request import caching_of
 from .sealing import seal
 from .storage import Lease, Reach, Store
 from .tokens import REPLY_OVERHEAD, count_message, count_tools
-from .window import Limits, Material, MessageRow, Path, Target, Window, sealed
+from .window import Cut, Limits, Material, MessageRow, Path, Target, Window, sealed
 
 __all__ = [
     "Engine",
@@ -98,6 +99,14 @@ class Terms:
     opening: Entry | None
     overhead: int
     caching: Caching
+    memory: str | None = None
+
+    def calibrated(self, cut: Cut | None) -> Terms:
+        """The same with the calibration of the cut that holds: what is learned of a model moves no cut
+        before its time."""
+        if cut is None or cut.key != self.limits.key or cut.scale in (0.0, self.limits.scale):
+            return self
+        return replace(self, limits=replace(self.limits, scale=cut.scale))
 
     def within(self, tokens: int) -> Terms:
         """The same with a budget of at most ``tokens``."""
@@ -146,6 +155,7 @@ def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
         opening=_opening(settings.opening) if settings.opening else None,
         overhead=REPLY_OVERHEAD + tools,
         caching=caching_of(card, given.tools, tools + sum(entry.tokens for entry in instructions)),
+        memory=settings.memory,
     )
 
 
@@ -156,7 +166,7 @@ def policy_of(settings: Settings, engine: Engine) -> ContextPolicy:
 
 def _policy(settings: Settings, engine: Engine, given: Input, card: Card) -> ContextPolicy:
     """The policy in force; without a summary where the model that is to write it cannot."""
-    policy = replace(given.policy or policy_of(settings, engine), recall=None)
+    policy = given.policy or policy_of(settings, engine)
     if policy.summarize is None:
         return policy
     writer = engine.catalog.card(policy.summarize.model) if policy.summarize.model else card
@@ -219,12 +229,12 @@ def refuse_early(terms: Terms, given: Input) -> None:
 
 async def window_of(engine: Engine, terms: Terms, given: Input, lease: Lease) -> Window:
     """The window of the step that is held by ``lease``."""
+    place = Place(lease.owner, lease.conversation, branch=lease.branch)
     reach = _reach(terms, given, lease)
     while True:
         path = await engine.store.gather(lease.owner, lease.conversation, reach, lease.branch)
-        window = _built(
-            terms, given, path, path.current if lease.step > 1 else sealed(given.entries, lease.turn)
-        )
+        current = path.current if lease.step > 1 else sealed(given.entries, lease.turn)
+        window = await _built(engine, place, terms, given, path, current)
         if window is not None:
             return window
         reach = _farther(reach)
@@ -242,20 +252,45 @@ async def preview(engine: Engine, place: Place, given: Input, known: Known) -> W
             reach = _reach(terms, given, None)
             continue
         newest = path.turns[0].number if path.turns else path.earlier_turns
-        window = _built(terms, given, path, sealed(given.entries, newest + 1))
+        current = sealed(given.entries, newest + 1)
+        window = await _built(engine, place, terms, given, path, current)
         if window is not None:
             return window
         reach = _farther(reach)
 
 
-def _built(terms: Terms, given: Input, path: Path, current: Sequence[MessageRow]) -> Window | None:
-    """The window; ``None`` where the path was not read far enough back."""
+async def _built(
+    engine: Engine, place: Place, terms: Terms, given: Input, path: Path, current: Sequence[MessageRow]
+) -> Window | None:
+    """The window, with what is recalled for an input that nobody has answered yet; ``None`` where the path
+    was not read far enough back."""
+    terms = terms.calibrated(path.cut)
+    bounds, target = terms.limits, terms.target
     material = _material(terms, given, path, current)
-    chosen = enough(material, terms.limits, terms.target)
+    chosen = enough(material, bounds, target)
+    if chosen is not None and bounds.recall_tokens and _unanswered(current):
+        recalled = await quoted(
+            engine.store,
+            place.owner,
+            place.conversation,
+            path,
+            current,
+            bounds,
+            first=chosen.kept.first,
+            memory=terms.memory,
+        )
+        if recalled is not None:
+            material = replace(material, recalled=recalled)
+            chosen = enough(material, bounds, target)
     if chosen is None:
         return None
-    window = build(material, terms.limits, terms.target, _recount, chosen)
+    window = build(material, bounds, target, _recount, chosen)
     return replace(window, caching=terms.caching, past=path.request, at=time.time())
+
+
+def _unanswered(current: Sequence[MessageRow]) -> bool:
+    """Whether this is new input: the first step of a turn, for which nothing was recalled yet."""
+    return bool(current) and not any(row.quote or row.role in ("assistant", "tool") for row in current)
 
 
 def _material(terms: Terms, given: Input, path: Path, current: Sequence[MessageRow]) -> Material:

@@ -42,7 +42,7 @@ from .step import Engine, Input, Known, Place, Terms, refuse_early, window_of
 from .storage import Begun, Ending, Lease, Start
 from .tokens import count_message, count_text
 from .usage import Cost, Usage
-from .window import Request, Window
+from .window import Quotation, Request, Window
 from .wire import written
 
 __all__ = ["OpenTurn", "begin"]
@@ -249,6 +249,7 @@ class OpenTurn:
                 traits=traits,
                 cut=self.built.cut if self.built and error is None else None,
                 error=error,
+                quote=self._quote if error is None else None,
                 request=self._fingerprint() if error is None else None,
                 counted=self._counted,
                 due=self.built is not None and error is None and due(self.built, self._reply_tokens),
@@ -280,6 +281,12 @@ class OpenTurn:
         """About what the reply will cost in later windows."""
         called = sum(count_text(call.name + call.arguments) for call in self.draft.tool_calls)
         return count_text(self.draft.text) + called
+
+    @property
+    def _quote(self) -> Quotation | None:
+        """What was recalled for this turn's input, to be sent again with it."""
+        recalled = self.built.recalled if self.built else None
+        return recalled if recalled and recalled.text else None
 
     @property
     def _counted(self) -> int | None:

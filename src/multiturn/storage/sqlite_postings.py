@@ -1,5 +1,5 @@
-"""What does the index of recall say of a stretch of messages? Their lengths and times, and which of them
-have the wanted terms."""
+"""What does the index of recall say of some stretches of messages? How long each is and when it was said,
+and which of them have the wanted terms."""
 
 from __future__ import annotations
 
@@ -16,126 +16,148 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.int64]
-    Pair = tuple[Numbers, Numbers]
+    Floats = NDArray[np.float64]
     Holders = Iterator[tuple[int, Numbers, Numbers]]
-    """A term, the keys of messages that have it, and how often."""
+    """A term, the places of messages that have it, and how often."""
 
 __all__ = ["Extract", "read"]
 
-SPANS = "SELECT id, body FROM recall_spans WHERE id BETWEEN ? AND ? ORDER BY id"
+SPANS = "SELECT id & 4294967295, body FROM recall_spans WHERE id BETWEEN ? AND ? ORDER BY id"
 TAIL = "SELECT id, said, terms FROM recall_tail WHERE id BETWEEN ? AND ? ORDER BY id"
 BUCKET = "SELECT id & 8388607, terms FROM recall_blocks WHERE id BETWEEN ? AND ? ORDER BY id"
 
 
 class Extract(NamedTuple):
-    """The messages of a stretch that can be found, in order of their keys, with the number of their
-    terms and the time they were said; and the wanted terms that are in them: places among these
-    messages, and how often."""
+    """The messages that can be found, stretch after stretch: their keys, how many terms they have, when
+    they were said; the place of the first of each stretch; and the wanted terms, each with the places
+    where it stands and how often."""
 
     keys: Numbers
-    lengths: NDArray[np.float64]
-    times: NDArray[np.float64]
-    holders: dict[int, tuple[Numbers, Numbers]]
+    lengths: Floats
+    times: Floats
+    starts: list[int]
+    holders: dict[int, list[tuple[Numbers, Numbers]]]
 
 
-def read(db: sqlite3.Connection, first: int, last: int, wanted: Sequence[int]) -> Extract:
-    """Look the terms ``wanted``, in order, up in the messages of a segment from key ``first`` to ``last``."""
+def read(db: sqlite3.Connection, stretches: Sequence[tuple[int, int]], wanted: Sequence[int]) -> Extract:
+    """Look up the terms ``wanted`` in stretches of messages, each of one segment and given by the keys of
+    its first and last message."""
     import numpy as np
 
-    blocks = _Blocks(db, first, last)
-    tail = _Tail(db, first, last)
-    keys = np.concatenate((blocks.keys, tail.keys))
-    lengths = np.concatenate((blocks.lengths, tail.lengths))
-    times = np.concatenate((blocks.times, tail.times))
-    can_be_found = (lengths > 0) & (keys >= first) & (keys <= last)
-    keys = keys[can_be_found]
-    place = np.full(last - first + 1, -1, np.int64)
-    place[keys - first] = np.arange(len(keys))
-    holders: dict[int, tuple[Numbers, Numbers]] = {}
-    for term, held, often in (*blocks.holders(db, wanted), *tail.holders(wanted)):
-        inside = (held >= first) & (held <= last)
-        added = place[held[inside] - first], often[inside]
-        before = holders.get(term)
-        holders[term] = added if before is None else _joined(before, added)
-    return Extract(keys, lengths[can_be_found], times[can_be_found], holders)
+    parts: list[_Blocks | _Tail] = []
+    starts: list[int] = []
+    size = 0
+    for first, last in stretches:
+        starts.append(size)
+        spans = _spans(db, first, last)
+        if spans:
+            parts.append(_Blocks(db, first, last, spans, size))
+            size += len(parts[-1].keys)
+        rows = db.execute(TAIL, (first, last)).fetchall()
+        if rows:
+            parts.append(_Tail(rows, size))
+            size += len(rows)
+    holders: dict[int, list[tuple[Numbers, Numbers]]] = {}
+    blocks = (found for part in parts if isinstance(part, _Blocks) for found in part.holders(wanted))
+    tails = _in_tails([part for part in parts if isinstance(part, _Tail)], wanted)
+    for term, places, often in (*blocks, *tails):
+        holders.setdefault(term, []).append((places, often))
+    return Extract(
+        np.concatenate([np.zeros(0, np.int64), *(part.keys for part in parts)]),
+        np.concatenate([np.zeros(0), *(part.lengths for part in parts)]),
+        np.concatenate([np.zeros(0), *(part.times for part in parts)]),
+        starts,
+        holders,
+    )
 
 
-def _joined(one: Pair, other: Pair) -> Pair:
-    import numpy as np
-
-    return np.concatenate((one[0], other[0])), np.concatenate((one[1], other[1]))
+def _spans(db: sqlite3.Connection, first: int, last: int) -> list[tuple[int, bytes]]:
+    base = first // SEGMENT * SEGMENT
+    blocks = base + (first - base) // BLOCK, base + (last - base) // BLOCK
+    return db.execute(SPANS, blocks).fetchall()
 
 
 class _Blocks:
-    """Messages that lie by term."""
+    """Messages that lie by term; the first of them has the place ``start``."""
 
-    def __init__(self, db: sqlite3.Connection, first: int, last: int) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, first: int, last: int, spans: Sequence[tuple[int, bytes]], start: int
+    ) -> None:
         import numpy as np
 
+        self.db = db
         self.base = first // SEGMENT * SEGMENT
-        self.first, self.last = (first - self.base) // BLOCK, (last - self.base) // BLOCK
-        rows = db.execute(SPANS, (self.base + self.first, self.base + self.last)).fetchall()
-        bodies = np.frombuffer(b"".join(row[1] for row in rows), np.uint8).reshape(len(rows), 6 * BLOCK)
-        starts = self.base + (np.array([row[0] for row in rows], np.int64) - self.base) * BLOCK
-        self.keys = (starts[:, None] + np.arange(BLOCK)).ravel()
-        self.lengths = bodies[:, : 2 * BLOCK].copy().view("<u2").ravel().astype(np.float64)
-        self.times = bodies[:, 2 * BLOCK :].copy().view("<u4").ravel().astype(np.float64)
+        self.first, self.last = spans[0][0], spans[-1][0]
+        bodies = np.frombuffer(b"".join(body for _, body in spans), np.uint8).reshape(len(spans), 6 * BLOCK)
+        numbers = np.array([block for block, _ in spans], np.int64)[:, None] * BLOCK + np.arange(BLOCK)
+        keys = self.base + numbers.ravel()
+        lengths = bodies[:, : 2 * BLOCK].copy().view("<u2").ravel()
+        held = (lengths > 0) & (keys >= first) & (keys <= last)
+        self.keys: Numbers = keys[held]
+        self.lengths: Floats = lengths[held].astype(np.float64)
+        self.times: Floats = bodies[:, 2 * BLOCK :].copy().view("<u4").ravel()[held].astype(np.float64)
+        self.places = np.full((self.last - self.first + 1) * BLOCK, -1, np.int64)
+        self.places[self.keys - self.base - self.first * BLOCK] = start + np.arange(len(self.keys))
 
-    def holders(self, db: sqlite3.Connection, wanted: Sequence[int]) -> Holders:
+    def holders(self, wanted: Sequence[int]) -> Holders:
         """The wanted terms."""
-        if not len(self.keys):
-            return
         buckets: dict[int, list[int]] = {}
         for term in wanted:
             buckets.setdefault(term >> SUB_BITS, []).append(term)
         for bucket, terms in buckets.items():
-            yield from self._of_bucket(db, bucket, terms)
+            yield from self._of_bucket(bucket, terms)
 
-    def _of_bucket(self, db: sqlite3.Connection, bucket: int, wanted: Sequence[int]) -> Holders:
+    def _of_bucket(self, bucket: int, wanted: Sequence[int]) -> Holders:
         import numpy as np
 
         key = self.base + (bucket << BUCKET_SHIFT)
-        rows = db.execute(BUCKET, (key + self.first, key + self.last)).fetchall()
-        records = np.frombuffer(b"".join(row[1] for row in rows), "<u4")
-        ends = np.cumsum([len(row[1]) // 4 for row in rows])
-        blocks = np.array([row[0] for row in rows], np.int64)
+        rows = self.db.execute(BUCKET, (key + self.first, key + self.last)).fetchall()
+        records = np.frombuffer(b"".join([body for _, body in rows]), "<u4")
+        ends = np.cumsum([len(body) // 4 for _, body in rows])
+        blocks = np.array([block for block, _ in rows], np.int64) - self.first
         terms = records >> np.uint32(PLACE_BITS + COUNT_BITS)
         for term in wanted:
             here = np.flatnonzero(terms == (term & ((1 << SUB_BITS) - 1)))
             if len(here):
                 found = records[here].astype(np.int64)
                 block = blocks[np.searchsorted(ends, here, "right")]
-                keys = self.base + block * BLOCK + (found >> COUNT_BITS & BLOCK - 1)
-                yield term, keys, found & MOST
+                places = self.places[block * BLOCK + (found >> COUNT_BITS & BLOCK - 1)]
+                inside = places >= 0
+                yield term, places[inside], (found & MOST)[inside]
 
 
 class _Tail:
-    """The newest messages, which lie one by one."""
+    """The newest messages, which lie one by one; the first of them has the place ``start``."""
 
-    def __init__(self, db: sqlite3.Connection, first: int, last: int) -> None:
+    def __init__(self, rows: Sequence[tuple[int, int, bytes]], start: int) -> None:
         import numpy as np
 
-        rows = db.execute(TAIL, (first, last)).fetchall()
-        self.keys = np.array([row[0] for row in rows], np.int64)
-        self.times = np.array([row[1] for row in rows], np.float64)
-        records = np.frombuffer(b"".join(row[2] for row in rows), "<u4").astype(np.int64)
-        self.owners = np.repeat(np.arange(len(rows)), [len(row[2]) // 4 for row in rows])
+        self.keys: Numbers = np.array([row[0] for row in rows], np.int64)
+        self.times: Floats = np.array([row[1] for row in rows], np.float64)
+        records = np.frombuffer(b"".join([row[2] for row in rows]), "<u4").astype(np.int64)
+        owners = np.repeat(np.arange(len(rows)), [len(row[2]) // 4 for row in rows])
         self.terms = records >> COUNT_BITS
         self.counts = records & MOST
-        said = self.counts * (self.terms < NAMES)
-        self.lengths: NDArray[np.float64] = np.bincount(self.owners, said, len(rows)).astype(np.float64)
+        self.lengths: Floats = np.bincount(owners, self.counts * (self.terms < NAMES), len(rows)).astype(
+            np.float64
+        )
+        self.places = owners + start
 
-    def holders(self, wanted: Sequence[int]) -> Holders:
-        """The wanted terms."""
-        import numpy as np
 
-        if not len(self.terms) or not wanted:
-            return
-        sought = np.array(wanted, np.int64)
-        nearest = np.minimum(np.searchsorted(sought, self.terms), len(sought) - 1)
-        here = np.flatnonzero(sought[nearest] == self.terms)
-        here = here[np.argsort(nearest[here], kind="stable")]
-        starts = np.flatnonzero(np.diff(nearest[here], prepend=-1))
-        for held in np.split(here, starts[1:]):
-            if len(held):
-                yield int(self.terms[held[0]]), self.keys[self.owners[held]], self.counts[held]
+def _in_tails(tails: Sequence[_Tail], wanted: Sequence[int]) -> Holders:
+    """The wanted terms, which are in order."""
+    import numpy as np
+
+    if not tails or not wanted:
+        return
+    terms = np.concatenate([tail.terms for tail in tails])
+    places = np.concatenate([tail.places for tail in tails])
+    counts = np.concatenate([tail.counts for tail in tails])
+    sought = np.array(wanted, np.int64)
+    nearest = np.minimum(np.searchsorted(sought, terms), len(sought) - 1)
+    here = np.flatnonzero(sought[nearest] == terms)
+    here = here[np.argsort(nearest[here], kind="stable")]
+    starts = np.flatnonzero(np.diff(nearest[here], prepend=-1))
+    for held in np.split(here, starts[1:]):
+        if len(held):
+            yield int(terms[held[0]]), places[held], counts[held]

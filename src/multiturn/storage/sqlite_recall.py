@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..conversations import Owner, TurnState
@@ -13,9 +14,9 @@ from ..ranking import Posting, Talk, rank
 from ..terms import Query
 from .sqlite_conversations import find
 from .sqlite_paths import pieces
-from .sqlite_postings import read
+from .sqlite_postings import Extract, read
 from .sqlite_rows import MESSAGE, SEGMENT, to_message, told
-from .store import Found
+from .store import Found, Told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,13 +29,15 @@ SHARED = 200
 
 
 class _Stretch(NamedTuple):
-    """Messages of one segment, by the keys of the first and the last, and where they belong."""
+    """Messages of one segment, by the keys of the first and the last, and where they belong; ``shared``
+    messages of the path asked about stand before the segment (``None``: it belongs to another path)."""
 
     first: int
     last: int
     conversation: str
     ulid: str
     branch: int
+    shared: int | None = None
 
 
 def search(
@@ -54,28 +57,32 @@ def search(
     if memory is not None:
         user = owner.user if here is None else here.user
         paths += _sharing(db, (owner.tenant, user, memory, 0 if here is None else here.key))
-    ground = _Ground(db, query, [path for path in paths if path])
+    stretches = [stretch for path in paths for stretch in path]
+    wanted = sorted({*query.terms, *query.names})
+    extract = read(db, [stretch[:2] for stretch in stretches], wanted)
+    firsts = accumulate(map(len, paths), initial=0)
+    openings = [extract.starts[number] for number in firsts if number < len(stretches)]
     found: list[Found] = []
-    for place, score in _best(ground.scores()):
+    for place, score in _best(_scores(extract, openings, query)):
         if len(found) == limit:
             break
-        found += ground.message(db, place, score)
+        stretch = stretches[bisect_right(extract.starts, place) - 1]
+        shown = _shown(db, stretch, int(extract.keys[place]))
+        if shown is not None:
+            found.append(Found(stretch.conversation, shown, score))
     return found
 
 
 def _best(scores: NDArray[np.float32]) -> Iterator[tuple[int, float]]:
     """Places and their scores, best first, of two equal ones the newer; none without any score."""
-    size = 64
-    done = 0
-    while done < len(scores):
-        few = min(done + size, len(scores))
-        top = scores.argpartition(len(scores) - few)[len(scores) - few :]
-        ordered = sorted(((float(scores[place]), int(place)) for place in top), reverse=True)
-        for score, place in ordered[done:]:
-            if score <= 0:
-                return
-            yield place, score
-        done, size = few, size * 8
+    given: set[int] = set()
+    for size in (64, 4096, len(scores)):
+        few = min(size, len(scores))
+        top = scores.argpartition(len(scores) - few)[len(scores) - few :] if few else ()
+        for score, place in sorted(((float(scores[each]), int(each)) for each in top), reverse=True):
+            if score > 0 and place not in given:
+                given.add(place)
+                yield place, score
 
 
 # ------------------------------------------------------------------------------------------ paths
@@ -94,13 +101,13 @@ def _path(
         if piece.first <= last:
             base = piece.segment * SEGMENT
             start, end = db.execute(ENDS, (base + last, base + piece.first)).fetchone()
-            yield _Stretch(base + start, base + end - 1, name, ulid, piece.branch)
+            yield _Stretch(base + start, base + end - 1, name, ulid, piece.branch, piece.shared)
 
 
 def _sharing(db: sqlite3.Connection, whose: tuple[str, str | None, str, int]) -> Iterator[list[_Stretch]]:
     """The paths in use of this user's other conversations with the same memory."""
     for name, ulid, segment in db.execute(SHARING, (*whose, SHARED)).fetchall():
-        yield list(_path(db, segment, name, ulid))
+        yield [stretch._replace(shared=None) for stretch in _path(db, segment, name, ulid)]
 
 
 # --------------------------------------------------------------------------------------- messages
@@ -122,51 +129,25 @@ WHERE m.id = ? AND (t.traits & {WITHDRAWN}) = 0 AND (m.traits & {EXCLUDED}) = 0
 turn; a user message that is left out takes its turn with it."""
 
 
-class _Ground:
-    """All messages among which is searched, path after path."""
+def _scores(extract: Extract, openings: Sequence[int], query: Query) -> NDArray[np.float32]:
+    """How well each message fits."""
+    postings = [_posting(extract, term, weight) for term, weight in query.terms.items()]
+    postings += [_posting(extract, term, 1.0, spreads=False) for term in query.names]
+    return rank(Talk(extract.lengths, extract.times, openings), postings, query)
 
-    def __init__(self, db: sqlite3.Connection, query: Query, paths: Sequence[Sequence[_Stretch]]) -> None:
-        self.query = query
-        wanted = sorted({*query.terms, *query.names})
-        self.stretches = [stretch for path in paths for stretch in path]
-        self.extracts = [read(db, stretch.first, stretch.last, wanted) for stretch in self.stretches]
-        self.starts = [0]
-        for extract in self.extracts:
-            self.starts.append(self.starts[-1] + len(extract.keys))
-        firsts = [sum(map(len, paths[:number])) for number in range(len(paths))]
-        self.openings = [self.starts[first] for first in firsts if self.starts[first] < self.starts[-1]]
 
-    def scores(self) -> NDArray[np.float32]:
-        """How well each message fits."""
-        import numpy as np
+def _posting(extract: Extract, term: int, weight: float, *, spreads: bool = True) -> Posting:
+    import numpy as np
 
-        if not self.extracts:
-            return np.zeros(0, np.float32)
-        lengths = np.concatenate([extract.lengths for extract in self.extracts])
-        times = np.concatenate([extract.times for extract in self.extracts])
-        postings = [self._posting(term, weight) for term, weight in self.query.terms.items()]
-        postings += [self._posting(term, 1.0, spreads=False) for term in self.query.names]
-        return rank(Talk(lengths, times, self.openings), postings, self.query)
+    parts = extract.holders.get(term) or [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    places = np.concatenate([part[0] for part in parts])
+    counts = np.concatenate([part[1] for part in parts])
+    return Posting(weight, places, counts.astype(np.float32), spreads)
 
-    def _posting(self, term: int, weight: float, *, spreads: bool = True) -> Posting:
-        import numpy as np
 
-        nothing = np.zeros(0, np.int64)
-        places, counts = [nothing], [nothing]
-        for start, extract in zip(self.starts, self.extracts, strict=False):
-            if term in extract.holders:
-                held, often = extract.holders[term]
-                places.append(held + start)
-                counts.append(often)
-        return Posting(weight, np.concatenate(places), np.concatenate(counts).astype(np.float32), spreads)
-
-    def message(self, db: sqlite3.Connection, place: int, score: float) -> list[Found]:
-        """The message at this place, or nothing where it may not be shown."""
-        number = bisect_right(self.starts, place) - 1
-        stretch, extract = self.stretches[number], self.extracts[number]
-        key = int(extract.keys[place - self.starts[number]])
-        row = db.execute(STANDS, (key,)).fetchone()
-        if row is None:
-            return []
-        shown = told(to_message(db, row), row[-2], row[-1], stretch.ulid, stretch.branch)
-        return [Found(stretch.conversation, shown, score)]
+def _shown(db: sqlite3.Connection, stretch: _Stretch, key: int) -> Told | None:
+    """The message with this key, unless it may not be shown."""
+    row = db.execute(STANDS, (key,)).fetchone()
+    if row is None:
+        return None
+    return told(to_message(db, row), row[-2], row[-1], stretch.ulid, stretch.branch)

@@ -193,11 +193,13 @@ class ModelFacts:
 @dataclass(frozen=True, slots=True)
 class Found:
     """A message that was recalled: from which conversation, and how well it fits the question, from 0
-    to 1."""
+    to 1; ``at`` is how many messages stand before it on the path that was asked about (``None``: it is
+    on another)."""
 
     conversation: str
     told: Told
     score: float
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
