@@ -44,6 +44,7 @@ from .connections import MEMORY
 from .line import Line, Place
 from .readers import Readers
 from .sqlite_leases import TICKET_LIFE, Queued
+from .sqlite_vectors import SQLiteVectors
 from .store import (
     Begun,
     Due,
@@ -81,6 +82,7 @@ class SQLiteStore:
 
         self._write = self._writer.run
         self._read = self._writer.run if self._readers is None else self._readers.run
+        self.vectors = SQLiteVectors(self._read, self._write)
 
     async def open(self) -> None:
         """See `Store.open`."""
