@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 __all__ = ["stem"]
 
@@ -30,7 +29,6 @@ SECOND_ENDING = re.compile(f"(?:{'|'.join(sorted(SECOND, key=len, reverse=True))
 THIRD_ENDING = re.compile(f"(?:{'|'.join(THIRD)})$")
 
 
-@lru_cache(maxsize=1 << 15)
 def stem(word: str) -> str:
     """The stem of a word in small letters; other scripts and short words stay as they are.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import lru_cache
@@ -35,6 +35,7 @@ UNSPACED = (
     "\U00020000-\U0003ffff"
 )
 TOKEN = re.compile(rf"[{UNSPACED}]+|[^\W_{UNSPACED}]+(?:['’][^\W_{UNSPACED}]+)?")
+FIRST_UNSPACED = UNSPACED[0]
 IS_UNSPACED = re.compile(f"[{UNSPACED}]")
 STOP_WORDS = frozenset(
     re.findall(
@@ -112,7 +113,7 @@ def terms(text: str) -> Mapping[int, int]:
     >>> terms("Melanie's paintings, painted") == terms("melanie paint PAINT")
     True
     """
-    return Counter(map(_term, _words(text[:LENGTH])))
+    return {_term(word): count for word, count in Counter(_words(text[:LENGTH])).items()}
 
 
 def names(name: str) -> frozenset[int]:
@@ -121,27 +122,36 @@ def names(name: str) -> frozenset[int]:
 
 
 def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).lower()
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).lower()
 
 
-def _words(text: str) -> Iterator[str]:
+def _words(text: str) -> list[str]:
+    words: list[str] = []
     for token in TOKEN.findall(_plain(text)):
-        if IS_UNSPACED.match(token):
-            yield from (each for each in token if each not in STOP_CHARACTERS)
-            for first, second in pairwise(token):
-                if first not in STOP_CHARACTERS or second not in STOP_CHARACTERS:
-                    yield first + second
-        else:
-            word = token.replace("’", "'").removesuffix("'s").replace("'", "")
-            if word not in STOP_WORDS:
-                yield stem(word)
+        if token[0] < FIRST_UNSPACED or not IS_UNSPACED.match(token):
+            words += _spaced(token)
+            continue
+        words += [each for each in token if each not in STOP_CHARACTERS]
+        words += [
+            first + second
+            for first, second in pairwise(token)
+            if first not in STOP_CHARACTERS or second not in STOP_CHARACTERS
+        ]
+    return words
+
+
+@lru_cache(maxsize=1 << 14)
+def _spaced(token: str) -> tuple[str, ...]:
+    """The stem of a word; of one that says nothing, none."""
+    word = token.replace("’", "'").removesuffix("'s").replace("'", "")
+    return () if word in STOP_WORDS else (stem(word),)
 
 
 def _is_single(word: str) -> bool:
     return len(word) == 1 and IS_UNSPACED.match(word) is not None
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 15)
 def _term(word: str) -> int:
     number = crc32(word.encode("utf-8", "replace")) >> (32 - BITS)
     return number if number < NAMES else number - NAMES

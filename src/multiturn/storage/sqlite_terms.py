@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from struct import Struct
+from struct import pack
+
+import orjson
 
 from ..conversations import TurnState
 from ..messages import Trait
@@ -93,25 +95,34 @@ def _tail_rows(
 
 
 def _packed(body: bytes) -> bytes:
-    """The terms of a message in the order of their numbers; a message without words has none."""
+    """The terms of a message; one without words has none."""
     message = _opened(body)
     counts = terms(_text(message.get("content")))
     if not counts:
         return b""
-    found = [term << COUNT_BITS | min(count, MOST) for term, count in sorted(counts.items())]
+    if max(counts.values()) > MOST:
+        counts = {term: min(count, MOST) for term, count in counts.items()}
+    found = [term << COUNT_BITS | count for term, count in counts.items()]
     name = message.get("name")
     if isinstance(name, str):
-        found += [term << COUNT_BITS | 1 for term in sorted(names(name))]
-    return Struct(f"<{len(found)}I").pack(*found)
+        found += [term << COUNT_BITS | 1 for term in names(name)]
+    return pack(f"<{len(found)}I", *found)
 
 
 def _opened(body: bytes | None) -> Mapping[str, object]:
-    """An object of JSON, read leniently: bodies are kept as they came, with numbers of any size."""
     try:
-        value = json.loads(body or b"{}")
-    except ValueError:
-        return {}
+        value = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError:
+        value = _opened_leniently(body or b"")
     return value if isinstance(value, dict) else {}
+
+
+def _opened_leniently(body: bytes) -> object:
+    """Bodies are kept as they came, with numbers of any size."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
 
 
 def _text(content: object) -> str:
@@ -125,7 +136,7 @@ def _text(content: object) -> str:
 
 def _said_at(facts: bytes | None, created_at: int) -> int:
     """When the message was said, in seconds: an imported one knows it, else its turn."""
-    moment = _opened(facts).get("created_at")
+    moment = _opened(facts).get("created_at") if facts else None
     if isinstance(moment, int | float) and 0 <= moment <= LATEST:
         return int(moment)
     return created_at // 1000
