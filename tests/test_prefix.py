@@ -157,7 +157,7 @@ def test_what_is_forecast_has_a_price() -> None:
         (Forecast(1_000, 900), 999, "hit", None),
         (Forecast(1_000, 900), 500, "short", "expired"),
         (Forecast(1_000, 900), 0, "miss", "expired"),
-        (Forecast(1_000, 0), 0, "miss", None),
+        (Forecast(1_000, 0), 0, None, None),
         (Forecast(1_000, 0), 300, "hit", None),
         (Forecast(1_000, 300, miss="context_compacted"), 300, "hit", "context_compacted"),
         (Forecast(1_000, 300, miss="context_compacted"), 0, "miss", "context_compacted"),

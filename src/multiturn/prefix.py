@@ -123,7 +123,7 @@ class Forecast:
 
 class Comparison(NamedTuple):
     """A forecast beside the report. ``verdict`` is ``"hit"`` (as predicted, or more), ``"short"`` or
-    ``"miss"`` (nothing was read); ``None`` where one of the two says nothing."""
+    ``"miss"`` (nothing was read); ``None`` where one of the two says nothing, or nothing was to be had."""
 
     predicted: int | None
     reported: int | None
@@ -253,7 +253,8 @@ def compared(expected: Forecast, usage: Usage | None) -> Comparison:
     """What was predicted beside what the provider reports, and why the cache held less than it could."""
     predicted = expected.cached
     reported = None if usage is None or usage.estimated else usage.cached
-    if predicted is None or reported is None:
+    nothing = not predicted and not reported and expected.miss is None
+    if predicted is None or reported is None or nothing:
         return Comparison(predicted, reported, None, expected.miss)
     if reported >= predicted * CLOSE and (reported or not predicted):
         verdict: Literal["hit", "short", "miss"] = "hit" if reported else "miss"
