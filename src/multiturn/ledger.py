@@ -6,14 +6,14 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import NamedTuple, overload
 
 import orjson
 
 from .phrases import decision_reason, phrase
 
-__all__ = ["Code", "Decision", "Decisions", "Ledger", "Span"]
+__all__ = ["Change", "Code", "Decision", "Decisions", "Ledger", "Span"]
 
 
 class Code(StrEnum):
@@ -186,6 +186,31 @@ class Ledger:
         cache = _cache_line(self.cache, language) if self.cache else ()
         return "\n".join([*lines, total, *cache, *(phrase(f"note.{note}", language) for note in self.notes)])
 
+    def diff(self, previous: Ledger) -> list[Change]:
+        """What is different from the ledger of the step before: new instructions, another summary, turns
+        that are no longer sent and those that are sent again, old turns that are quoted, and last what it
+        costs. The new turn and the one before it are no difference."""
+        now, before = _Sent.of(self.spans), _Sent.of(previous.spans)
+        changes = [Change(code, figures) for code, figures in _head_changes(now, before)]
+        left = sorted(before.turns - now.turns)
+        for code, run in groupby(left, key=self._why):
+            changes += [Change("left", _range(turns) | {"why": code}) for turns in _runs(list(run))]
+        came = sorted(now.turns - before.turns - now.new)
+        changes += [Change("entered", _range(turns)) for turns in _runs(came)]
+        changes += [Change("quoted", _range(turns)) for turns in _runs(sorted(now.quoted))]
+        if self.budget != previous.budget:
+            changes.append(Change("budget", {"before": previous.budget, "after": self.budget}))
+        return [*changes, Change("tokens", {"before": previous.tokens, "after": self.tokens})]
+
+    def _why(self, turn: int) -> Code | None:
+        """Why a turn was left out; ``None`` for one that is not on the path."""
+        spans = (span for span in self.spans if not span.sent)
+        return next((s.code for s in spans if s.turns and s.turns[0] <= turn <= s.turns[1]), None)
+
+    def difference(self, previous: Ledger, language: str = "en") -> str:
+        """`diff` as sentences, one a line, in English (``"en"``) or Chinese (``"zh"``)."""
+        return "\n".join(change.sentence(language) for change in self.diff(previous))
+
     def to_json(self) -> bytes:
         """The form in which it is stored."""
         value = {"tokens": self.tokens, "budget": self.budget, "spans": [_row(span) for span in self.spans]}
@@ -204,7 +229,7 @@ class Ledger:
 def _cache_line(cache: Mapping[str, object], language: str) -> Sequence[str]:
     """What the provider's cache held, and why not more; nothing where there is nothing to tell."""
     told = [name for name in ("verdict", "predicted", "reported") if name in cache]
-    if not told or (not cache.get("cause") and told == ["predicted"] and not cache["predicted"]):
+    if not any(cache.get(name) for name in ("verdict", "predicted", "reported", "cause")) or not told:
         return ()
     kind = str(cache["verdict"]) if told[0] == "verdict" else told[0]
     words = phrase(f"cache.{kind}", language, **cache)
@@ -212,6 +237,84 @@ def _cache_line(cache: Mapping[str, object], language: str) -> Sequence[str]:
     if not cause:
         return (words,)
     return (phrase("cache.because", language, words=words, cause=phrase(f"cache.{cause}", language)),)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is different between the windows of two steps: ``code`` is ``instructions``, ``summary_new``,
+    ``summary_changed``, ``summary_gone``, ``left``, ``entered``, ``quoted``, ``budget`` or ``tokens``."""
+
+    code: str
+    figures: Mapping[str, object] = field(default_factory=dict)
+
+    def sentence(self, language: str = "en") -> str:
+        """The change in words, in English (``"en"``) or Chinese (``"zh"``)."""
+        figures = dict(self.figures)
+        if figures.get("why"):
+            figures["reason"] = decision_reason(str(figures["why"]), {}, language)
+        same = figures.get("first") == figures.get("last")
+        one = "first" in figures and same and not self.code.startswith("summary")
+        return phrase(f"change.{self.code}{'_one' if one else ''}", language, **figures)
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What of a ledger can be compared: the turns that are sent, those among them that are new, those that
+    are quoted; the head of the window."""
+
+    turns: set[int] = field(default_factory=set)
+    new: set[int] = field(default_factory=set)
+    quoted: set[int] = field(default_factory=set)
+    instructions: list[tuple[int, int | None]] = field(default_factory=list)
+    summary: Mapping[str, object] | None = None
+
+    @classmethod
+    def of(cls, spans: Sequence[Span]) -> _Sent:
+        sent = cls()
+        for span in spans:
+            match span.code:
+                case Code.SYSTEM:
+                    sent.instructions.append((span.messages, span.tokens))
+                case Code.SUMMARY:
+                    sent.summary = span.figures
+                case Code.RECALLED:
+                    sent.quoted |= _numbers(span)
+                case code if code.sent:
+                    sent.turns |= _numbers(span)
+                    sent.new |= _numbers(span) if code in (Code.NEW, Code.TOOL_PAIR) else set()
+        return sent
+
+
+def _numbers(span: Span) -> set[int]:
+    return set(range(span.turns[0], span.turns[1] + 1)) if span.turns else set()
+
+
+def _runs(turns: Sequence[int]) -> list[tuple[int, int]]:
+    """Numbers in order as ranges."""
+    runs: list[tuple[int, int]] = []
+    for turn in turns:
+        if runs and turn == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], turn)
+        else:
+            runs.append((turn, turn))
+    return runs
+
+
+def _range(turns: tuple[int, int]) -> dict[str, object]:
+    return {"first": turns[0], "last": turns[1]}
+
+
+def _head_changes(now: _Sent, before: _Sent) -> Iterator[tuple[str, Mapping[str, object]]]:
+    if now.instructions != before.instructions:
+        yield "instructions", {}
+    if now.summary == before.summary:
+        return
+    if now.summary is None:
+        yield "summary_gone", {}
+    elif before.summary is None:
+        yield "summary_new", now.summary
+    else:
+        yield "summary_changed", {**now.summary, "before": before.summary.get("version")}
 
 
 def _line(span: Span, language: str) -> str:
