@@ -13,7 +13,7 @@ from .prefix import Caching, compared, digest_of, fingerprint
 from .usage import Usage
 from .window import Request, Window
 
-__all__ = ["answered", "caching_of", "remembered", "request_of"]
+__all__ = ["answered", "caching_of", "remembered", "request_of", "unmarked"]
 
 
 def caching_of(card: Card, tools: Sequence[Mapping[str, Any]], head: int) -> Caching:
@@ -47,6 +47,14 @@ def request_of(
         traits=window.traits,
         markers=window.markers,
     )
+
+
+def unmarked(window: Window) -> Window:
+    """The window of a request that somebody else makes, who sets no markers."""
+    rule = window.caching.rule if window.caching else None
+    if window.caching is None or rule is None or rule.explicit is None:
+        return window
+    return replace(window, caching=replace(window.caching, rule=replace(rule, explicit=None)))
 
 
 def remembered(window: Window | None, usage: Usage | None, at: float) -> bytes | None:

@@ -36,7 +36,7 @@ from .hold import Hold
 from .messages import Entry, Trait
 from .phrases import Reason
 from .reply import Delta, Draft, Reply
-from .request import answered, remembered, request_of
+from .request import answered, remembered, request_of, unmarked
 from .sealing import seal
 from .step import Engine, Input, Known, Place, Terms, refuse_early, window_of
 from .storage import Begun, Ending, Lease, Start
@@ -80,6 +80,8 @@ async def begin(
     try:
         known.learn(begun.settings)
         await turn.build(known.terms_of(engine, given))
+        if prepared:
+            turn.built = unmarked(turn.window)
     except BaseException as error:
         await turn.fail(error)
         raise
