@@ -25,6 +25,25 @@ __all__ = ["run"]
 Run = Callable[..., Awaitable[int | None]]
 
 
+class Amount(click.ParamType[int]):
+    """A whole number of at least ``least``."""
+
+    name = "amount"
+
+    def __init__(self, least: int) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number; refused where it is none, or too small."""
+        try:
+            amount = int(value)
+        except ValueError:
+            amount = self.least - 1
+        if amount < self.least:
+            self.fail(str(value), param, ctx)
+        return amount
+
+
 def whole(text: str) -> int:
     """A whole number."""
     try:
@@ -64,8 +83,9 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     "max_turns": (("--max-turns",), {"type": whole, "metavar": "N"}),
     "max_messages": (("--max-messages",), {"type": whole, "metavar": "N"}),
     "images": (("--images",), {"metavar": "all|last|N"}),
-    "limit": (("--limit",), {"type": whole, "metavar": "N", "default": 100}),
-    "turn": (("--turn",), {"type": whole, "metavar": "N"}),
+    "limit": (("--limit",), {"type": Amount(1), "metavar": "N", "default": 100}),
+    "turn": (("--turn",), {"type": Amount(1), "metavar": "N"}),
+    "next": (("--next",), {"metavar": "TEXT"}),
     "yes": (("--yes",), {"is_flag": True}),
     "by": (("--by",), {"type": grouping, "metavar": "day|model|user|conversation"}),
     "provider": (("--provider",), {"metavar": "NAME"}),
@@ -85,7 +105,7 @@ COMMANDS: Mapping[str, tuple[Run, tuple[str, ...], tuple[str, ...]]] = {
     "ask": (chat.ask, ("[text]",), TALK),
     "list": (listings.conversations, (), ("limit", "store", "user", "json")),
     "show": (listings.show, ("conversation",), ("store", "user", "json")),
-    "context": (windows.context, ("conversation",), ("turn", "store", "user", "json")),
+    "context": (windows.context, ("conversation",), ("turn", "next", "store", "user", "json")),
     "search": (listings.search, ("text",), ("limit", "store", "user", "json")),
     "replay": (replay.replay, (), WHAT_IF),
     "delete": (removal.delete, ("conversation",), ("yes", "store", "user", "json")),
@@ -157,7 +177,7 @@ class Group(click.Group):
 def _callback(work: Run, language: str) -> Callable[..., int | None]:
     def callback(**given: Any) -> int | None:
         screen = Screen.of(language, as_json=bool(given.pop("as_json", False)))
-        session, rest = Session.of(screen, given)
+        session, rest = Session.of(screen, given, tolerant=work is doctor.doctor)
         return asyncio.run(_whole(work(session, **rest)))
 
     return callback

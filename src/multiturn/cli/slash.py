@@ -9,10 +9,11 @@ from ..conversations import Address, TurnState
 from ..errors import ConversationNotFound
 from ..reply import Reply
 from .listings import usage_table
+from .remembered import show_hits, show_summary
 from .screen import Screen
 from .session import is_demo
 from .talk import Talk
-from .windows import ledger_of, show_ledger
+from .windows import ledger_before, ledger_of, show_difference, show_ledger
 
 __all__ = ["invented", "read", "run"]
 
@@ -75,11 +76,13 @@ async def context(talk: Talk, rest: str) -> None:
     turn = _number(rest) if rest else await _newest(talk)
     if turn is None:
         return
-    ledger = await ledger_of(talk.chat, turn)
+    ledger, before = await ledger_of(talk.chat, turn), await ledger_before(talk.chat, turn)
     if ledger is None:
         talk.screen.note(talk.screen.say("list.no_step"))
-    else:
-        show_ledger(talk.screen, ledger)
+        return
+    show_ledger(talk.screen, ledger)
+    if before is not None:
+        show_difference(talk.screen, ledger, before)
 
 
 async def undo(talk: Talk, rest: str) -> None:
@@ -139,6 +142,25 @@ async def branch(talk: Talk, rest: str) -> None:
         screen.line(
             screen.say("slash.branch_line", mark=mark, branch=each.number, turns=each.turns, fork=each.fork)
         )
+
+
+async def summary(talk: Talk, rest: str) -> None:
+    """Show the summary of the oldest turns, put another text in its place, or take that back."""
+    screen, (verb, _, text) = talk.screen, rest.partition(" ")
+    if verb == "edit" and text.strip():
+        await talk.chat.edit_summary(text.strip())
+    elif rest == "undo":
+        await talk.chat.undo_summary()
+    elif rest:
+        raise Misused
+    await show_summary(screen, talk.chat)
+
+
+async def recall(talk: Talk, rest: str) -> None:
+    """Look for old messages that fit."""
+    if not rest:
+        raise Misused
+    show_hits(talk.screen, await talk.chat.recall(rest))
 
 
 async def cost(talk: Talk, rest: str) -> None:
@@ -217,6 +239,8 @@ COMMANDS: Mapping[str, Work] = {
     "retry": retry,
     "edit": edit,
     "branch": branch,
+    "summary": summary,
+    "recall": recall,
     "cost": cost,
     "model": model,
     "pin": pin,

@@ -7,23 +7,78 @@ from collections.abc import Sequence
 from ..chat import AsyncConversation
 from ..errors import TurnNotFound
 from ..ledger import Ledger, Span
-from .figures import UNKNOWN, count
+from ..window import Window
+from .figures import UNKNOWN, count, money
 from .screen import Screen
 from .session import Session, handle
 
-__all__ = ["context", "ledger_of", "show_ledger"]
+__all__ = ["context", "ledger_before", "ledger_of", "newest", "show_difference", "show_ledger"]
 
 
-async def context(session: Session, conversation: str, turn: int | None) -> None:
-    """``context``: the ledger of a turn, the newest where none is named."""
+async def context(session: Session, conversation: str, turn: int | None, next: str | None) -> None:
+    """``context``: the ledger of a turn, the newest where none is named, and what differs from the turn
+    before; with ``next`` what would be sent with those words now, and what it would cost."""
     screen = session.screen
     async with session.client() as client:
         chat = handle(client, await session.find(client, conversation))
-        ledger = await ledger_of(chat, turn)
+        if next is not None:
+            show_next(screen, await chat.window(next))
+            return
+        number = turn if turn is not None else await newest(chat)
+        ledger = await ledger_of(chat, number)
+        before = await ledger_before(chat, number)
     if ledger is None:
         screen.note(screen.say("list.no_step"))
+        return
+    show_ledger(screen, ledger)
+    if before is not None:
+        show_difference(screen, ledger, before)
+
+
+async def newest(chat: AsyncConversation) -> int | None:
+    """The number of the newest turn; ``None`` where there is none."""
+    turns = await chat.turns(limit=1)
+    return turns[-1].number if turns else None
+
+
+async def ledger_before(chat: AsyncConversation, turn: int | None) -> Ledger | None:
+    """The ledger of the turn before; ``None`` where there is none to compare with."""
+    if turn is None or turn < 2:
+        return None
+    try:
+        return await chat.ledger(turn - 1)
+    except TurnNotFound:
+        return None
+
+
+def show_difference(screen: Screen, ledger: Ledger, before: Ledger) -> None:
+    """What was sent differently from the turn before."""
+    changes = ledger.diff(before)
+    if screen.as_json:
+        changed = [{"code": change.code, "figures": dict(change.figures)} for change in changes]
+        screen.record({"changes": changed})
+        return
+    screen.line()
+    screen.line(screen.say("ledger.difference"))
+    for change in changes:
+        screen.line(f"  {change.sentence(screen.language)}")
+
+
+def show_next(screen: Screen, window: Window) -> None:
+    """What would be sent, and what the provider's cache would save of it."""
+    show_ledger(screen, window.ledger)
+    if screen.as_json:
+        cost = window.cost
+        figures = {
+            "tokens": window.tokens,
+            "cached": window.cached_prefix,
+            "cost": str(cost.amount) if cost else None,
+            "currency": cost.currency if cost else None,
+        }
+        screen.record({"next": figures})
     else:
-        show_ledger(screen, ledger)
+        figures = {"cached": count(window.cached_prefix), "cost": money(window.cost)}
+        screen.line(screen.say("ledger.next", **figures))
 
 
 async def ledger_of(chat: AsyncConversation, turn: int | None) -> Ledger | None:

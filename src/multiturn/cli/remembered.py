@@ -1,0 +1,56 @@
+"""What does a conversation know beside its newest turns? The commands /summary and /recall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..chat import AsyncConversation
+from ..conversations import Hit, Summary
+from .figures import UNKNOWN, count, when
+from .screen import Screen
+
+__all__ = ["show_hits", "show_summary"]
+
+SHOWN = 60
+"""Cells of a message that is found."""
+
+
+async def show_summary(screen: Screen, chat: AsyncConversation) -> None:
+    """The summary in force, or why there is none."""
+    summary = await chat.summary()
+    if summary is None:
+        screen.note(screen.say("slash.summary_none"))
+    else:
+        screen.line(_heading(screen, summary))
+        screen.line(summary.text)
+    error = await chat.summary_error()
+    if error is not None:
+        screen.note(screen.say("slash.summary_failed", code=error))
+
+
+def _heading(screen: Screen, summary: Summary) -> str:
+    return screen.say(
+        "slash.summary_heading",
+        version=summary.version,
+        upto=summary.upto,
+        tokens=count(summary.tokens),
+        author=summary.model or screen.say("slash.summary_by_hand"),
+        when=when(summary.created_at),
+    )
+
+
+def show_hits(screen: Screen, hits: Sequence[Hit]) -> None:
+    """What was recalled, best first."""
+    if not hits:
+        screen.note(screen.say("slash.recall_nothing"))
+        return
+    rows = [
+        [str(hit.turn), hit.message.role, f"{hit.score:.2f}", _short(hit.message.text) or UNKNOWN]
+        for hit in hits
+    ]
+    screen.table(("turn", "role", "score", "text"), rows, right=(0, 2))
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
