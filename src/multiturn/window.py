@@ -158,8 +158,9 @@ class Path:
 class Material:
     """Everything a window is made of: the path as it was read, what stands before it (instructions,
     the opening), what is for this step only (``context``), the rows of the turn being answered
-    (``current``), ``overhead``: tokens of tool definitions and of the reply's beginning, and ``recalled``:
-    old turns that are quoted in front of the new input."""
+    (``current``), ``overhead``: tokens of tool definitions and of the reply's beginning, ``recalled``:
+    old turns that are quoted in front of the new input; and for the forecast of the provider's cache
+    ``caching``, and ``at``, when it is sent, in seconds since 1970."""
 
     path: Path = field(default_factory=Path)
     instructions: Sequence[Entry] = ()
@@ -168,6 +169,8 @@ class Material:
     current: Sequence[MessageRow] = ()
     overhead: int = 0
     recalled: Quotation | None = None
+    caching: Caching | None = None
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,9 @@ def _finished(window: Window, tokens: int, material: Material, chosen: Chosen) -
         recalled=material.recalled if quotes else None,
         summary=path.summary if spent.noted else None,
         waiting=waiting,
+        caching=material.caching,
+        past=path.request,
+        at=material.at,
     )
 
 
