@@ -26,13 +26,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from multiturn.conversations import Owner, Step, TurnState
+from multiturn.conversations import Owner, Step, Summary, TurnState
 from multiturn.errors import ConversationBusy, Error, TurnClosed, TurnExpired, TurnNotFound
 from multiturn.messages import Entry, Trait
 from multiturn.sealing import seal
 from multiturn.storage import Ending, Lease, Partial, Reach, Start, Store
 from multiturn.tokens import count_message
-from multiturn.window import Cut
+from multiturn.window import Cut, Quotation, Source
 
 from .stores import STORES, Opening
 from .talk import assistant, call, held, result, system, user
@@ -40,8 +40,41 @@ from .talk import assistant, call, held, result, system, user
 OWNER = Owner("t", "u")
 REGULAR = ["user", "assistant"]
 IRREGULAR, OPEN, STOPPED = int(Trait.IRREGULAR), int(Trait.OPEN), int(Trait.STOPPED)
+QUOTED, GONE = int(Trait.QUOTED), int(Trait.RETRACTED | Trait.EXCLUDED)
 MARKS = st.sampled_from([int(Trait.PINNED), int(Trait.EXCLUDED), int(Trait.RETRACTED)])
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(lambda text: text.strip() != "")
+
+
+PICTURE = Entry(
+    "user",
+    int(Trait.IMAGE | Trait.LISTED),
+    3,
+    b'{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,%s"}}]}'
+    % (b"QUJD" * 1_100),
+)
+
+
+@dataclass
+class MQuote:
+    """What is quoted in front of the message at ``place``: messages of turns."""
+
+    place: int
+    text: bytes
+    tokens: int
+    sources: list[tuple[MTurn, int]]
+
+
+@dataclass
+class MLink:
+    """A summary and the one that it replaced."""
+
+    version: int
+    upto: int
+    replaced: MLink | None
+
+    def before(self, turn: int) -> MLink | None:
+        """The newest that says nothing of ``turn`` or later ones."""
+        return self if self.upto < turn else self.replaced and self.replaced.before(turn)
 
 
 @dataclass
@@ -53,10 +86,20 @@ class MTurn:
     traits_of: dict[int, int] = field(default_factory=dict)
     open_calls: tuple[str, ...] = ()
     steps: int = 0
+    quote: MQuote | None = None
 
     @property
     def message_traits(self) -> list[int]:
-        return [self.traits_of.get(place, entry.traits) for place, entry in enumerate(self.entries)]
+        traits = [self.traits_of.get(place, entry.traits) for place, entry in enumerate(self.entries)]
+        if self.quote is not None:
+            traits[self.quote.place] |= QUOTED
+        return traits
+
+    def gone(self, place: int) -> bool:
+        """Whether the message was taken back: by itself, with its turn, or with the input."""
+        marked = [one & GONE for one in self.message_traits]
+        inputs = any(m for m, e in zip(marked, self.entries, strict=True) if e.role == "user")
+        return bool(self.marks & GONE or marked[place] or inputs)
 
     @property
     def traits(self) -> int:
@@ -67,6 +110,7 @@ class MTurn:
 
     def figures(self, number: int) -> tuple[int, ...]:
         tokens = sum(entry.tokens for entry in self.entries)
+        tokens += 0 if self.quote is None else self.quote.tokens
         return (number, self.state, self.traits, tokens, 0, len(self.entries))
 
 
@@ -83,6 +127,9 @@ class Conversations(RuleBasedStateMachine):
         self.paths: list[list[MTurn]] = [[]]
         self.forks: list[int] = [0]
         self.cuts: list[Cut | None] = [None]
+        self.summaries: list[MLink | None] = [None]
+        self.versions = 0
+        self.due: set[int] = set()
         self.in_use = 0
         self.lease: Lease | None = None
         self.stale: Lease | None = None
@@ -113,8 +160,13 @@ class Conversations(RuleBasedStateMachine):
             last = MTurn(
                 branch, last.state, list(last.entries), last.marks, dict(last.traits_of), last.open_calls
             )
+            last.quote = path[-1].quote
             path[-1] = last
             self.forks[branch] = len(path) - 1
+        for number, other in enumerate(self.paths):
+            link = self.summaries[number]
+            if link is not None and any(turn is last for turn in other):
+                self.summaries[number] = link.before(len(path))
         return last
 
     def close_last(self, branch: int) -> None:
@@ -172,6 +224,8 @@ class Conversations(RuleBasedStateMachine):
         self.forks.append(after)
         cut = self.cuts[branch]
         self.cuts.append(cut if cut is not None and cut.turn <= after + 1 else None)
+        link = self.summaries[branch]
+        self.summaries.append(link and link.before(after + 1))
 
     @precondition(free)
     @rule(data=st.data())
@@ -190,6 +244,7 @@ class Conversations(RuleBasedStateMachine):
             return
         begun = self.run(self.store.begin(OWNER, "c", start))
         turn = self.own_last(branch)
+        turn.quote = None
         del turn.entries[kept:]
         turn.traits_of = {place: traits for place, traits in turn.traits_of.items() if place < kept}
         turn.state, turn.open_calls = TurnState.ACCEPTED, ()
@@ -235,8 +290,18 @@ class Conversations(RuleBasedStateMachine):
         text=TEXTS,
         stopped=st.booleans(),
         cut=st.none() | st.integers(1, 6),
+        due=st.booleans(),
+        sources=st.none() | st.lists(st.tuples(st.integers(1, 5), st.integers(0, 2)), max_size=3),
     )
-    def finish(self, state: TurnState, text: str, stopped: bool, cut: int | None) -> None:
+    def finish(
+        self,
+        state: TurnState,
+        text: str,
+        stopped: bool,
+        cut: int | None,
+        due: bool,
+        sources: list[tuple[int, int]] | None,
+    ) -> None:
         lease, turn = self.lease, self.running
         assert lease is not None
         assert turn is not None
@@ -251,15 +316,34 @@ class Conversations(RuleBasedStateMachine):
         traits = STOPPED if stopped else 0
         held_cut = None if cut is None else Cut(cut, "k")
         step = Step("m", b"[]")
-        ending = Ending(state, step, entries, calls, traits, held_cut)
+        quote = None
+        if sources is not None:
+            quote = Quotation(text.encode(), 5, tuple(Source(*source, 0.5) for source in sources))
+        ending = Ending(state, step, entries, calls, traits, held_cut, quote=quote, due=due)
         stored = self.run(self.store.finish(lease, ending))
         turn.state, turn.open_calls = state, calls
         turn.entries += entries
         turn.marks |= traits | (OPEN if calls else 0)
         if held_cut is not None:
             self.cuts[lease.branch] = held_cut
+        if quote is not None:
+            self.quote(turn, quote)
+        if due:
+            self.due.add(lease.branch)
         assert (stored.state, stored.open_calls, stored.traits) == (state, calls, turn.traits)
         self.lease, self.stale = None, lease
+
+    def quote(self, turn: MTurn, quote: Quotation) -> None:
+        """What is quoted is kept if all of it is there, and none of it was taken back."""
+        path = self.paths[self.held.branch]
+        found: list[tuple[MTurn, int]] = []
+        for number, place, *_ in quote.sources:
+            if number > len(path) or place >= len(path[number - 1].entries) or path[number - 1].gone(place):
+                return
+            found.append((path[number - 1], place))
+        inputs = [place for place, entry in enumerate(turn.entries) if entry.role == "user"]
+        if inputs:
+            turn.quote = MQuote(inputs[-1], quote.text, quote.tokens, found)
 
     @precondition(lambda self: self.lease is not None)
     @rule()
@@ -298,9 +382,9 @@ class Conversations(RuleBasedStateMachine):
     # -- history
 
     @precondition(free)
-    @rule(groups=st.lists(st.sampled_from(["ua", "u", "a", "sua", "uaa"]), max_size=3))
+    @rule(groups=st.lists(st.sampled_from(["ua", "u", "a", "sua", "uaa", "pa"]), max_size=3))
     def add(self, groups: list[str]) -> None:
-        kinds = {"u": user("u"), "a": assistant("a"), "s": system("s")}
+        kinds = {"u": user("u"), "a": assistant("a"), "s": system("s"), "p": PICTURE}
         turns = [[kinds[kind] for kind in group] for group in groups]
         self.run(self.store.add(OWNER, "c", turns))
         path = self.paths[self.in_use]
@@ -341,6 +425,51 @@ class Conversations(RuleBasedStateMachine):
             turn.marks = (turn.marks & ~clear) | set
         else:
             turn.traits_of[place] = (turn.message_traits[place] & ~clear) | set
+        if set & GONE:
+            whole = place is None or turn.entries[place].role == "user"
+            self.unquote(turn, None if whole else place)
+
+    def unquote(self, source: MTurn, place: int | None) -> None:
+        for turn in (turn for path in self.paths for turn in path):
+            quoted = [] if turn.quote is None else turn.quote.sources
+            if any(one is source and place in (None, at) for one, at in quoted):
+                turn.quote = None
+
+    # -- summaries
+
+    @rule(data=st.data(), late=st.booleans())
+    def summarise(self, data: st.DataObject, late: bool) -> None:
+        branch = data.draw(st.integers(0, len(self.paths) - 1))
+        link = self.summaries[branch]
+        least = link.upto if link else 1
+        if least > len(self.paths[branch]):
+            return
+        summary = Summary(0, data.draw(st.integers(least, len(self.paths[branch]))), "s", 1)
+        expected = link.version if link else None
+        known = expected if not late else (expected or 0) + 1
+        written = self.run(self.store.write_summary(OWNER, "c", summary, known, branch))
+        assert (written is None) is late
+        if not late:
+            self.versions += 1
+            assert written.version == self.versions
+            self.summaries[branch] = MLink(self.versions, summary.upto, link)
+
+    @rule(data=st.data())
+    def undo_summary(self, data: st.DataObject) -> None:
+        branch = data.draw(st.integers(0, len(self.paths) - 1))
+        link = self.summaries[branch]
+        self.summaries[branch] = before = link and link.replaced
+        summary = self.run(self.store.undo_summary(OWNER, "c", branch))
+        assert (summary and summary.version) == (before and before.version)
+
+    @rule()
+    def claim(self) -> None:
+        claimed = set()
+        while due := self.run(self.store.claim_due()):
+            claimed.add(due.branch)
+            self.run(self.store.settle_due(due, done=True))
+        assert claimed == self.due
+        self.due = set()
 
     # -- what must hold after each of them
 
@@ -367,12 +496,25 @@ class Conversations(RuleBasedStateMachine):
         ]
         told = self.run(self.store.history(OWNER, "c", branch=branch))
         expected = [
-            (number, place, turn.message_traits[place], entry.role, entry.body)
+            (number, place, turn.message_traits[place], entry.role, entry.body, *self.quoted(turn, place))
             for number, turn in enumerate(path, 1)
             for place, entry in enumerate(turn.entries)
         ]
         rows = [t.row for t in told]
-        assert [(r.turn, r.place, r.traits, r.role, r.body) for r in rows] == expected
+        assert [(r.turn, r.place, r.traits, r.role, r.body, r.quote, r.tokens) for r in rows] == expected
+        versions = [s.version for s in self.run(self.store.summaries(OWNER, "c", branch))]
+        link = self.summaries[branch]
+        while link is not None:
+            assert versions.pop(0) == link.version
+            link = link.replaced
+        assert versions == []
+
+    def quoted(self, turn: MTurn, place: int) -> tuple[bytes | None, int]:
+        """What the message quotes, and the tokens of both."""
+        tokens = turn.entries[place].tokens
+        if turn.quote is None or turn.quote.place != place:
+            return None, tokens
+        return turn.quote.text, tokens + turn.quote.tokens
 
     @rule(
         data=st.data(),
@@ -394,6 +536,11 @@ class Conversations(RuleBasedStateMachine):
         turns = list(enumerate(self.paths[branch], 1))
         cut = self.cuts[branch]
         first = cut.turn if cut is not None and cut.key == reach.key else 1
+        link = self.summaries[branch]
+        if link is not None and reach.before is not None and link.upto >= reach.before:
+            link = None
+        first = max(first, link.upto + 1 if link else 1)
+        assert (path.summary and path.summary.version) == (link and link.version)
         wanted: list[tuple[int, MTurn]] = []
         for number, turn in reversed(turns[: None if reach.before is None else reach.before - 1]):
             if number < first or self.full(reach, wanted):
