@@ -105,4 +105,5 @@ def test_what_became_of_old_turns_is_read_from_the_ledger() -> None:
     policy = ContextPolicy(max_turns=4, summarize=None, recall=None)
     window = list(windows(told, terms(policy)))[-1].window
     assert window is not None
-    assert fates(window, (3, 25, 26, 29)) == Fates(sent=(26, 29), gone=(3, 25))
+    assert fates(window, (3, 25, 26, 29), {}) == Fates(sent=(26, 29), gone=(3, 25))
+    assert fates(window, (3, 4, 25), {28: [3], 20: [4]}) == Fates(quoted=(3,), gone=(4, 25))

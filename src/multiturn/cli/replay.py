@@ -21,7 +21,7 @@ from ..policy import ContextPolicy
 from ..providers import Provider
 from ..replay import Dialogue, Outcome, Said, billed, read, total, uses, worst
 from ..replay import replay as replayed
-from ..step import Engine, Input, Terms, terms_of
+from ..step import Engine, Input, Terms, policy_of, terms_of
 from ..storage import Store, open_store
 from .comparison import Comparison, show
 from .session import Session
@@ -218,7 +218,10 @@ async def _walk(
             for scheme in schemes:
                 terms = _terms(engine, dialogue, scheme)
                 ratio = engine.calibration.of(terms.card.name).ratio
-                outcome = replayed(dialogue, scheme.name, terms, used, ratio=ratio, since=since)
+                writer = _writer(engine, dialogue, scheme)
+                outcome = replayed(
+                    dialogue, scheme.name, terms, used, writer=writer, ratio=ratio, since=since
+                )
                 collected.outcomes[scheme.name].append(outcome)
                 collected.recall |= terms.limits.recall_tokens > 0
                 advance()
@@ -230,6 +233,13 @@ async def _walk(
 def _terms(engine: Engine, dialogue: Dialogue, scheme: Scheme) -> Terms:
     model = scheme.model or dialogue.model
     return terms_of(engine, dialogue.settings, Input(policy=scheme.policy, model=model))
+
+
+def _writer(engine: Engine, dialogue: Dialogue, scheme: Scheme) -> Card | None:
+    """The model that the policy in force names for its summaries."""
+    policy = scheme.policy or policy_of(dialogue.settings, engine)
+    name = policy.summarize.model if policy.summarize else None
+    return engine.catalog.card(name) if name else None
 
 
 def _nobody(card: Card) -> Provider:

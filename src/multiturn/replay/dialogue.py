@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 
+import orjson
+
 from ..conversations import Conversation, Owner, Settings, Step, Summary, Turn
 from ..ledger import Code, Ledger
 from ..messages import Trait
-from ..storage import Reach, Store
+from ..storage import Reach, Store, Told
 from ..usage import Cost, Usage
 from ..window import Cut, MessageRow, Path, TurnRow
 
@@ -26,10 +28,10 @@ FEW = 8
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One stored turn: its figures, its messages, when it began, and what was billed for it (``None``:
-    nothing is known, as for imported turns). ``model`` answered it. ``besides`` is what each of its
-    requests held that is not stored: tool definitions, and material for that step only, in the tokens
-    that the ledger counted."""
+    """One stored turn: its figures, its messages, when it began and (``times``) when each message was said,
+    and what was billed for it (``None``: nothing is known, as for imported turns). ``model`` answered it.
+    ``besides`` is what each of its requests held that is not stored: tool definitions, and material for
+    that step only, in the tokens that the ledger counted."""
 
     turn: TurnRow
     rows: Sequence[MessageRow]
@@ -38,6 +40,7 @@ class Said:
     billed: Usage | None = None
     cost: Cost | None = None
     besides: Sequence[int] = ()
+    times: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,7 @@ async def read(store: Store, found: Conversation) -> Dialogue:
     owner = Owner("", found.user)
     turns = await store.turns(owner, found.id)
     told = await store.history(owner, found.id)
-    rows = {
-        number: [each.row for each in group]
-        for number, group in groupby(told, key=lambda each: each.row.turn)
-    }
+    rows = {number: list(group) for number, group in groupby(told, key=lambda each: each.row.turn)}
     said = []
     for turn in turns:
         answered = turn.model is not None and turn.usage is not None
@@ -72,7 +72,8 @@ async def read(store: Store, found: Conversation) -> Dialogue:
     return Dialogue(found.id, found.settings, said)
 
 
-def _said(turn: Turn, rows: Sequence[MessageRow], steps: Sequence[Step]) -> Said:
+def _said(turn: Turn, told: Sequence[Told], steps: Sequence[Step]) -> Said:
+    rows, times = [each.row for each in told], [_said_at(each) for each in told]
     return Said(
         turn=TurnRow(
             turn.number,
@@ -83,12 +84,19 @@ def _said(turn: Turn, rows: Sequence[MessageRow], steps: Sequence[Step]) -> Said
             len(rows),
         ),
         rows=rows,
-        at=turn.created_at,
+        at=times[0] if times else turn.created_at,
         model=turn.model,
         billed=turn.usage,
         cost=turn.cost,
+        times=times,
         besides=[_besides(Ledger.from_json(s.ledger)) for s in steps if s.ledger and s.error is None],
     )
+
+
+def _said_at(told: Told) -> float:
+    """When a message was said: an imported one knows it, else its turn."""
+    facts = orjson.loads(told.facts) if told.facts else {}
+    return float(facts.get("created_at", told.created_at))
 
 
 def _besides(ledger: Ledger) -> int:

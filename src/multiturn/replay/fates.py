@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..ledger import Code
@@ -24,8 +24,9 @@ class Fates:
     gone: tuple[int, ...] = ()
 
 
-def fates(window: Window, turns: Sequence[int]) -> Fates:
-    """What became of these turns. A summary that found no place in the window keeps none of them."""
+def fates(window: Window, turns: Sequence[int], quotes: Mapping[int, Sequence[int]]) -> Fates:
+    """What became of these turns. ``quotes`` are the turns that the block of each turn quotes: as long as
+    that turn is sent, so is its block. A summary that found no place in the window keeps nothing."""
     found: dict[str, list[tuple[int, int]]] = {"sent": [], "quoted": [], "folded": []}
     for span in window.spans:
         if span.turns is None or span.code is Code.SYSTEM:
@@ -37,6 +38,9 @@ def fates(window: Window, turns: Sequence[int]) -> Fates:
             found["quoted"].append(span.turns)
         elif span.sent:
             found["sent"].append(span.turns)
+    for turn, sources in quotes.items():
+        if _within(turn, found["sent"]):
+            found["quoted"] += [(source, source) for source in sources]
     kinds: dict[str, list[int]] = {"sent": [], "quoted": [], "folded": [], "gone": []}
     for turn in turns:
         kinds[next((kind for kind, held in found.items() if _within(turn, held)), "gone")].append(turn)

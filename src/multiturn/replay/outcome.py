@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
+from ..cards import Card
 from ..step import Terms
 from ..usage import Cost, Price, Usage
 from ..window import Window
@@ -97,18 +98,18 @@ def replay(
     terms: Terms,
     uses: Sequence[Sequence[Use]],
     *,
-    writer: Price | None = None,
+    writer: Card | None = None,
     ratio: float = 1.0,
     since: float = 0.0,
 ) -> Outcome:
     """The conversation under these terms; pure, nobody is called.
 
-    ``writer`` is the price of the model that writes summaries (by default the model's own). ``uses`` are the
+    ``writer`` is the model that writes summaries (by default the same). ``uses`` are the
     old turns that each turn used (`evidence.uses`); ``ratio`` turns uncalibrated counts
     into the model's tokens. All turns are walked through, those that began before ``since`` are not told.
     """
     card = terms.card
-    till = _Till(card.price, writer or card.price, Memory(card.cache), ratio)
+    till = _Till(card.price, (writer or card).price, Memory(card.cache), ratio)
     turns = []
     asked = groupby(windows(dialogue, terms), key=lambda each: each.said.turn.number)
     used = {
@@ -129,7 +130,7 @@ def _turn(till: _Till, asked: Sequence[Asked], used: Sequence[int]) -> TurnOutco
     for each in asked:
         if each.window is not None:
             till.take(each, each.window, _said(each, asked, till.ratio))
-            found = fates(each.window, used)
+            found = fates(each.window, used, each.quotes)
     said: Said = asked[0].said
     usage = sum((usage for usage, _, _ in till.requests), Usage(estimated=True))
     fold = asked[-1].fold

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import orjson
 
 from ..context.recall import Passage, quotation
 from ..messages import Trait
 from ..ranking import Posting, Talk, margin, rank
+from ..recall import CANDIDATES
 from ..terms import Query, names, query, terms
 from ..tokens import count_text
-from ..window import Limits, MessageRow, Quotation
+from ..window import Limits, MessageRow, Path, Quotation
 from .dialogue import Said
 
-__all__ = ["Index", "words_of"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-FOUND = 10
-"""Messages that a search gives at most."""
+__all__ = ["Index"]
+
 MOST = 15
 """A term that stands in a message more often is counted as so many."""
 HIDDEN = Trait.RETRACTED | Trait.EXCLUDED | Trait.MODERATED
@@ -55,7 +59,7 @@ class Index:
                 self.said.append((said, row, words))
                 self.turns.append(turn.number)
                 self.lengths.append(sum(min(count, MOST) for count in counts.values()))
-                self.times.append(said.at)
+                self.times.append(said.times[row.place] if said.times else said.at)
 
     def _put(self, counts: dict[int, int]) -> None:
         for term, count in counts.items():
@@ -63,32 +67,47 @@ class Index:
             places.append(len(self.said))
             often.append(min(count, MOST))
 
-    def quoted(self, question: str, at: float, before: int, limits: Limits) -> Quotation:
+    def quoted(self, question: str, at: float, before: int, path: Path, limits: Limits) -> Quotation | None:
         """What would be quoted in front of ``question``, asked at the time ``at``, of the turns before
-        ``before``."""
-        asked = query(question, now=at, opening=self.times[0] if self.times else None)
-        end = bisect_left(self.turns, before)
-        scores = self._scores(asked, end)
-        found: dict[int, float] = {}
-        for place in sorted(range(end), key=lambda place: (-scores[place], -place)):
-            if scores[place] <= 0 or len(found) == FOUND:
-                break
-            if self._shows(place):
-                found[place] = float(scores[place])
-        turns = {self.turns[place] for place in found}
-        told = [place for place in range(end) if self.turns[place] in turns and self._shows(place)]
-        passages = [self._passage(place, found.get(place, 0.0)) for place in told]
+        ``before``: the same as `multiturn.recall` would, without other conversations. ``path`` is what the
+        window is built from."""
+        asked, end = query(question, now=at), bisect_left(self.turns, before)
+        if not question.strip() or not end:
+            return None
+        found = self._found(asked, end, path)
+        best = {self.turns[place] for place, score in found.items() if score >= margin(asked)}
+        passages = [self._passage(place, score) for place, score in found.items()]
+        beside = (place for turn in sorted(best) for place in self._places(turn))
+        passages += [
+            self._passage(place, 0.0) for place in beside if place not in found and self._shows(place)
+        ]
         return quotation(passages, question, limits, count_text, margin(asked))
 
-    def _scores(self, asked: Query, end: int) -> Sequence[float]:
+    def _found(self, asked: Query, end: int, path: Path) -> dict[int, float]:
+        """The best of the first ``end`` messages with their scores, but for what the window holds."""
+        scores = self._scores(asked, end)
+        best = scores.argsort(kind="stable")[::-1].tolist()
+        good = (place for place in best if scores[place] > 0 and self._shows(place))
+        pinned = {row.turn for row in path.standing if not row.traits & Trait.INSTRUCTION}
+        quotes = [row.quote.decode() for row in path.rows or () if row.quote]
+        return {
+            place: float(scores[place])
+            for place in islice(good, CANDIDATES)
+            if self.turns[place] not in pinned
+            and not any(self.said[place][2].strip() in quote for quote in quotes)
+        }
+
+    def _places(self, turn: int) -> range:
+        return range(bisect_left(self.turns, turn), bisect_right(self.turns, turn))
+
+    def _scores(self, asked: Query, end: int) -> NDArray[np.float32]:
         """How well each of the first ``end`` messages fits."""
         import numpy as np
 
         talk = Talk(np.array(self.lengths[:end]), np.array(self.times[:end]))
         postings = [self._posting(term, weight, end) for term, weight in asked.terms.items()]
         postings += [self._posting(term, 1.0, end, spreads=False) for term in asked.names]
-        scores: Sequence[float] = rank(talk, postings, asked).tolist()
-        return scores
+        return rank(talk, postings, asked)
 
     def _posting(self, term: int, weight: float, end: int, *, spreads: bool = True) -> Posting:
         import numpy as np
@@ -104,9 +123,9 @@ class Index:
         return not (out or row.traits & HIDDEN or said.turn.traits & WITHDRAWN)
 
     def _passage(self, place: int, score: float) -> Passage:
-        said, row, words = self.said[place]
+        _, row, words = self.said[place]
         name = orjson.loads(row.body).get("name")
-        return Passage(row.turn, row.place, row.role, name, said.at, words, score)
+        return Passage(row.turn, row.place, row.role, name, self.times[place], words, score)
 
 
 def words_of(content: object) -> str:

@@ -3,7 +3,7 @@ calling anyone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -12,13 +12,14 @@ from ..context import build, check_input, due, enough
 from ..conversations import Summary
 from ..errors import ContextOverflow, MessageInvalid
 from ..messages import Entry, Trait
+from ..recall import words_of
 from ..step import Terms
 from ..storage import Reach
 from ..tokens import count_message
 from ..window import Cut, Material, MessageRow, Path, Quotation, Window
 from .dialogue import Dialogue, Said, Spoken
 from .folding import Fold, folded
-from .recalling import Index, words_of
+from .recalling import Index
 
 __all__ = ["Asked", "windows"]
 
@@ -27,7 +28,8 @@ __all__ = ["Asked", "windows"]
 class Asked:
     """One request that would have been made in a turn: its window (``None``: refused, with the code of
     the error in ``refused``), and the uncalibrated tokens of the stored reply to it, ``thought`` of them
-    of reasoning. ``fold`` is the summary that would have been written afterwards."""
+    of reasoning. ``fold`` is the summary that would have been written afterwards; ``quotes`` are the
+    turns that the blocks of earlier turns quote."""
 
     said: Said
     window: Window | None
@@ -35,6 +37,7 @@ class Asked:
     thought: int = 0
     refused: str | None = None
     fold: Fold | None = None
+    quotes: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
 
 def windows(dialogue: Dialogue, terms: Terms) -> Iterator[Asked]:
@@ -54,6 +57,7 @@ class _Walk:
     past: Spoken = field(default_factory=Spoken)
     cut: Cut | None = None
     summary: Summary | None = None
+    quotes: dict[int, list[int]] = field(default_factory=dict)
 
     def turn(self, said: Said) -> Iterator[Asked]:
         """The requests of one turn; then it is part of the past."""
@@ -79,7 +83,10 @@ class _Walk:
         except (ContextOverflow, MessageInvalid) as error:
             return Asked(said, None, refused=error.code)
         self.cut = window.cut
-        return Asked(said, window, reply.tokens + reply.reasoning_tokens, reply.reasoning_tokens)
+        if window.recalled is not None:
+            self.quotes[said.turn.number] = [source.turn for source in window.recalled.sources]
+        whole = reply.tokens + reply.reasoning_tokens
+        return Asked(said, window, whole, reply.reasoning_tokens, quotes=self.quotes)
 
     def _window(self, said: Said, current: Sequence[MessageRow], step: int) -> Window:
         terms, overhead = self.terms, self._overhead(said, step)
@@ -91,7 +98,7 @@ class _Walk:
                 break
             reach = _farther(reach)
         if step == 0:
-            quotation = self._recalled(said, current, chosen.kept.first)
+            quotation = self._recalled(said, current, chosen.kept.first, material.path)
             if quotation is not None:
                 return build(replace(material, recalled=quotation), terms.limits, terms.target, _recount)
         return build(material, terms.limits, terms.target, _recount, chosen)
@@ -104,12 +111,13 @@ class _Walk:
         then = said.besides[min(step, len(said.besides) - 1)]
         return max(self.terms.overhead, round(then / self.terms.limits.scale))
 
-    def _recalled(self, said: Said, current: Sequence[MessageRow], first: int) -> Quotation | None:
+    def _recalled(
+        self, said: Said, current: Sequence[MessageRow], first: int, path: Path
+    ) -> Quotation | None:
         """What would be quoted; nothing is looked for while everything is in the window."""
         if self.index is None or first <= 1:
             return None
-        words = [words_of(orjson.loads(row.body).get("content")) for row in current if row.role == "user"]
-        return self.index.quoted("\n".join(words), said.at, first, self.terms.limits)
+        return self.index.quoted(words_of(current), said.at, first, path, self.terms.limits)
 
     def _material(self, path: Path, current: Sequence[MessageRow], overhead: int) -> Material:
         return Material(
