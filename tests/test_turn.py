@@ -241,11 +241,11 @@ async def test_reported_usage_calibrates_the_next_windows(scene: Make) -> None:
         counted = 3 + sum(count_message(message) for message in sent(request))
         return Delta("fine", finish_reason="stop", usage=Usage(2 * counted, 1))
 
-    it = scene(*[twice] * 5)
+    it = scene(*[twice] * 6)
     chat = it.client.conversation("c")
-    before = (await chat.send("tea and more tea, " * 10)).window.limits.scale
-    for _ in range(3):
-        await chat.send("tea")
+    before = (await chat.send("tea")).window.limits.scale
+    for _ in range(4):
+        await chat.send("tea and more tea, " * 80)
     after = (await chat.window("tea")).limits.scale
     assert before == pytest.approx(1.15)
     assert after == pytest.approx(2 * 1.05, rel=0.02)

@@ -48,6 +48,8 @@ from .wire import written
 __all__ = ["OpenTurn", "begin"]
 
 T = TypeVar("T")
+TELLING = 256
+"""Tokens from which on a window says how far off our counts are."""
 
 
 async def begin(
@@ -253,7 +255,7 @@ class OpenTurn:
                 error=error,
                 quote=self._quote if error is None else None,
                 request=self._fingerprint() if error is None else None,
-                counted=self._counted,
+                counted=None if self.terms and self.terms.counter else self._counted,
                 due=self.built is not None and error is None and due(self.built, self._reply_tokens),
             )
             self._ending = asyncio.create_task(self._store_end(ending))
@@ -270,8 +272,10 @@ class OpenTurn:
         self.ended = True
         if ending.due and self.engine.wake:
             self.engine.wake(self.lease.owner, self.lease.conversation)
-        if ending.counted and ending.step.usage:
-            self.engine.calibration.note(ending.step.model, ending.counted, ending.step.usage.input)
+        if self._counted and ending.step.usage and self.terms:
+            self.engine.calibration.note(self.terms.gauge, self._counted, ending.step.usage.input)
+        if ending.state is TurnState.COMPLETED and self.engine.index and self.terms and self.terms.embedder:
+            self.engine.index(self.lease.owner, self.lease.conversation, self.terms.embedder.name)
         return self.closed
 
     def _fingerprint(self) -> bytes | None:
@@ -293,11 +297,13 @@ class OpenTurn:
     @property
     def _counted(self) -> int | None:
         """What the window was counted to cost before calibration, where the provider's own figure can be
-        set against it: pictures and sound are counted by other rules."""
+        set against it: pictures and sound are counted by other rules, and in a short window the frame
+        of its messages weighs more than the words."""
         usage = self.draft.usage
         if usage is None or usage.estimated or self.built is None or self.built.traits & Trait.MEDIA:
             return None
-        return round(self.built.tokens / self.built.limits.scale)
+        counted = round(self.built.tokens / self.built.limits.scale)
+        return counted if counted >= TELLING else None
 
     def _entries(self, *, unsure: bool) -> list[Entry]:
         """The assistant's message; none where no words arrived. Where the answer is ``unsure``, because

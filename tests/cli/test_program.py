@@ -59,13 +59,17 @@ def test_starting_loads_neither_network_nor_screen() -> None:
 
 
 @pytest.mark.parametrize(("language", "age"), [("en", "am 27"), ("zh", "27 岁")])
-def test_the_tour_shows_remembering_forgetting_and_pinning(shell: Shell, language: str, age: str) -> None:
+def test_the_tour_shows_window_summary_recall_and_cache(shell: Shell, language: str, age: str) -> None:
     shell.variables["MULTITURN_LANG"] = language
     done = shell.run("demo")
-    remembering, explained, filled, pinned = re.split(r"\n(?:[1-4]\.|[一二三四]、) ?", done.stdout)[1:]
-    assert remembering.count(age) == 2
-    assert "over_budget" not in explained
-    assert age not in filled
-    assert "over_budget" in filled
-    assert age in pinned
+    window, summary, recall, cache = re.split(r"\n(?:[1-4]\.|[一二三四]、) ?", done.stdout)[1:]
+    assert window.count(age) == 2
+    assert "over_budget" in window
+    assert summary.count(age) == 3
+    assert "summarised" in summary
+    assert recall.count(age) == 2
+    assert "recalled" in recall
+    counts = [int(number) for number in re.findall(r"\d+", cache.splitlines()[-4])]
+    assert max(counts) - min(counts) == 2  # the newest input and the answer before it
+    assert min(counts) > 20
     assert shell.run("list").stdout == ""

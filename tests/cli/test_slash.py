@@ -37,7 +37,8 @@ def messages(shell: Shell) -> list[str]:
 
 
 def test_fill_pushes_out_and_context_says_why(shell: Shell) -> None:
-    done = shell.run("chat", typed="I am 27 years old.\n/fill 40\nHow old am I?\n/context\n/context 1\n")
+    typed = "I am 27 years old.\n/fill 40\nHow old am I?\n/context\n/context 1\n"
+    done = shell.run("chat", "--summarize", "off", "--recall", "off", typed=typed)
     assert "am 27" not in done.stdout
     assert "over_budget" in done.stdout
     assert "Left out, and why" in done.stdout
@@ -47,9 +48,53 @@ def test_fill_pushes_out_and_context_says_why(shell: Shell) -> None:
 
 def test_a_pinned_turn_is_found_again(shell: Shell) -> None:
     typed = "I am 27 years old.\n/pin 1\n/fill 40\nHow old am I?\n/context\n"
-    done = shell.run("chat", typed=typed)
+    done = shell.run("chat", "--recall", "off", typed=typed)
     assert "I am 27 years old." in done.stdout
     assert "pinned by you" in done.stdout
+
+
+def test_recall_finds_what_was_pushed_out(shell: Shell) -> None:
+    typed = (
+        "I am 27 years old.\n/fill 40\nDo you know how old I am?\n/recall years old\n/recall\n/recall xyzzy\n"
+    )
+    done = shell.run("chat", "--summarize", "off", typed=typed)
+    assert "I found in message" in done.stdout
+    found = done.stdout.splitlines()
+    assert any(line.split()[:2] == ["1", "user"] and "27 years" in line for line in found)
+    assert "/recall TEXT" in done.stderr
+    assert "no old message fits" in done.stderr
+
+
+def test_the_summary_is_shown_rewritten_and_taken_back(shell: Shell) -> None:
+    shell.run("chat", "--recall", "off", typed="/summary\nI am 27 years old.\n/fill 40\nThank you.\n")
+    typed = "/summary\n/summary edit She is 27.\nHow old is she?\n/summary undo\n/summary rubbish\n"
+    done = shell.run("chat", "-c", "last", typed=typed)
+    before, edited, undone = done.stdout.split("summary 1 of turns 1–")[1], "", ""
+    assert "I am 27 years old." in before
+    edited = done.stdout.split("written by hand")[1]
+    assert "She is 27." in edited
+    undone = done.stdout.split("summary 1 of turns 1–")[2]
+    assert "I am 27 years old." in undone
+    assert "/summary [edit TEXT | undo]" in done.stderr
+
+
+def test_a_conversation_without_a_summary_says_so(shell: Shell) -> None:
+    assert "there is no summary" in shell.run("chat", typed="I am Ada.\n/summary\n").stderr
+
+
+def test_context_tells_what_differs_from_the_turn_before(shell: Shell) -> None:
+    off = ("--summarize", "off", "--recall", "off")
+    done = shell.run("chat", *off, typed="I am 27.\n/fill 40\nHow old am I?\nAnd Bob?\n/context\n")
+    difference = done.stdout.split("Different from the turn before")[1]
+    assert "tokens" in difference
+    asked = shell.run("context", "last", "--next", "And how old is Bob?")
+    assert "the new input" in asked.stdout
+    assert "should cost —" in asked.stdout
+    record = json.loads(shell.run("context", "last", "--next", "And?", "--json").stdout.splitlines()[-1])
+    assert record["next"]["tokens"] > 0
+    assert record["next"]["cost"] is None
+    changes = json.loads(shell.run("context", "last", "--json").stdout.splitlines()[-1])["changes"]
+    assert changes[-1]["code"] == "tokens"
 
 
 def test_a_dropped_turn_is_left_out(shell: Shell) -> None:

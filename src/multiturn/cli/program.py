@@ -60,6 +60,13 @@ def decimals(text: str) -> float:
         raise ValueError(text) from None
 
 
+def switch(text: str) -> bool:
+    """On or off."""
+    if text not in ("on", "off"):
+        raise ValueError(text)
+    return text == "on"
+
+
 def grouping(text: str) -> str:
     """One of the ways to group usage."""
     if text not in ("day", "model", "user", "conversation"):
@@ -83,6 +90,8 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     "max_turns": (("--max-turns",), {"type": whole, "metavar": "N"}),
     "max_messages": (("--max-messages",), {"type": whole, "metavar": "N"}),
     "images": (("--images",), {"metavar": "all|last|N"}),
+    "summarize": (("--summarize",), {"type": switch, "metavar": "on|off"}),
+    "recall": (("--recall",), {"type": switch, "metavar": "on|off"}),
     "limit": (("--limit",), {"type": Amount(1), "metavar": "N", "default": 100}),
     "turn": (("--turn",), {"type": Amount(1), "metavar": "N"}),
     "next": (("--next",), {"metavar": "TEXT"}),
