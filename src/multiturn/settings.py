@@ -21,7 +21,7 @@ from .phrases import Reason, system_reason
 from .phrases import language as spoken
 from .policy import ContextPolicy
 
-__all__ = ["Config", "Timing", "api_key", "choose_model", "load", "places", "variable_of"]
+__all__ = ["Config", "Timing", "api_key", "choose_model", "defaults", "load", "places", "variable_of"]
 
 PREFIX = "MULTITURN_"
 SECRETS = frozenset({"api_key", "apikey", "key", "secret", "token", "password", "authorization"})
@@ -133,6 +133,16 @@ def load(
         for name, entry in layer.items():
             found.setdefault(name, entry)
     return _config(found)
+
+
+def defaults(environment: Mapping[str, str] | None = None) -> Config:
+    """What holds where nobody chose: to look around with where the settings cannot be read.
+
+    >>> defaults({"HOME": "/home/ada"}).store
+    'sqlite:////home/ada/.local/share/multiturn/multiturn.db'
+    """
+    environment = os.environ if environment is None else environment
+    return _config(_fallbacks(environment, places(environment)[2]))
 
 
 def places(environment: Mapping[str, str], directory: Path | None = None) -> tuple[Path, Path, Path]:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 
 import pytest
 from tests.cli.terminal import Shell, Terminal
 
-from multiturn.cli.listings import excerpt
+from multiturn import AsyncMultiTurn, ProviderError, RateLimited
+from multiturn.cli.listings import excerpt, marks
+from multiturn.cli.screen import Screen
+from multiturn.conversations import Turn, TurnState
+from multiturn.messages import Trait
+from multiturn.providers.scripted import ScriptedProvider
+from multiturn.reply import CallPiece, Delta
 
 ANSWERED = "I am 27 years old.\nHow old am I?\n"
 
@@ -104,12 +112,108 @@ def test_usage_adds_up_tokens_and_shows_no_price_where_none_is_known(talked: She
 def test_users_do_not_see_each_other(talked: Shell) -> None:
     talked.run("ask", "I am Ada.", "--user", "ada")
     assert "Ada" in talked.run("list", "--user", "ada").stdout
-    assert "Ada" not in talked.run("list").stdout
+    assert "27" not in talked.run("list", "--user", "ada").stdout
     assert talked.run("search", "27", "--user", "ada").stdout == ""
-    assert talked.refused("show", newest(talked), "--user", "ada").endswith("[conversation_not_found]")
+    hers, mine = (json.loads(line)["id"] for line in talked.run("list", "--json").stdout.splitlines())
+    assert talked.refused("show", mine, "--user", "ada").endswith("[conversation_not_found]")
+    assert talked.refused("show", hers, "--user", "bob").endswith("[conversation_not_found]")
     groups = talked.run("usage", "--by", "user").stdout
     assert "ada" in groups
     assert len(groups.splitlines()) == 3
+
+
+def test_everybody_is_looked_at_where_no_user_is_named(talked: Shell) -> None:
+    talked.run("ask", "I am Ada.", "--user", "ada")
+    rows = talked.run("list").stdout.splitlines()
+    assert rows[0].split()[:3] == ["id", "user", "turns"]
+    assert [row.split()[1] for row in rows[1:]] == ["ada", "—"]
+    hers = rows[1].split()[0]
+    assert talked.run("list", "--user", "ada").stdout.splitlines()[0].split()[:2] == ["id", "turns"]
+    assert "I am Ada." in talked.run("show", hers).stdout
+    assert "I am Ada." in talked.run("show", "last").stdout
+    assert hers in talked.run("search", "Ada").stdout
+    talked.run("ask", "-c", hers, "Who am I?")
+    assert "Who am I?" in talked.run("show", hers, "--user", "ada").stdout
+    assert len(talked.run("list").stdout.splitlines()) == 3
+    talked.variables["MULTITURN_USER"] = "bob"
+    assert talked.run("list").stdout == ""
+
+
+def test_a_named_store_that_is_not_there_is_no_empty_one(shell: Shell) -> None:
+    missing = shell.home / "typo.db"
+    for command in (
+        ["list"],
+        ["search", "x"],
+        ["usage"],
+        ["show", "last"],
+        ["context", "last"],
+        ["delete", "last"],
+        ["ask", "-c", "last", "x"],
+    ):
+        told = shell.refused(*command, "--store", f"sqlite:///{missing}")
+        assert "there is no such file" in told
+        assert told.endswith("[store_unavailable]")
+        assert not missing.exists()
+    shell.run("ask", "hi", "--store", f"sqlite:///{missing}")
+    assert "hi" in shell.run("list", "--store", f"sqlite:///{missing}").stdout
+
+
+CALLS = [Delta(calls=(CallPiece(0, "call_1", "look", "{}"),)), Delta(finish_reason="tool_calls")]
+
+
+async def troubled(path: Path) -> None:
+    """A conversation in which hardly anything went well."""
+    provider = ScriptedProvider(["fine", RateLimited("x", provider="p"), [Delta("half")], "withdrawn", CALLS])
+    async with AsyncMultiTurn(model="scripted", provider=provider, store=f"sqlite:///{path}") as client:
+        chat = client.conversation("c")
+        await chat.send("one")
+        for text in ("two", "three"):
+            with pytest.raises(ProviderError):
+                await chat.send(text)
+        await chat.send("four")
+        await chat.retract(4, "a slip")
+        await chat.pin(1)
+        await chat.send("five")
+
+
+def test_show_says_what_became_of_turns(shell: Shell) -> None:
+    path = shell.home / "s.db"
+    asyncio.run(troubled(path))
+    store = ("--store", f"sqlite:///{path}")
+    assert shell.run("show", "c", *store).stdout.splitlines() == [
+        "   1  user: one",
+        "      assistant: fine",
+        "      [pinned by you]",
+        "   2  user: two",
+        "      [this turn failed (rate_limited)]",
+        "   3  user: three",
+        "      assistant: half",
+        "      [this turn was cut off before it finished]",
+        "   4  user: four",
+        "      assistant: withdrawn",
+        "      [retracted: a slip]",
+        "   5  user: five",
+        "      assistant: [calls look]",
+        "      [this turn waits for the results of call_1]",
+    ]
+    records = [json.loads(line) for line in shell.run("show", "c", *store, "--json").stdout.splitlines()]
+    states = {record["turn"]: record["state"] for record in records}
+    assert states == {1: "completed", 2: "failed", 3: "incomplete", 4: "completed", 5: "waiting"}
+    shell.variables["MULTITURN_LANG"] = "zh"
+    assert "[这一轮失败了（rate_limited）]" in shell.run("show", "c", *store).stdout
+
+
+def test_marks_of_turns_that_were_stopped_refused_or_run() -> None:
+    def told(state: TurnState, traits: int = 0) -> list[str]:
+        turn = Turn("t", 1, 0, state, 0.0, 1, 1, traits=traits)
+        return list(marks(turn, Screen()))
+
+    assert told(TurnState.COMPLETED) == []
+    assert told(TurnState.INCOMPLETE, Trait.STOPPED) == ["stopped; what had arrived is kept"]
+    assert told(TurnState.COMPLETED, Trait.MODERATED) == ["the provider refused its content"]
+    assert told(TurnState.STREAMING) == ["this turn is running, or its program was ended"]
+    assert told(TurnState.FAILED) == ["this turn failed"]
+    assert told(TurnState.COMPLETED, Trait.RETRACTED) == ["retracted"]
 
 
 def test_delete_wants_a_yes(talked: Shell) -> None:

@@ -11,8 +11,7 @@ import pytest
 from tests.cli.terminal import Shell
 
 from multiturn.catalog import Catalog
-from multiturn.cli.models import shown
-from multiturn.cli.screen import Screen
+from multiturn.cli.models import plain, shown
 from multiturn.settings import NAMES
 
 
@@ -45,11 +44,34 @@ def test_config_shows_each_value_and_where_it_comes_from(shell: Shell) -> None:
     assert rows["MOONSHOT_API_KEY"].split()[1:3] == ["not", "set"]
     assert "sk-hidden" not in done.stdout
     records = [json.loads(line) for line in shell.run("config", "--json").stdout.splitlines()]
-    assert {"setting": "policy.max_turns", "value": "7", "origin": "MULTITURN_POLICY_MAX_TURNS"} in records
+    values = {record["setting"]: record["value"] for record in records}
+    assert {"setting": "policy.max_turns", "value": 7, "origin": "MULTITURN_POLICY_MAX_TURNS"} in records
+    assert values["policy.budget"] == 8000
+    assert values["policy.max_messages"] is None
+    assert values["keep_reasoning"] is True
+    assert values["timing.lease"] == 15.0
+    assert values["policy.summarize"] == {"model": None, "max_tokens": 600}
+    assert values["providers.qwen.base_url"] == "https://host/v1"
+    assert (values["DASHSCOPE_API_KEY"], values["MOONSHOT_API_KEY"]) == (True, False)
+
+
+def test_config_shows_the_marks_in_force(shell: Shell) -> None:
+    def marks() -> list[tuple[str, object]]:
+        records = [json.loads(line) for line in shell.run("config", "--json").stdout.splitlines()]
+        return [(r["origin"], r["value"]) for r in records if r["setting"] in ("policy.high", "policy.low")]
+
+    assert marks() == [("default", 0.7), ("default", 0.35)]
+    shell.variables["MULTITURN_POLICY_SUMMARIZE"] = "false"
+    assert marks() == [("default", 1.0), ("default", 0.55)]
+    shell.variables["MULTITURN_POLICY_HIGH"] = "0.8"
+    assert marks() == [("MULTITURN_POLICY_HIGH", 0.8), ("default", pytest.approx(0.44))]
+    assert "policy.high" in shell.run("config").stdout
+    assert "0.7 with a summary" in shell.run("chat", "--help").stdout
 
 
 def test_an_address_is_shown_without_its_password() -> None:
-    assert shown("postgresql://ada:secret@host/db", Screen()) == "postgresql://…@host/db"
+    assert shown("postgresql://ada:secret@host/db") == "postgresql://…@host/db"
+    assert plain({"a": ["https://key@host"]}) == {"a": ["https://…@host"]}
 
 
 def findings(shell: Shell, *arguments: str, code: int) -> dict[str, str]:
@@ -94,6 +116,54 @@ def test_what_is_only_odd_is_a_note(shell: Shell) -> None:
     assert any("qwen/brand-new" in note and "8,192" in note for note in notes)
     assert any("memory" in note for note in notes)
     assert any("DASHSCOPE_API_KEY" in sentence for sentence, level in found.items() if level == "ok")
+
+
+def test_keys_of_several_providers_without_a_model_are_wrong(shell: Shell) -> None:
+    shell.variables |= {"DASHSCOPE_API_KEY": "k", "MOONSHOT_API_KEY": "k"}
+    found = findings(shell, code=1)
+    (wrong,) = [sentence for sentence, level in found.items() if level == "wrong"]
+    assert "it must be said which model to use" in wrong
+    assert shell.refused("ask", "hi").startswith(wrong)
+    findings(shell, "--model", "kimi/kimi-k2.6", code=0)
+
+
+def test_the_only_key_decides_the_model_and_the_doctor_names_it(shell: Shell) -> None:
+    shell.variables["MOONSHOT_API_KEY"] = "k"
+    found = findings(shell, code=0)
+    assert any(sentence.startswith("model kimi/") for sentence, level in found.items() if level == "ok")
+
+
+def test_the_addresses_that_would_be_called_are_named(shell: Shell) -> None:
+    shell.variables |= {
+        "DASHSCOPE_API_KEY": "k",
+        "MOONSHOT_API_KEY": "k",
+        "MOONSHOT_BASE_URL": "http://proxy:1/v1/",
+    }
+    (shell.home / "multiturn.toml").write_text('[providers.qwen]\nbase_url = "https://host/v1"\n')
+    found = findings(shell, "--model", "kimi/kimi-k2.6", code=0)
+    file = shell.home / "multiturn.toml"
+    assert found["kimi is called at http://proxy:1/v1 (MOONSHOT_BASE_URL)"] == "ok"
+    assert found[f"qwen is called at https://host/v1 ({file})"] == "ok"
+    assert any(s.startswith("dashscope is called at https://dashscope") and "(default)" in s for s in found)
+    assert not any(sentence.startswith("demo is called") for sentence in found)
+    shell.variables["MOONSHOT_BASE_URL"] = "nowhere"
+    found = findings(shell, "--model", "kimi/kimi-k2.6", code=1)
+    assert [s for s, level in found.items() if level == "wrong" and "providers.kimi.base_url" in s]
+
+
+def test_the_doctor_names_broken_settings_and_looks_at_the_rest(shell: Shell) -> None:
+    (shell.home / "multiturn.toml").write_text("[policy\n")
+    found = findings(shell, code=1)
+    (wrong,) = [sentence for sentence, level in found.items() if level == "wrong"]
+    assert "multiturn.toml cannot be read: it is no TOML at line 1, column 8" in wrong
+    assert any(sentence.startswith("store ") for sentence, level in found.items() if level == "ok")
+    (shell.home / "multiturn.toml").write_text("[policy]\nbudget = -3\n")
+    assert any(
+        "policy.budget" in sentence for sentence, level in findings(shell, code=1).items() if level == "wrong"
+    )
+    done = shell.run("doctor", check=False)
+    assert done.returncode == 1
+    assert "policy.budget" in done.stdout
 
 
 def test_a_damaged_database_is_found(shell: Shell, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import click
 
@@ -85,11 +86,12 @@ async def _talk(
     session: Session, conversation: str | None, system: str | None, opening: str | None
 ) -> AsyncIterator[Talk]:
     """The conversation that the options name, or a new one, with the model that answers in it."""
-    async with session.client() as client:
+    async with session.client() if conversation is None else session.stored() as client:
         if conversation is None:
             name, model = None, session.model()
         else:
             found = await session.find(client, conversation)
+            session = replace(session, config=replace(session.config, user=found.user))
             name, model = found.id, session.chosen or found.settings.model or session.model()
         session.check(model)
         handle = client.conversation(

@@ -7,14 +7,16 @@ import platform
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ..catalog import UNKNOWN_WINDOW, Catalog
+from ..cards import UNKNOWN_WINDOW, Card
+from ..catalog import Catalog
 from ..errors import Error
 from ..phrases import error_sentence
-from ..settings import NAMES, api_key, variable_of
+from ..providers import address_of
+from ..settings import NAMES, api_key, choose_model, variable_of
 from ..storage import open_store
 from .figures import bytes_of
 from .screen import Screen
@@ -57,11 +59,13 @@ async def _examine(session: Session) -> AsyncIterator[Finding]:
         "sqlite_old" if old else "sqlite",
         **{"version": sqlite3.sqlite_version} | ({"least": "3.35"} if old else {}),
     )
+    if session.refused:
+        yield Finding("wrong", session.refused.code, error_sentence(session.refused, screen.language))
     origin = session.config.origins.get("language", "default")
     yield _finding(screen, "ok", "language", language=session.config.language, origin=origin)
     async for finding in _store(session):
         yield finding
-    for each in (*_keys(session), *_model(session), *_variables(session)):
+    for each in (*_keys(session), *_model(session), *_addresses(session), *_variables(session)):
         yield each
 
 
@@ -141,13 +145,10 @@ def _keys(session: Session) -> Iterator[Finding]:
 
 
 def _model(session: Session) -> Iterator[Finding]:
-    """The model that would answer: whether it is known and its key is set."""
-    screen, model = session.screen, session.config.model
-    if model is None:
-        return
-    catalog = Catalog(session.config.overrides)
+    """The model that would answer: whether one is chosen, it is known and its key is set."""
+    screen, catalog = session.screen, Catalog(session.config.overrides)
     try:
-        card = catalog.card(model)
+        card = _chosen(session, catalog)
     except Error as refused:
         yield Finding("wrong", refused.code, error_sentence(refused, screen.language))
         return
@@ -158,6 +159,35 @@ def _model(session: Session) -> Iterator[Finding]:
         yield _finding(screen, "ok", "model", model=card.name)
     else:
         yield _finding(screen, "note", "model_unknown", model=card.name)
+
+
+def _chosen(session: Session, catalog: Catalog) -> Card:
+    """The model that answers where a command names none."""
+    return catalog.card(choose_model(session.config, catalog.profiles(), session.environment))
+
+
+def _addresses(session: Session) -> Iterator[Finding]:
+    """Where the providers are called whose key is set, and the one of the model that would answer."""
+    screen, catalog = session.screen, Catalog(session.config.overrides)
+    called = {p.id: p for p in catalog.profiles() if api_key(p.keys, session.environment)}
+    with suppress(Error):
+        profile = catalog.profile(_chosen(session, catalog).provider)
+        called[profile.id] = profile
+    for profile in called.values():
+        if profile.protocol in ("demo", "scripted"):
+            continue
+        variable = profile.base_url_variable
+        given = session.environment.get(variable or "\0")
+        origin = (
+            variable if given else session.config.origins.get(f"providers.{profile.id}.base_url", "default")
+        )
+        try:
+            address = address_of(profile, given)
+        except Error as refused:
+            yield Finding("wrong", refused.code, error_sentence(refused, screen.language))
+        else:
+            origin = screen.say("word.default") if origin == "default" else origin
+            yield _finding(screen, "ok", "address", provider=profile.id, address=address, origin=origin)
 
 
 def _variables(session: Session) -> Iterator[Finding]:

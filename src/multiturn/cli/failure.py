@@ -11,7 +11,7 @@ from collections.abc import Callable
 import click
 
 from ..errors import Error
-from ..phrases import error_sentence, phrase
+from ..phrases import error_sentence, phrase, system_reason
 
 __all__ = ["guarded", "tell"]
 
@@ -44,9 +44,9 @@ def tell(problem: Exception, language: str, *, as_json: bool = False) -> None:
     if isinstance(problem, Error):
         _print(problem.code, error_sentence(problem, language), as_json=as_json)
     elif isinstance(problem, OSError):
-        reason = problem.strerror or problem
-        where = f" {problem.filename}" if problem.filename else ""
-        _print("system", phrase("failure.system", language, problem=f"{reason}{where}"), as_json=as_json)
+        key = "failure.system_at" if problem.filename else "failure.system"
+        figures = {"problem": system_reason(problem), "place": problem.filename}
+        _print("system", phrase(key, language, **figures), as_json=as_json)
     else:
         text = f"{type(problem).__name__}: {problem}"
         _print("internal", phrase("failure.internal", language, problem=text), as_json=as_json)
@@ -87,7 +87,9 @@ def _usage(refused: click.UsageError, language: str) -> str:
         case click.BadOptionUsage():
             return say("option_value", name=refused.option_name)
         case click.BadParameter():
-            return say("value", name=_name(refused.param), value=refused.message)
+            least = getattr(getattr(refused.param, "type", None), "least", None)
+            key = "value" if least is None else "least"
+            return say(key, name=_name(refused.param), value=refused.message, least=least)
         case _:
             return say("surplus")
 

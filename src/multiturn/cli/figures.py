@@ -9,7 +9,7 @@ from ..phrases import phrase
 from ..reply import Reply
 from ..usage import Cost, Usage
 
-__all__ = ["UNKNOWN", "bytes_of", "count", "money", "reply_line", "share", "when"]
+__all__ = ["UNKNOWN", "bytes_of", "clock", "count", "money", "reply_line", "share", "when"]
 
 UNKNOWN = "—"
 SIGNS = {"USD": "$", "CNY": "¥", "EUR": "€"}
@@ -53,6 +53,11 @@ def share(part: int, whole: int) -> str:
 def when(seconds: float) -> str:
     """A time, local, to the minute."""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def clock(seconds: float) -> str:
+    """A time of today, local, to the second."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")
 
 
 def bytes_of(number: int) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Literal
 
+from ..conversations import Turn, TurnState
+from ..messages import Trait
 from ..usage import Spending
 from .figures import UNKNOWN, count, money, when
 from .records import conversation_record, message_record, message_text, turn_of, usage_record
 from .screen import Screen
 from .session import Session, handle
 
-__all__ = ["conversations", "search", "show", "usage", "usage_table"]
+__all__ = ["conversations", "marks", "search", "show", "usage", "usage_table"]
 
 EXCERPT = 60
 """Cells of text around what a search found."""
@@ -19,9 +22,9 @@ EXCERPT = 60
 
 async def conversations(session: Session, limit: int) -> None:
     """``list``: conversations, the most recently used first."""
-    screen = session.screen
-    async with session.client() as client:
-        found = await client.conversations(user=session.config.user, limit=limit)
+    screen, everybody = session.screen, session.user is None
+    async with session.stored() as client:
+        found = await client.conversations(user=session.user, everybody=everybody, limit=limit)
     if screen.as_json:
         for each in found:
             screen.record(conversation_record(each))
@@ -30,34 +33,67 @@ async def conversations(session: Session, limit: int) -> None:
         screen.note(screen.say("list.empty"))
         return
     rows = [
-        [c.id, str(c.turns), when(c.updated_at), c.settings.model or UNKNOWN, excerpt(c.title)] for c in found
+        [
+            c.id,
+            *([c.user or UNKNOWN] if everybody else []),
+            str(c.turns),
+            when(c.updated_at),
+            c.settings.model or UNKNOWN,
+            excerpt(c.title),
+        ]
+        for c in found
     ]
-    screen.table(("id", "turns", "updated", "model", "title"), rows, right=(1,))
+    heads = ("id", *(("user",) if everybody else ()), "turns", "updated", "model", "title")
+    screen.table(heads, rows, right=(heads.index("turns"),))
 
 
 async def show(session: Session, conversation: str) -> None:
-    """``show``: the messages of a conversation."""
+    """``show``: the messages of a conversation, and what became of each turn that did not go well."""
     screen = session.screen
-    async with session.client() as client:
-        found = await session.find(client, conversation)
-        messages = await handle(client, found).history()
-    if screen.as_json:
-        for message in messages:
-            screen.record(message_record(message))
-        return
+    async with session.stored() as client:
+        chat = handle(client, await session.find(client, conversation))
+        messages = await chat.history()
+        turns = {turn.number: turn for turn in await chat.turns()}
     before: int | None = None
-    for message in messages:
-        turn = turn_of(message)
-        head = f"{turn if turn != before else '':>4}  {screen.say(f'role.{message.role}')}"
+    for message, after in zip_longest(messages, messages[1:]):
+        number = turn_of(message)
+        turn = turns.get(number or 0)
+        if screen.as_json:
+            screen.record(message_record(message, turn))
+            continue
+        head = f"{number if number != before else '':>4}  {screen.say(f'role.{message.role}')}"
         screen.line(f"{head}: {message_text(message, screen.language)}")
-        before = turn
+        if turn and (after is None or turn_of(after) != number):
+            for mark in marks(turn, screen):
+                screen.line(f"      [{mark}]")
+        before = number
+
+
+def marks(turn: Turn, screen: Screen) -> Iterator[str]:
+    """What became of a turn, where that is not simply an answer; and what somebody said of it."""
+    if turn.state is TurnState.FAILED:
+        yield screen.say("decision.failed", **{"error": turn.error} if turn.error else {})
+    elif turn.state is TurnState.WAITING:
+        yield screen.say("show.waiting", calls=", ".join(turn.open_calls))
+    elif not turn.state.final:
+        yield screen.say("show.running")
+    elif turn.traits & Trait.STOPPED:
+        yield screen.say("show.stopped")
+    elif turn.state is TurnState.INCOMPLETE:
+        yield screen.say("decision.incomplete")
+    if turn.traits & Trait.MODERATED:
+        yield screen.say("decision.moderated")
+    if turn.traits & Trait.RETRACTED:
+        yield screen.say("decision.retracted", **{"reason": turn.reason} if turn.reason else {})
+    if turn.traits & Trait.PINNED:
+        yield screen.say("decision.pinned")
 
 
 async def search(session: Session, text: str, limit: int) -> None:
     """``search``: messages that contain a text."""
-    screen = session.screen
-    async with session.client() as client:
-        hits = await client.search(text, user=session.config.user, limit=limit)
+    screen, everybody = session.screen, session.user is None
+    async with session.stored() as client:
+        hits = await client.search(text, user=session.user, everybody=everybody, limit=limit)
     if screen.as_json:
         for hit in hits:
             screen.record({"conversation": hit.conversation, **message_record(hit.message)})
@@ -83,10 +119,9 @@ async def usage(
     by: Literal["day", "model", "user", "conversation"] | None,
 ) -> None:
     """``usage``: tokens and cost added up, of one conversation, one user, or everybody."""
-    user = session.config.user or None
-    async with session.client() as client:
+    async with session.stored() as client:
         if conversation is None:
-            groups = await client.usage(by=by or "all", user=user)
+            groups = await client.usage(by=by or "all", user=session.user)
         else:
             groups = [await handle(client, await session.find(client, conversation)).usage()]
     usage_table(session.screen, groups)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal
 
@@ -13,7 +14,7 @@ from .figures import UNKNOWN, count
 from .screen import Screen
 from .session import Session
 
-__all__ = ["config", "models", "shown"]
+__all__ = ["config", "models", "plain", "shown"]
 
 
 async def models(session: Session, provider: str | None) -> None:
@@ -64,23 +65,25 @@ def _plain(amount: Decimal) -> str:
 
 async def config(session: Session) -> None:
     """``config``: every setting in force with its origin, and which keys are set (never their values)."""
-    screen = session.screen
-    rows = [*_settings(session.config, screen), *_keys(session)]
+    screen, chosen = session.screen, session.config
+    values = {name: _value(chosen, name) for name in chosen.origins}
+    keys = _keys(session)
     if screen.as_json:
-        for name, value, origin in rows:
-            screen.record({"setting": name, "value": value, "origin": origin})
+        for name, value in values.items():
+            screen.record({"setting": name, "value": plain(value), "origin": chosen.origins[name]})
+        for name, is_set in keys.items():
+            screen.record({"setting": name, "value": is_set, "origin": name})
         return
+    rows = [[name, shown(value), _origin(chosen.origins[name], screen)] for name, value in values.items()]
+    rows += [
+        [name, screen.say("word.set" if is_set else "word.not_set"), name] for name, is_set in keys.items()
+    ]
     screen.table(("setting", "value", "origin"), rows)
 
 
-def _settings(config: Config, screen: Screen) -> list[list[str]]:
-    return [
-        [name, shown(_value(config, name), screen), _origin(origin, screen)]
-        for name, origin in config.origins.items()
-    ]
-
-
 def _value(config: Config, name: str) -> object:
+    if name in ("policy.high", "policy.low"):
+        return config.policy.marks()[name == "policy.low"]
     section, _, rest = name.partition(".")
     if section in ("providers", "models", "embeddings"):
         entry, _, key = rest.rpartition(".")
@@ -89,31 +92,46 @@ def _value(config: Config, name: str) -> object:
     return getattr(value, rest) if rest else value
 
 
-def shown(value: object, screen: Screen) -> str:
-    """A value in words; an address without its password."""
-    if value is None or value == "":
-        return UNKNOWN
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:g}"
+def plain(value: object) -> object:
+    """A value as JSON has it; an address without its password."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
     if hasattr(value, "__dataclass_fields__"):
-        parts = ((field.name, getattr(value, field.name)) for field in fields(value))  # type: ignore[arg-type]  # it is a record
-        return ", ".join(f"{name}={shown(each, screen)}" for name, each in parts)
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}  # type: ignore[arg-type]  # it is a record
+    if isinstance(value, Mapping):
+        return {str(name): plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
     return re.sub(r"://[^/@\s]+@", "://…@", str(value))
+
+
+def shown(value: object) -> str:
+    """A value in words; an address without its password.
+
+    >>> shown(None), shown(True), shown(0.5), shown({"max_tokens": 600})
+    ('—', 'true', '0.5', 'max_tokens=600')
+    """
+    match plain(value):
+        case None | "":
+            return UNKNOWN
+        case bool(switch):
+            return "true" if switch else "false"
+        case float(number):
+            return f"{number:g}"
+        case dict(parts):
+            return ", ".join(f"{name}={shown(each)}" for name, each in parts.items())
+        case other:
+            return str(other)
 
 
 def _origin(origin: str, screen: Screen) -> str:
     return screen.say(f"word.{origin}") if origin in ("default", "argument") else origin
 
 
-def _keys(session: Session) -> list[list[str]]:
-    """One row for each key variable; a key is never shown."""
-    names: dict[str, None] = {}
-    for profile in Catalog(session.config.overrides).profiles():
-        names |= dict.fromkeys(profile.keys)
-    screen = session.screen
-    return [
-        [name, screen.say("word.set" if api_key((name,), session.environment) else "word.not_set"), name]
-        for name in names
-    ]
+def _keys(session: Session) -> dict[str, bool]:
+    """Each variable of a key, and whether it is set; a key is never shown."""
+    return {
+        name: api_key((name,), session.environment) is not None
+        for profile in Catalog(session.config.overrides).profiles()
+        for name in profile.keys
+    }

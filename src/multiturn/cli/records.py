@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ..conversations import Address, Conversation
+from ..conversations import Address, Conversation, Turn
 from ..messages import Audio, File, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult, Video
 from ..phrases import phrase
 from ..reply import Reply
@@ -76,14 +76,16 @@ def conversation_record(found: Conversation) -> Record:
         "created_at": moment(found.created_at),
         "updated_at": moment(found.updated_at),
         "title": found.title,
+        "held_until": moment(found.held_until),
     }
 
 
-def message_record(message: Message) -> Record:
-    """A message as chat completions writes it, with its place."""
+def message_record(message: Message, turn: Turn | None = None) -> Record:
+    """A message as chat completions writes it, with its place, and the state of its ``turn``."""
     return {
         "id": message.id,
         "turn": turn_of(message),
+        **({"state": turn.state.name.lower()} if turn else {}),
         "created_at": moment(message.created_at),
         "model": message.model,
         **written(message),

@@ -12,7 +12,7 @@ __all__ = ["delete"]
 async def delete(session: Session, conversation: str, *, yes: bool) -> int | None:
     """``delete``: remove one conversation. Gives 1 when nothing was deleted."""
     screen = session.screen
-    async with session.client() as client:
+    async with session.stored() as client:
         found = await session.find(client, conversation)
         if not yes:
             if not screen.asks:

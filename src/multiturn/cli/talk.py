@@ -16,14 +16,18 @@ from typing import Protocol, Self
 from ..chat import AsyncConversation
 from ..client import AsyncMultiTurn
 from ..conversations import TurnState
+from ..errors import Error
 from ..reply import Delta, Reply
-from .figures import reply_line
+from .figures import clock, reply_line
 from .markdown import LiveMarkdown
 from .records import reply_record
 from .screen import Screen
 from .session import Session
 
 __all__ = ["Interrupted", "Talk", "stoppable"]
+
+MOMENT = 1.0
+"""Seconds of waiting that need no explanation."""
 
 
 @dataclass(slots=True)
@@ -45,9 +49,11 @@ class Talk:
     async def say(self, text: str) -> Reply | None:
         """Send ``text`` and show the reply as it arrives. ``None``: Ctrl-C stopped it."""
         stream, accepted = self.chat.stream(text), False
+        explaining = asyncio.create_task(self._explain_waiting())
         try:
             with stoppable(self.screen):
                 async with stream:
+                    explaining.cancel()
                     self.kept = accepted = True
                     with _view(self.screen) as view:
                         async for delta in stream:
@@ -55,8 +61,19 @@ class Talk:
         except Interrupted:
             self.screen.quiet(self.screen.say("reply.stopped" if accepted else "failure.stopped"))
             return None
+        finally:
+            explaining.cancel()
         self._behind(stream.reply)
         return stream.reply
+
+    async def _explain_waiting(self) -> None:
+        """Say what we wait for, where another turn holds the conversation for longer than a moment."""
+        await asyncio.sleep(MOMENT)
+        with contextlib.suppress(Error):
+            held_until = (await self.chat.info()).held_until
+            if held_until is not None:
+                until = clock(held_until)
+                self.screen.note(self.screen.say("chat.waiting", conversation=self.chat.id, until=until))
 
     async def tell(self, work: Awaitable[Reply]) -> Reply | None:
         """Wait for a whole reply and show it. ``None``: Ctrl-C stopped it."""

@@ -19,7 +19,7 @@ async def context(session: Session, conversation: str, turn: int | None, next: s
     """``context``: the ledger of a turn, the newest where none is named, and what differs from the turn
     before; with ``next`` what would be sent with those words now, and what it would cost."""
     screen = session.screen
-    async with session.client() as client:
+    async with session.stored() as client:
         chat = handle(client, await session.find(client, conversation))
         if next is not None:
             show_next(screen, await chat.window(next))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .counting import Counting
     from .embeddings import Embeddings
 
-__all__ = ["Patience", "Provider", "Retry", "open_counting", "open_embeddings", "open_provider"]
+__all__ = ["Patience", "Provider", "Retry", "address_of", "open_counting", "open_embeddings", "open_provider"]
 
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 PATIENCE = Patience()
@@ -50,7 +50,7 @@ def open_provider(
         return DemoProvider(options)
     if profile.protocol == "scripted":
         raise SettingInvalid(Reason("why.scripted"), name="model")
-    key, address = _key(profile, key), _address(profile, base_url)
+    key, address = _key(profile, key), address_of(profile, base_url)
     if profile.protocol == "dashscope":
         from .dashscope import DashScope
 
@@ -75,7 +75,7 @@ def open_counting(
         raise CountingUnavailable(provider=profile.id, known=known)
     from .counting import Counting
 
-    return Counting(profile, _key(profile, key), _address(profile, base_url), patience, retry)
+    return Counting(profile, _key(profile, key), address_of(profile, base_url), patience, retry)
 
 
 def open_embeddings(
@@ -93,7 +93,7 @@ def open_embeddings(
         raise ModelUnknown(model=card.name)
     from .embeddings import Embeddings
 
-    return Embeddings(card, profile, _key(profile, key), _address(profile, base_url), patience, retry)
+    return Embeddings(card, profile, _key(profile, key), address_of(profile, base_url), patience, retry)
 
 
 def _key(profile: Profile, key: str | None) -> str | None:
@@ -107,7 +107,8 @@ def _key(profile: Profile, key: str | None) -> str | None:
     return key
 
 
-def _address(profile: Profile, base_url: str | None) -> str:
+def address_of(profile: Profile, base_url: str | None = None) -> str:
+    """Where a provider is called: at ``base_url``, else where its profile says. Raises `SettingInvalid`."""
     address = (base_url or profile.base_url).strip().rstrip("/")
     name = f"providers.{profile.id}.base_url"
     if not address:
