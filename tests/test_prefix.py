@@ -11,22 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiturn.prefix import (
-    CacheRule,
-    Caching,
-    Forecast,
-    MarkerRule,
-    compared,
-    digest_of,
-    fingerprint,
-    forecast,
-    marks,
-)
+from multiturn.cache_rules import CacheRule, Caching
+from multiturn.prefix import Forecast, compared, digest_of, fingerprint, forecast
 from multiturn.usage import Price, Tier, Usage
 
 SYSTEM = {"role": "system", "content": "你是店员。" * 40}
 PREFIX = Caching("m", CacheRule(minimum=256, ttl=600), head=500)
-MARKED = Caching("m", CacheRule(256, explicit=MarkerRule(1024, 300, odds=0.8)), head=1_100)
 OTHER_TOOLS = digest_of([{"type": "function", "function": {"name": "weather"}}])
 
 
@@ -185,88 +175,6 @@ def test_an_estimate_of_ours_is_no_report() -> None:
     assert compared(Forecast(1_000, 900), None).figures == {"predicted": 900}
 
 
-# ---------------------------------------------------------------------------------------- markers
-
-
-def chat(gap: float, turns: int, *, tokens: int = 5_000, cached: float = 1.0) -> tuple[bytes, float]:
-    """The fingerprint after so many turns with this pause; ``cached``: how much of what should be cached the
-    automatic cache has had."""
-    before, at = None, 0.0
-    for turn in range(1, turns + 1):
-        counted = tokens + 100 * turn
-        expected = forecast(MARKED, before, body(turn), counted, at)
-        report = Usage(counted, 40, cached=int((expected.cached or 0) * cached))
-        before = fingerprint(MARKED, body(turn), counted, at, before, usage=report, expected=expected)
-        at += gap
-    assert before
-    return before, at
-
-
-def wanted(before: bytes | None, at: float, turn: int, **more: Any) -> tuple[int, ...]:
-    return marks(MARKED, before, body(turn), 5_000 + 100 * turn, at, head_tokens=1_100, **more)
-
-
-def test_markers_pay_in_a_quick_conversation_that_the_automatic_cache_fails() -> None:
-    before, at = chat(30, 8, cached=0.0)
-    assert wanted(before, at, 9) == (0, 17, 19)
-
-
-@pytest.mark.parametrize(
-    ("gap", "turns", "cached"), [(30, 1, 0.0), (400, 8, 0.0), (30, 12, 1.0)], ids=["early", "slow", "cached"]
-)
-def test_markers_do_not_pay(gap: float, turns: int, cached: float) -> None:
-    before, at = chat(gap, turns, cached=cached)
-    assert wanted(before, at, turns + 1) == ()
-
-
-def test_no_marker_without_a_rule_a_past_or_enough_tokens() -> None:
-    before, at = chat(30, 8, cached=0.0)
-    assert wanted(None, at, 9) == ()
-    assert marks(PREFIX, before, body(9), 5_900, at) == ()
-    assert marks(MARKED, before, body(9), 1_000, at) == ()
-
-
-def test_a_window_that_is_about_to_be_cut_is_not_worth_a_block() -> None:
-    before, at = chat(30, 8, cached=0.0)
-    assert wanted(before, at, 9, room=10_000) != ()
-    assert wanted(before, at, 9, room=50) == ()
-
-
-def test_a_block_that_lives_is_read_again_even_before_a_cut() -> None:
-    before, at = chat(30, 8, cached=0.0)
-    report = Usage(5_900, 40, cached=0, cache_write=5_899)
-    written = fingerprint(MARKED, body(9), 5_900, at, before, usage=report)
-    assert wanted(written, at + 30, 10, room=50) != ()
-    found = forecast(MARKED, written, body(10), 6_000, at + 30, marked=True)
-    assert (found.cached, found.written, found.miss) == (5_899, 101, None)
-    late = forecast(MARKED, written, body(10), 6_000, at + 301, marked=True)
-    assert (late.cached, late.miss) == (0, "expired")
-    unmarked = forecast(MARKED, written, body(10), 6_000, at + 30)
-    assert unmarked.cached == 0  # the two caches do not know each other
-    cut = forecast(
-        MARKED, written, body(10, first=5), 4_000, at + 30, head_tokens=1_100, anchor="5.0", marked=True
-    )
-    assert cut.cached == 1_100
-
-
-def test_the_summary_and_at_most_four_messages_are_marked() -> None:
-    before, at = chat(30, 8, cached=0.0)
-    assert wanted(before, at, 9, summary=True) == (0, 1, 17, 19)
-
-
-def test_only_messages_with_words_of_people_and_models_are_marked() -> None:
-    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    loop = [
-        *orjson.loads(body(8)),
-        {"role": "assistant", "content": None, "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "c1", "content": "5"},
-    ]
-    before, at = chat(30, 8, cached=0.0)
-    places = marks(MARKED, before, orjson.dumps(loop), 5_900, at, head_tokens=1_100)
-    assert places == (0, 17)
-    assert [loop[place]["role"] for place in places] == ["system", "user"]
-
-
 # --------------------------------------------------------------------------------------- for all
 
 
@@ -276,15 +184,13 @@ def test_only_messages_with_words_of_people_and_models_are_marked() -> None:
     st.integers(1, 5_000),
     st.integers(0, 5_000),
     st.floats(0, 1e6),
-    st.sampled_from([PREFIX, MARKED, Caching("m", CacheRule(64, 64, None, "unit")), Caching("m")]),
-    st.booleans(),
+    st.sampled_from([PREFIX, Caching("m", CacheRule(64, 64, None, "unit")), Caching("m")]),
 )
 def test_never_more_is_cached_than_sent(
-    before: int, now: int, tokens: int, more: int, gap: float, caching: Caching, marked: bool
+    before: int, now: int, tokens: int, more: int, gap: float, caching: Caching
 ) -> None:
-    mark = marked and bool(caching.rule and caching.rule.explicit)
     kept = fingerprint(caching, body(before), tokens, 0.0, None)
-    found = forecast(caching, kept, body(now), tokens + more, gap, head_tokens=tokens // 3, marked=mark)
+    found = forecast(caching, kept, body(now), tokens + more, gap, head_tokens=tokens // 3)
     assert found.gap == gap
     if caching.rule is None:
         assert found.cached is None

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Literal
 from urllib.parse import urljoin
 
+from .cache_rules import CacheRule
 from .images import ImageRule
-from .prefix import CacheRule
 from .usage import Price
 from .window import ReasoningRule
 

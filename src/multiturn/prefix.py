@@ -17,20 +17,22 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
+from .cache_rules import CacheRule, Caching
 from .usage import Cost, Price, Usage
 
 __all__ = [
-    "CacheRule",
-    "Caching",
+    "INSTRUCTIONS",
     "Comparison",
     "Forecast",
-    "MarkerRule",
     "Miss",
+    "Past",
     "compared",
     "digest_of",
     "fingerprint",
     "forecast",
-    "marks",
+    "opened",
+    "parting",
+    "pauses",
 ]
 
 Miss = Literal["model_changed", "tools_changed", "input_changed", "context_compacted", "expired"]
@@ -43,58 +45,8 @@ SEEN = 16
 """How many looks into the automatic cache are remembered, older ones fading out."""
 CLOSE = 0.95
 """A report within 5 % of the prediction is a hit: where two prompts part, a token or two may differ."""
-MARKABLE = ("system", "developer", "user", "assistant")
-"""Roles that may carry a marker; what it does on a tool's result is not documented."""
-
-
-@dataclass(frozen=True, slots=True)
-class MarkerRule:
-    """A cache that is asked for with markers. ``minimum`` is in tokens and ``ttl`` in seconds, renewed by
-    a hit; at most ``markers`` a request, each looking back over ``reach`` blocks. ``write`` and ``hit`` are
-    shares of the price of input. ``odds`` is how often the automatic cache is taken to hit instead, until
-    the conversation has seen how often it does."""
-
-    minimum: int
-    ttl: float
-    markers: int = 4
-    reach: int = 20
-    write: float = 1.25
-    hit: float = 0.10
-    odds: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class CacheRule:
-    """How a provider's automatic cache works.
-
-    - ``minimum``: the shortest prefix it keeps, ``step``: hits are multiples of it, both in tokens;
-      ``ttl`` after how many seconds of silence it forgets (``None``: when it needs the room).
-    - ``match``: the longest common ``"prefix"``; whole requests and their replies (``"unit"``, and what
-      several requests were seen to share); or whole requests alone (``"breakpoint"``).
-    - ``hit``: what a token read from it costs, as a share of the price of input.
-    - ``explicit``: the rule of the markers it takes, if any.
-    """
-
-    minimum: int = 1
-    step: int = 1
-    ttl: float | None = None
-    match: Literal["prefix", "unit", "breakpoint"] = "prefix"
-    hit: float = 0.2
-    explicit: MarkerRule | None = None
-    as_of: str = ""
-    source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Caching:
-    """What a forecast must know beside the request: the model, its rule and price (``None``: unknown), the
-    digest of the tool definitions, and ``head``: the uncalibrated tokens of tools and instructions."""
-
-    model: str
-    rule: CacheRule | None = None
-    price: Price | None = None
-    tools: str = ""
-    head: int = 0
+INSTRUCTIONS = ("system", "developer")
+"""The roles of the messages that a request begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +88,8 @@ class Comparison(NamedTuple):
         return {name: value for name, value in self._asdict().items() if value is not None}
 
 
-class _Past(NamedTuple):
-    """An opened fingerprint."""
+class Past(NamedTuple):
+    """An opened fingerprint: the last request of a branch in figures."""
 
     model: str
     at: float
@@ -157,6 +109,11 @@ class _Past(NamedTuple):
     looked: float
     found: float
     gaps: tuple[float, ...]
+
+    @property
+    def scale(self) -> float:
+        """How the provider counts beside us."""
+        return self.tokens / self.counted if self.counted else 1.0
 
 
 def digest_of(tools: Sequence[Mapping[str, Any]]) -> str:
@@ -182,33 +139,22 @@ def fingerprint(
     tells whether the automatic cache keeps what it should; ``anchor`` names what the window begins with
     (first turn, version of the summary).
     """
-    before = _opened(past)
-    head = _head(body)
+    before, head = opened(past), _head(body)
     told = usage if usage is not None and not usage.estimated else None
-    counted_by_them = told.input if told else tokens
-    extends = before is not None and _extends(before, caching, body)
-    plain_reply = told is not None and not told.reasoning
-    marked = told is not None and told.cache_write is not None
-    looked, found = _seen(before, expected, None if marked else told)
-    values = _Past(
+    values = Past(
         model=caching.model,
         at=round(at, 3),
         counted=tokens,
-        tokens=counted_by_them,
-        reply=told.output if told and plain_reply else 0,
-        block=(told.cached or 0) + (told.cache_write or 0) if told and marked else 0,
-        growth=counted_by_them - before.tokens if before and extends else before.growth if before else 0,
-        messages=_messages(caching, body),
         tools=caching.tools,
         head=head,
         head_digest=_digest(body[:head]),
         length=len(body) - 1,
         digest=_digest(memoryview(body)[:-1]),
-        shared=_shares(before, caching, body, extends=extends),
+        messages=_messages(caching, body),
         anchor=anchor,
-        looked=looked,
-        found=found,
-        gaps=_gaps(before, at),
+        gaps=pauses(before, at),
+        **_reported(before, told, expected, tokens, extends=_follows(before, caching, body)),
+        shared=_shares(before, caching, body),
     )
     return orjson.dumps([FORMAT, *values])
 
@@ -232,19 +178,19 @@ def forecast(
     until a request was reported; the rest is as for `fingerprint`. A first request finds nothing that we
     know of.
     """
-    before = _opened(past)
+    before = opened(past)
     if before is None:
         return _forecast(caching, math.ceil(tokens * scale), 0, None, None, marked=marked)
-    expected = max(1, round(tokens * _scale(before)))
+    expected = max(1, round(tokens * before.scale))
     gap = max(0.0, at - before.at)
-    miss = _structural_miss(before, caching, body, anchor)
+    miss = parting(before, caching, body, anchor)
     rule = caching.rule
     if rule is None:
         return Forecast(expected, miss=miss, gap=gap)
     ttl = rule.explicit.ttl if before.block and rule.explicit else rule.ttl
     if ttl is not None and gap > ttl:
         return _forecast(caching, expected, 0, miss or "expired", gap, marked=marked)
-    head = round(head_tokens * _scale(before)) if miss and _same_head(before, body) else 0
+    head = round(head_tokens * before.scale) if miss and _same_head(before, body) else 0
     held = _held(before, rule, miss, head, marked=marked)
     return _forecast(caching, max(expected, held), held, miss, gap, marked=marked)
 
@@ -264,102 +210,21 @@ def compared(expected: Forecast, usage: Usage | None) -> Comparison:
     return Comparison(predicted, reported, verdict, "expired" if vanished else expected.miss)
 
 
-# ---------------------------------------------------------------------------------------- markers
-
-
-def marks(
-    caching: Caching,
-    past: bytes | None,
-    body: bytes,
-    tokens: int,
-    at: float,
-    *,
-    head_tokens: int = 0,
-    room: int | None = None,
-    summary: bool = False,
-) -> tuple[int, ...]:
-    """The messages that should carry a marker: none, unless the conversation's own pauses make it pay.
-
-    A block written now costs more than plain input, and is read for less by every request that extends
-    this one in time. How many will, the pauses so far tell: with a share q of them short enough, q / (1 -
-    q) more, and no more than fit the ``room`` (tokens) before the next cut. ``summary`` says that the first
-    message after the instructions carries one.
-    """
-    rule, before = caching.rule, _opened(past)
-    if rule is None or rule.explicit is None or before is None:
-        return ()
-    expected = round(tokens * _scale(before))
-    if expected < rule.explicit.minimum:
-        return ()
-    extends = _structural_miss(before, caching, body, before.anchor) is None
-    if not _pays(rule, rule.explicit, before, expected, at, extends=extends, room=room):
-        return ()
-    return _places(rule.explicit, before, body, extends=extends, head=head_tokens, summary=summary)
-
-
-def _pays(
-    rule: CacheRule,
-    explicit: MarkerRule,
-    before: _Past,
-    tokens: int,
-    at: float,
-    *,
-    extends: bool,
-    room: int | None,
-) -> bool:
-    gaps = _gaps(before, at)
-    quick = sum(gap <= explicit.ttl for gap in gaps)
-    share = (quick + 1) / (len(gaps) + 2)  # before the first pause nobody knows: one half
-    growth = max(1, tokens - before.tokens if extends else before.growth)
-    more = share / (1 - share)
-    if room is not None:
-        more = min(more, room // growth)
-    alive = extends and gaps[0] <= explicit.ttl
-    block = before.block if alive else 0
-    automatic = before.tokens if extends and not before.block and before.tokens >= rule.minimum else 0
-    odds = (explicit.odds + before.found) / (1 + before.looked)
-    saved = odds * (1 - rule.hit)
-    now = explicit.hit * block + explicit.write * (tokens - block) - (tokens - automatic * saved)
-    later = tokens * (1 - saved - explicit.hit) - growth * (explicit.write - 1)
-    return more * later > now
-
-
-def _places(
-    rule: MarkerRule, before: _Past, body: bytes, *, extends: bool, head: int, summary: bool
-) -> tuple[int, ...]:
-    messages = orjson.loads(body)
-    markable = [at for at, message in enumerate(messages) if _markable(message)]
-    first = next((at for at, message in enumerate(messages) if message["role"] not in MARKABLE[:2]), 0)
-    wanted = markable[-1:]
-    if extends:
-        wanted += [at for at in markable if at < before.messages][-1:]
-    if first and round(head * _scale(before)) >= rule.minimum:
-        wanted.append(first - 1)
-    if summary:
-        wanted.append(first)
-    chosen = [at for at in dict.fromkeys(wanted) if at in markable]
-    return tuple(sorted(chosen[: rule.markers]))
-
-
-def _markable(message: Mapping[str, Any]) -> bool:
-    return message["role"] in MARKABLE and bool(message.get("content"))
-
-
 # ------------------------------------------------------------------------------------- comparing
 
 
-def _opened(past: bytes | None) -> _Past | None:
+def opened(past: bytes | None) -> Past | None:
     """What `fingerprint` wrote; ``None`` for none, or one that an other version wrote."""
     if not past:
         return None
     version, *values = orjson.loads(past)
     if version != FORMAT:
         return None
-    opened = _Past(*values)
+    opened = Past(*values)
     return opened._replace(gaps=tuple(opened.gaps))
 
 
-def _structural_miss(before: _Past, caching: Caching, body: bytes, anchor: str) -> Miss | None:
+def parting(before: Past, caching: Caching, body: bytes, anchor: str) -> Miss | None:
     """Why this request does not extend the last one; ``None``: it does."""
     if before.model != caching.model:
         return "model_changed"
@@ -372,7 +237,7 @@ def _structural_miss(before: _Past, caching: Caching, body: bytes, anchor: str) 
     return "input_changed"
 
 
-def _held(before: _Past, rule: CacheRule, miss: Miss | None, head: int, *, marked: bool) -> int:
+def _held(before: Past, rule: CacheRule, miss: Miss | None, head: int, *, marked: bool) -> int:
     """How many tokens the cache holds, if it has forgotten nothing; ``head`` of them where only the
     instructions are the same."""
     if marked or before.block:
@@ -387,7 +252,7 @@ def _held(before: _Past, rule: CacheRule, miss: Miss | None, head: int, *, marke
     return held if held >= rule.minimum else 0
 
 
-def _held_by_markers(before: _Past, rule: CacheRule, miss: Miss | None, head: int, *, marked: bool) -> int:
+def _held_by_markers(before: Past, rule: CacheRule, miss: Miss | None, head: int, *, marked: bool) -> int:
     """Blocks of the two caches are not shared: what was written with markers is found with markers."""
     if rule.explicit is None or not marked or not before.block or miss in ("model_changed", "tools_changed"):
         return 0
@@ -406,17 +271,34 @@ def _forecast(
     return Forecast(tokens, cached, tokens - cached if writes else None, miss, gap)
 
 
-def _extends(before: _Past, caching: Caching, body: bytes) -> bool:
+def _extends(before: Past, caching: Caching, body: bytes) -> bool:
     if before.model != caching.model or before.tools != caching.tools or len(body) <= before.length:
         return False
     return body[before.length] in b",]" and _digest(memoryview(body)[: before.length]) == before.digest
 
 
-def _same_head(before: _Past, body: bytes) -> bool:
+def _same_head(before: Past, body: bytes) -> bool:
     return _head(body) == before.head and _digest(body[: before.head]) == before.head_digest
 
 
-def _seen(before: _Past | None, expected: Forecast | None, told: Usage | None) -> tuple[float, float]:
+def _reported(
+    before: Past | None, told: Usage | None, expected: Forecast | None, counted: int, *, extends: bool
+) -> dict[str, Any]:
+    """The share of a fingerprint that the provider's report tells."""
+    tokens = told.input if told else counted
+    written = told.cache_write if told else None
+    looked, found = _seen(before, expected, told if written is None else None)
+    return {
+        "tokens": tokens,
+        "reply": told.output if told and not told.reasoning else 0,
+        "block": (told.cached or 0) + written if told and written is not None else 0,
+        "growth": (tokens - before.tokens if extends else before.growth) if before else 0,
+        "looked": looked,
+        "found": found,
+    }
+
+
+def _seen(before: Past | None, expected: Forecast | None, told: Usage | None) -> tuple[float, float]:
     """How often the automatic cache should have held something, and how often it did."""
     looked, found = (before.looked, before.found) if before else (0.0, 0.0)
     if expected is None or not expected.cached or told is None or told.cached is None:
@@ -426,11 +308,15 @@ def _seen(before: _Past | None, expected: Forecast | None, told: Usage | None) -
     return looked + 1, round(found + (compared(expected, told).verdict == "hit"), 2)
 
 
-def _shares(before: _Past | None, caching: Caching, body: bytes, *, extends: bool) -> bool:
+def _follows(before: Past | None, caching: Caching, body: bytes) -> bool:
+    return before is not None and _extends(before, caching, body)
+
+
+def _shares(before: Past | None, caching: Caching, body: bytes) -> bool:
     """Whether two requests have parted behind this head: from then on it is kept as a unit."""
     if before is None or before.model != caching.model or before.tools != caching.tools:
         return False
-    return _same_head(before, body) and (before.shared or not extends)
+    return _same_head(before, body) and (before.shared or not _extends(before, caching, body))
 
 
 def _head(body: bytes) -> int:
@@ -440,7 +326,7 @@ def _head(body: bytes) -> int:
     while end < len(text) - 1:
         start = end + (text[end] == ",")
         message, stop = decoder.raw_decode(text, start)
-        if message.get("role") not in MARKABLE[:2]:
+        if message.get("role") not in INSTRUCTIONS:
             break
         end = stop
     return len(text[:end].encode())
@@ -451,15 +337,11 @@ def _messages(caching: Caching, body: bytes) -> int:
     return len(orjson.loads(body)) if caching.rule and caching.rule.explicit else 0
 
 
-def _gaps(before: _Past | None, at: float) -> tuple[float, ...]:
+def pauses(before: Past | None, at: float) -> tuple[float, ...]:
+    """The pauses between the last requests, the newest first, in seconds."""
     if before is None:
         return ()
     return (round(max(0.0, at - before.at), 1), *before.gaps[: GAPS - 1])
-
-
-def _scale(before: _Past) -> float:
-    """How the provider counts beside us, by the last request."""
-    return before.tokens / before.counted if before.counted else 1.0
 
 
 def _digest(data: bytes | memoryview) -> str:

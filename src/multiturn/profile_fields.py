@@ -9,11 +9,11 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+from .cache_rules import CacheRule, MarkerRule
 from .errors import SettingInvalid
 from .images import ImageRule
 from .messages import Trait
 from .phrases import Reason
-from .prefix import CacheRule, MarkerRule
 from .usage import Price, Tier
 
 __all__ = ["CODE_CLASSES", "card", "embedding", "overridable", "profile", "table"]

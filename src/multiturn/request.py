@@ -8,8 +8,9 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
+from .cache_rules import Caching
 from .cards import Card, Profile
-from .prefix import Caching, compared, digest_of, fingerprint
+from .prefix import compared, digest_of, fingerprint
 from .usage import Usage
 from .window import Request, Window
 

@@ -7,24 +7,30 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from .cache_rules import Caching
 from .calibration import Calibration
 from .catalog import Card, Catalog
 from .context import build, check_input, enough, limits, reserve
 from .conversations import Declared, Owner, Settings
+from .embedding import Embedder
 from .messages import Entry
+from .pictures import pictured, surplus
 from .policy import ContextPolicy
-from .prefix import Caching
 from .providers import Provider
 from .recall import quoted
 from .request import caching_of
 from .sealing import seal
 from .storage import Lease, Reach, Store
-from .tokens import REPLY_OVERHEAD, count_message, count_tools
+from .tokens import REPLY_OVERHEAD, count_message, count_text, count_tools
+from .vocabulary import Counter, recounted
 from .window import Cut, Limits, Material, MessageRow, Path, Target, Window, sealed
+
+if TYPE_CHECKING:
+    from .providers.counting import Counting
 
 __all__ = [
     "Engine",
@@ -32,6 +38,7 @@ __all__ = [
     "Known",
     "Place",
     "Terms",
+    "embedder_of",
     "in_force",
     "policy_of",
     "preview",
@@ -59,6 +66,14 @@ class Engine:
     calibration: Calibration = field(default_factory=Calibration)
     wake: Callable[[Owner, str], None] | None = None
     """Told of the conversation after each turn that made a summary due."""
+    index: Callable[[Owner, str, str], None] | None = None
+    """Told of the conversation and its embedding model after each turn whose messages are to be embedded."""
+    embedder: Callable[[str], Embedder | None] | None = None
+    """Opens an embedding model by its name."""
+    counter: Callable[[Card], Counter | None] | None = None
+    """Gives what counts for a model by its vocabulary; ``None``: an estimate does."""
+    counting: Callable[[Card], Counting] | None = None
+    """Opens the endpoint of a model's provider that counts tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +115,24 @@ class Terms:
     overhead: int
     caching: Caching
     memory: str | None = None
+    embedder: Embedder | None = None
+    counter: Counter | None = None
+    """What counts by the model's vocabulary; ``None``: counts are estimates."""
+
+    @property
+    def gauge(self) -> str:
+        """Under what name counts are calibrated: those of a vocabulary are no estimates."""
+        return self.card.name if self.counter is None else f"{self.card.name} by {self.counter.name}"
+
+    def counted(self, material: Material) -> Material:
+        """The material with exact counts, where those are wanted."""
+        exact = material if self.counter is None else recounted(material, self.counter)
+        return pictured(exact, self.target.image)
+
+    def recount(self, pieces: Sequence[bytes]) -> int:
+        """Tokens of messages that were put together anew."""
+        tokens = _recount(pieces) if self.counter is None else self.counter.bodies(pieces)
+        return tokens + surplus(pieces, self.target.image)
 
     def calibrated(self, cut: Cut | None) -> Terms:
         """The same with the calibration of the cut that holds: what is learned of a model moves no cut
@@ -137,16 +170,18 @@ def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
     policy = _policy(settings, engine, given, card)
     requested = given.params.get("max_completion_tokens") or given.params.get("max_tokens")
     reserved = reserve(policy, requested, target.thinking, card.window)
+    counter = engine.counter(card) if engine.counter else None
+    gauge = card.name if counter is None else f"{card.name} by {counter.name}"
     bounds = limits(
         policy,
         input_limit=card.input_limit(reserved),
         first_tier=card.first_tier,
         reserved=reserved,
-        scale=engine.calibration.scale(card.name),
-        model=card.name,
+        scale=engine.calibration.scale(gauge),
+        model=gauge,
     )
     instructions = [_instruction(body) for body in settings.instructions]
-    tools = count_tools(given.tools) if given.tools else 0
+    tools = count_tools(given.tools, counter.text if counter else count_text) if given.tools else 0
     return Terms(
         card=card,
         target=target,
@@ -156,7 +191,15 @@ def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
         overhead=REPLY_OVERHEAD + tools,
         caching=caching_of(card, given.tools, tools + sum(entry.tokens for entry in instructions)),
         memory=settings.memory,
+        embedder=embedder_of(engine, policy),
+        counter=counter,
     )
+
+
+def embedder_of(engine: Engine, policy: ContextPolicy) -> Embedder | None:
+    """What recalls by meaning, where the policy names a model for it."""
+    name = policy.recall.embedding if policy.recall else None
+    return engine.embedder(name) if name and engine.embedder else None
 
 
 def policy_of(settings: Settings, engine: Engine) -> ContextPolicy:
@@ -267,6 +310,7 @@ async def _built(
     terms = terms.calibrated(path.cut)
     bounds, target = terms.limits, terms.target
     material = _material(terms, given, path, current)
+    notes: list[str] = []
     chosen = enough(material, bounds, target)
     if chosen is not None and bounds.recall_tokens and _unanswered(current):
         recalled = await quoted(
@@ -278,14 +322,18 @@ async def _built(
             bounds,
             first=chosen.kept.first,
             memory=terms.memory,
+            embedder=terms.embedder,
+            notes=notes,
         )
         if recalled is not None:
             material = replace(material, recalled=recalled)
             chosen = enough(material, bounds, target)
     if chosen is None:
         return None
-    window = build(material, bounds, target, _recount, chosen)
-    return replace(window, caching=terms.caching, past=path.request, at=time.time())
+    window = build(material, bounds, target, terms.recount, chosen)
+    if notes:
+        window = replace(window, notes=(*window.notes, *notes))
+    return window
 
 
 def _unanswered(current: Sequence[MessageRow]) -> bool:
@@ -294,14 +342,17 @@ def _unanswered(current: Sequence[MessageRow]) -> bool:
 
 
 def _material(terms: Terms, given: Input, path: Path, current: Sequence[MessageRow]) -> Material:
-    return Material(
+    material = Material(
         path=path,
         instructions=terms.instructions,
         opening=terms.opening,
         context=given.context,
         current=current,
         overhead=terms.overhead,
+        caching=terms.caching,
+        at=time.time(),
     )
+    return terms.counted(material)
 
 
 def _reach(terms: Terms, given: Input, lease: Lease | None) -> Reach:
