@@ -11,7 +11,7 @@ import pytest
 from tests.replay.told import MODEL, dialogue, terms
 
 from multiturn import ContextPolicy, Usage
-from multiturn.prefix import CacheRule
+from multiturn.cache_rules import CacheRule
 from multiturn.replay import Dialogue, Outcome, replay, uses
 from multiturn.tokens import REPLY_OVERHEAD
 
