@@ -12,18 +12,20 @@ from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
 from .asking import listed
-from .catalog import Card, Catalog
+from .catalog import Catalog
 from .chat import AsyncConversation
 from .compaction import Compactor
 from .conversations import Conversation, Declared, Hit, Owner, new_ulid
-from .errors import InputInvalid, KeyMissing, ParameterInvalid
+from .endpoints import Endpoints
+from .errors import InputInvalid, ParameterInvalid
+from .indexing import Indexer
 from .memory import message_of, spending
 from .messages import Trait
 from .phrases import Reason, system_reason
 from .policy import ContextPolicy
-from .providers import Patience, Provider, open_provider
+from .providers import Provider
 from .sealing import encoded, seal
-from .settings import Config, api_key, choose_model, load
+from .settings import Config, choose_model, load
 from .step import Engine
 from .storage import Store, open_store
 from .tokens import count_message
@@ -75,18 +77,20 @@ class AsyncMultiTurn:
             given["store"] = store
         self.config = config = _stated(config, given) if config else load(given, self._environment)
         self._tenant = tenant
-        self._key, self._base_url, self._own = api_key, base_url, provider
-        self._providers: dict[str, Provider] = {}
         self._catalog = Catalog(config.overrides)
         self._declared = Declared(model=model, policy=None if policy is None else _policy(policy).to_dict())
         self._model = config.model or choose_model(config, self._catalog.profiles(), self._environment)
         self._catalog.card(self._model)
         self._store = open_store(config.store) if store is None or isinstance(store, str) else store
+        self._endpoints = Endpoints(
+            self._catalog, config, self._environment, self._store, self._model, api_key, base_url, provider
+        )
+        self._indexer = Indexer(self._endpoints.embedder)
         timing = config.timing
         self._engine = Engine(
             store=self._store,
             catalog=self._catalog,
-            provider=self._provider_of,
+            provider=self._endpoints.provider,
             model=self._model,
             policy=config.policy,
             lease=timing.lease,
@@ -95,6 +99,10 @@ class AsyncMultiTurn:
             prepare=timing.prepare,
             keep_reasoning=config.keep_reasoning,
             wake=self._wake,
+            index=self._indexer.wake,
+            embedder=self._endpoints.embedder,
+            counter=self._endpoints.counter,
+            counting=self._endpoints.counting,
         )
         self._compactor: Compactor | None = None
 
@@ -249,9 +257,8 @@ class AsyncMultiTurn:
         call twice."""
         if self._compactor is not None:
             await self._compactor.drain()
-        providers, self._providers = self._providers, {}
-        for provider in providers.values():
-            await provider.close()
+        await self._indexer.drain()
+        await self._endpoints.close()
         await self._store.close()
 
     async def __aenter__(self) -> Self:
@@ -268,30 +275,6 @@ class AsyncMultiTurn:
         if everybody:
             return Owner(self._tenant, None)
         return Owner(self._tenant, self.config.user if user is None else user)
-
-    def _provider_of(self, card: Card) -> Provider:
-        """The open connection to a model's provider; raises `KeyMissing` where its key is not set."""
-        if self._own is not None:
-            return self._own
-        name = card.name if card.options else card.provider
-        if name not in self._providers:
-            self._providers[name] = self._open(card)
-        return self._providers[name]
-
-    def _open(self, card: Card) -> Provider:
-        profile = self._catalog.profile(card.provider)
-        configured = card.provider == self._catalog.card(self._model).provider
-        key = self._key if configured else None
-        if key is None:
-            found = api_key(profile.keys, self._environment)
-            key = found[0] if found else None
-        if key is None and profile.key_required:
-            raise KeyMissing(provider=profile.id, variable=profile.keys[0])
-        base_url = self._base_url if configured else None
-        base_url = base_url or self._environment.get(profile.base_url_variable or "\0") or None
-        timing = self.config.timing
-        patience = Patience(timing.connect, timing.first_token, timing.idle, timing.total)
-        return open_provider(profile, key=key, base_url=base_url, patience=patience, options=card.options)
 
 
 def _stated(config: Config, arguments: Mapping[str, Any]) -> Config:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from .context.summary import folding
 from .conversations import Owner, Settings, Step, Summary
+from .embedding import EMBEDDING
 from .errors import ConfigurationInvalid, Error
 from .prompts import Asked
 from .retelling import retell
@@ -19,6 +20,7 @@ from .step import Engine, Input, Terms, policy_of, terms_of
 from .storage import Due, Reach
 from .summariser import Flaw, Summariser
 from .tokens import count_text
+from .window import Material
 
 __all__ = ["Compactor", "compact", "pause"]
 
@@ -68,7 +70,8 @@ def pause(failures: int) -> float:
 
 async def _tell(engine: Engine, due: Due, code: str) -> None:
     """Keep why no summary was asked for, or what was written not used; once, however often it is tried."""
-    steps = await engine.store.steps(due.owner, due.conversation, 0, due.branch)
+    calls = await engine.store.steps(due.owner, due.conversation, 0, due.branch)
+    steps = [call for call in calls if call.finish_reason != EMBEDDING]
     if not steps or steps[-1].error != code:
         await engine.store.record(due.owner, due.conversation, Step("", b"", error=code), due.branch)
 
@@ -81,7 +84,7 @@ async def _begun(engine: Engine, due: Due) -> _Run | None:
     terms = terms_of(engine, settings, Input())
     bounds = terms.limits
     reach = Reach(tokens=int(bounds.high / bounds.scale), key=bounds.key)
-    path = await engine.store.gather(*at, reach, due.branch)
+    path = terms.counted(Material(path=await engine.store.gather(*at, reach, due.branch))).path
     head = [*terms.instructions, *([terms.opening] if terms.opening else [])]
     turns = folding(path, bounds, terms.overhead + sum(entry.tokens for entry in head))
     if turns is None:
@@ -210,14 +213,14 @@ class Compactor:
             while self._waiting:
                 owner, conversation = next(iter(self._waiting))
                 del self._waiting[owner, conversation]
-                await self._serve(owner, conversation)
+                seen: set[tuple[Owner, str, int]] = set()
+                await self._serve(owner, conversation, seen)
                 if not self._looked:
                     self._looked = True
-                    await self._serve(self._everybody, None)
+                    await self._serve(self._everybody, None, seen)
 
-    async def _serve(self, owner: Owner, conversation: str | None) -> None:
+    async def _serve(self, owner: Owner, conversation: str | None, seen: set[tuple[Owner, str, int]]) -> None:
         """Write what is due there, each branch once; what others left behind, only while there is time."""
-        seen: set[tuple[Owner, str, int]] = set()
         store = self._engine.store
         while not self._closed or conversation is not None:
             due = await store.claim_due(owner=owner, conversation=conversation, hold=HOLD)

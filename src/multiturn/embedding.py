@@ -25,9 +25,11 @@ from .vectors import dimension_of, likeness
 if TYPE_CHECKING:
     from .providers.embeddings import Embedded, Embeddings
 
-__all__ = ["Advance", "Embedder", "Scope", "fused"]
+__all__ = ["EMBEDDING", "RERANKED", "Advance", "Embedder", "Scope", "fused"]
 
-CANDIDATES = 200
+EMBEDDING = "embedding"
+"""How a call for vectors ends, among those that belong to no turn (`Store.record`)."""
+RERANKED = 200
 """So many of what the words found are reranked."""
 WEIGHT = 0.5
 """Of the vectors; the words have the rest."""
@@ -138,7 +140,7 @@ class Embedder:
 
     async def _reranked(self, found: Sequence[Found], wanted: bytes, scope: Scope | None) -> list[Found]:
         await self._check(dimension_of(wanted))
-        candidates = list(found[:CANDIDATES])
+        candidates = list(found[:RERANKED])
         if self.everything and scope is not None:
             near = await self.vectors.near(
                 scope.owner,
@@ -147,7 +149,7 @@ class Embedder:
                 wanted,
                 branch=scope.branch,
                 before=scope.before,
-                limit=CANDIDATES,
+                limit=RERANKED,
             )
             there = {each.told.id for each in found}
             candidates += [replace(each, score=0.0) for each in near if each.told.id not in there]
@@ -156,7 +158,7 @@ class Embedder:
         cosines = [likeness(wanted, kept[digest]) if digest in kept else None for digest in digests]
         if not kept:
             return list(found)
-        return [*fused(candidates, cosines), *found[CANDIDATES:]]
+        return [*fused(candidates, cosines), *found[RERANKED:]]
 
     async def _check(self, dimension: int) -> int | None:
         """The dimension of the vectors that are kept, ``None`` where there are none; raises
@@ -294,7 +296,7 @@ class Embedder:
         """Count what was used for the conversation; one that is gone meanwhile keeps no account."""
         spent = self._spent.pop(place, None)
         if spent is not None:
-            step = Step(model=self.name, ledger=b"", usage=spent.usage, cost=spent.cost)
+            step = Step(self.name, b"", spent.usage, spent.cost, finish_reason=EMBEDDING)
             with contextlib.suppress(Error):
                 await self.store.record(*place, step)
 

@@ -11,13 +11,14 @@ from typing import Any, Literal, Self
 
 from .asking import listed
 from .conversations import Address, Branch, Conversation, Declared, Hit, Owner, Settings, Summary, Turn
+from .embedding import EMBEDDING, RERANKED, Scope
 from .errors import ConversationError, ParameterInvalid, TurnNotFound
 from .ledger import Ledger
 from .messages import Entry, Message, Trait
 from .phrases import Reason
 from .policy import ContextPolicy
 from .sealing import encoded, seal, seal_input, split_turns
-from .step import Engine, Input, Known, Place, in_force, preview
+from .step import Engine, Input, Known, Place, embedder_of, in_force, policy_of, preview
 from .storage import Reach, Told, UsageRow
 from .summariser import TOLERANCE
 from .terms import query
@@ -110,18 +111,24 @@ class Memory:
     async def recall(self, text: str, k: int = 10) -> list[Hit]:
         """The ``k`` messages that fit ``text`` best, best first, of the whole path and of the user's
         conversations that share this one's memory key; each with a ``score`` from 0 to 1. Found by words,
-        names and dates, without a model. Raises `ParameterInvalid`."""
+        names and dates; the embedding model of the policy, if it names one, ranks them anew. Raises
+        `ParameterInvalid`."""
         if not text.strip():
             raise ParameterInvalid(Reason("why.search_empty"), name="text")
         if k < 1:
             raise ParameterInvalid(Reason("why.not_number", least=1, value=k), name="k")
+        settings = in_force((await self.info()).settings, self._place.declared)
+        embedder = embedder_of(self._engine, policy_of(settings, self._engine))
         found = await self._store.recall(
             *self._at,
             query(text, now=time.time()),
             branch=self._place.branch,
-            memory=in_force((await self.info()).settings, self._place.declared).memory,
-            limit=k,
+            memory=settings.memory,
+            limit=k if embedder is None else max(k, RERANKED),
         )
+        if embedder is not None:
+            scope = Scope(*self._at, self._place.branch)
+            found = (await embedder.rerank(found, text, scope))[:k]
         return [Hit(one.conversation, message_of(one.told), one.told.row.turn, one.score) for one in found]
 
     async def ledger(self, turn: TurnLike | None = None, step: int | None = None) -> Ledger:
@@ -146,7 +153,8 @@ class Memory:
     async def summary_error(self) -> str | None:
         """Why the last attempt to write a summary gave none, as a code; ``None`` where it gave one, or there
         was no attempt. It is tried again after a pause, with a later turn."""
-        calls = await self._store.steps(*self._at, 0, self._place.branch)
+        steps = await self._store.steps(*self._at, 0, self._place.branch)
+        calls = [step for step in steps if step.finish_reason != EMBEDDING]
         return calls[-1].error if calls else None
 
     async def usage(self) -> Spending:

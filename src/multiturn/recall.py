@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from .context.recall import Passage, quotation
 from .conversations import Owner
+from .embedding import RERANKED, Embedder, Scope
 from .messages import Trait
 from .ranking import margin
 from .storage import Found, Store, Told
@@ -35,17 +36,30 @@ async def quoted(
     *,
     first: int,
     memory: str | None,
+    embedder: Embedder | None = None,
+    notes: list[str] | None = None,
 ) -> Quotation | None:
     """What is quoted in front of the new input: of the turns before ``first``, which are not sent, and of
-    the user's conversations that share the ``memory``. ``None`` where there is nothing to look through."""
+    the user's conversations that share the ``memory``. ``None`` where there is nothing to look through.
+
+    An ``embedder`` ranks anew what the words found; where it cannot, ``notes`` gets the code of why."""
     question = words_of(current)
     nowhere = first <= 1 and memory is None
     if nowhere or not limits.recall_tokens or not question.strip():
         return None
     asked = query(question, now=time.time())
     found = await store.recall(
-        owner, conversation, asked, branch=path.branch, before=first, memory=memory, limit=CANDIDATES
+        owner,
+        conversation,
+        asked,
+        branch=path.branch,
+        before=first,
+        memory=memory,
+        limit=CANDIDATES if embedder is None else RERANKED,
     )
+    if embedder is not None:
+        scope = Scope(owner, conversation, path.branch, first)
+        found = (await embedder.rerank(found, question, scope, notes))[:CANDIDATES]
     fresh = list(_unsent(found, conversation, path))
     least = margin(asked)
     passages = [passage_of(one.told, one.score, _other(one, conversation), one.at) for one in fresh]

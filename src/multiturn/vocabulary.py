@@ -216,18 +216,13 @@ def _told(problem: Exception) -> object:
 def recounted(material: Material, count: Counter) -> Material:
     """What a window is made of, counted by a vocabulary instead of as it is stored. Stored counts are
     estimates, whoever stores them: so a database can be shared by clients that count differently."""
-    path = material.path
-    recalled = material.recalled
-    if recalled is not None and recalled.text:
-        recalled = replace(recalled, tokens=count.text(recalled.text.decode()))
     return replace(
         material,
-        path=_path(path, count),
+        path=_path(material.path, count),
         instructions=[_entry(entry, count) for entry in material.instructions],
         opening=None if material.opening is None else _entry(material.opening, count),
         context=[_entry(entry, count) for entry in material.context],
         current=[_row(row, count) for row in material.current],
-        recalled=recalled,
     )
 
 
