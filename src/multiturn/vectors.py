@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from importlib.util import find_spec
 from operator import mul
 
-__all__ = ["dimension_of", "likeness", "nearest", "packed", "searchable"]
+__all__ = ["dimension_of", "likeness", "nearest", "packed"]
 
 BYTES = 2
 """Of one number: IEEE half precision, which moves a cosine by less than a thousandth."""
@@ -44,14 +43,9 @@ def likeness(one: bytes, other: bytes) -> float:
     return round(product, 3)
 
 
-def searchable() -> bool:
-    """Whether what `nearest` needs is installed."""
-    return find_spec("numpy") is not None
-
-
 def nearest(query: bytes, vectors: Sequence[bytes], limit: int) -> list[tuple[int, float]]:
-    """The places of the ``limit`` vectors that are most like ``query``, best first, with their cosines.
-    Needs numpy (the extra ``vectors``); all have the dimension of the query."""
+    """The places of the ``limit`` vectors that are most like ``query``, best first, with their cosines. All
+    have the dimension of the query."""
     import numpy as np
 
     if not vectors:
