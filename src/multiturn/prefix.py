@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
@@ -102,6 +102,8 @@ class Past(NamedTuple):
     tools: str
     head: int
     head_digest: str
+    history: int
+    history_digest: str
     length: int
     digest: str
     shared: bool
@@ -131,16 +133,19 @@ def fingerprint(
     usage: Usage | None = None,
     expected: Forecast | None = None,
     anchor: str = "",
+    passing: int = 0,
 ) -> bytes:
     """The request as a few figures and digests, kept with the branch for the next `forecast`.
 
     ``tokens`` is our count before calibration, ``usage`` what the provider reported, which is exact;
     ``at`` when it ended, in seconds; ``past`` the fingerprint before; ``expected`` its forecast, which
     tells whether the automatic cache keeps what it should; ``anchor`` names what the window begins with
-    (first turn, version of the summary).
+    (first turn, version of the summary); ``passing`` how many of the last messages will not come again as
+    they are, because material for one step stands among them.
     """
     before, head = opened(past), _head(body)
     told = usage if usage is not None and not usage.estimated else None
+    history = _end(body, passing) if passing else 0
     values = Past(
         model=caching.model,
         at=round(at, 3),
@@ -148,6 +153,8 @@ def fingerprint(
         tools=caching.tools,
         head=head,
         head_digest=_digest(body[:head]),
+        history=history,
+        history_digest=_digest(body[:history]) if history else "",
         length=len(body) - 1,
         digest=_digest(memoryview(body)[:-1]),
         messages=_messages(caching, body),
@@ -190,8 +197,8 @@ def forecast(
     ttl = rule.explicit.ttl if before.block and rule.explicit else rule.ttl
     if ttl is not None and gap > ttl:
         return _forecast(caching, expected, 0, miss or "expired", gap, marked=marked)
-    head = round(head_tokens * before.scale) if miss and _same_head(before, body) else 0
-    held = _held(before, rule, miss, head, marked=marked)
+    kept = _kept(before, body, head_tokens) if miss else 0
+    held = _held(before, rule, miss, kept, marked=marked)
     return _forecast(caching, max(expected, held), held, miss, gap, marked=marked)
 
 
@@ -218,7 +225,7 @@ def opened(past: bytes | None) -> Past | None:
     if not past:
         return None
     version, *values = orjson.loads(past)
-    if version != FORMAT:
+    if version != FORMAT or len(values) != len(Past._fields):
         return None
     opened = Past(*values)
     return opened._replace(gaps=tuple(opened.gaps))
@@ -237,28 +244,37 @@ def parting(before: Past, caching: Caching, body: bytes, anchor: str) -> Miss | 
     return "input_changed"
 
 
-def _held(before: Past, rule: CacheRule, miss: Miss | None, head: int, *, marked: bool) -> int:
-    """How many tokens the cache holds, if it has forgotten nothing; ``head`` of them where only the
-    instructions are the same."""
+def _kept(before: Past, body: bytes, head_tokens: int) -> int:
+    """How many tokens are as they were, where not all are: those before material for one step, or the
+    instructions. The former are told by their share of the bytes."""
+    size = before.history
+    if size and body[size : size + 1] == b"," and _digest(body[:size]) == before.history_digest:
+        return before.tokens * size // before.length
+    return round(head_tokens * before.scale) if _same_head(before, body) else 0
+
+
+def _held(before: Past, rule: CacheRule, miss: Miss | None, kept: int, *, marked: bool) -> int:
+    """How many tokens the cache holds, if it has forgotten nothing; ``kept`` is how many are as they were
+    where not all are."""
     if marked or before.block:
-        return _held_by_markers(before, rule, miss, head, marked=marked)
+        return _held_by_markers(before, rule, miss, kept, marked=marked)
     if miss is None:
         held = before.tokens + (before.reply if rule.match == "unit" else 0)
     elif miss in ("model_changed", "tools_changed") or rule.match == "breakpoint":
         held = 0
     else:
-        held = head if rule.match == "prefix" or before.shared else 0
+        held = kept if rule.match == "prefix" or before.shared else 0
     held -= held % rule.step
     return held if held >= rule.minimum else 0
 
 
-def _held_by_markers(before: Past, rule: CacheRule, miss: Miss | None, head: int, *, marked: bool) -> int:
+def _held_by_markers(before: Past, rule: CacheRule, miss: Miss | None, kept: int, *, marked: bool) -> int:
     """Blocks of the two caches are not shared: what was written with markers is found with markers."""
     if rule.explicit is None or not marked or not before.block or miss in ("model_changed", "tools_changed"):
         return 0
     if miss is None:
         return before.block
-    return head if head >= rule.explicit.minimum else 0
+    return kept if kept >= rule.explicit.minimum else 0
 
 
 def _forecast(
@@ -321,15 +337,27 @@ def _shares(before: Past | None, caching: Caching, body: bytes) -> bool:
 
 def _head(body: bytes) -> int:
     """How many bytes the leading instructions take, the opening bracket included."""
-    text = body.decode()
-    end, decoder = 1, json.JSONDecoder()
-    while end < len(text) - 1:
-        start = end + (text[end] == ",")
-        message, stop = decoder.raw_decode(text, start)
+    text, end = body.decode(), 1
+    for message, stop in _messages_of(text):
         if message.get("role") not in INSTRUCTIONS:
             break
         end = stop
     return len(text[:end].encode())
+
+
+def _end(body: bytes, passing: int) -> int:
+    """How many bytes all messages but the last ``passing`` take, the opening bracket included."""
+    text = body.decode()
+    ends = [1, *(stop for _, stop in _messages_of(text))]
+    return len(text[: ends[max(0, len(ends) - 1 - passing)]].encode())
+
+
+def _messages_of(text: str) -> Iterator[tuple[Mapping[str, Any], int]]:
+    """The messages of a list in turn, each with the place of its end."""
+    end, decoder = 1, json.JSONDecoder()
+    while end < len(text) - 1:
+        message, end = decoder.raw_decode(text, end + (text[end] == ","))
+        yield message, end
 
 
 def _messages(caching: Caching, body: bytes) -> int:

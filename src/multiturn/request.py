@@ -10,6 +10,7 @@ from typing import Any
 
 from .cache_rules import Caching
 from .cards import Card, Profile
+from .ledger import Code
 from .prefix import compared, digest_of, fingerprint
 from .usage import Usage
 from .window import Request, Window
@@ -71,6 +72,7 @@ def remembered(window: Window | None, usage: Usage | None, at: float) -> bytes |
         usage=usage,
         expected=window.forecast,
         anchor=window.anchor,
+        passing=_passing(window),
     )
 
 
@@ -78,6 +80,13 @@ def answered(window: Window, usage: Usage | None) -> Window:
     """The window with what the cache held beside what was expected of it."""
     expected = window.forecast
     return window if expected is None else replace(window, cache=compared(expected, usage).figures)
+
+
+def _passing(window: Window) -> int:
+    """How many of the last messages come from material for this step on; that will not be sent again."""
+    if not any(span.code is Code.CONTEXT for span in window.spans):
+        return 0
+    return sum(span.messages for span in window.spans if span.code in (Code.CONTEXT, Code.NEW))
 
 
 def _key(conversation: str) -> str:

@@ -167,3 +167,20 @@ async def test_no_key_where_nobody_asks_for_one() -> None:
         async with client("stepfun/step-3.7-flash", simulator.key, simulator.base_url) as door:
             await door.conversation("c").send("你好")
         assert "prompt_cache_key" not in simulator.requests[0].body
+
+
+async def test_what_stands_before_material_for_one_step_is_still_found() -> None:
+    words = chatter()
+    async with simulate("stepfun", lambda _: words()) as simulator:
+        async with client("stepfun/step-3.7-flash", simulator.key, simulator.base_url) as door:
+            chat = door.conversation("c", system=HEAD)
+            for _ in range(6):
+                await chat.send(words())
+            await chat.send(words(), context=["现在是中午。" * 10])
+            reply = await chat.send(words())
+    predicted, reported, miss = told(reply)
+    assert predicted
+    assert reported
+    assert miss == "input_changed"
+    assert predicted > 900
+    assert abs(predicted - reported) < reported * 0.1
