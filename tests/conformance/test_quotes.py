@@ -194,6 +194,14 @@ async def test_what_was_withdrawn_meanwhile_is_not_kept(store: Store, place: int
     assert turn.tokens == user("u3").tokens + assistant("ok").tokens
 
 
+async def test_the_answer_excluded_meanwhile_is_not_kept(store: Store) -> None:
+    await answer(store, 1)
+    lease = await begin(store, "u2")
+    await store.mark(ALICE, "c", 1, place=1, set=EXCLUDED)
+    await finish(store, lease, assistant("ok"), quote=quote((1, 1)))
+    assert await quoted(store) == []
+
+
 async def test_the_answer_excluded_meanwhile_leaves_its_question(store: Store) -> None:
     await answer(store, 1)
     lease = await begin(store, "u2")
@@ -254,6 +262,21 @@ async def test_of_a_branch_what_it_quotes_is_on_its_own_path(store: Store) -> No
     assert await quoted(store) == [3]
     await store.mark(ALICE, "c", 2, set=RETRACTED, branch=1)
     assert await quoted(store) == []
+
+
+async def test_the_own_conversation_may_be_named(store: Store) -> None:
+    """It is the path of the branch that is meant, not of the one in use."""
+    await answer(store, 1, 2, 3)
+    branch = await store.fork(ALICE, "c", 1)
+    for number in (2, 3):
+        await ask(store, f"e{number}", "ok", branch=branch)
+    lease = await begin(store, "e4", branch=branch)
+    source = Source(2, 0, 0.5, "c")
+    await finish(store, lease, assistant("ok"), quote=Quotation(BLOCK, TOKENS, (source,)))
+    await store.mark(ALICE, "c", 2, set=RETRACTED, branch=0)
+    assert await quoted(store, branch) == [4]
+    await store.mark(ALICE, "c", 2, set=RETRACTED, branch=branch)
+    assert await quoted(store, branch) == []
 
 
 # ----------------------------------------------------------------------------------------- deletion

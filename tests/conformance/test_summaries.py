@@ -296,6 +296,16 @@ async def test_a_fork_undoes_only_to_what_covers_shared_turns(store: Store) -> N
     assert await versions(store) == [2, 1]
 
 
+async def test_a_fork_of_a_fork_undoes_no_further_than_its_parent(store: Store) -> None:
+    """Turn 4 of the first branch is in the oldest summary, and on no other path."""
+    await answer(store, 1, 2, 3, 4)
+    await write(store, 4)
+    await write(store, 1, expected=1)
+    await ask(store, "e3", "ok", after=2)
+    await answer(store, 4, 5)
+    assert await versions(store, await store.fork(ALICE, "c", 4, 1)) == [2]
+
+
 async def test_a_fork_of_a_fork_takes_what_its_parent_wrote(store: Store) -> None:
     await answer(store, 1, 2)
     await ask(store, "e2", "ok", after=1)

@@ -68,12 +68,14 @@ async def test_nothing_is_left_of_what_was_deleted(store: SQLiteStore) -> None:
     await quoting(store, Source(1, 0, 0.5, "c"), Source(1, 1, 0.5))
     await ask(store, "edited", "ok", after=1)
     await quoting(store, Source(2, 0, 0.5))
+    await answer(store, 1, conversation="elsewhere")
+    await quoting(store, Source(1, 0, 0.5, "elsewhere"))
     await store.write_summary(ALICE, "c", Summary(0, 1, "s", 1), None)
 
     def rows(db: sqlite3.Connection) -> list[int]:
         tables = ("quotes", "quote_sources", "summaries", "branches")
         return [db.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for name in tables]
 
-    assert await store._writer.run(rows) == [2, 3, 1, 2]
+    assert await store._writer.run(rows) == [3, 4, 1, 3]
     await store.delete(ALICE, "c")
-    assert await store._writer.run(rows) == [0, 0, 0, 0]
+    assert await store._writer.run(rows) == [0, 0, 0, 1]

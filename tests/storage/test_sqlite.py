@@ -167,3 +167,24 @@ async def test_reading_a_tail_touches_few_pages(path: Path) -> None:
         await store._readers.run(lambda db: watch(db, False))
         await store.close()
     assert steps[50] == steps[5000]
+
+
+async def test_a_beginning_that_arrived_just_when_its_caller_left_is_given_back(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled between the outcome and the look at it."""
+    await answer(store, 1)
+    write = store._write
+
+    def leaving(*work: Any) -> asyncio.Future[Any]:
+        outcome = write(*work)
+        outcome.add_done_callback(lambda _: task.cancel())
+        return outcome
+
+    with monkeypatch.context() as hasty:
+        hasty.setattr(store, "_write", leaving)
+        task = asyncio.create_task(begin(store, "left", hold=600))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await ask(store, "next", "ok", wait=1)
+    assert await said(store) == ["u1", "a1", "left", "next", "ok"]
