@@ -4,7 +4,7 @@ A chat of 150 turns: instructions of 200 tokens, about 92 tokens a turn, a budge
 counter in use. Over the second half: the tokens of leading messages that the request before had, too, by
 all tokens sent; and the tokens sent by the budget. A cut at a low-water mark is compared with a window
 that slides, and with the default policy, whose summary and recall have a price: their tokens, and what
-they take from the repeated prefix.
+they take from the repeated prefix. Every fifth turn of the second half asks for something told long ago.
 """
 
 from __future__ import annotations
@@ -107,14 +107,22 @@ def _turns() -> tuple[str, list[tuple[str, str]]]:
     """Instructions and turns of the length that is measured."""
     told = iter([message["content"] for message in invented(40 * TURNS)])
 
-    def words(tokens: int) -> str:
-        text = ""
+    def words(tokens: int, text: str = "") -> str:
         while count_text(text) < tokens:
             text += next(told) + "。"
         return _of(tokens, text)
 
     each = TURN // 2 - 4
-    return words(HEAD - 4), [(words(each), words(each)) for _ in range(TURNS)]
+    return words(HEAD - 4), [(words(each, _said(turn)), words(each)) for turn in range(TURNS)]
+
+
+def _said(turn: int) -> str:
+    """Every fifth turn tells something, and one in the second half asks for what was told 57 turns ago."""
+    if turn % 5 == 0:
+        return f"记一下：{turn} 号储物柜的密码是 {turn * 37}。"
+    if turn % 5 == 2 and turn > TURNS // 2:
+        return f"之前说过的 {turn - 57} 号储物柜，密码是多少？"
+    return ""
 
 
 async def chatted(policy: ContextPolicy, turns: int = TURNS) -> Sent:
