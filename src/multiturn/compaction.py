@@ -193,20 +193,17 @@ class Compactor:
         if self._closed:
             return
         self._waiting[owner, conversation] = None
-        task = self._task
-        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())
 
     async def drain(self, seconds: float = 10.0) -> None:
         """Wait for what is being written, and take up nothing more; what takes longer is given back, so
         that the next process can write it."""
         self._closed = True
-        task = self._task
-        if task is None or task.get_loop() is not asyncio.get_running_loop():
-            return
-        await asyncio.wait((task,), timeout=seconds)
-        task.cancel()
-        await asyncio.wait((task,))
+        if self._task is not None:
+            await asyncio.wait((self._task,), timeout=seconds)
+            self._task.cancel()
+            await asyncio.wait((self._task,))
 
     async def _work(self) -> None:
         with contextlib.suppress(Error):  # the store's trouble shows in turns; the mark stays
