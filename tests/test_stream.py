@@ -391,6 +391,8 @@ async def test_a_turn_that_was_taken_over_writes_nothing(tmp_path: Path) -> None
             turns = await other.conversation("c").turns()
             assert raised.value.turn == turns[0].id
             assert [turn.state.name for turn in turns] == ["INCOMPLETE", "COMPLETED"]
+            spent = await other.conversation("c").usage()
+            assert (spent.turns, spent.calls) == (1, 2), "what came too late was paid for all the same"
             provider.let(9)
             assert (await client.conversation("c").send("c", on_busy="reject")).text == "one two three"
 

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from .calibration import shrunk
@@ -229,7 +229,7 @@ class OpenTurn:
             error.turn = self.begun.turn.id
         if self.ended:
             return
-        with contextlib.suppress(Error):
+        try:
             if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
                 await self.interrupt()
                 return
@@ -238,6 +238,14 @@ class OpenTurn:
             moderated = isinstance(error, ContentFiltered)
             code = error.code if isinstance(error, Error) else "error"
             await self._end(state, traits=Trait.MODERATED if moderated else 0, error=code)
+        except Error:
+            await self._give_back()
+
+    async def _give_back(self) -> None:
+        """The end cannot be stored, on a full disk for example: whoever comes next need not wait for the
+        lease to run out, and finds what was stored while the answer came."""
+        with contextlib.suppress(Error):
+            await self.engine.store.renew(self.lease, 0.0)
 
     async def _end(
         self, state: TurnState, *, open_calls: tuple[str, ...] = (), traits: int = 0, error: str | None = None
@@ -268,6 +276,8 @@ class OpenTurn:
         except Error as error:
             error.turn = self.begun.turn.id
             self.ended = isinstance(error, TurnExpired)
+            if self.ended and ending.step.usage:
+                await self._charge(ending.step)
             raise
         self.ended = True
         if ending.due and self.engine.wake:
@@ -277,6 +287,13 @@ class OpenTurn:
         if ending.state is TurnState.COMPLETED and self.engine.index and self.terms and self.terms.embedder:
             self.engine.index(self.lease.owner, self.lease.conversation, self.terms.embedder.name)
         return self.closed
+
+    async def _charge(self, step: Step) -> None:
+        """An answer that came too late to be stored was paid for all the same."""
+        with contextlib.suppress(Error):
+            place = self.lease
+            lost = replace(step, ledger=b"", error=TurnExpired.code)
+            await self.engine.store.record(place.owner, place.conversation, lost, place.branch)
 
     def _fingerprint(self) -> bytes | None:
         """What is remembered of the request; nothing where nobody answered it."""

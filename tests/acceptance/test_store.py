@@ -69,7 +69,7 @@ async def test_a_full_disk_in_the_middle_of_a_turn(tmp_path: Path, store: SQLite
             await one.client.conversation("d").send(BIG)
         assert refused.value.turn is None
         await room(store, None)
-        reply = await chat.send("next")
+        reply = await chat.send("next", on_busy="reject")
         assert reply.text == "fine"
         assert "first" not in str(reply.window.messages)
         assert (await states(chat))[1:] == ["INCOMPLETE", "COMPLETED"]
