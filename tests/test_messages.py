@@ -37,6 +37,7 @@ STORED = {
     "STOPPED": 32768,
     "MODERATED": 65536,
     "OPEN": 131072,
+    "QUOTED": 262144,
 }
 
 

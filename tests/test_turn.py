@@ -202,17 +202,25 @@ def too_long(limit: int | None) -> ProviderOverflow:
 
 
 async def test_an_overflow_is_learned_from_and_asked_again_once(scene: Make) -> None:
-    it = scene("one", "two", "three", too_long(120), "four", "five", model="compatible/llama")
+    it = scene("one", "two", "three", too_long(1200), "four", "five", model="compatible/llama")
     chat = it.client.conversation("c", policy=ContextPolicy(summarize=None, recall=None))
     for number in range(3):
-        await chat.send(f"number {number}: " + "tea and more tea, " * 10)
+        await chat.send(f"number {number}: " + "tea and more tea, " * 100)
     reply = await chat.send("and now?")
     assert reply.text == "four"
-    assert reply.window.tokens <= 120
+    assert reply.window.tokens <= 1200
     assert len(said(it.requests[4])) < len(said(it.requests[3]))
     assert reply.window.decisions[0].code == "over_budget"
-    assert (await chat.send("again")).window.limits.budget <= 120
+    assert (await chat.send("again")).window.limits.budget <= 1200
     assert await states(chat) == ["COMPLETED"] * 5
+
+
+async def test_an_overflow_that_names_what_no_model_has_teaches_nothing(scene: Make) -> None:
+    it = scene(too_long(1), "fine", model="compatible/llama")
+    chat = it.client.conversation("c")
+    with pytest.raises(ProviderOverflow):
+        await chat.send("tea and more tea")
+    assert (await chat.retry()).text == "fine"
 
 
 async def test_a_second_overflow_is_told(scene: Make) -> None:
@@ -253,9 +261,9 @@ async def test_reported_usage_calibrates_the_next_windows(scene: Make) -> None:
 
 async def test_what_was_learned_outlasts_the_client(tmp_path: Path, scene: Make) -> None:
     store = f"sqlite:///{tmp_path}/chats.db"
-    it = scene(too_long(500), "fine", store=store, model="compatible/llama")
+    it = scene(too_long(2000), store=store, model="compatible/llama")
     with pytest.raises(ProviderOverflow):
         await it.client.conversation("c").send("hello")
     await it.client.close()
     window = await scene(store=store, model="compatible/llama").client.conversation("c").window("tea")
-    assert window.limits.budget <= 500
+    assert window.limits.budget <= 2000

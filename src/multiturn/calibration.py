@@ -26,6 +26,9 @@ WEIGHT = 0.2
 LEAST, MOST = 0.25, 4.0
 """Beyond these a ratio says more about the one call (hidden instructions, a relay's figures) than about
 the model's vocabulary."""
+LEAST_LIMIT = 1_024
+"""No model takes less: an overflow that names a smaller number speaks of something else, and must not
+keep every later turn from being sent."""
 NOTICED = 0.01
 """A factor that differs by less is not worth working terms out anew after every turn."""
 SHRINK = 0.75
@@ -84,8 +87,7 @@ def moved(ratio: float, samples: int, counted: int, reported: int) -> tuple[floa
     if counted <= 0 or reported <= 0:
         return ratio, samples
     seen = min(max(reported / counted, LEAST), MOST)
-    weight = WEIGHT if samples else 1.0
-    return ratio + weight * (seen - ratio), samples + 1
+    return (ratio + WEIGHT * (seen - ratio) if samples else seen), samples + 1
 
 
 def learned(card: Card, limit: int | None) -> Card:
@@ -108,7 +110,8 @@ def shrunk(sent: int, limit: int | None) -> int:
     >>> shrunk(9000, 8192), shrunk(8000, 8192), shrunk(8000, None)
     (8192, 6000, 6000)
     """
-    return limit if limit is not None and limit < sent else max(1, int(sent * SHRINK))
+    named = limit is not None and LEAST_LIMIT <= limit < sent
+    return limit if named and limit else max(1, int(sent * SHRINK))
 
 
 @dataclass(slots=True)
@@ -171,9 +174,9 @@ class Calibration:
             self.version += 1
 
     def learn_limit(self, model: str, limit: int) -> bool:
-        """An overflow named a limit; whether that was new."""
+        """An overflow named a limit; whether that was new, and one that a model can have."""
         lesson = self.of(model)
-        if limit <= 0 or lesson.limit == limit:
+        if limit < LEAST_LIMIT or lesson.limit == limit:
             return False
         self.lessons[model] = lesson._replace(limit=limit)
         self.version += 1
