@@ -16,6 +16,7 @@ from .fitting import fitting
 from .loading import loading
 from .memory import growth
 from .prefix import prefixes
+from .recalling import recalling
 from .rounds import one_core
 from .scale import FULL, QUICK, Scale
 from .sending import sending
@@ -55,6 +56,7 @@ BENCHMARKS: dict[str, Callable[[Path, Messages, Scale], Awaitable[list[Figure]]]
     "memory": _memory,
     "prefix": prefixes,
     "import": _loading,
+    "recall": recalling,
 }
 
 

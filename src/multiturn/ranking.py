@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Numbers = NDArray[np.int64]
 
-__all__ = ["MARGIN", "MARGIN_BACK", "Posting", "Talk", "margin", "rank"]
+__all__ = ["MARGIN", "MARGIN_AT_HAND", "MARGIN_BACK", "Posting", "Talk", "margin", "rank"]
 
-MARGIN = 0.12
+MARGIN = 0.125
 """A message that scores less is not quoted unasked."""
 MARGIN_BACK = 0.02
 """… where the question refers back."""
+MARGIN_AT_HAND = 0.19
+"""… where it points at what was said a moment ago, which is in the window."""
 SILENCE = 1800.0
 """Seconds after which a new sitting begins."""
 
@@ -49,6 +51,8 @@ UNKNOWN = 0.3
 """How much a word that was never said lowers the score, beside a rare one that was."""
 SLIGHT = 2.0
 """As much certainty as this must be gathered before a score means anything: two rare words in full."""
+USUAL = 400
+"""Messages for which the margin was chosen. Among more of them the best one fits better by chance."""
 
 CELLS = 1 << 18
 """How many places are worked on at one time: they should stay in the processor's cache."""
@@ -78,7 +82,9 @@ class Talk:
 
 def margin(query: Query) -> float:
     """The score below which nothing is quoted for this question."""
-    return MARGIN_BACK if query.refers_back else MARGIN
+    if query.refers_back:
+        return MARGIN_BACK
+    return MARGIN_AT_HAND if query.at_hand else MARGIN
 
 
 def rank(talk: Talk, postings: Sequence[Posting], query: Query) -> Floats:
@@ -124,6 +130,7 @@ def _scaled(ground: _Ground, dated: NDArray[np.bool_]) -> Floats:
     if best <= 0:
         return scores
     sure = float(ground.sure[ground.at[top]]) / ((ground.asked + SLIGHT) * (K1 + 1))
+    sure *= math.log(USUAL / 5) / math.log(max(len(scores), USUAL / 4) / 5)
     if dated[top]:
         sure = max(sure, MARGIN)
     scores *= min(1.0, sure) / best
@@ -192,7 +199,7 @@ class _Ground:
         taps[len(AFTER)] = 1.0
         around = own[:, None] + self.steps
         np.add.at(self.scratch, around, posting.counts[:, None] * taps)
-        few = around.size * 16 < self.width
+        few = around.size * 64 < self.width
         held = np.unique(around) if few else np.flatnonzero(self.scratch)
         counts = self.scratch[held]
         self.scratch[held] = 0.0

@@ -65,6 +65,12 @@ REFERS_BACK = re.compile(
     re.VERBOSE,
 )
 """Signs that a question asks for something that was said or done before."""
+AT_HAND = re.compile(
+    r"""这|這|那(?:家|里|裡|边|邊|儿|兒|个|個|么|麼)|它|[他她]家|该|該|谢谢|謝謝|感谢|感謝
+    |\b(?:this|these|here|it|thanks?|thank\ you)\b""",
+    re.VERBOSE,
+)
+"""Signs that it is about what was said a moment ago, or about nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ class Query:
 
     ``terms`` are its terms with their weights, ``names`` the same words as names of speakers, ``dates``
     the stretches of time it names (from, up to; seconds since 1970), ``refers_back`` whether it asks
-    for something that was said before.
+    for something that was said before, ``at_hand`` whether it points at what was said a moment ago.
     """
 
     text: str
@@ -81,6 +87,7 @@ class Query:
     dates: tuple[tuple[float, float], ...] = ()
     refers_back: bool = False
     names: frozenset[int] = frozenset()
+    at_hand: bool = False
 
 
 def query(text: str, *, now: float, opening: float | None = None, zone: tzinfo | None = None) -> Query:
@@ -93,6 +100,8 @@ def query(text: str, *, now: float, opening: float | None = None, zone: tzinfo |
     True
     """
     text = text[:LENGTH]
+    plain = _plain(text)
+    dates = named_dates(text, now=now, opening=opening, zone=zone)
     words = Counter(_words(text))
     weights: dict[int, float] = {}
     for word, count in words.items():
@@ -101,9 +110,10 @@ def query(text: str, *, now: float, opening: float | None = None, zone: tzinfo |
     return Query(
         text,
         weights,
-        dates=(dates := named_dates(text, now=now, opening=opening, zone=zone)),
-        refers_back=bool(dates) or REFERS_BACK.search(_plain(text)) is not None,
+        dates=dates,
+        refers_back=bool(dates) or REFERS_BACK.search(plain) is not None,
         names=frozenset(_name(word) for word in words if not _is_single(word)),
+        at_hand=AT_HAND.search(plain) is not None,
     )
 
 

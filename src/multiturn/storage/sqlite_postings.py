@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..terms import NAMES
@@ -27,16 +28,25 @@ TAIL = "SELECT id, said, terms FROM recall_tail WHERE id BETWEEN ? AND ? ORDER B
 BUCKET = "SELECT id & 8388607, terms FROM recall_blocks WHERE id BETWEEN ? AND ? ORDER BY id"
 
 
+MANY = 10_000
+"""Messages from which on common terms are left out: they are most of the work and tell little."""
+COMMON = 8
+"""A term is common that more than one of so many messages has."""
+ENOUGH = 4
+"""Terms that are kept, however common they are."""
+
+
 class Extract(NamedTuple):
     """The messages that can be found, stretch after stretch: their keys, how many terms they have, when
     they were said; the place of the first of each stretch; and the wanted terms, each with the places
-    where it stands and how often."""
+    where it stands and how often; and terms that are too common to be looked up."""
 
     keys: Numbers
     lengths: Floats
     times: Floats
     starts: list[int]
     holders: dict[int, list[tuple[Numbers, Numbers]]]
+    common: set[int]
 
 
 def read(db: sqlite3.Connection, stretches: Sequence[tuple[int, int]], wanted: Sequence[int]) -> Extract:
@@ -58,9 +68,10 @@ def read(db: sqlite3.Connection, stretches: Sequence[tuple[int, int]], wanted: S
             parts.append(_Tail(rows, size))
             size += len(rows)
     holders: dict[int, list[tuple[Numbers, Numbers]]] = {}
-    blocks = (found for part in parts if isinstance(part, _Blocks) for found in part.holders(wanted))
-    tails = _in_tails([part for part in parts if isinstance(part, _Tail)], wanted)
-    for term, places, often in (*blocks, *tails):
+    blocks = [part for part in parts if isinstance(part, _Blocks)]
+    in_blocks = [found for block in blocks for found in block.holders(wanted)]
+    in_tails = _in_tails([part for part in parts if isinstance(part, _Tail)], wanted)
+    for term, places, often in (*in_blocks, *in_tails):
         holders.setdefault(term, []).append((places, often))
     return Extract(
         np.concatenate([np.zeros(0, np.int64), *(part.keys for part in parts)]),
@@ -68,6 +79,7 @@ def read(db: sqlite3.Connection, stretches: Sequence[tuple[int, int]], wanted: S
         np.concatenate([np.zeros(0), *(part.times for part in parts)]),
         starts,
         holders,
+        set().union(*(block.common for block in blocks)),
     )
 
 
@@ -86,6 +98,7 @@ class _Blocks:
         import numpy as np
 
         self.db = db
+        self.common: set[int] = set()
         self.base = first // SEGMENT * SEGMENT
         self.first, self.last = spans[0][0], spans[-1][0]
         bodies = np.frombuffer(b"".join(body for _, body in spans), np.uint8).reshape(len(spans), 6 * BLOCK)
@@ -100,30 +113,49 @@ class _Blocks:
         self.places[self.keys - self.base - self.first * BLOCK] = start + np.arange(len(self.keys))
 
     def holders(self, wanted: Sequence[int]) -> Holders:
-        """The wanted terms."""
-        buckets: dict[int, list[int]] = {}
-        for term in wanted:
-            buckets.setdefault(term >> SUB_BITS, []).append(term)
-        for bucket, terms in buckets.items():
-            yield from self._of_bucket(bucket, terms)
-
-    def _of_bucket(self, bucket: int, wanted: Sequence[int]) -> Holders:
+        """The wanted terms; among many messages without the commonest, which tell them hardly apart."""
         import numpy as np
 
-        key = self.base + (bucket << BUCKET_SHIFT)
-        rows = self.db.execute(BUCKET, (key + self.first, key + self.last)).fetchall()
-        records = np.frombuffer(b"".join([body for _, body in rows]), "<u4")
-        ends = np.cumsum([len(body) // 4 for _, body in rows])
-        blocks = np.array([block for block, _ in rows], np.int64) - self.first
-        terms = records >> np.uint32(PLACE_BITS + COUNT_BITS)
-        for term in wanted:
-            here = np.flatnonzero(terms == (term & ((1 << SUB_BITS) - 1)))
-            if len(here):
-                found = records[here].astype(np.int64)
-                block = blocks[np.searchsorted(ends, here, "right")]
-                places = self.places[block * BLOCK + (found >> COUNT_BITS & BLOCK - 1)]
-                inside = places >= 0
-                yield term, places[inside], (found & MOST)[inside]
+        for hits in self._telling(list(self._hits(wanted))):
+            found = hits.records[hits.here].astype(np.int64)
+            block = hits.blocks[np.searchsorted(hits.ends, hits.here, "right")]
+            places = self.places[block * BLOCK + (found >> COUNT_BITS & BLOCK - 1)]
+            inside = places >= 0
+            yield hits.term, places[inside], (found & MOST)[inside]
+
+    def _telling(self, found: Sequence[_Hits]) -> Sequence[_Hits]:
+        messages = len(self.keys)
+        if messages < MANY:
+            return found
+        rarest = sorted(found, key=lambda hits: len(hits.here))
+        few = sum(len(hits.here) * COMMON <= messages for hits in rarest)
+        self.common = {hits.term for hits in rarest[max(few, ENOUGH) :]}
+        return rarest[: max(few, ENOUGH)]
+
+    def _hits(self, wanted: Sequence[int]) -> Iterator[_Hits]:
+        import numpy as np
+
+        for bucket, terms in groupby(wanted, key=lambda term: term >> SUB_BITS):
+            key = self.base + (bucket << BUCKET_SHIFT)
+            rows = self.db.execute(BUCKET, (key + self.first, key + self.last)).fetchall()
+            records = np.frombuffer(b"".join([body for _, body in rows]), "<u4")
+            ends = np.cumsum([len(body) // 4 for _, body in rows])
+            blocks = np.array([block for block, _ in rows], np.int64) - self.first
+            subs = records >> np.uint32(PLACE_BITS + COUNT_BITS)
+            for term in terms:
+                here = np.flatnonzero(subs == (term & ((1 << SUB_BITS) - 1)))
+                if len(here):
+                    yield _Hits(term, here, records, ends, blocks)
+
+
+class _Hits(NamedTuple):
+    """Where a term stands among the records of its bucket, whose blocks end where ``ends`` says."""
+
+    term: int
+    here: Numbers
+    records: NDArray[np.uint32]
+    ends: Numbers
+    blocks: Numbers
 
 
 class _Tail:

@@ -131,7 +131,9 @@ turn; a user message that is left out takes its turn with it."""
 
 def _scores(extract: Extract, openings: Sequence[int], query: Query) -> NDArray[np.float32]:
     """How well each message fits."""
-    postings = [_posting(extract, term, weight) for term, weight in query.terms.items()]
+    postings = [
+        _posting(extract, term, weight) for term, weight in query.terms.items() if term not in extract.common
+    ]
     postings += [_posting(extract, term, 1.0, spreads=False) for term in query.names]
     return rank(Talk(extract.lengths, extract.times, openings), postings, query)
 

@@ -1,0 +1,108 @@
+"""How long does it take to find an old message, and what does its index cost?
+
+A search is everything from the text of a question to its ten best messages, by the wall: reading the
+index, spreading the terms, ranking. Questions are made of sentences of the conversation. What is stored
+is counted in bytes on disk with the index; indexing is the time it adds to a turn.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .corpus import Message
+from .figures import Figure
+from .scale import Scale
+from .stands import NAME, client_of
+
+__all__ = ["recalling"]
+
+BATCH = 20_000
+QUESTION = 24
+"""Characters of a sentence that make a question."""
+TARGETS = {1_000: (0.5, 3.0), 100_000: (0.95, 50.0)}
+"""For a length of the conversation: which share of the searches may take how many milliseconds."""
+BYTES = 700.0
+TURNS = 4_000.0
+"""Turns that must be stored in a second, index included."""
+
+
+async def recalling(folder: Path, messages: Callable[[int], Sequence[Message]], scale: Scale) -> list[Figure]:
+    """Searches in conversations of different lengths."""
+    figures: list[Figure] = []
+    for size in scale.sizes:
+        told = messages(size)
+        file = folder / f"recall-{size}.db"
+        async with client_of(file) as client:
+            chat = client.conversation(NAME)
+            begun = time.perf_counter()
+            for first in range(0, size, BATCH):
+                await chat.add(told[first : first + BATCH])
+            stored = time.perf_counter() - begun
+            seconds = []
+            for question in _questions(told, scale.rounds * 3):
+                begun = time.perf_counter()
+                await chat.recall(question)
+                seconds.append(time.perf_counter() - begun)
+        figures += _searches(size, seconds[1:])
+        if size == scale.longest:
+            figures.append(_rate(size, size / 2 / stored))
+            figures.append(_bytes(size, file.stat().st_size / size))
+    return figures
+
+
+def _questions(told: Sequence[Message], count: int) -> list[str]:
+    chance = random.Random(7)
+    found = []
+    for _ in range(count):
+        text = chance.choice(told)["content"]
+        first = chance.randrange(max(1, len(text) - QUESTION))
+        found.append(text[first : first + QUESTION] + "？")
+    return found
+
+
+def _searches(size: int, seconds: Sequence[float]) -> list[Figure]:
+    shares = {"p50": statistics.median(seconds), "p95": statistics.quantiles(seconds, n=20)[-1]}
+    share, most = TARGETS.get(size, (0.0, 0.0))
+    figures = []
+    for name, measured in shares.items():
+        judged = name == f"p{share * 100:.0f}"
+        figures.append(
+            Figure(
+                f"a search, {name}",
+                f"{size:,} messages",
+                "wall",
+                "ms",
+                measured * 1e3,
+                "limit" if judged else "",
+                most if judged else None,
+                measured * 1e3 / most if judged else None,
+                1.0 if judged else None,
+            )
+        )
+    return figures
+
+
+def _rate(size: int, turns: float) -> Figure:
+    ratio = TURNS / turns
+    return Figure(
+        "stored and indexed in a second",
+        f"{size:,} messages",
+        "wall",
+        "turns",
+        turns,
+        "limit",
+        TURNS,
+        ratio,
+        1.0,
+    )
+
+
+def _bytes(size: int, found: float) -> Figure:
+    return Figure(
+        "bytes a message, index included", f"{size:,} messages", "file", "bytes", found, "limit", BYTES,
+        found / BYTES, 1.0,
+    )  # fmt: skip
