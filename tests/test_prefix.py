@@ -114,6 +114,12 @@ def test_what_two_requests_shared_is_a_unit_from_then_on() -> None:
     assert (again.cached, again.miss) == (500, "context_compacted")
 
 
+def test_what_was_written_up_to_a_breakpoint_is_what_is_found() -> None:
+    rule = Caching("m", CacheRule(1_024, match="breakpoint", ttl=1_800))
+    before = past(rule, tokens=1_200, usage=Usage(1_300, 50, cached=1_000, cache_write=297))
+    assert told(rule, before).cached == 1_297
+
+
 def test_a_breakpoint_matches_whole_or_not_at_all_and_writing_is_billed() -> None:
     rule = Caching("m", CacheRule(1_024, match="breakpoint", ttl=1_800), head=1_100)
     assert told(rule, past(rule, tokens=1_100)) == Forecast(1_200, 1_100, 100, None, 60.0)

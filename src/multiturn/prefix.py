@@ -256,10 +256,10 @@ def _kept(before: Past, body: bytes, head_tokens: int) -> int:
 def _held(before: Past, rule: CacheRule, miss: Miss | None, kept: int, *, marked: bool) -> int:
     """How many tokens the cache holds, if it has forgotten nothing; ``kept`` is how many are as they were
     where not all are."""
-    if marked or before.block:
+    if rule.explicit and (marked or before.block):
         return _held_by_markers(before, rule, miss, kept, marked=marked)
     if miss is None:
-        held = before.tokens + (before.reply if rule.match == "unit" else 0)
+        held = (before.block or before.tokens) + (before.reply if rule.match == "unit" else 0)
     elif miss in ("model_changed", "tools_changed") or rule.match == "breakpoint":
         held = 0
     else:

@@ -41,6 +41,7 @@ def told(reply: Reply) -> tuple[int | None, int | None, str | None]:
         ("qwen/qwen-plus", 0),
         ("dashscope/qwen-plus", 0),
         ("openai/gpt-4o", 0),
+        ("openai/gpt-5.6", 0),
         ("deepseek/deepseek-chat", 1),  # the token that ends a reply is not reported with it
     ],
 )

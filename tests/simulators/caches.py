@@ -89,6 +89,30 @@ class UnitCache:
 
 
 @dataclass
+class BreakpointCache:
+    """OpenAI from 5.6 on: each request of 1,024 tokens or more leaves one breakpoint at the end of its newest
+    message; it is matched as a whole, for 30 minutes at least, and what was written is billed and told."""
+
+    clock: Callable[[], float]
+    least: int = 1024
+    lifetime: float = 1800
+    kept: dict[tuple[str, ...], float] = field(default_factory=dict)
+
+    def look(self, tokens: Sequence[str]) -> Hit:
+        """The longest breakpoint that the prompt begins with, and what it will write."""
+        block, now = tuple(tokens[:-1]), self.clock()
+        found = max(
+            (len(one) for one, end in self.kept.items() if end > now and block[: len(one)] == one), default=0
+        )
+        return Hit(found, len(block) - found if len(block) >= self.least else 0)
+
+    def keep(self, tokens: Sequence[str]) -> None:
+        """Write the breakpoint: the reply's head is not part of a message."""
+        if len(tokens) > self.least:
+            self.kept[tuple(tokens[:-1])] = self.clock() + self.lifetime
+
+
+@dataclass
 class MarkerCache:
     """Qwen's explicit cache: blocks end at markers, at most 4 a request (of more, the last 4 count); from
     each marker up to 20 blocks are searched backwards; 1,024 tokens at least; 300 seconds, renewed by a

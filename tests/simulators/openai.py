@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .caches import Cache, PrefixCache
+from .caches import BreakpointCache, Cache, Hit, PrefixCache
 from .chat import ChatSimulator, Work
 from .embeddings import Embedding, Embeds
 from .history import Manners
-from .script import Received
+from .script import Received, Script
 from .server import Model
 
 IMAGE = frozenset(("image",))
@@ -63,6 +63,7 @@ def thinker(max_input: int, max_output: int = 128_000) -> Model:
 
 MODELS: Mapping[str, Model] = {
     "gpt-6-sol": thinker(922_000),
+    "gpt-5.6": thinker(922_000),
     "gpt-6-luna": thinker(922_000),
     "gpt-5.4": thinker(922_000),
     "gpt-5.4-mini": thinker(272_000),
@@ -110,6 +111,21 @@ class OpenAISimulator(Embeds, ChatSimulator):
         """1,024 tokens at least, in blocks of 128."""
         return PrefixCache(1024, 128)
 
+    def __init__(self, script: Script | None = None, **options: Any) -> None:
+        super().__init__(script, **options)
+        self.breakpoints = BreakpointCache(self.clock)
+
+    def look(self, body: Mapping[str, Any], prompt: Sequence[str]) -> Hit:
+        """Newer families match breakpoints."""
+        return self.breakpoints.look(prompt) if _breaks(body) else super().look(body, prompt)
+
+    def keep(self, work: Work) -> None:
+        """A breakpoint, or blocks."""
+        if _breaks(work.body):
+            self.breakpoints.keep(work.prompt)
+        else:
+            super().keep(work)
+
     def headers(self, received: Received) -> dict[str, str]:
         """With the account's limits."""
         return {
@@ -150,9 +166,14 @@ class OpenAISimulator(Embeds, ChatSimulator):
         return {"refusal": None, "annotations": [], **super().message(work)}
 
     def usage(self, work: Work) -> dict[str, Any]:
-        """With the details."""
+        """With the details, and what was written, where that is billed."""
+        written = {"cache_write_tokens": work.hit.written} if _breaks(work.body) else {}
         return {
             **super().usage(work),
-            "prompt_tokens_details": {"cached_tokens": work.hit.read, "audio_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": work.hit.read, "audio_tokens": 0, **written},
             "completion_tokens_details": {"reasoning_tokens": work.thought, "audio_tokens": 0},
         }
+
+
+def _breaks(body: Mapping[str, Any]) -> bool:
+    return str(body.get("model")).startswith(("gpt-5.6", "gpt-6"))

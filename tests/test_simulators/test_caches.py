@@ -212,3 +212,23 @@ def test_a_prompt_and_its_reply_begin_the_next_prompt(roles: list[str], text: st
     following = tokens.prompt([*messages, said(reply), user("more")])
     grown = prompt + tokens.spoken(reply)
     assert following[: len(grown)] == grown
+
+
+# ------------------------------------------------------------------------- openai from 5.6 on
+
+
+def test_openai_matches_a_breakpoint_whole_and_tells_what_it_writes() -> None:
+    clock = Clock()
+    with serve("openai", "好", clock=clock) as simulator:
+
+        def ask(*messages: Any) -> tuple[int, int]:
+            found = usage(simulator, "gpt-5.6", [*messages]).prompt_tokens_details.model_dump()
+            return found["cached_tokens"], found["cache_write_tokens"]
+
+        start = user("字" * 1200)
+        assert ask(start) == (0, 1202)
+        assert ask(start, said("好"), user("问")) == (1202, 6)
+        assert ask(user("字" * 1199 + "新")) == (0, 1202)
+        assert ask(user("短")) == (0, 0)
+        clock.advance(1801)
+        assert ask(start) == (0, 1202)
