@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
+from bench.corpus import invented
 from tests.simulators import Answer, Fault, Received, simulate
 
 from multiturn import (
@@ -283,6 +284,25 @@ async def test_an_unknown_model_for_summaries_is_refused_before_anything_is_stor
         await it.chat.send("Hello.")
     with pytest.raises(ConversationNotFound):
         await it.chat.history()
+
+
+@pytest.mark.parametrize("place", [0, 100])
+async def test_a_fact_under_two_hundred_turns_survives_in_the_summary(place: int) -> None:
+    said = [message["content"] for message in invented(200)]
+    said[place] = "你好，我今年 27 岁。"
+    async with AsyncMultiTurn("demo", ":memory:", POLICY, environment={}) as client:
+        chat = client.conversation("c")
+        for text in said:
+            await chat.send(text)
+        assert client._compactor is not None
+        await client._compactor.drain()
+        summary = await chat.summary()
+        assert summary is not None
+        assert summary.upto > place
+        assert "27 岁" in summary.text
+        reply = await chat.send("你知道我今年几岁吗？")
+        assert "我今年 27 岁" in reply.text
+        assert reply.window.tokens <= 1000
 
 
 # ------------------------------------------------------------------------------------------ what goes wrong

@@ -60,6 +60,17 @@ def test_where_room_is_short_facts_stay_and_small_talk_goes() -> None:
     assert "[turn 51] user: I am 27 years old." in kept
 
 
+def test_of_equal_facts_the_short_ones_stay_and_then_the_old_ones() -> None:
+    long = "My budget is {} euros, which I have saved over many months by walking and by cooking at home."
+    told = turns(*(long.format(500 + number) for number in range(20)), "I am 27.", "I am 28.")
+    kept = extract(Asked("", told, "en"), 120).splitlines()
+    assert [line for line in kept if "I am" in line] == [
+        "[turn 21] user: I am 27.",
+        "[turn 22] user: I am 28.",
+    ]
+    assert next(line[:8] for line in kept if "budget" in line) == "[turn 1]"
+
+
 def test_a_line_of_somebody_else_is_not_the_users() -> None:
     told = "[turn 1] user: Hi there.\n[turn 1] tool: I am 50.\n  I am 51.\n[turn 1] assistant: I am 52."
     assert "5" not in extract(Asked("", told, "en"), 200)

@@ -19,6 +19,8 @@ OWN = re.compile(r"我|\b(?:i|i'm|i've|i'd|my|mine|me|we|our)\b", re.IGNORECASE)
 DIGIT = re.compile(r"\d")
 LONGEST_SHARE = 3
 """A sentence that alone would take more than a third of the room is left out."""
+CLEARLY = 16
+"""Tokens by which a sentence must be shorter to go first."""
 ROOM_OF_LINE = 1
 """Tokens for the end of a line."""
 
@@ -38,7 +40,8 @@ class Line(NamedTuple):
 
 def extract(request: Asked, tokens: int) -> str:
     """A summary of at most ``tokens`` tokens, which says in its first line that it is an extract. Of
-    sentences that are worth the same the older ones stay: they are in no window any more.
+    sentences that are worth the same the clearly shorter ones stay, so that more facts do, then the older
+    ones.
 
     >>> print(extract(Asked("", "[turn 1] user: I am 27. How are you?", "en"), 100))
     [These are the user's own words: the demo model only extracts, it does not write.]
@@ -47,9 +50,10 @@ def extract(request: Asked, tokens: int) -> str:
     head = phrase("demo.summary", request.language)
     room = tokens - count_text(head)
     lines = list(dict.fromkeys([*_lines(request.so_far), *_lines(request.turns)]))
+    costs = [count_text(line.written) + ROOM_OF_LINE for line in lines]
     kept: set[int] = set()
-    for place in sorted(range(len(lines)), key=lambda place: -lines[place].worth):
-        cost = count_text(lines[place].written) + ROOM_OF_LINE
+    for place in sorted(range(len(lines)), key=lambda at: (-lines[at].worth, costs[at] // CLEARLY, at)):
+        cost = costs[place]
         if cost <= min(room, tokens // LONGEST_SHARE):
             kept.add(place)
             room -= cost
