@@ -181,6 +181,7 @@ def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
         model=gauge,
     )
     instructions = [_instruction(body) for body in settings.instructions]
+    head = counter.bodies(settings.instructions) if counter else sum(entry.tokens for entry in instructions)
     tools = count_tools(given.tools, counter.text if counter else count_text) if given.tools else 0
     return Terms(
         card=card,
@@ -189,7 +190,7 @@ def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
         instructions=instructions,
         opening=_opening(settings.opening) if settings.opening else None,
         overhead=REPLY_OVERHEAD + tools,
-        caching=caching_of(card, given.tools, tools + sum(entry.tokens for entry in instructions)),
+        caching=caching_of(card, given.tools, tools + head),
         memory=settings.memory,
         embedder=embedder_of(engine, policy),
         counter=counter,
