@@ -11,7 +11,7 @@ from typing import Unpack
 
 from .asking import Asking, digest_of, entries_of, input_of
 from .conversations import Settings, Turn
-from .errors import TurnNotFound
+from .errors import CountingUnavailable, TurnNotFound
 from .ledger import Ledger
 from .memory import Memory, TurnLike, message_of
 from .messages import Entry, Message
@@ -48,6 +48,17 @@ class AsyncConversation(Memory):
     def prepare(self, content: object = None, **asking: Unpack[Asking]) -> AsyncPreparedTurn:
         """Begin a turn whose model you call yourself: ``async with chat.prepare(…) as turn``."""
         return AsyncPreparedTurn(self._asked(content, asking, prepared=True))
+
+    async def count(self, content: object = None) -> int:
+        """How many tokens the provider itself counts for what would be sent now, with ``content`` as new
+        input where given. It is asked once for the same list; nothing is stored. Raises
+        `CountingUnavailable` where it has no endpoint for that, `KeyMissing` or a `ProviderError`."""
+        window = await self.window(content)
+        card = self._known.terms_of(self._engine, Input()).card
+        if self._engine.counting is None:
+            raise CountingUnavailable(provider=card.provider, known="")
+        endpoint = self._engine.counting(card)
+        return 0 if window.body == b"[]" else await endpoint.count(card.model, window.body)
 
     async def retry(self, **asking: Unpack[Asking]) -> Reply:
         """Ask again for the newest turn, which failed or was stopped; its input stays as it is."""

@@ -95,6 +95,10 @@ class BlockingConversation:
         """See `AsyncConversation.window`."""
         return self._run(lambda chat: chat.window(content, policy, model))
 
+    def count(self, content: object = None) -> int:
+        """See `AsyncConversation.count`."""
+        return self._run(lambda chat: chat.count(content))
+
     def recall(self, text: str, k: int = 10) -> list[Hit]:
         """See `AsyncConversation.recall`."""
         return self._run(lambda chat: chat.recall(text, k))

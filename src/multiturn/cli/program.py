@@ -15,7 +15,7 @@ from ..errors import SettingInvalid
 from ..phrases import language as spoken
 from ..phrases import phrase
 from ..settings import load
-from . import chat, doctor, listings, models, removal, replay, tour, windows
+from . import chat, db, doctor, listings, models, removal, replay, tour, windows
 from .failure import guarded
 from .screen import Screen
 from .session import POLICY, Session
@@ -95,6 +95,8 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     "limit": (("--limit",), {"type": Amount(1), "metavar": "N", "default": 100}),
     "turn": (("--turn",), {"type": Amount(1), "metavar": "N"}),
     "next": (("--next",), {"metavar": "TEXT"}),
+    "count": (("--count",), {"is_flag": True}),
+    "embedding": (("-m", "--model", "embedding"), {"metavar": "PROVIDER/MODEL"}),
     "yes": (("--yes",), {"is_flag": True}),
     "by": (("--by",), {"type": grouping, "metavar": "day|model|user|conversation"}),
     "provider": (("--provider",), {"metavar": "NAME"}),
@@ -114,11 +116,12 @@ COMMANDS: Mapping[str, tuple[Run, tuple[str, ...], tuple[str, ...]]] = {
     "ask": (chat.ask, ("[text]",), TALK),
     "list": (listings.conversations, (), ("limit", "store", "user", "json")),
     "show": (listings.show, ("conversation",), ("store", "user", "json")),
-    "context": (windows.context, ("conversation",), ("turn", "next", "store", "user", "json")),
+    "context": (windows.context, ("conversation",), ("turn", "next", "count", "store", "user", "json")),
     "search": (listings.search, ("text",), ("limit", "store", "user", "json")),
     "replay": (replay.replay, (), WHAT_IF),
     "delete": (removal.delete, ("conversation",), ("yes", "store", "user", "json")),
     "usage": (listings.usage, ("[conversation]",), ("by", "store", "user", "json")),
+    "db": (db.db, ("action",), ("embedding", "yes", "store", "json")),
     "models": (models.models, (), ("provider", "json")),
     "config": (models.config, (), ("store", "user", "model", "json")),
     "demo": (tour.demo, (), ()),

@@ -15,12 +15,18 @@ from .session import Session, handle
 __all__ = ["context", "ledger_before", "ledger_of", "newest", "show_difference", "show_ledger"]
 
 
-async def context(session: Session, conversation: str, turn: int | None, next: str | None) -> None:
+async def context(
+    session: Session, conversation: str, turn: int | None, next: str | None, *, count: bool
+) -> None:
     """``context``: the ledger of a turn, the newest where none is named, and what differs from the turn
-    before; with ``next`` what would be sent with those words now, and what it would cost."""
+    before; with ``next`` what would be sent with those words now, and what it would cost; with ``count``
+    how many tokens of that the provider counts."""
     screen = session.screen
     async with session.stored() as client:
         chat = handle(client, await session.find(client, conversation))
+        if count:
+            _show_count(screen, await chat.count(next), (await chat.window(next)).tokens)
+            return
         if next is not None:
             show_next(screen, await chat.window(next))
             return
@@ -33,6 +39,14 @@ async def context(session: Session, conversation: str, turn: int | None, next: s
     show_ledger(screen, ledger)
     if before is not None:
         show_difference(screen, ledger, before)
+
+
+def _show_count(screen: Screen, counted: int, taken: int) -> None:
+    """What the provider counts, beside what the window is taken to cost."""
+    if screen.as_json:
+        screen.record({"counted": counted, "taken": taken})
+    else:
+        screen.line(screen.say("window.counted", counted=counted, taken=taken))
 
 
 async def newest(chat: AsyncConversation) -> int | None:

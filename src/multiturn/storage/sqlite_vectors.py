@@ -103,10 +103,14 @@ class SQLiteVectors:
         found: Sequence[tuple[Owner, str]] = await self._read(work)
         return found
 
-    async def remaining(self, model: str, dimension: int | None) -> int:
+    async def remaining(self, model: str, dimension: int | None) -> tuple[int, int]:
         """See `VectorStore.remaining`."""
-        values = (model, dimension)
-        found: int = await self._read(lambda db: db.execute(REMAINING, (_number(db, *values),)).fetchone()[0])
+
+        def work(db: sqlite3.Connection) -> tuple[int, int]:
+            messages, tokens = db.execute(REMAINING, (_number(db, model, dimension),)).fetchone()
+            return messages, tokens
+
+        found: tuple[int, int] = await self._read(work)
         return found
 
     async def forget_others(self, model: str, dimension: int) -> int:
@@ -160,9 +164,11 @@ WHERE COALESCE(v.messages, 0) < b.messages AND (NOT :begun OR EXISTS (
     SELECT 1 FROM branches x JOIN vector_marks w ON w.segment = x.segment AND w.model = :model
     WHERE x.conversation = c.id))
 ORDER BY c.id LIMIT :limit"""
-REMAINING = """
-SELECT COALESCE(SUM(b.messages - COALESCE(v.messages, 0)), 0) FROM branches b
-    LEFT JOIN vector_marks v ON v.segment = b.segment AND v.model = ?"""
+REMAINING = f"""
+SELECT COUNT(*), COALESCE(SUM(CASE WHEN m.role IN ({USER}, {ASSISTANT}) THEN m.tokens END), 0)
+FROM branches b LEFT JOIN vector_marks v ON v.segment = b.segment AND v.model = ?
+    JOIN messages m ON m.id BETWEEN b.segment * {SEGMENT} + COALESCE(v.messages, 0)
+        AND b.segment * {SEGMENT} + {LOW}"""
 
 
 def _backlog(db: sqlite3.Connection, here: Here, model: int | None, limit: int) -> Backlog:

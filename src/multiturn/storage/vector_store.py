@@ -95,11 +95,12 @@ class VectorStore(Protocol):
     async def lagging(
         self, model: str, dimension: int | None, *, begun: bool, limit: int = 1000
     ) -> Sequence[tuple[Owner, str]]:
-        """Conversations with messages that have no vector; with ``begun`` only those that have some."""
+        """Conversations with messages that have no vector; with ``begun`` only those that have some. A
+        ``limit`` of -1 gives all."""
         ...
 
-    async def remaining(self, model: str, dimension: int | None) -> int:
-        """How many messages of the whole store have not been passed."""
+    async def remaining(self, model: str, dimension: int | None) -> tuple[int, int]:
+        """How many messages of the whole store have not been passed, and about how many tokens they have."""
         ...
 
     async def forget_others(self, model: str, dimension: int) -> int:
