@@ -238,29 +238,30 @@ def _money(row: Row) -> str:
 
 
 def verdicts(found: Sequence[Row]) -> str:
-    """What ours costs and keeps beside the sliding budget, and whether it is better in both."""
+    """What ours keeps beside the sliding budget, what it costs as a multiple of that at each model, and
+    whether it is better in both everywhere."""
     by = {(*_place(row), row.model): row for row in found}
-    heads = [
-        "data",
-        "sliding budget",
-        "ours",
-        "model",
-        "cost",
-        "evidence kept",
-        "with summaries",
-        "better in both",
-    ]
-    lines = [_line(heads), _line(["---", "---:", "---", "---", *["---:"] * 3, "---"])]
+    models = list(dict.fromkeys(row.model for row in found))
+    heads = ["data", "sliding budget", "ours", "evidence kept", "with summaries", *models, "better in both"]
+    lines = [_line(heads), _line(["---", "---:", "---", *["---:"] * (2 + len(models)), "---"])]
     for policy in OURS:
-        for (data, budget, name, model), ours in by.items():
+        for data, budget, name in dict.fromkeys(map(_place, found)):
             if name == policy:
-                sliding = by[data, budget, SLIDING, model]
-                cells = [data, f"{budget:,}", policy, model, f"{ours.cost / sliding.cost:.2f}×"]
-                cells.append(f"{_percent(ours.kept)} : {_percent(sliding.kept)}")
-                cells.append(_percent(ours.kept + ours.folded))
-                cells.append("✓" if ours.cost < sliding.cost and ours.kept > sliding.kept else "✗")
-                lines.append(_line(cells))
+                pairs = [(by[data, budget, policy, m], by[data, budget, SLIDING, m]) for m in models]
+                lines.append(_line([data, f"{budget:,}", policy, *_compared(pairs)]))
     return "\n".join(lines) + "\n"
+
+
+def _compared(pairs: Sequence[tuple[Row, Row]]) -> list[str]:
+    """Ours and the sliding budget at each model."""
+    ours, sliding = pairs[0]
+    better = all(one.cost < other.cost and one.kept > other.kept for one, other in pairs)
+    return [
+        f"{_percent(ours.kept)} : {_percent(sliding.kept)}",
+        f"{_percent(ours.kept + ours.folded)} : {_percent(sliding.kept)}",
+        *(f"{one.cost / other.cost:.2f}×" for one, other in pairs),
+        "✓" if better else "✗",
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

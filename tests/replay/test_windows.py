@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.replay.told import dialogue, said, terms
 from tests.scene import TOOLS, Make, calls
 
-from multiturn import ContextPolicy, Delta, Usage
+from multiturn import AsyncMultiTurn, ContextPolicy, Delta, Recall, Usage
 from multiturn.conversations import Owner
 from multiturn.replay import Dialogue, read
 from multiturn.replay.fates import Fates, fates
@@ -107,3 +109,48 @@ def test_what_became_of_old_turns_is_read_from_the_ledger() -> None:
     assert window is not None
     assert fates(window, (3, 25, 26, 29), {}) == Fates(sent=(26, 29), gone=(3, 25))
     assert fates(window, (3, 4, 25), {28: [3], 20: [4]}) == Fates(quoted=(3,), gone=(4, 25))
+
+
+async def test_recalled_turns_are_quoted_byte_by_byte(scene: Make) -> None:
+    policy = ContextPolicy(budget=400, summarize=None, recall=Recall(max_tokens=120))
+    it = scene(*(f"Answer {n}." for n in range(34)), policy=policy)
+    chat = it.client.conversation("c", system="Be brief.")
+    await chat.send("My dog is called Rex and he is allergic to peanuts.")
+    for number in range(30):
+        await chat.send(f"Now tell me something about subject {number}, what is it?")
+    for text in (
+        "Do you remember what Rex is allergic to?",
+        "What did I tell you about my dog earlier?",
+        "Thanks.",
+    ):
+        await chat.send(text)
+    engine = it.client._engine
+    stored = await read(engine.store, await engine.store.conversation(Owner(), "c"))
+    again = list(windows(stored, terms_of(engine, stored.settings, Input())))
+    assert [each.window.body for each in again if each.window] == [request.body for request in it.requests]
+    window = again[31].window
+    assert window is not None
+    assert b"peanuts" in window.body
+    assert fates(window, (1, 10, 30), {}) == Fates(sent=(30,), quoted=(1,), gone=(10,))
+    assert fates(again[-1].window or window, (1,), again[-1].quotes).quoted == (1,)
+
+
+async def test_summaries_cover_what_they_would_have_covered() -> None:
+    """The demo model writes them in truth, and each is awaited; what the replay folds is the same."""
+    policy = ContextPolicy(budget=600, recall=None)
+    async with AsyncMultiTurn("demo", ":memory:", policy, environment={}) as client:
+        chat = client.conversation("c")
+        for number in range(40):
+            await chat.send(f"My number {number} is a long and winding story, my friend, and so on.")
+            if client._compactor and client._compactor._task:
+                await asyncio.wait((client._compactor._task,))
+        store = client._store
+        told = await read(store, await store.conversation(Owner(), "c"))
+        written = [each.upto for each in await store.summaries(Owner(), "c")][::-1]
+        again = [each.fold for each in windows(told, terms_of(client._engine, told.settings, Input()))]
+    folds = [fold for fold in again if fold]
+    assert len(written) > 1
+    assert folds[0][0].upto == pytest.approx(written[0], abs=1)  # the counts were calibrated meanwhile
+    assert len(folds) == pytest.approx(len(written), abs=1)
+    assert [fold[0].version for fold in folds] == [*range(1, len(folds) + 1)]
+    assert all(fold[0].tokens <= 150 < fold[1].input for fold in folds)

@@ -23,13 +23,14 @@ BOUNDS = (-0.3, -0.1, -0.03, 0.03, 0.1, 0.3)
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a replay found: totals of each scheme, what is stored first; the worst differences to it."""
+    """What a replay found: totals of each scheme, what is stored first; the worst differences to it.
+    ``apart`` are codes of what a replay leaves out."""
 
     totals: Sequence[Total]
     outcomes: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)
     worst: Mapping[str, Sequence[Difference]] = field(default_factory=dict)
     billed: Billed | None = None
-    recall_left_out: bool = False
+    apart: frozenset[str] = frozenset()
 
     @property
     def notes(self) -> list[tuple[str, str]]:
@@ -41,8 +42,7 @@ class Comparison:
         notes += [("no_rules", model) for model, known in sorted(ruled.items()) if not known]
         notes += [("summary", total.scheme) for total in self.totals if total.folds]
         notes += [("refused", total.scheme) for total in self.totals if total.refused]
-        if self.recall_left_out:
-            notes.append(("no_recall", ""))
+        notes += [(code, "") for code in sorted(self.apart)]
         if self.billed is not None and not self.billed.turns:
             notes.append(("nothing_billed", ""))
         return notes

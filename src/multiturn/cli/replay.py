@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from ..catalog import Card, Catalog
@@ -69,7 +70,7 @@ class _Collected:
 
     outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
     said: dict[tuple[str, int], Said] = field(default_factory=dict)
-    recall: bool = False
+    apart: frozenset[str] = frozenset()
 
 
 async def replay(
@@ -105,7 +106,7 @@ async def replay(
             outcomes=collected.outcomes,
             worst={name: worst(base, collected.outcomes[name]) for name in names[1:]},
             billed=billed(base, collected.said) if against else None,
-            recall_left_out=collected.recall,
+            apart=collected.apart,
         )
         await show(screen, comparison, _reader(store, found) if show_text else None)
     finally:
@@ -211,35 +212,55 @@ async def _walk(
         policy=session.config.policy,
     )
     await engine.calibration.load(store.model_facts)
-    with _progress(session.screen.say("replay.progress"), len(found) * len(schemes)) as advance:
+    turns = sum(each.turns for each in found)
+    with _progress(session.screen.say("replay.progress"), turns * len(schemes)) as show:
+        done = 0
         for each in found:
             dialogue = await read(store, each)
             used = uses(dialogue.turns)
             for scheme in schemes:
-                terms = _terms(engine, dialogue, scheme)
-                ratio = engine.calibration.of(terms.card.name).ratio
-                writer = _writer(engine, dialogue, scheme)
+                case = _case(engine, dialogue, scheme)
+                collected.apart |= case.apart
                 outcome = replayed(
-                    dialogue, scheme.name, terms, used, writer=writer, ratio=ratio, since=since
+                    dialogue,
+                    scheme.name,
+                    case.terms,
+                    used,
+                    writer=case.writer,
+                    ratio=engine.calibration.of(case.terms.card.name).ratio,
+                    since=since,
+                    tick=partial(show, done),
                 )
                 collected.outcomes[scheme.name].append(outcome)
-                collected.recall |= terms.limits.recall_tokens > 0
-                advance()
+                done += each.turns
             for said in dialogue.turns:
                 collected.said[dialogue.id, said.turn.number] = replace(said, rows=())
     return collected
 
 
-def _terms(engine: Engine, dialogue: Dialogue, scheme: Scheme) -> Terms:
-    model = scheme.model or dialogue.model
-    return terms_of(engine, dialogue.settings, Input(policy=scheme.policy, model=model))
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What holds for one conversation under one scheme. ``apart`` are codes of what a replay leaves out."""
+
+    terms: Terms
+    writer: Card | None
+    apart: frozenset[str]
 
 
-def _writer(engine: Engine, dialogue: Dialogue, scheme: Scheme) -> Card | None:
-    """The model that the policy in force names for its summaries."""
+def _case(engine: Engine, dialogue: Dialogue, scheme: Scheme) -> _Case:
     policy = scheme.policy or policy_of(dialogue.settings, engine)
-    name = policy.summarize.model if policy.summarize else None
-    return engine.catalog.card(name) if name else None
+    model = scheme.model or dialogue.model
+    terms = terms_of(engine, dialogue.settings, Input(policy=scheme.policy, model=model))
+    named = policy.summarize.model if policy.summarize else None
+    apart = {
+        "embedding": bool(policy.recall and policy.recall.embedding),
+        "memory": bool(policy.recall and dialogue.settings.memory),
+    }
+    return _Case(
+        terms,
+        engine.catalog.card(named) if named else None,
+        frozenset(code for code, holds in apart.items() if holds),
+    )
 
 
 def _nobody(card: Card) -> Provider:
@@ -247,15 +268,16 @@ def _nobody(card: Card) -> Provider:
 
 
 @contextmanager
-def _progress(words: str, steps: int) -> Iterator[Callable[[], None]]:
-    """A bar on the standard error, where a person looks at it."""
+def _progress(words: str, turns: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar on the standard error, where a person looks at it: hears of the turns that were done before,
+    and of those of this conversation."""
     if not sys.stderr.isatty():
-        yield lambda: None
+        yield lambda before, here: None  # noqa: ARG005  (nobody looks)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(words, total=steps)
-        yield lambda: bar.advance(task)
+        task = bar.add_task(words, total=turns)
+        yield lambda before, here: bar.update(task, completed=before + here)

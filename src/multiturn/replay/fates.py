@@ -38,9 +38,9 @@ def fates(window: Window, turns: Sequence[int], quotes: Mapping[int, Sequence[in
             found["quoted"].append(span.turns)
         elif span.sent:
             found["sent"].append(span.turns)
-    for turn, sources in quotes.items():
-        if _within(turn, found["sent"]):
-            found["quoted"] += [(source, source) for source in sources]
+    if quotes:
+        sent = (turn for first, last in found["sent"] for turn in range(first, last + 1))
+        found["quoted"] += [(source, source) for turn in sent for source in quotes.get(turn, ())]
     kinds: dict[str, list[int]] = {"sent": [], "quoted": [], "folded": [], "gone": []}
     for turn in turns:
         kinds[next((kind for kind, held in found.items() if _within(turn, held)), "gone")].append(turn)

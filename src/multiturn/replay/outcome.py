@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -101,12 +101,13 @@ def replay(
     writer: Card | None = None,
     ratio: float = 1.0,
     since: float = 0.0,
+    tick: Callable[[int], None] | None = None,
 ) -> Outcome:
     """The conversation under these terms; pure, nobody is called.
 
-    ``writer`` is the model that writes summaries (by default the same). ``uses`` are the
-    old turns that each turn used (`evidence.uses`); ``ratio`` turns uncalibrated counts
-    into the model's tokens. All turns are walked through, those that began before ``since`` are not told.
+    ``uses`` are the old turns that each turn used (`evidence.uses`); ``writer`` is the model that writes
+    summaries (by default the same); ``ratio`` turns uncalibrated counts into the model's tokens. All turns
+    are walked through, those that began before ``since`` are not told. ``tick`` hears of each turn.
     """
     card = terms.card
     till = _Till(card.price, (writer or card).price, Memory(card.cache), ratio)
@@ -121,6 +122,8 @@ def replay(
         outcome = _turn(till, made, used[number])
         if made[0].said.at >= since:
             turns.append(outcome)
+        if tick is not None:
+            tick(number)
     return Outcome(dialogue.id, scheme, card.name, turns, card.cache is not None, card.price is not None)
 
 

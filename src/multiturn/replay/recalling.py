@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from itertools import islice
@@ -28,6 +29,7 @@ MOST = 15
 """A term that stands in a message more often is counted as so many."""
 HIDDEN = Trait.RETRACTED | Trait.EXCLUDED | Trait.MODERATED
 WITHDRAWN = Trait.RETRACTED | Trait.MODERATED
+NOWHERE: tuple[array[int], array[float]] = array("q"), array("f")
 COMPLETED, INCOMPLETE = 3, 4  # conversations.TurnState
 
 
@@ -39,9 +41,9 @@ class Index:
     said: list[tuple[Said, MessageRow, str]] = field(default_factory=list)
     turns: list[int] = field(default_factory=list)
     """The turn of each message."""
-    lengths: list[float] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    postings: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
+    lengths: array[float] = field(default_factory=lambda: array("d"))
+    times: array[float] = field(default_factory=lambda: array("d"))
+    postings: dict[int, tuple[array[int], array[float]]] = field(default_factory=dict)
     """The places of the messages that hold a term, and how often."""
 
     def add(self, said: Said) -> None:
@@ -63,7 +65,9 @@ class Index:
 
     def _put(self, counts: dict[int, int]) -> None:
         for term, count in counts.items():
-            places, often = self.postings.setdefault(term, ([], []))
+            if term not in self.postings:
+                self.postings[term] = array("q"), array("f")
+            places, often = self.postings[term]
             places.append(len(self.said))
             often.append(min(count, MOST))
 
@@ -104,7 +108,7 @@ class Index:
         """How well each of the first ``end`` messages fits."""
         import numpy as np
 
-        talk = Talk(np.array(self.lengths[:end]), np.array(self.times[:end]))
+        talk = Talk(np.frombuffer(self.lengths, np.float64, end), np.frombuffer(self.times, np.float64, end))
         postings = [self._posting(term, weight, end) for term, weight in asked.terms.items()]
         postings += [self._posting(term, 1.0, end, spreads=False) for term in asked.names]
         return rank(talk, postings, asked)
