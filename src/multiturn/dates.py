@@ -47,8 +47,8 @@ def named_dates(
 ) -> tuple[Stretch, ...]:
     """The stretches of time that ``text`` names, as far as they have begun by ``now``.
 
-    A date without its year stands for that day of every year since ``opening`` (``None``: of the last
-    twenty). Days are those of ``zone`` (``None``: of this machine).
+    A date without its year stands for that day of every year since ``opening``, before which there is
+    nothing (``None``: of the last twenty years). Days are those of ``zone`` (``None``: of this machine).
 
     >>> from datetime import UTC
     >>> named_dates("What did we say on May 8, 2023?", now=1.7e9, zone=UTC)
@@ -67,7 +67,7 @@ def named_dates(
             taken.append(match.span())
             for start, end in days(match.groupdict(), today, years):
                 stretch = _midnight(start, zone), _midnight(end, zone)
-                if stretch[0] < now:
+                if stretch[0] < now and (opening is None or stretch[1] > opening):
                     found.add(stretch)
     return tuple(sorted(found))
 
@@ -182,7 +182,7 @@ PATTERNS: tuple[tuple[re.Pattern[str], Callable[[Names, date, range], Days]], ..
     for pattern, days in (
         (r"\b(?P<year>(?:19|20)\d\d)[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})\b", _calendar),
         (rf"(?P<year>(?:19|20)\d\d)年(?P<month>{DIGITS})月(?:(?P<day>{DIGITS})[日号])?", _calendar),
-        (rf"(?P<month>{DIGITS})月(?P<day>{DIGITS})[日号]", _calendar),
+        (rf"(?<!\d年)(?P<month>{DIGITS})月(?P<day>{DIGITS})[日号]", _calendar),
         (rf"\b{MONTH} (?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?:,? (?P<year>(?:19|20)\d\d)\b)?", _calendar),
         (
             rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? {MONTH}(?:,? (?P<year>(?:19|20)\d\d)\b)?",
@@ -190,7 +190,7 @@ PATTERNS: tuple[tuple[re.Pattern[str], Callable[[Names, date, range], Days]], ..
         ),
         (rf"\b{MONTH},? (?:of )?(?P<year>(?:19|20)\d\d)\b", _calendar),
         (rf"\b(?:in|since|during|of|last|early|late|mid)[ -]{MONTH}", _calendar),
-        (rf"(?<![\d一二三四五六七八九十])(?P<month>{DIGITS})月(?!份?[前后])", _calendar),
+        (rf"(?<![\d一二三四五六七八九十])(?<!\d年)(?P<month>{DIGITS})月(?!份?[前后])", _calendar),
         (r"(?<!\d)(?P<year>(?:19|20)\d\d)年", _calendar),
         (r"\b(?:in|since|during|of) (?P<year>(?:19|20)\d\d)\b", _calendar),
         (rf"{COUNT}个?(?P<unit>天|周|星期|礼拜|月|年)(?:以|之)?前", _ago),
