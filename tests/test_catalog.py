@@ -205,6 +205,9 @@ def test_a_relay_reads_its_makers_card_but_not_the_price() -> None:
     assert card.name == "zhizengzeng/kimi-k2.6"
     assert (card.provider, card.model, card.price) == ("zhizengzeng", "kimi-k2.6", None)
     assert (card.window, card.media, card.thinks) == (maker.window, maker.media, maker.thinks)
+    assert card.drop_params == maker.drop_params == ("temperature", "top_p")
+    assert Catalog().card("qwen-plus").cache
+    assert Catalog().card("zhizengzeng/qwen-plus").cache is None  # nothing is known of a relay's caches
     shaped = Catalog().target(card)
     assert (shaped.bare_calls, shaped.reasoning_required) == ("omit", "tool_calls")
     assert shaped.model == "zhizengzeng/kimi-k2.6"
@@ -518,3 +521,95 @@ def test_where_tokens_are_counted(provider: str, address: str) -> None:
     assert profile.counting_url() == address
     if address:
         assert profile.counting_url("http://127.0.0.1:1/x/v1/").startswith("http://127.0.0.1:1/")
+
+
+# ----------------------------------------------------------------------------- caches and images
+
+
+@pytest.mark.parametrize(
+    ("model", "match", "minimum", "step", "ttl"),
+    [
+        ("qwen/qwen-plus", "prefix", 256, 1, None),
+        ("dashscope/qwen-plus", "prefix", 256, 1, None),
+        ("stepfun/step-3.7-flash", "prefix", 257, 1, None),
+        ("deepseek/deepseek-v4-flash", "unit", 1, 1, None),
+        ("openai/gpt-5.4", "prefix", 1_024, 128, 300),
+        ("openai/gpt-5.6", "breakpoint", 1_024, 1, 1_800),
+    ],
+)
+def test_each_provider_has_its_cache_rule(
+    model: str, match: str, minimum: int, step: int, ttl: float | None
+) -> None:
+    rule = Catalog().card(model).cache
+    assert rule
+    assert (rule.match, rule.minimum, rule.step, rule.ttl) == (match, minimum, step, ttl)
+    assert rule.as_of
+    assert rule.source
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["kimi/kimi-k2.6", "glm/glm-4.7", "ark/doubao-seed-2-1-turbo-260628", "compatible/x", "qwen/new", "demo"],
+)
+def test_unknown_rules_are_none(model: str) -> None:
+    assert Catalog().card(model).cache is None
+
+
+def test_markers_have_rules_and_prices() -> None:
+    rule = Catalog().card("qwen3-max").cache
+    assert rule
+    assert rule.explicit
+    assert (rule.explicit.minimum, rule.explicit.ttl, rule.explicit.markers, rule.explicit.reach) == (
+        1_024,
+        300,
+        4,
+        20,
+    )
+    assert (rule.explicit.write, rule.explicit.hit, rule.hit) == (1.25, 0.1, 0.2)
+    for card in LISTED:
+        if card.cache and card.cache.explicit:
+            assert card.price
+            for tier in card.price.tiers:
+                assert tier.cache_write
+                assert tier.marked
+                assert tier.cached
+                assert tier.marked < tier.cached < tier.input < tier.cache_write, card.name
+
+
+def test_the_operator_knows_a_cache_that_is_not_published() -> None:
+    known = Catalog(
+        {
+            "models": {
+                "kimi/kimi-k2.6": {
+                    "cache": {"minimum": 128, "step": 64, "ttl": 60, "explicit": {"minimum": 1, "ttl": 5}}
+                },
+                "qwen/qwen-plus": {"cache": False, "image": {"kind": "fixed", "extra": 5}},
+                "openai/gpt-4o": {"image": False},
+            }
+        }
+    )
+    rule = known.card("kimi-k2.6").cache
+    assert rule
+    assert rule.explicit
+    assert (rule.minimum, rule.step, rule.ttl, rule.explicit.markers) == (128, 64, 60, 4)
+    assert known.card("qwen-plus").cache is None
+    assert known.target(known.card("qwen-plus")).image
+    assert known.target(known.card("gpt-4o")).image is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"cache": 5},
+        {"cache": {"minimum": 0}},
+        {"cache": {"match": "magic"}},
+        {"cache": {"size": 5}},
+        {"cache": {"explicit": {"ttl": -1}}},
+        {"image": {"side": 32}},
+        {"image": {"kind": "round"}},
+        {"image": True},
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(SettingInvalid):
+        Catalog({"models": {"qwen/qwen-plus": values}})

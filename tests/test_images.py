@@ -33,7 +33,8 @@ def gif(width: int, height: int) -> bytes:
 def jpeg(width: int, height: int, preview: int = 0) -> bytes:
     exif = b"\xff\xe1" + struct.pack(">H", preview + 2) + b"\xff\xc0" * (preview // 2)
     frame = b"\xff\xc2" + struct.pack(">HBHHB", 17, 8, height, width, 3) + b"\x00" * 9
-    return b"\xff\xd8" + (exif if preview else b"") + b"\xff\xff" + frame
+    tables = b"\xff\xc4" + struct.pack(">H", 12) + b"\x11" * 10
+    return b"\xff\xd8" + (exif if preview else b"") + tables + b"\xff\xff" + frame
 
 
 def webp(kind: bytes, width: int, height: int) -> bytes:
@@ -107,6 +108,7 @@ def test_any_bytes_have_a_size(data: bytes, head: bytes) -> None:
     [
         ("gpt-4o", (1024, 1024), "high", 765),
         ("gpt-4o", (2048, 4096), "high", 1105),
+        ("gpt-4o", (4096, 1024), "high", 765),
         ("gpt-4o", (4096, 8192), "low", 85),
         ("gpt-4o-mini", (1024, 1024), None, 2833 + 4 * 5667),
         ("gpt-5", (1024, 1024), None, 70 + 4 * 140),

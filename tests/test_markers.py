@@ -70,6 +70,19 @@ def test_a_window_that_is_about_to_be_cut_is_not_worth_a_block() -> None:
     assert wanted(before, at, 9, room=50) == ()
 
 
+def test_a_block_that_is_dead_is_not_read() -> None:
+    before, at = chat(30, 8, cached=0.0)
+    report = Usage(5_900, 40, cached=0, cache_write=5_899)
+    written = fingerprint(MARKED, body(9), 5_900, at, before, usage=report)
+    assert wanted(written, at + 299, 10, room=50) != ()
+    assert wanted(written, at + 301, 10, room=50) == ()
+
+
+def test_short_instructions_are_no_block() -> None:
+    before, at = chat(30, 8, cached=0.0)
+    assert marks(MARKED, before, body(9), 5_900, at, head_tokens=900) == (17, 19)
+
+
 def test_a_block_that_lives_is_read_again_even_before_a_cut() -> None:
     before, at = chat(30, 8, cached=0.0)
     report = Usage(5_900, 40, cached=0, cache_write=5_899)

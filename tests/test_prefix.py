@@ -89,6 +89,36 @@ def test_every_cause_of_a_miss_has_its_name(
     assert (found.cached, found.miss) == (cached, miss)
 
 
+def test_instructions_of_the_same_length_are_not_the_same() -> None:
+    other = {"role": "system", "content": SYSTEM["content"].replace("店", "商")}
+    assert told(body=body(5, system=other), head_tokens=500).cached == 0
+
+
+def with_context(turns: int, first: str = "question 1 😀") -> bytes:
+    messages = orjson.loads(body(turns))
+    messages[1]["content"] = first
+    return orjson.dumps([*messages[:-1], {"role": "system", "content": "it is noon"}, messages[-1]])
+
+
+def test_what_stands_before_material_for_one_step_is_kept() -> None:
+    before = fingerprint(PREFIX, with_context(3), 1_000, 100.0, None, passing=2)
+    found = told(before=before, head_tokens=300)
+    assert found.miss == "input_changed"
+    assert found.cached
+    assert 850 < found.cached < 1_000
+    edited = orjson.dumps(
+        [{**each, "content": each["content"].replace("n 1", "n 7")} for each in orjson.loads(body(4))]
+    )
+    assert told(before=before, head_tokens=300, body=edited).cached == 300
+
+
+def test_a_breakpoint_is_not_shared() -> None:
+    rule = Caching("m", CacheRule(256, match="breakpoint"), head=500)
+    parted = fingerprint(rule, body(5, first=3), 900, 160.0, past(rule), anchor="3.0")
+    again = forecast(rule, parted, body(7, first=6), 900, 170.0, head_tokens=500, anchor="6.0")
+    assert again.cached == 0
+
+
 def test_a_prefix_below_the_minimum_is_not_kept_and_hits_come_in_steps() -> None:
     blocks = Caching("m", CacheRule(1_024, 128))
     assert told(blocks, past(blocks, tokens=1_023)).cached == 0

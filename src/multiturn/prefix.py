@@ -260,10 +260,10 @@ def _held(before: Past, rule: CacheRule, miss: Miss | None, kept: int, *, marked
         return _held_by_markers(before, rule, miss, kept, marked=marked)
     if miss is None:
         held = (before.block or before.tokens) + (before.reply if rule.match == "unit" else 0)
-    elif miss in ("model_changed", "tools_changed") or rule.match == "breakpoint":
+    elif miss in ("model_changed", "tools_changed"):
         held = 0
     else:
-        held = kept if rule.match == "prefix" or before.shared else 0
+        held = kept if rule.match == "prefix" or (rule.match == "unit" and before.shared) else 0
     held -= held % rule.step
     return held if held >= rule.minimum else 0
 
@@ -290,7 +290,7 @@ def _forecast(
 def _extends(before: Past, caching: Caching, body: bytes) -> bool:
     if before.model != caching.model or before.tools != caching.tools or len(body) <= before.length:
         return False
-    return body[before.length] in b",]" and _digest(memoryview(body)[: before.length]) == before.digest
+    return _digest(memoryview(body)[: before.length]) == before.digest
 
 
 def _same_head(before: Past, body: bytes) -> bool:
