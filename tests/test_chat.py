@@ -15,6 +15,7 @@ from multiturn import (
     Image,
     InputInvalid,
     Message,
+    MessageInvalid,
     Text,
     TurnNotFound,
     TurnState,
@@ -23,6 +24,8 @@ from multiturn import (
 from multiturn.reply import CallPiece
 from multiturn.storage import open_store
 from multiturn.storage.sqlite import SQLiteStore
+
+ASKED = {"role": "assistant", "content": None, "tool_calls": [call_of("c1")]}
 
 # ---------------------------------------------------------------------------------------- sending
 
@@ -276,6 +279,10 @@ async def test_what_was_said_elsewhere_is_taken_in(scene: Make) -> None:
         [{"content": "x"}],
         [{"role": "user", "content": "fine"}, {"role": "user", "content": float("nan")}],
         [{"role": "tool", "content": "x"}],
+        [{"role": "tool", "tool_call_id": "c1", "content": "x"}],
+        [{"role": "user", "content": "x"}, {"role": "tool", "tool_call_id": "c1", "content": "x"}],
+        [ASKED, {"role": "tool", "tool_call_id": "c2", "content": "x"}],
+        [ASKED, {"role": "user", "content": "x"}, {"role": "tool", "tool_call_id": "c1", "content": "x"}],
         [{"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]}],
         [{"role": "user", "content": "x", "created_at": "yesterday"}],
         [None],
@@ -288,6 +295,60 @@ async def test_what_is_no_list_of_messages_is_not_taken_in(scene: Make, messages
         await chat.add(messages)
     assert "Nothing was stored" in str(raised.value)
     assert await stored(chat) == 0
+
+
+async def test_a_result_may_answer_the_newest_turn_that_is_stored(scene: Make) -> None:
+    it = scene(calls("c1"))
+    chat = it.client.conversation("c")
+    await chat.send("Weather?", tools=TOOLS)
+    with pytest.raises(MessageInvalid, match="answers the call c2, which no assistant message before it"):
+        await chat.add([{"role": "tool", "tool_call_id": "c2", "content": "sun"}])
+    await chat.add(
+        [{"role": "tool", "tool_call_id": "c1", "content": None}, {"role": "assistant", "content": "Sunny."}]
+    )
+    assert await states(chat) == ["COMPLETED"]
+    window = await chat.window("And now?")
+    assert [message["content"] for message in window.messages] == [
+        "Weather?",
+        None,
+        "(empty)",
+        "Sunny.",
+        "And now?",
+    ]
+    await chat.add([{"role": "user", "content": "a new turn"}])
+    with pytest.raises(MessageInvalid):
+        await chat.add([{"role": "tool", "tool_call_id": "c1", "content": "late"}])
+
+
+async def test_what_is_added_on_a_branch_stays_there(scene: Make) -> None:
+    it = scene()
+    chat = it.client.conversation("c")
+    await chat.add([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}])
+    aside = await chat.branch(1)
+    await aside.add([{"role": "user", "content": "c"}])
+    assert [m.text for m in await chat.history()] == ["a", "b"]
+    assert [m.text for m in await aside.history()] == ["a", "c"]
+
+
+async def test_instructions_that_say_nothing_are_none(scene: Make) -> None:
+    it = scene("fine", "fine", "fine")
+    blank = {"role": "system", "content": " "}
+    await it.client.conversation("a", system="  ").send("x")
+    await it.client.conversation("b", system=[blank, {"role": "developer", "content": "y"}]).send("x")
+    chat = it.client.conversation("c")
+    await chat.add([blank, {"role": "system", "content": "y"}, {"role": "user", "content": "x"}])
+    await chat.send("x")
+    assert [said(request) for request in it.requests] == [["x"], ["y", "x"], ["y", "x\n\nx"]]
+    for name, known in (("a", 0), ("b", 1), ("c", 1)):
+        assert len((await it.client.conversation(name).info()).settings.instructions) == known
+
+
+async def test_a_conversation_that_is_not_there_is_not_repeated(scene: Make) -> None:
+    it = scene("never")
+    with pytest.raises(ConversationNotFound, match="no conversation nope"):
+        await it.client.conversation("nope").retry()
+    assert await it.client.conversations() == []
+    assert it.requests == []
 
 
 async def test_messages_go_from_one_conversation_to_another(scene: Make) -> None:

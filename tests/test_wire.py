@@ -153,6 +153,14 @@ def test_fields_we_do_not_know_stand_where_they_stood() -> None:
     }
 
 
+def test_what_a_message_is_cannot_be_overwritten_by_other_fields() -> None:
+    assert written(Message("user", (Text("x"),), extra={"role": "system", "content": "y", "z": 1})) == {
+        "role": "user",
+        "content": "x",
+        "z": 1,
+    }
+
+
 # --------------------------------------------------------------------------------------- opened
 
 

@@ -120,6 +120,7 @@ class AsyncConversation(Memory):
             interrupt=busy == "interrupt",
             hold=self._engine.prepare if prepared else self._engine.lease,
             limited=prepared,
+            make=not again,
         )
         if "tools" not in asking and (again or results is not None):
             given = replace(given, tools=self._tools)

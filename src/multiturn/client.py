@@ -312,7 +312,7 @@ def _instructions(system: str | Sequence[object]) -> tuple[bytes, ...]:
     entries = [seal(_instruction(each), count_message) for each in listed("system", system)]
     if not all(entry.traits & Trait.INSTRUCTION for entry in entries):
         raise ParameterInvalid(Reason("why.not_instructions"), name="system")
-    return tuple(entry.body for entry in entries)
+    return tuple(entry.body for entry in entries if not entry.traits & Trait.BARE)
 
 
 def _instruction(message: object) -> object:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Literal, Self
 
+import orjson
+
 from .asking import listed
 from .conversations import Address, Branch, Conversation, Declared, Hit, Owner, Settings, Summary, Turn
 from .embedding import EMBEDDING, RERANKED, Scope
-from .errors import ConversationError, ParameterInvalid, TurnNotFound
+from .errors import ConversationError, ConversationNotFound, ParameterInvalid, TurnNotFound
 from .ledger import Ledger
 from .messages import Entry, Message, Trait
 from .phrases import Reason
 from .policy import ContextPolicy
-from .sealing import encoded, seal, seal_input, split_turns
+from .sealing import check_results, encoded, seal, seal_input, split_turns
 from .step import Engine, Input, Known, Place, embedder_of, in_force, policy_of, preview
 from .storage import Reach, Told, UsageRow
 from .summariser import TOLERANCE
@@ -180,14 +183,29 @@ class Memory:
         while lead < len(plains) and plains[lead].get("role") in ("system", "developer"):
             lead += 1
         entries = [seal(message, count_message) for message in plains]
+        check_results(plains, await self._calls_of_newest(plains))
         declared = await self._declared_with(entries[:lead])
         turns = split_turns(entries if declared is self._place.declared else entries[lead:])
-        told = await self._store.add(*self._at, turns, declared, self._engine.queue)
+        told = await self._store.add(
+            *self._at, turns, declared, self._engine.queue, branch=self._place.branch
+        )
         return [message_of(one) for one in told]
 
+    async def _calls_of_newest(self, messages: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The calls of the newest turn, where ``messages`` go on with it."""
+        if not messages or messages[0].get("role") not in ("assistant", "tool"):
+            return []
+        with suppress(ConversationNotFound):
+            newest = await self.turns(limit=1)
+            rows = await self._rows(after=newest[-1].number - 1, limit=1) if newest else []
+            answers = [orjson.loads(told.row.body) for told in rows]
+            return [call["id"] for answer in answers for call in answer.get("tool_calls") or ()]
+        return []
+
     async def _declared_with(self, lead: Sequence[Entry]) -> Declared:
-        """What the handle declares; leading instructions join it in a conversation that has none."""
-        declared = self._place.declared
+        """What the handle declares; leading instructions that say something join it in a conversation that
+        has none."""
+        declared, lead = self._place.declared, [entry for entry in lead if not entry.traits & Trait.BARE]
         if not lead or declared.instructions is not None:
             return declared
         path = await self._store.gather(*self._at, Reach(turns=0), self._place.branch)

@@ -20,6 +20,7 @@ from .wire import plain
 
 __all__ = [
     "Count",
+    "check_results",
     "encoded",
     "encoded_run",
     "is_ordinary",
@@ -237,6 +238,18 @@ def _call_traits(message: dict[str, Any]) -> int:
 
 
 # ---------------------------------------------------------------------------------------- turns
+
+
+def check_results(messages: Iterable[Mapping[str, Any]], made: Iterable[str] = ()) -> None:
+    """Raises `MessageInvalid` for a result whose call no assistant message before it in its turn makes: it
+    could never be sent. ``made`` are the calls of the turn that the first messages go on with."""
+    known = set(made)
+    for message in messages:
+        if message.get("role") == "user":
+            known.clear()
+        elif message.get("role") == "tool" and message["tool_call_id"] not in known:
+            raise MessageInvalid(Reason("why.call_missing", call=message["tool_call_id"]))
+        known |= {call["id"] for call in message.get("tool_calls") or ()}
 
 
 def split_turns(entries: Iterable[Entry]) -> list[list[Entry]]:

@@ -59,7 +59,8 @@ def plain(value: object) -> dict[str, Any]:
 
 
 def written(message: Message) -> dict[str, Any]:
-    """A `Message` as an OpenAI-style dictionary, reasoning as ``reasoning_content``."""
+    """A `Message` as an OpenAI-style dictionary, reasoning as ``reasoning_content``. What it is wins over
+    its ``extra`` fields."""
     value: dict[str, Any] = {"role": message.role}
     parts = [p for p in message.parts if not isinstance(p, ToolCall | ToolResult | Reasoning)]
     result = next((p for p in message.parts if isinstance(p, ToolResult)), None)
@@ -77,7 +78,7 @@ def written(message: Message) -> dict[str, Any]:
         value["tool_calls"] = [_call_written(call) for call in message.tool_calls]
     if message.reasoning is not None:
         value["reasoning_content"] = message.reasoning
-    return value | dict(message.extra or {})
+    return value | {name: each for name, each in (message.extra or {}).items() if name not in value}
 
 
 def _call_written(call: ToolCall) -> dict[str, Any]:

@@ -209,6 +209,16 @@ async def test_marks_on_a_shared_turn_hold_on_every_path(store: Store) -> None:
     assert (await store.turns(ALICE, "c", branch=0))[1].traits == 0
 
 
+async def test_importing_goes_where_it_is_wanted(store: Store) -> None:
+    await answer(store, 1, 2)
+    await store.fork(ALICE, "c", 1)
+    await store.add(ALICE, "c", [[user("u3"), assistant("a3")]], branch=1)
+    assert await said(store) == ["u1", "a1", "u2", "a2"]
+    assert await said(store, branch=1) == ["u1", "a1", "u3", "a3"]
+    with pytest.raises(ConversationError):
+        await store.add(ALICE, "c", [[user("x")]], branch=7)
+
+
 async def test_importing_goes_on_with_a_shared_turn_on_its_own_branch(store: Store) -> None:
     await store.add(ALICE, "c", [[user("u1")]])
     await store.fork(ALICE, "c", 1)

@@ -98,6 +98,7 @@ def test_names_are_left_out_where_nobody_takes_them() -> None:
 def test_nulls_are_never_sent_but_as_content() -> None:
     assert shaped(call("a", mood=None), EVERYTHING) == call("a")
     assert shaped(answer(None), EVERYTHING) == answer(None)
+    assert shaped(result("a") | {"content": None}, EVERYTHING) == result("a", "(empty)")
 
 
 @pytest.mark.parametrize(

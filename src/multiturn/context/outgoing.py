@@ -34,6 +34,8 @@ IMAGE_KINDS = frozenset(kind for kind, trait in MEDIA_KINDS.items() if trait is 
 STRIPPED = str(Code.REASONING_STRIPPED)
 REASONING_PLACEHOLDER = " "
 """Stands where a provider demands reasoning that was lost or came from another model."""
+EMPTY_RESULT = "(empty)"
+"""Stands where a tool gave nothing: no provider takes a null for its result."""
 ALWAYS_OPENED = Trait.EXTRA | Trait.BARE | Trait.INSTRUCTION
 
 
@@ -111,6 +113,8 @@ class Shaper:
             message["content"] = content
         if row.traits & Trait.TOOL_CALL and not content:
             self._shape_bare_call(message)
+        elif row.role == "tool" and content is None:
+            message["content"] = EMPTY_RESULT
         return omitted
 
     def _shape_bare_call(self, message: dict[str, Any]) -> None:

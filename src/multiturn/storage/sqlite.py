@@ -197,11 +197,12 @@ class SQLiteStore:
         turns: Sequence[Sequence[Entry]],
         declared: Declared = Declared(),
         wait: float = 30.0,
+        branch: int | None = None,
     ) -> Sequence[Told]:
         """See `Store.add`."""
 
         def attempt(db: sqlite3.Connection, ticket: int | None) -> Sequence[Told] | Queued:
-            return sqlite_imports.add(db, owner, conversation, turns, declared, ticket, wait)
+            return sqlite_imports.add(db, owner, conversation, turns, declared, ticket, wait, branch)
 
         return await self._in_turn(attempt, conversation, wait, None)
 

@@ -27,9 +27,10 @@ def add(
     declared: Declared,
     ticket: int | None,
     wait: float,
+    branch: int | None,
 ) -> Sequence[Told] | Queued:
     """See `Store.add`; `Queued` where a turn is running."""
-    here = require(db, owner, name, make=True)
+    here = require(db, owner, name, branch, make=True)
     queued = line_up(db, here, ticket, wait=wait > 0)
     if queued is not None:
         return queued

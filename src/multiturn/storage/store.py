@@ -306,6 +306,7 @@ class Store(Protocol):
         turns: Sequence[Sequence[Entry]],
         declared: Declared = Declared(),
         wait: float = 30.0,
+        branch: int | None = None,
     ) -> Sequence[Told]:
         """Append whole turns that were spoken elsewhere, in one transaction, without a lease.
 
