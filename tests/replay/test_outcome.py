@@ -21,7 +21,9 @@ TALK = [(f"Question {n}: what about it, please?", f"Answer {n}, quite long and f
 
 def outcome(told: Dialogue, policy: ContextPolicy, rule: CacheRule | None = RULE, **more: Any) -> Outcome:
     stated = terms(policy)
-    stated = replace(stated, card=replace(stated.card, cache=rule))
+    stated = replace(
+        stated, card=replace(stated.card, cache=rule), caching=replace(stated.caching, rule=rule)
+    )
     return replay(told, "s", stated, uses(told.turns), **more)
 
 

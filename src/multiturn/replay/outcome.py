@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
+from ..cache_rules import Caching
 from ..cards import Card
+from ..request import remembered
 from ..step import Terms
 from ..usage import Cost, Price, Usage
 from ..window import Window
@@ -69,19 +71,39 @@ class Outcome:
 class _Till:
     """Adds up what the requests of one conversation cost, one after the other."""
 
-    price: Price | None
+    caching: Caching
     writer: Price | None
-    cache: Memory
     ratio: float
+    cache: Memory = field(init=False)
+    past: bytes | None = None
+    """The fingerprint of the request before, where markers are to be set by it."""
     requests: list[tuple[Usage, int, Cost | None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.cache = Memory(self.caching.rule)
 
     def take(self, asked: Asked, window: Window, said: Usage) -> None:
         """One request, to which ``said`` was replied."""
         tokens = round(window.tokens * self.ratio / window.limits.scale)
         again = 0 if asked.thought else round(asked.reply * self.ratio)
         served = self.cache.take(window.body, tokens, again, asked.said.at)
-        usage = replace(said, input=tokens, cached=served.cached, cache_write=served.written, estimated=True)
-        self.requests.append((usage, served.shared, priced(self.price, usage)))
+        usage = replace(said, input=tokens, cached=served.cached, cache_write=served.written)
+        if self.caching.rule is not None and self.caching.rule.explicit is not None:
+            usage = self._marked(window, usage, asked.said.at)
+        usage = replace(usage, estimated=True)
+        self.requests.append((usage, served.shared, priced(self.caching.price, usage)))
+
+    def _marked(self, window: Window, usage: Usage, at: float) -> Usage:
+        """The usage where the provider takes markers: they are set by the pauses and requests so far, and
+        what they find is foretold as in a turn."""
+        window = replace(window, caching=self.caching, past=self.past, at=at)
+        expected = window.forecast
+        if expected is not None and expected.cached is not None:
+            cached = min(expected.cached, usage.input)
+            written = None if expected.written is None else usage.input - cached
+            usage = replace(usage, cached=cached, cache_write=written)
+        self.past = remembered(window, usage, at)
+        return usage
 
     def summary(self, fold: Fold | None) -> Cost | None:
         """What writing a summary costs; nothing of it is in any cache."""
@@ -110,7 +132,7 @@ def replay(
     are walked through, those that began before ``since`` are not told. ``tick`` hears of each turn.
     """
     card = terms.card
-    till = _Till(card.price, (writer or card).price, Memory(card.cache), ratio)
+    till = _Till(terms.caching, (writer or card).price, ratio)
     turns = []
     asked = groupby(windows(dialogue, terms), key=lambda each: each.said.turn.number)
     used = {

@@ -1,0 +1,63 @@
+"""Does a replay foretell what a provider bills? Against simulated providers with caches of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.simulators import Received
+
+from multiturn import ContextPolicy, Summarize
+from multiturn.conversations import Owner
+from multiturn.replay import Dialogue, billed, read, replay, uses
+from multiturn.step import Input, terms_of
+
+from .world import world
+
+MODELS = {
+    "qwen": "qwen/qwen-plus",
+    "dashscope": "dashscope/qwen-plus",
+    "stepfun": "stepfun/step-3.7-flash",
+    "deepseek": "deepseek/deepseek-chat",
+    "openai, prefix": "openai/gpt-5.4-mini",
+    "openai, breakpoint": "openai/gpt-6-luna",
+}
+POLICIES = {
+    "steps": ContextPolicy(budget=2400, high=1.0, low=0.55, summarize=None, recall=None),
+    "sliding": ContextPolicy(budget=2400, high=1.0, low=1.0, summarize=None, recall=None),
+    "recall": ContextPolicy(budget=2400, high=1.0, low=0.55, summarize=None),
+    "summary": ContextPolicy(budget=2400, summarize=Summarize(max_tokens=60), recall=None),
+}
+INSTRUCTIONS = "You are a clerk in a shop for telephones. Be brief, be kind, and never invent a price. " * 4
+
+
+def clerk(received: Received) -> str:
+    return (
+        f"The {len(received.messages)}th matter is settled: the shop is open from nine to six, as it always was. "
+        * 2
+    )
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+async def test_predictions_come_near_the_bill(tmp_path: Path, model: str, policy: ContextPolicy) -> None:
+    async with world(tmp_path, model.split("/", maxsplit=1)[0], clerk, model=model, policy=policy) as it:
+        chat = it.client.conversation("c", system=INSTRUCTIONS)
+        for number in range(60):
+            question = f"Question {number}: is the telephone with the number {7 * number} still to be had, and for how much?"
+            await chat.send(question)
+            if it.client._compactor and it.client._compactor._task:
+                await asyncio.wait((it.client._compactor._task,))
+        store, engine = it.client._store, it.client._engine
+        told: Dialogue = await read(store, await store.conversation(Owner(), "c"))
+        terms = terms_of(engine, told.settings, Input())
+        ratio = engine.calibration.of(terms.card.name).ratio
+        outcome = replay(told, "as stored", terms, uses(told.turns), ratio=ratio)
+    errors = billed([outcome], {("c", said.turn.number): said for said in told.turns})
+    print(
+        model,
+        errors.turns,
+        [(e.count, e.bias, e.median, e.p90) for e in (errors.input, errors.cached, errors.cost)],
+    )
+    assert errors.turns == errors.cost.count == 60
