@@ -138,7 +138,8 @@ class Path:
     ``standing_at`` says how many messages of the path stand before each of them. ``current`` are the
     rows of the turn that is being answered. ``earlier_turns`` and
     ``earlier_messages`` count what lies before the oldest of ``turns``. ``summary`` is the one in force
-    on this path; ``request`` the fingerprint of the last request on this branch (`prefix`).
+    on this path and ``summarised`` how many messages it stands for, where that is known; ``request`` the
+    fingerprint of the last request on this branch (`prefix`).
     """
 
     settings: Settings = Settings()
@@ -153,6 +154,7 @@ class Path:
     earlier_messages: int = 0
     branch: int = 0
     summary: Summary | None = None
+    summarised: int | None = None
     request: bytes | None = None
 
 

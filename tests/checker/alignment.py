@@ -7,6 +7,7 @@ their newest ends and notes for every sent message whose words it carries and wh
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
@@ -52,12 +53,12 @@ class Alignment:
     carried: dict[int, Match] = field(default_factory=dict)
 
 
-def align(history: History, window: Sequence[Json]) -> Alignment:
-    """The alignment of a window with its input."""
+def align(history: History, window: Sequence[Json], pinned: frozenset[int] = frozenset()) -> Alignment:
+    """The alignment of a window with its input. What is ``pinned`` may stand next to anything newer."""
     result = Alignment(items=reading(window))
     while result.head < len(result.items) and result.items[result.head].instructs:
         result.head += 1
-    _Walk(history, result).run()
+    _Walk(history, result, pinned).run()
     result.carried = {place: match for match in result.matches for place in match.members}
     _find_instructions(history, result)
     return result
@@ -107,7 +108,8 @@ def _line(head: str, text: str, start: int) -> int:
 class _Walk:
     """The walk itself: ``at`` is the newest place of the input that is still free."""
 
-    def __init__(self, history: History, result: Alignment) -> None:
+    def __init__(self, history: History, result: Alignment, pinned: frozenset[int]) -> None:
+        self.pinned = sorted(pinned)
         self.history = history
         self.result = result
         self.at = len(history.items) - 1
@@ -142,7 +144,16 @@ class _Walk:
         spot = bisect_right(known, self.at)
         if spot:
             return Match(item.index, (known[spot - 1],))
-        return self._late(item) if item.role == "tool" else self._search(item)
+        return self._late(item) if item.role == "tool" else self._pinned(item) or self._search(item)
+
+    def _pinned(self, item: Item) -> Match | None:
+        """What is pinned is looked at before anything that would have to be passed over."""
+        for place in reversed(self.pinned[: bisect_right(self.pinned, self.at)]):
+            if self.history.items[place].role == item.role and not self.history.droppable(place):
+                made = self._compose(item, place, loose=False)
+                if made and self.history.items[made.members[-1]].text.strip():
+                    return made
+        return None
 
     def _late(self, item: Item) -> Match | None:
         """A result that was sent before the system message it stood behind."""
@@ -173,15 +184,11 @@ class _Walk:
         rest = _Rest(item)
         members: list[int] = []
         at: int | None = place
-        while at is not None and self.history.items[at].role == item.role:
-            if members and self._unseen(at, rest):
-                break
-            if not rest.take(self.history.items[at], first=not members, loose=loose):
-                break
+        while at is not None and self._takes(rest, at, item.role, members, loose=loose):
             members.insert(0, at)
             if rest.empty:
                 break
-            at = self._near(at - 1)
+            at = self._before(at, rest, item.role, members, loose=loose)
         if not members or rest.calls or rest.media:
             return None
         wordy = bool(self.history.items[members[0]].text.strip())
@@ -189,6 +196,21 @@ class _Walk:
             return None
         added = (rest.text + rest.behind).strip()
         return Match(item.index, tuple(members), added, tuple(rest.omitted))
+
+    def _takes(self, rest: _Rest, at: int, role: str, members: list[int], *, loose: bool) -> bool:
+        if self.history.items[at].role != role or (members and self._unseen(at, rest)):
+            return False
+        return rest.take(self.history.items[at], first=not members, loose=loose)
+
+    def _before(self, at: int, rest: _Rest, role: str, members: list[int], *, loose: bool) -> int | None:
+        """The next older message, or a pinned one from before a gap where that is what stands there."""
+        near = self._near(at - 1)
+        wordy = bool(self.history.items[at].text.strip())
+        older = self.pinned[: bisect_right(self.pinned, at - 1)] if wordy else []
+        for place in (near, *reversed(older)):
+            if place is not None and self._takes(copy.deepcopy(rest), place, role, members, loose=loose):
+                return place
+        return near
 
     def _unseen(self, at: int, rest: _Rest) -> bool:
         """Whether a message without words left no trace here: no part of it, and no line in its place."""

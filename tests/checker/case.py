@@ -42,9 +42,11 @@ class Case:
     limit: int | None
     tools_tokens: int
     standing_cut: bool
+    pinned: frozenset[int] = frozenset()
+    misjudged: int = 0
 
     def __post_init__(self) -> None:
-        self.alignment: Alignment = align(self.history, self.window)
+        self.alignment: Alignment = align(self.history, self.window, self.pinned)
         self.kept = set(self.alignment.carried)
         self.first_user = self.history.users[0] if self.history.users else len(self.history.items)
         self.body = [item.index for item in self.history.items if self._matters(item.index)]
@@ -96,6 +98,14 @@ class Case:
         return max((user for user in self.history.users if user <= index), default=-1)
 
     @cached_property
+    def apart(self) -> set[int]:
+        """Pinned messages from before what is kept without a gap: they stand for themselves."""
+        newest = self.history.newest
+        last = len(self.history.items) if newest is None else newest
+        gaps = [index for index in self.missing if index < last and index not in self.pinned]
+        return {index for index in self.pinned & self.kept if index < max(gaps, default=-1)}
+
+    @cached_property
     def charged(self) -> int:
         """What the window costs; where messages were merged, what they cost before."""
         unmerged = sum(self.count(self.history.messages[at]) for at in self.kept | self.alignment.told)
@@ -104,6 +114,9 @@ class Case:
     @cached_property
     def spare(self) -> int:
         """What closings, marks and placeholders may have cost that this window does not show."""
+        return self.misjudged + self._framing()
+
+    def _framing(self) -> int:
         plain = not self.rules.alternation and self.rules.required == "nowhere"
         awkward = any(self.history.open.values()) or any(item.media for item in self.history.items)
         if plain and not awkward and self.history.users and self.history.users[0] == self.history.leading:

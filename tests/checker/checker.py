@@ -44,12 +44,15 @@ def check(
     decisions: Sequence[Any] | None = None,
     tokens: int | None = None,
     standing_cut: bool = False,
+    pinned: frozenset[int] = frozenset(),
+    misjudged: int = 0,
 ) -> list[Violation]:
     """Everything that is wrong with a window; an empty list means it is right.
 
     ``budget`` is the model's own limit, where it is tighter than the policy's. ``standing_cut`` says
     that an earlier window's cut was given, so that more may be left out than this input alone would
-    demand.
+    demand. ``pinned`` are the places of messages whose turn is pinned: they are sent whole wherever they
+    stand, or all of them are turns like any other. ``misjudged`` are tokens in favour of the builder.
     """
     if not window:
         return [Violation("empty_window", "nothing is sent at all")]
@@ -63,6 +66,8 @@ def check(
         min(limits, default=None),
         tools_tokens,
         standing_cut,
+        pinned,
+        misjudged,
     )
     found = [
         *_instructions(case),

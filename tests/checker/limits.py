@@ -25,14 +25,15 @@ def limit_violations(case: Case, tokens: int | None) -> Iterable[Violation]:
 
 def _runs_kept(case: Case) -> int:
     """Earlier turns in the window, unanswered user messages counted with the next."""
-    return sum(1 for run in case.history.runs()[:-1] if case.kept & set(run))
+    return sum(1 for run in case.history.runs()[:-1] if (case.kept - case.pinned) & set(run))
 
 
 def _sent_messages(case: Case) -> tuple[int, int]:
     sent = sum(1 for item in case.alignment.items if not item.instructs)
-    opening = sum(1 for index in case.kept if index < case.first_user)
+    opening = sum(1 for index in case.kept - case.pinned if index < case.first_user)
     kept = sum(1 for index in case.kept if not case.history.items[index].instructs)
-    return sent - opening, kept - opening
+    pinned = len(case.pinned & case.kept)
+    return sent - opening - pinned, kept - opening - pinned
 
 
 def loss_violations(case: Case) -> Iterable[Violation]:

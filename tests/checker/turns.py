@@ -12,7 +12,7 @@ __all__ = ["mark_places", "start_violations", "turn_violations"]
 
 def turn_violations(case: Case) -> Iterable[Violation]:
     newest = case.history.newest
-    earlier = [index for index in case.body if newest is None or index < newest]
+    earlier = [i for i in case.body if (newest is None or i < newest) and i not in case.apart]
     kept = [index for index in earlier if index in case.kept and index >= case.first_user]
     if kept:
         for index in earlier:
@@ -21,10 +21,18 @@ def turn_violations(case: Case) -> Iterable[Violation]:
                 yield Violation("split_turn" if torn else "gap", f"message {index} is missing", index)
         if case.history.items[kept[0]].role != "user":
             yield Violation("split_turn", f"the turn of message {kept[0]} lost its user input", kept[0])
+    yield from _pinned(case)
     yield from _opening(case)
     if case.hole:
         first = case.history.runs()[-1][0]
-        yield from _hole(case, any(index < first for index in kept))
+        yield from _hole(case, any(index < first for index in kept if index not in case.pinned))
+
+
+def _pinned(case: Case) -> Iterable[Violation]:
+    """A turn that is sent because it is pinned is sent whole."""
+    for index in sorted(case.pinned & set(case.missing)):
+        if any(case.turn_of(index) == case.turn_of(other) for other in case.apart):
+            yield Violation("split_turn", f"message {index} of a pinned turn is missing", index)
 
 
 def _opening(case: Case) -> Iterable[Violation]:

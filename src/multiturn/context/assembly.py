@@ -145,13 +145,13 @@ class Assembly:
         """Why this turn is sent or left out."""
         pins = self.spent.room.pins
         if turn is None:  # from before what was read: a pinned turn, or instructions alone
-            sent = pins and any(row.role == "user" for row in rows)
-            return Code.PINNED if sent else self.decided.why(rows[0].turn)
+            pinned = pins and any(not row.traits & Trait.INSTRUCTION for row in rows)
+            return _pinned_as(rows) if pinned else self.decided.why(rows[0].turn)
         gone = left_out_as(turn) or turn_left_out(rows)
         if gone:
             return gone
         if pins and turn.traits & Trait.PINNED:
-            return Code.PINNED
+            return _pinned_as(rows)
         if turn.number < self.kept.first:
             return self.decided.why(turn.number)
         if all(row.role != "user" for row in rows):
@@ -276,6 +276,11 @@ def rows_of(turns: Sequence[TurnRow], bodies: Sequence[bytes]) -> list[MessageRo
         rows.append(MessageRow(turn.number, 0, "user", 0, turn.tokens, 0, next(unread), None, None))
         rows.append(MessageRow(turn.number, 1, "assistant", 0, 0, 0, next(unread), None, None))
     return rows
+
+
+def _pinned_as(rows: Sequence[MessageRow]) -> Code:
+    """A pinned turn is sent for its pin; words that open the conversation are an opening all the same."""
+    return Code.PINNED if any(row.role == "user" for row in rows) else Code.OPENING
 
 
 def text_of(piece: Piece) -> str:

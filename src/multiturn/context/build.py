@@ -138,7 +138,7 @@ def _is_plain(material: Material, target: Target) -> bool:
     if not material.current:
         return True
     roles = [row.role for row in material.current]
-    return roles in ORDINARY_TURNS and not any(row.traits for row in material.current)
+    return roles in ORDINARY_TURNS and not any(row.traits or row.quote for row in material.current)
 
 
 def _plain_window(

@@ -145,6 +145,8 @@ class Decided:
         known = [(1, 0), (path.earlier_turns + 1, path.earlier_messages)]
         known += [(row.turn, at - row.place) for row, at in zip(path.standing, path.standing_at, strict=True)]
         known += [(s.turn, s.at - s.place) for _, s in self.found.values() if s.at is not None]
+        if path.summary and path.summarised is not None:
+            known.append((path.summary.upto + 1, path.summarised))
         (begin, before), (end, until) = (
             max(place for place in known if place[0] <= turn),
             min(place for place in known if place[0] > turn),
