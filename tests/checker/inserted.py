@@ -91,7 +91,8 @@ def check_inserted(
     weigh = _weighing(count, rest, places, window, stripped, inserted)
     limits = [limit for limit in (policy.budget, budget) if limit is not None]
     limit = min(limits, default=None)
-    mapped = None if decisions is None else [_Renumbered(decisions[at], p) for p, at in enumerate(places)]
+    whole = decisions is not None and len(decisions) == len(history)
+    mapped = [_Renumbered(decisions[at], p) for p, at in enumerate(places)] if decisions and whole else None
     pinned = frozenset(where[at] for at in inserted.pinned if at in where)
     sent = _sent(rest, stripped.window, places, pinned)
     found = check(
