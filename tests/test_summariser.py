@@ -55,7 +55,7 @@ async def written(*lines: Line, so_far: str = "", tokens: int = 60) -> tuple[str
 def test_thinking_is_switched_off_where_it_can_be_and_has_room_where_it_cannot(
     model: str, params: dict[str, object]
 ) -> None:
-    request = summariser(model=model).asks(Asked("", TURNS, "en"))
+    request = summariser(model=model).writing(Asked("", TURNS, "en"), 0).request
     assert request.params == params
     assert (request.tools, request.traits, request.stream) == ((), 0, True)
     assert request.model == CATALOG.card(model).model
@@ -63,7 +63,7 @@ def test_thinking_is_switched_off_where_it_can_be_and_has_room_where_it_cannot(
 
 def test_the_length_is_asked_for_in_words_of_the_language() -> None:
     for language, length in (("en", "33 words"), ("zh", "54 个字")):
-        request = summariser().asks(Asked("", TURNS, language))
+        request = summariser().writing(Asked("", TURNS, language), 0).request
         assert length in orjson.loads(request.body)[0]["content"]
 
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .context.summary import folding
-from .conversations import Owner, Settings, Step, Summary
+from .continuation import continuation
+from .conversations import Owner, Step, Summary
 from .embedding import EMBEDDING
 from .errors import ConfigurationInvalid, Error
 from .prompts import Asked
 from .retelling import retell
 from .step import Engine, Input, Terms, policy_of, terms_of
 from .storage import Due, Reach
-from .summariser import Flaw, Summariser
+from .summariser import Flaw, Summariser, Writing
 from .tokens import count_text
 from .window import Material
 
@@ -82,20 +83,25 @@ async def _begun(engine: Engine, due: Due) -> _Run | None:
     at = (due.owner, due.conversation)
     settings = (await engine.store.gather(*at, Reach(turns=0), due.branch)).settings
     terms = terms_of(engine, settings, Input())
-    bounds = terms.limits
-    reach = Reach(tokens=int(bounds.high / bounds.scale), key=bounds.key)
-    path = terms.counted(Material(path=await engine.store.gather(*at, reach, due.branch))).path
+    reach = Reach(tokens=int(terms.limits.high / terms.limits.scale), key=terms.limits.key)
+    path = await engine.store.gather(*at, reach, due.branch)
+    terms = terms.calibrated(path.cut)
+    path = terms.counted(Material(path=path)).path
     head = [*terms.instructions, *([terms.opening] if terms.opening else [])]
-    turns = folding(path, bounds, terms.overhead + sum(entry.tokens for entry in head))
+    turns = folding(path, terms.limits, terms.overhead + sum(entry.tokens for entry in head))
     if turns is None:
         return None
-    return _Run(engine, due, _summariser(engine, settings, terms), path.summary or NOTHING, turns[1])
+    policy = policy_of(settings, engine)
+    named = policy.summarize.model if policy.summarize else None
+    writer = _summariser(engine, named, terms)
+    warm = None
+    if named is None and due.failures == 0:
+        warm = await continuation(engine, due, writer, replace(policy, recall=None), path, turns[1])
+    return _Run(engine, due, writer, path.summary or NOTHING, turns[1], warm)
 
 
-def _summariser(engine: Engine, settings: Settings, terms: Terms) -> Summariser:
+def _summariser(engine: Engine, name: str | None, terms: Terms) -> Summariser:
     """The model the policy names, else the conversation's own."""
-    summarize = policy_of(settings, engine).summarize
-    name = summarize.model if summarize else None
     card = engine.calibration.card(engine.catalog.card(name)) if name else terms.card
     return Summariser.of(engine.provider(card), card, terms.limits.summary_tokens, engine.catalog)
 
@@ -103,13 +109,14 @@ def _summariser(engine: Engine, settings: Settings, terms: Terms) -> Summariser:
 @dataclass(slots=True)
 class _Run:
     """One attempt: the turns after those of ``present`` (the summary in force), up to ``upto``, are to
-    become part of ``summary``."""
+    become part of ``summary``. ``warm`` asks for all of them at once, at the end of the conversation."""
 
     engine: Engine
     due: Due
     summariser: Summariser
     present: Summary
     upto: int
+    warm: Writing | None = None
     summary: Summary = NOTHING
     language: str = ""
 
@@ -118,7 +125,7 @@ class _Run:
         self.summary, flaw = self.present, None
         end = asyncio.get_running_loop().time() + TOTAL
         for _ in range(CHUNKS):
-            flaw = await self._fold(end)
+            flaw = await (self._ask(self.warm, self.upto, end) if self.warm else self._fold(end))
             if flaw or self.summary.upto >= self.upto:
                 break
         written = None
@@ -141,14 +148,18 @@ class _Run:
             self._folded(turns.last, text, self.summary.model)
             return None
         writing = self.summariser.writing(Asked(text, turns.words, turns.language), self.due.branch)
+        return await self._ask(writing, turns.last, end)
+
+    async def _ask(self, writing: Writing, upto: int, end: float) -> str | None:
+        """Ask for a summary of the turns up to ``upto``; gives what went wrong."""
         try:
-            new = await writing.run(end)
+            text = await writing.run(end)
         finally:
             await self.engine.store.record(
                 self.due.owner, self.due.conversation, writing.step, self.due.branch
             )
-        if new is not None:
-            self._folded(turns.last, new, self.summariser.card.name)
+        if text is not None:
+            self._folded(upto, text, self.summariser.card.name)
         return writing.flaw
 
     def _folded(self, upto: int, text: str, model: str | None) -> None:

@@ -13,7 +13,17 @@ from typing import Any, NamedTuple
 
 from .messages import Audio, File, Image, Message, Opaque, Part, Text, ToolCall, ToolResult, Video
 
-__all__ = ["Asked", "asked", "day_of", "is_refusal", "language_of", "narrated", "read"]
+__all__ = [
+    "Asked",
+    "asked",
+    "continued",
+    "day_of",
+    "is_refusal",
+    "is_request",
+    "language_of",
+    "narrated",
+    "read",
+]
 
 LANGUAGES = ("en", "zh")
 IDEOGRAPH = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
@@ -24,6 +34,7 @@ BLOCK = re.compile(
     rf"^<(?P<tag>(?P<name>{SO_FAR}|{TURNS})(?:-\d+)?)>\n(?P<text>.*?)\n</(?P=tag)>$", re.DOTALL | re.MULTILINE
 )
 INDENT = "\n  "
+LONGEST_BEGINNING = 60
 LONGEST_CALL = 300
 LONGEST_RESULT = 600
 PARTS: Mapping[type[Part], str] = {Image: "image", Audio: "audio", Video: "video", File: "file"}
@@ -54,6 +65,26 @@ def asked(request: Asked, length: int) -> list[dict[str, str]]:
         {"role": "system", "content": instructions},
         {"role": "user", "content": "\n\n".join(blocks)},
     ]
+
+
+def continued(language: str, upto: int, words: str, length: int) -> str:
+    """The words that ask for a summary at the end of the conversation itself: of the turns up to ``upto``,
+    in which the user says ``words``.
+
+    >>> is_request([{"role": "user", "content": continued("en", 3, "I am 27.", 100)}])
+    True
+    """
+    beginning = " ".join(words.split())[:LONGEST_BEGINNING].replace('"', "'")
+    return _text("summary.continued", language).strip().format(upto=upto, words=beginning, length=length)
+
+
+def is_request(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether these messages ask for a summary, by `asked` or by `continued`."""
+    said = messages[-1].get("content") if messages else None
+    return isinstance(said, str) and (
+        any(_text("summary.continued", language).strip().partition("{")[0] in said for language in LANGUAGES)
+        or read(messages) is not None
+    )
 
 
 def _fenced(name: str, text: str) -> str:

@@ -80,36 +80,39 @@ class Summariser:
         limit = tokens
         if catalog.target(card, params).thinking:
             limit = min(tokens + THINKING_ROOM, card.max_output or tokens + THINKING_ROOM)
-        return cls(provider, card, tokens, {**params, "max_tokens": limit})
+        params["max_tokens"] = limit
+        return cls(provider, card, tokens, {k: v for k, v in params.items() if k not in card.drop_params})
 
     def room(self, so_far: str, language: str) -> int:
         """How many uncalibrated tokens of turns it can read beside the summary so far."""
-        limit = self.params["max_tokens"]
-        bounds = [self.card.input_limit(limit if isinstance(limit, int) else 0), LONGEST_INPUT]
+        limit = self.params.get("max_tokens")
+        bounds = [self.card.input_limit(limit if isinstance(limit, int) else self.tokens), LONGEST_INPUT]
         bounds += [self.card.first_tier] if self.card.first_tier else []
         empty = sum(count_message(message) for message in self._messages(Asked(so_far, "", language)))
         return int(min(bounds) / MARGIN) - empty - REPLY_OVERHEAD - MESSAGE_OVERHEAD
 
     def writing(self, request: Asked, branch: int) -> Writing:
-        """A request, ready to be made."""
-        return Writing(self, request, branch)
-
-    def asks(self, request: Asked) -> Request:
-        """What the provider is asked."""
+        """A request of its own, ready to be made."""
         body = orjson.dumps(self._messages(request))
-        return Request(model=self.card.model, body=body, params=self.params, stream=True)
+        told = Request(model=self.card.model, body=body, params=self.params, stream=True)
+        return Writing(self, told, count_text(request.so_far) + count_text(request.turns), branch)
+
+    def length(self, language: str) -> int:
+        """How long a summary may be, in words or Chinese characters."""
+        return max(SHORTEST, int(self.tokens * LENGTH[language]))
 
     def _messages(self, request: Asked) -> list[dict[str, str]]:
-        return asked(request, max(SHORTEST, int(self.tokens * LENGTH[request.language])))
+        return asked(request, self.length(request.language))
 
 
 @dataclass(slots=True)
 class Writing:
-    """One request for a summary: `run` it; ``step`` then says what it consumed, also where it was broken
-    off."""
+    """One request for a summary of what has ``read`` uncalibrated tokens: `run` it; ``step`` then says what
+    it consumed, also where it was broken off."""
 
     summariser: Summariser
-    request: Asked
+    request: Request
+    read: int
     branch: int
     flaw: str | None = None
     """Why there is no summary: a `Flaw`, or the code of an error."""
@@ -136,7 +139,7 @@ class Writing:
         """Read the answer; one that is far too long is not read to its end."""
         summariser = self.summariser
         longest = 16 * summariser.tokens + 4_096  # characters
-        answer = summariser.provider.stream(summariser.asks(self.request))
+        answer = summariser.provider.stream(self.request)
         async with contextlib.aclosing(answer):  # type: ignore[type-var]  # providers are generators
             length = 0
             async for delta in answer:
@@ -145,7 +148,7 @@ class Writing:
                 if length > longest:
                     return
 
-    def _flaw(self) -> Flaw | None:  # noqa: PLR0911  (one line for each flaw)
+    def _flaw(self) -> Flaw | None:
         text, reason = self._draft.text.strip(), self._draft.finish_reason
         tokens = count_text(text)
         if reason == "content_filter":
@@ -158,9 +161,7 @@ class Writing:
             return Flaw.CUT
         if not text:
             return Flaw.EMPTY
-        if tokens > count_text(self.request.so_far) + count_text(self.request.turns):
-            return Flaw.GREW
-        return None
+        return Flaw.GREW if tokens > self.read else None
 
     @property
     def step(self) -> Step:
@@ -185,7 +186,6 @@ class Writing:
         draft = self._draft
         if draft.usage or not (draft.text or draft.thoughts):
             return draft.usage
-        given = self.request.so_far + self.request.turns
         thought = count_text(draft.reasoning or "")
         output = count_text(draft.text) + thought
-        return Usage(count_text(given), output, reasoning=thought or None, estimated=True)
+        return Usage(self.read, output, reasoning=thought or None, estimated=True)

@@ -8,7 +8,7 @@ import orjson
 
 from ..errors import ProviderFailed
 from ..phrases import Reason
-from ..prompts import read
+from ..prompts import is_request
 from ..reply import Delta
 from ..usage import Usage
 from ..window import Request
@@ -49,7 +49,7 @@ class ScriptedProvider:
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Answer with the next line of the script."""
-        summary = read(orjson.loads(request.body)) is not None
+        summary = is_request(orjson.loads(request.body))
         requests = self.summary_requests if summary else self.requests
         requests.append(request)
         line = next(self._summaries if summary else self._lines, None)
