@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from aiohttp import web
 
 from . import counting
-from .problems import Problem
+from .problems import Problem, Refusal
 from .script import Received
 from .server import Handler, Simulator
 
@@ -24,7 +24,7 @@ from .server import Handler, Simulator
 @dataclass(frozen=True)
 class Embedding:
     """What a simulator knows of an embedding model. ``gives`` is a dimension it changes to, whatever was
-    asked for; ``stall`` seconds pass before each answer; ``after`` requests it goes wrong that way."""
+    asked for; ``stall`` seconds pass before each answer; ``usage`` says whether it is reported."""
 
     dimension: int = 1024
     dimensions: tuple[int, ...] = ()
@@ -55,7 +55,7 @@ def grams(text: str) -> Iterator[str]:
 
 
 class Embeds(Simulator):
-    """A simulator with an endpoint that embeds texts. Its words for what it refuses are in `refusals`."""
+    """A simulator with an endpoint that embeds texts."""
 
     embeddings: ClassVar[Mapping[str, Embedding]] = {}
 
@@ -111,7 +111,5 @@ class Embeds(Simulator):
 
     def refusal(self, words: str) -> Exception:
         """A refusal of the input, with the code of any wrong parameter."""
-        from .problems import Refusal
-
         known = self.problems.get("bad_request") or Problem(400, "")
         return Refusal(known._replace(message=words))
