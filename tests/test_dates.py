@@ -70,9 +70,23 @@ def test_a_date_is_read(text: str, expected: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "May I ask?", "may be", "the march to the sea", "30 February 2023", "2月30日", "in 2050", "人均50-100元",
-     "3个月饼", "010-64917666", "12月份前", "今天天气", "version 3.11.2", "9999年9月9日"],
-)  # fmt: skip
+    [
+        "",
+        "May I ask?",
+        "may be",
+        "the march to the sea",
+        "30 February 2023",
+        "2月30日",
+        "in 2050",
+        "人均50-100元",
+        "3个月饼",
+        "010-64917666",
+        "12月份前",
+        "今天天气",
+        "version 3.11.2",
+        "9999年9月9日",
+    ],
+)
 def test_what_is_no_date_or_not_yet_past_is_none(text: str) -> None:
     assert days(text) == []
 

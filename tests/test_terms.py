@@ -87,12 +87,25 @@ def test_half_a_character_does_no_harm() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "我们之前聊过八度空间，它的发行时间是什么来着？", "你还记得我的名字吗", "上次推荐的电影叫什么", "你知道我今年几岁吗？",
-        "我叫什么？", "我喜欢听什么音乐？", "昨天说的那家店", "5月4日发生了什么", "你曾经给我推荐过哪些画家？",
-        "What did I tell you about my dog?", "Do you remember the film?", "How old am I?", "as I said earlier",
-        "When did Melanie paint a sunrise?", "what's my name?", "we talked about it last week", "two days ago",
+        "我们之前聊过八度空间，它的发行时间是什么来着？",
+        "你还记得我的名字吗",
+        "上次推荐的电影叫什么",
+        "你知道我今年几岁吗？",
+        "我叫什么？",
+        "我喜欢听什么音乐？",
+        "昨天说的那家店",
+        "5月4日发生了什么",
+        "你曾经给我推荐过哪些画家？",
+        "What did I tell you about my dog?",
+        "Do you remember the film?",
+        "How old am I?",
+        "as I said earlier",
+        "When did Melanie paint a sunrise?",
+        "what's my name?",
+        "we talked about it last week",
+        "two days ago",
     ],
-)  # fmt: skip
+)
 def test_a_question_that_refers_back_is_noticed(text: str) -> None:
     assert query(text, now=NOW, zone=UTC).refers_back
 
@@ -100,10 +113,16 @@ def test_a_question_that_refers_back_is_noticed(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "你好，我想找一家评分4.5分以上的餐馆，给我推荐一个吧。", "这家餐馆的地址在哪？", "谢谢，再见！", "首都图书馆要玩多久？",
-        "hello", "Book a table for two, please.", "What is the capital of France?", "May I come in?",
+        "你好，我想找一家评分4.5分以上的餐馆，给我推荐一个吧。",
+        "这家餐馆的地址在哪？",
+        "谢谢，再见！",
+        "首都图书馆要玩多久？",
+        "hello",
+        "Book a table for two, please.",
+        "What is the capital of France?",
+        "May I come in?",
     ],
-)  # fmt: skip
+)
 def test_an_ordinary_message_does_not_refer_back(text: str) -> None:
     assert not query(text, now=NOW, zone=UTC).refers_back
 

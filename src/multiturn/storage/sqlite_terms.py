@@ -50,7 +50,8 @@ LATEST = (1 << 32) - 1
 
 TURN = "SELECT state, traits, before, messages, created_at FROM turns WHERE id = ?"
 MESSAGES = f"""
-SELECT id, body, facts FROM messages WHERE id >= ? AND id < ? AND role IN ({USER}, {ASSISTANT})"""
+SELECT id, body, facts FROM messages WHERE id >= ? AND id < ? AND role IN ({USER}, {ASSISTANT})
+ORDER BY id"""
 
 
 def index(db: sqlite3.Connection, turn: int) -> None:
@@ -63,7 +64,7 @@ def index(db: sqlite3.Connection, turn: int) -> None:
     if state != TurnState.COMPLETED and not (state == TurnState.INCOMPLETE and traits & STOPPED):
         return
     rows = db.execute(MESSAGES, (first, first + count)).fetchall()
-    db.executemany("INSERT INTO recall_tail VALUES (?, ?, ?)", _tail_rows(rows, created_at))
+    db.executemany("INSERT OR REPLACE INTO recall_tail VALUES (?, ?, ?)", _tail_rows(rows, created_at))
     _turn_round(db, segment, _caught_up(db, turn, before))
 
 
@@ -86,11 +87,14 @@ def forget_segment(db: sqlite3.Connection, segment: int) -> None:
 def _tail_rows(
     rows: Sequence[tuple[int, bytes, bytes | None]], created_at: int
 ) -> list[tuple[int, int, bytes]]:
+    """Those that have words. One that does not know when it was said was said with the one before it."""
     found = []
+    said = created_at // 1000
     for key, body, facts in rows:
+        said = _said_at(facts, said)
         packed = _packed(body)
         if packed:
-            found.append((key, _said_at(facts, created_at), packed))
+            found.append((key, said, packed))
     return found
 
 
@@ -134,12 +138,12 @@ def _text(content: object) -> str:
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
-def _said_at(facts: bytes | None, created_at: int) -> int:
-    """When the message was said, in seconds: an imported one knows it, else its turn."""
+def _said_at(facts: bytes | None, otherwise: int) -> int:
+    """When the message was said, in seconds: an imported one may know it."""
     moment = _opened(facts).get("created_at") if facts else None
     if isinstance(moment, int | float) and 0 <= moment <= LATEST:
         return int(moment)
-    return created_at // 1000
+    return otherwise
 
 
 # ----------------------------------------------------------------------------------------- blocks
@@ -219,4 +223,4 @@ def _index_old(db: sqlite3.Connection, key: int, base: int) -> None:
     state, traits, before, count, created_at = db.execute(TURN, (key,)).fetchone()
     if state == TurnState.COMPLETED or (state == TurnState.INCOMPLETE and traits & STOPPED):
         rows = db.execute(MESSAGES, (base + before, base + before + count)).fetchall()
-        db.executemany("INSERT INTO recall_tail VALUES (?, ?, ?)", _tail_rows(rows, created_at))
+        db.executemany("INSERT OR REPLACE INTO recall_tail VALUES (?, ?, ?)", _tail_rows(rows, created_at))
