@@ -244,6 +244,15 @@ async def test_a_policy_without_summary_never_asks(world: Make) -> None:
     assert it.client._compactor is None
 
 
+async def test_a_policy_without_summary_sends_the_turns_that_were_folded_before(world: Make) -> None:
+    it = world(numbered())
+    await it.grow(15)
+    assert await it.chat.summary() is not None
+    window = await it.chat.window("And now?", policy=ContextPolicy.full())
+    assert (window.summary, len(window.messages)) == (None, 31)
+    assert "Day 1:" in sent(window)
+
+
 async def test_a_short_conversation_starts_nothing(world: Make) -> None:
     it = world(numbered())
     await it.grow(3)

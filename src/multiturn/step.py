@@ -369,6 +369,7 @@ def _reach(terms: Terms, given: Input, lease: Lease | None) -> Reach:
         key=bounds.key,
         before=lease.turn if lease else None,
         current=lease.turn if lease and lease.step > 1 else None,
+        summary=bounds.fold is not None,
     )
 
 

@@ -360,3 +360,30 @@ async def test_deleting_takes_them_along(store: Store) -> None:
     await store.delete_user(ALICE)
     await answer(store, 1, 2)
     assert await in_force(store) is None
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+async def test_whoever_wants_the_turns_themselves_reads_them_as_if_none_stood_for_them(store: Store) -> None:
+    await answer(store, 1, 2, 3, 4)
+    await write(store, 2)
+    assert [turn.number for turn in (await store.gather(ALICE, "c", Reach())).turns] == [4, 3]
+    path = await store.gather(ALICE, "c", Reach(summary=False))
+    assert [turn.number for turn in path.turns] == [4, 3, 2, 1]
+    assert path.summary is None
+
+
+async def test_how_many_messages_a_summary_stands_for_is_told_where_more_was_left_unread(
+    store: Store,
+) -> None:
+    await store.add(ALICE, "c", [[user("one"), assistant("two"), assistant("three")]])
+    await answer(store, 2, 3, 4, 5)
+    await write(store, 1)
+    for reach in (Reach(turns=1), Reach(turns=0), Reach(turns=1, before=5)):
+        path = await store.gather(ALICE, "c", reach)
+        assert path.earlier_turns > 1
+        assert path.summarised == 3
+    assert (await store.gather(ALICE, "c", Reach())).summarised is None
+    await ask(store, "odd", "reply", after=2)
+    assert (await store.gather(ALICE, "c", Reach(turns=0))).summarised == 3

@@ -127,7 +127,8 @@ def gather(db: sqlite3.Connection, owner: Owner, name: str, reach: Reach, branch
     settings = read_settings(place.version, place.settings)
     cut = None if place.cut_turn is None else Cut(place.cut_turn, place.cut_key or "", place.cut_scale)
     first = cut.turn if cut is not None and cut.key == reach.key else 1
-    summary = None if place.summary is None else _summary(db, place.summary, reach)
+    told = place.summary if reach.summary else None
+    summary = None if told is None else _summary(db, told, reach)
     if summary is not None:
         first = max(first, summary.upto + 1)
     known = settings, cut, summary, first
@@ -207,8 +208,16 @@ def _ordinary_path(db: sqlite3.Connection, reach: Reach, place: _Place, known: _
         earlier_messages=place.shared + start,
         branch=place.number,
         summary=summary,
+        summarised=_summarised(db, place, summary, number),
         request=place.request,
     )
+
+
+def _summarised(db: sqlite3.Connection, place: _Place, summary: Summary | None, unread: int) -> int | None:
+    """How many messages a summary stands for, where turns behind those were not read either."""
+    if summary is None or summary.upto >= unread:
+        return None
+    return _messages_before(db, place, summary.upto + 1)
 
 
 def _most_turns(reach: Reach) -> int:
@@ -243,6 +252,7 @@ def _path(db: sqlite3.Connection, name: str, reach: Reach, place: _Place, known:
         earlier_messages=read[-1].earlier if read else _messages_before(db, place, oldest),
         branch=place.number,
         summary=summary,
+        summarised=_summarised(db, place, summary, oldest - 1),
         request=place.request,
     )
 

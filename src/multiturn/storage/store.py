@@ -209,7 +209,8 @@ class Reach:
 
     ``tokens`` are uncalibrated, reasoning included. ``key``: where the branch's stored cut carries
     this key, nothing before the cut is read. ``before``: only turns before this number (the turn
-    being answered is read as ``current`` instead).
+    being answered is read as ``current`` instead). ``summary``: whether a summary counts, before whose
+    end nothing is read then; a policy without one wants the turns themselves.
     """
 
     tokens: int | None = None
@@ -218,6 +219,7 @@ class Reach:
     key: str = ""
     before: int | None = None
     current: int | None = None
+    summary: bool = True
 
 
 class Told(NamedTuple):
