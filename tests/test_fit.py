@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, overload
 
 import pytest
@@ -372,3 +373,17 @@ def test_reasoning_that_stays_behind_is_said_once_of_a_whole_range() -> None:
 def test_one_message_is_no_list_of_messages(given: Any) -> None:
     with pytest.raises(MessageInvalid, match="a list of messages is wanted"):
         fit(given)
+
+
+def test_a_model_brings_its_price_and_its_formula_for_images() -> None:
+    photo = [{"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}]
+    messages = [{"role": "user", "content": photo}]
+    policy = ContextPolicy(budget=50_000, summarize=None, recall=None)
+    plain, dear = fit(messages, policy), fit(messages, policy, model="openai/gpt-4o-mini")
+    assert (plain.cost, plain.cached_prefix) == (None, None)
+    assert dear.tokens > 25_000 > 2_000 > plain.tokens
+    assert dear.cached_prefix is None
+    assert dear.cost
+    assert dear.cost.estimated
+    assert dear.cost.amount * 1_000_000 == dear.tokens * Decimal("0.15")
+    assert fit(messages, policy, model="openai/gpt-4o-mini", count=lambda _: 10).tokens == 10

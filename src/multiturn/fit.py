@@ -11,11 +11,13 @@ from typing import Any, overload
 
 import orjson
 
+from .cache_rules import Caching
 from .catalog import Card, Catalog
 from .context import build, check_input, enough, limits, reserve
 from .errors import MessageEmpty, MessageInvalid
 from .messages import Entry, Trait
 from .phrases import Reason
+from .pictures import pictured, surplus
 from .policy import ContextPolicy
 from .sealing import encoded, encoded_run, is_ordinary, seal
 from .tokens import MARGIN, count_message, count_tools
@@ -57,23 +59,29 @@ def fit(
     policy = policy or ContextPolicy()
     bounds, target = _bounds(policy, model, estimated=count is None)
     listing = _Listing(messages, count or count_message, target, bounds)
+    images = target.image if count is None else None
     overhead, cut, reach = count_tools(tools) if tools else 0, previous.cut if previous else None, 1
-    material = listing.material(overhead, cut, reach)
+    material = pictured(listing.material(overhead, cut, reach), images)
     check_input([*map(_entry, material.current)], target)
     while (chosen := enough(material, bounds, target)) is None:
         reach *= 4
-        material = listing.material(overhead, cut, reach)
-    window = build(material, bounds, target, listing.recount, chosen)
+        material = pictured(listing.material(overhead, cut, reach), images)
+    recount = listing.recount
+    window = build(material, bounds, target, lambda pieces: recount(pieces) + surplus(pieces, images), chosen)
     if window.body == b"[]":
         raise MessageInvalid(Reason("why.nothing_to_send"))
-    if policy.summarize or policy.recall:
-        return replace(window, notes=("fit_ignores_summary_and_recall",))
-    return window
+    notes = ("fit_ignores_summary_and_recall",) if policy.summarize or policy.recall else ()
+    return replace(window, notes=notes, caching=_caching(model)) if notes or model else window
 
 
 @cache
 def _card(model: str) -> Card:
     return Catalog().card(model)
+
+
+def _caching(model: str | None) -> Caching | None:
+    """The price of what is sent; what a cache holds of it is known to nobody here."""
+    return Caching(model, price=_card(model).price) if model else None
 
 
 def _bounds(policy: ContextPolicy, model: str | None, *, estimated: bool) -> tuple[Limits, Target]:
