@@ -7,18 +7,24 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from ..replay import Billed, Dialogue, Difference, Errors, Outcome, Total, TurnOutcome, picture
+from ..replay import Billed, Dialogue, Difference, Errors, Outcome, Total, picture
 from ..usage import Cost
 from .figures import UNKNOWN, count, money
 from .listings import excerpt
-from .records import cost_of, moment
+from .outcomes import (
+    BOUNDS,
+    Words,
+    classes,
+    difference_record,
+    errors_record,
+    total_record,
+    turn_record,
+)
 from .screen import Screen
 
 __all__ = ["Comparison", "show"]
 
 Reader = Callable[[str], Awaitable[Dialogue]]
-BOUNDS = (-0.3, -0.1, -0.03, 0.03, 0.1, 0.3)
-"""Where the classes of prediction errors end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +125,7 @@ def _cells(total: Total) -> list[str]:
     ]
 
 
-def _show_worst(
-    screen: Screen, scheme: str, differences: Sequence[Difference], words: Mapping[tuple[str, int], str]
-) -> None:
+def _show_worst(screen: Screen, scheme: str, differences: Sequence[Difference], words: Words) -> None:
     screen.line()
     if not differences:
         screen.line(screen.say("replay.no_difference", name=scheme))
@@ -156,7 +160,7 @@ def _show_billed(screen: Screen, found: Billed) -> None:
             _signed(errors.bias),
             percent(errors.median),
             percent(errors.p90),
-            *map(count, _classes(errors)),
+            *map(count, classes(errors)),
         ]
         for name, errors in parts
     ]
@@ -165,14 +169,6 @@ def _show_billed(screen: Screen, found: Billed) -> None:
 
 def _signed(share: float | None) -> str:
     return UNKNOWN if share is None else f"{100 * share:+.1f}%"
-
-
-def _classes(errors: Errors) -> list[int]:
-    """How many errors lie in each class: below the first bound, between two, above the last."""
-    counts = [0] * (len(BOUNDS) + 1)
-    for error in errors.signed:
-        counts[sum(error >= bound for bound in BOUNDS)] += 1
-    return counts
 
 
 # ---------------------------------------------------------------------------------- words, asked for
@@ -199,96 +195,21 @@ def _text(body: bytes) -> str:
     return "\n".join(str(part.get("text") or "") for part in content or ())
 
 
-# --------------------------------------------------------------------------------------- JSON lines
-
-
-def _records(screen: Screen, found: Comparison, words: Mapping[tuple[str, int], str]) -> None:
+def _records(screen: Screen, found: Comparison, words: Words) -> None:
     for each in found.totals:
-        screen.record({"kind": "scheme", **_total_record(each)})
+        screen.record({"kind": "scheme", **total_record(each)})
     for scheme, outcomes in found.outcomes.items():
         for outcome in outcomes:
             for turn in outcome.turns:
                 head = {"kind": "turn", "scheme": scheme, "conversation": outcome.conversation}
-                screen.record({**head, "model": outcome.model, **_turn_record(turn)})
+                screen.record({**head, "model": outcome.model, **turn_record(turn)})
     for scheme, differences in found.worst.items():
         for one in differences:
-            screen.record({"kind": "difference", "scheme": scheme, **_difference_record(one, words)})
+            screen.record({"kind": "difference", "scheme": scheme, **difference_record(one, words)})
     if found.billed is not None:
         for name in ("input", "cached", "cost"):
             errors: Errors = getattr(found.billed, name)
-            screen.record({"kind": "billed", "quantity": name, **_errors_record(errors)})
+            screen.record({"kind": "billed", "quantity": name, **errors_record(errors)})
     for code, name in found.notes:
         text = screen.say(f"replay.note_{code}", name=name)
         screen.record({"kind": "note", "code": code, "name": name, "text": text})
-
-
-def _total_record(each: Total) -> dict[str, object]:
-    return {
-        "scheme": each.scheme,
-        "models": list(each.models),
-        "conversations": each.conversations,
-        "turns": each.turns,
-        "requests": each.requests,
-        "input": each.input,
-        "output": each.output,
-        "shared": each.shared,
-        "cached": each.cached,
-        "costs": [cost_of(cost) for cost in each.costs],
-        "summary_costs": [cost_of(cost) for cost in each.summaries],
-        "summaries": each.folds,
-        "unpriced": each.unpriced,
-        "refused": each.refused,
-        "used": each.used,
-        "sent": each.sent,
-        "quoted": each.quoted,
-        "folded": each.folded,
-        "gone": each.gone,
-    }
-
-
-def _turn_record(turn: TurnOutcome) -> dict[str, object]:
-    return {
-        "turn": turn.turn,
-        "created_at": moment(turn.at),
-        "requests": turn.requests,
-        "input": turn.usage.input,
-        "output": turn.usage.output,
-        "shared": turn.shared,
-        "cached": turn.cached,
-        "cost": cost_of(turn.cost),
-        "summary_cost": cost_of(turn.summary),
-        "summaries": turn.folds,
-        "sent": list(turn.fates.sent),
-        "quoted": list(turn.fates.quoted),
-        "folded": list(turn.fates.folded),
-        "gone": list(turn.fates.gone),
-        "refused": turn.refused,
-    }
-
-
-def _difference_record(one: Difference, words: Mapping[tuple[str, int], str]) -> dict[str, object]:
-    record: dict[str, object] = {
-        "conversation": one.conversation,
-        "turn": one.turn,
-        "lost": list(one.lost),
-        "gained": list(one.gained),
-        "input_before": one.tokens_before,
-        "input_after": one.tokens_after,
-        "cost_before": cost_of(one.before),
-        "cost_after": cost_of(one.after),
-    }
-    if words:
-        turns = (one.turn, *one.lost)
-        record["text"] = {str(turn): words.get((one.conversation, turn), "") for turn in turns}
-    return record
-
-
-def _errors_record(errors: Errors) -> dict[str, object]:
-    return {
-        "turns": errors.count,
-        "bias": errors.bias,
-        "median": errors.median,
-        "p90": errors.p90,
-        "bounds": list(BOUNDS),
-        "classes": _classes(errors),
-    }

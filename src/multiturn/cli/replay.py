@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 import sys
 import time
-import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,15 +15,14 @@ from pathlib import Path
 
 from ..catalog import Card, Catalog
 from ..conversations import Conversation, Owner
-from ..errors import ConversationNotFound, InputInvalid, PolicyInvalid
-from ..phrases import Reason
-from ..policy import ContextPolicy
+from ..errors import ConversationNotFound
 from ..providers import Provider
 from ..replay import Dialogue, Outcome, Said, billed, read, total, uses, worst
 from ..replay import replay as replayed
 from ..step import Engine, Input, Terms, policy_of, terms_of
 from ..storage import Store, open_store
 from .comparison import Comparison, show
+from .schemes import Scheme, schemes
 from .session import Session
 
 __all__ = ["against", "moment", "replay"]
@@ -54,15 +52,6 @@ def against(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class Scheme:
-    """What holds instead of what is stored; ``None``: what is stored."""
-
-    name: str
-    policy: ContextPolicy | None = None
-    model: str | None = None
-
-
 @dataclass(slots=True)
 class _Collected:
     """What a walk through the store gave: for each scheme its outcomes, and every stored turn without its
@@ -86,16 +75,16 @@ async def replay(
     """``replay``: totals of each scheme, the worst differences to what is stored, predicted against
     billed."""
     screen = session.screen
-    schemes = _schemes(policies, models, screen.say("replay.as_stored"))
+    plan = schemes(policies, models, screen.say("replay.as_stored"))
     catalog = Catalog(session.config.overrides)
-    for scheme in schemes:
+    for scheme in plan:
         if scheme.model:
             catalog.card(scheme.model)
     store = open_store(session.config.store)
     try:
         found = [each async for each in _conversations(store, session, conversation, since)]
-        collected = await _walk(session, store, catalog, schemes, found, since or 0.0)
-        names = [scheme.name for scheme in schemes]
+        collected = await _walk(session, store, catalog, plan, found, since or 0.0)
+        names = [scheme.name for scheme in plan]
         totals = [total(name, collected.outcomes[name]) for name in names]
         if not totals[0].turns:
             screen.note(screen.say("replay.nothing"))
@@ -121,54 +110,6 @@ def _reader(store: Store, found: Sequence[Conversation]) -> Callable[[str], Awai
     """Reads a conversation again, for whoever wants to see its words."""
     by_id = {each.id: each for each in found}
     return lambda name: read(store, by_id[name])
-
-
-# ----------------------------------------------------------------------------------------- schemes
-
-
-def _schemes(policies: Sequence[str], models: Sequence[str], stored: str) -> list[Scheme]:
-    """What is stored, and every policy with every model."""
-    named: list[tuple[str, ContextPolicy | None]] = [(_name(path), policy_in(path)) for path in policies]
-    tried: list[str | None] = list(dict.fromkeys(models))
-    schemes = [Scheme(stored)]
-    for name, policy in named or [("", None)]:
-        for model in tried or [None]:
-            label = " · ".join(filter(None, (name, model)))
-            if label:
-                schemes.append(Scheme(_unlike(label, schemes), policy, model))
-    return schemes
-
-
-def _name(path: str) -> str:
-    return Path(path).stem
-
-
-def _unlike(label: str, schemes: Sequence[Scheme]) -> str:
-    """A name that no other scheme has."""
-    taken, number, name = {scheme.name for scheme in schemes}, 1, label
-    while name in taken:
-        number += 1
-        name = f"{label} ({number})"
-    return name
-
-
-def policy_in(path: str) -> ContextPolicy:
-    """The policy in a TOML file: the names of `ContextPolicy`, at the top or in a table ``policy``. Raises
-    `InputInvalid` where it cannot be read, `PolicyInvalid` where it describes none."""
-    try:
-        values = tomllib.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise InputInvalid(Reason("why.file_unreadable", file=path, problem=error.strerror)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputInvalid(Reason("why.policy_toml", file=path, problem=str(error))) from error
-    table = values.get("policy", values)
-    if not isinstance(table, dict):
-        raise InputInvalid(Reason("why.policy_table", file=path))
-    try:
-        return ContextPolicy.from_dict(table)
-    except PolicyInvalid as error:
-        detail = error.figures.get("detail", str(error))
-        raise PolicyInvalid(Reason("why.policy_file", file=path, detail=detail)) from error
 
 
 # ---------------------------------------------------------------------------------------- the walk
@@ -199,11 +140,11 @@ async def _walk(
     session: Session,
     store: Store,
     catalog: Catalog,
-    schemes: Sequence[Scheme],
+    plan: Sequence[Scheme],
     found: Sequence[Conversation],
     since: float,
 ) -> _Collected:
-    collected = _Collected({scheme.name: [] for scheme in schemes})
+    collected = _Collected({scheme.name: [] for scheme in plan})
     engine = Engine(
         store=store,
         catalog=catalog,
@@ -213,12 +154,12 @@ async def _walk(
     )
     await engine.calibration.load(store.model_facts)
     turns = sum(each.turns for each in found)
-    with _progress(session.screen.say("replay.progress"), turns * len(schemes)) as show:
+    with _progress(session.screen.say("replay.progress"), turns * len(plan)) as show:
         done = 0
         for each in found:
             dialogue = await read(store, each)
             used = uses(dialogue.turns)
-            for scheme in schemes:
+            for scheme in plan:
                 case = _case(engine, dialogue, scheme)
                 collected.apart |= case.apart
                 outcome = replayed(
