@@ -782,6 +782,39 @@ async def test_what_was_retracted_is_not_told_to_the_model(world: Make) -> None:
     assert not any("hunter2" in asked.turns for asked in it.asked)
 
 
+@pytest.mark.parametrize("how", ["retract", "exclude", "include"])
+async def test_what_is_taken_back_later_leaves_the_summary_too(world: Make, how: str) -> None:
+    it = world(numbered())
+    await it.grow(5)
+    await it.chat.send("My password is hunter2.")
+    if how == "include":
+        await it.chat.exclude(6)
+    await it.grow(40)
+    newest, *_, oldest = await it.chat.summaries()
+    assert newest.upto > oldest.upto >= 6
+    aside = await it.chat.branch(newest.upto)
+    await getattr(it.chat, how)(6)
+    assert await it.chat.summary() is None
+    assert await aside.summary() is None
+    before = it.asks
+    while (await it.chat.window("?")).waiting or await it.chat.summary() is None:
+        await it.grow(1)
+    told = "".join(asked.turns + asked.so_far for asked in it.asked[before:])
+    assert ("hunter2" in told) == (how == "include")
+
+
+async def test_a_summary_that_does_not_stand_for_the_turn_stays(world: Make) -> None:
+    it = world(numbered())
+    await it.grow(30)
+    newest, older, *_ = await it.chat.summaries()
+    await it.chat.retract(newest.upto + 1)
+    assert await it.chat.summary() == newest
+    await it.chat.retract(newest.upto)
+    assert await it.chat.summary() == older
+    await it.chat.pin(1)
+    assert await it.chat.summary() == older
+
+
 # -------------------------------------------------------------------------------------------- real HTTP
 
 

@@ -425,6 +425,11 @@ class Conversations(RuleBasedStateMachine):
             turn.marks = (turn.marks & ~clear) | set
         else:
             turn.traits_of[place] = (turn.message_traits[place] & ~clear) | set
+        if (set | clear) & GONE:
+            for sharing, path in enumerate(self.paths):
+                link = self.summaries[sharing]
+                if link and any(one is turn for one in path):
+                    self.summaries[sharing] = link.before(number)
         if set & GONE:
             whole = place is None or turn.entries[place].role == "user"
             self.unquote(turn, None if whole else place)

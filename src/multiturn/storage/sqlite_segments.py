@@ -306,6 +306,8 @@ def mark(
         (marks, traits, reason, key),
     )
     _note_standing(db, here.key, set)
+    if (set | clear) & GONE:  # a summary of this turn says what it may not, or leaves out what it should say
+        give_up(db, here._replace(segment=piece.segment), turn)
     if set & GONE:
         _unquote(db, first, count, place)
 
