@@ -46,7 +46,7 @@ def wanted(before: bytes | None, at: float, turn: int, **more: Any) -> tuple[int
 
 def test_markers_pay_in_a_quick_conversation_that_the_automatic_cache_fails() -> None:
     before, at = chat(30, 8, cached=0.0)
-    assert wanted(before, at, 9) == (0, 17, 19)
+    assert wanted(before, at, 9) == (0, 19)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_block_that_is_dead_is_not_read() -> None:
 
 def test_short_instructions_are_no_block() -> None:
     before, at = chat(30, 8, cached=0.0)
-    assert marks(MARKED, before, body(9), 5_900, at, head_tokens=900) == (17, 19)
+    assert marks(MARKED, before, body(9), 5_900, at, head_tokens=900) == (19,)
 
 
 def test_a_block_that_lives_is_read_again_even_before_a_cut() -> None:
@@ -102,7 +102,18 @@ def test_a_block_that_lives_is_read_again_even_before_a_cut() -> None:
 
 def test_the_summary_and_at_most_four_messages_are_marked() -> None:
     before, at = chat(30, 8, cached=0.0)
-    assert wanted(before, at, 9, summary=True) == (0, 1, 17, 19)
+    assert wanted(before, at, 9, summary=True) == (0, 1, 19)
+
+
+@pytest.mark.parametrize(("parts", "places"), [(18, (0, 1, 19)), (20, (0, 1, 17, 19))])
+def test_the_end_of_the_last_request_is_marked_where_the_server_does_not_look_back_so_far(
+    parts: int, places: tuple[int, ...]
+) -> None:
+    before, at = chat(30, 8, cached=0.0)
+    messages = orjson.loads(body(9))
+    messages[18]["content"] = [{"type": "text", "text": f"part {number}"} for number in range(parts)]
+    found = marks(MARKED, before, orjson.dumps(messages), 5_900, at, head_tokens=1_100, summary=True)
+    assert found == places
 
 
 def test_only_messages_with_words_of_people_and_models_are_marked() -> None:

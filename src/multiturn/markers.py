@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -80,14 +80,21 @@ def _places(
     markable = [at for at, message in enumerate(messages) if _markable(message)]
     first = next((at for at, message in enumerate(messages) if message["role"] not in INSTRUCTIONS), 0)
     wanted = markable[-1:]
-    if extends:
-        wanted += [at for at in markable if at < before.messages][-1:]
+    written = [at for at in markable if at < before.messages][-1:] if extends else []
+    if wanted and written and _blocks(messages[written[0] + 1 : wanted[0] + 1]) > rule.reach:
+        wanted += written  # the server does not look back that far from the newest marker
     if first and round(head * before.scale) >= rule.minimum:
         wanted.append(first - 1)
     if summary:
         wanted.append(first)
     chosen = [at for at in dict.fromkeys(wanted) if at in markable]
     return tuple(sorted(chosen[: rule.markers]))
+
+
+def _blocks(messages: Sequence[Mapping[str, Any]]) -> int:
+    """How many blocks of content these messages have: a list has one for each part."""
+    contents = [message.get("content") for message in messages]
+    return sum(len(content) if isinstance(content, list) else 1 for content in contents)
 
 
 def _markable(message: Mapping[str, Any]) -> bool:
