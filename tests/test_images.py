@@ -84,6 +84,7 @@ def test_the_size_stands_in_the_first_bytes(kind: str, data: bytes) -> None:
         "data:image/png,plain",
         "data:image/png;base64,",
         "data:image/png;base64,%%%%",
+        "data:image/png;base64,图片图片",
         url("png", b"not an image at all"),
         url("png", png(640, 480)[:20]),
         url("png", png(0, 480)),

@@ -245,6 +245,12 @@ def test_the_head_is_found_whatever_it_says(instructions: list[str], question: s
     assert forecast(PREFIX, kept, other, 1_000, 1.0, head_tokens=400).cached == 400
 
 
+def test_a_request_of_instructions_alone_has_a_head() -> None:
+    only = orjson.dumps([SYSTEM])
+    kept = fingerprint(PREFIX, only, 1_000, 0.0, None)
+    assert forecast(PREFIX, kept, body(0), 1_000, 1.0).cached == 1_000
+
+
 def test_a_fingerprint_is_short_and_holds_no_words() -> None:
     kept = past(usage=Usage(1_000, 30, cached=0), anchor="1.0")
     for turn in range(4, 20):

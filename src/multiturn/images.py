@@ -114,8 +114,6 @@ def size_of(url: str) -> Size:
         size = _read(_decoded(url[start:end]))
         if size is not None and size.width > 0 and size.height > 0:
             return size
-        if end >= len(url):
-            break
     return UNKNOWN
 
 
