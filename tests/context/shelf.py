@@ -65,6 +65,8 @@ class Shelf:
     history: list[Json]
     count: Count
     model: str
+    blocks: dict[int, Quotation] = field(default_factory=dict)
+    """What was recalled for each turn: it is frozen."""
     turns: list[list[int]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,6 +106,11 @@ class Shelf:
 
     def block(self, turn: int) -> Quotation:
         """What is recalled for a turn: something of the turns before it, with strange words in it."""
+        if turn not in self.blocks:
+            self.blocks[turn] = self._block(turn)
+        return self.blocks[turn]
+
+    def _block(self, turn: int) -> Quotation:
         said = [(n, at) for n in range(1, turn) for at in self.turns[n - 1]]
         passages = [self._passage(n, at, turn) for n, at in said[: 3 * turn : 3]]
         passages = passages or [Passage(1, 0, "user", "ada", 1e9, f"{turn} ~~~ elsewhere", 0.5, "other")]

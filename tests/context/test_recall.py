@@ -146,6 +146,13 @@ def test_a_question_comes_with_its_answer_and_an_answer_with_its_question() -> N
     assert lines(quoted(*last))[1:] == ["user: q", "assistant: later"]
 
 
+def test_the_place_of_what_stands_beside_follows_from_what_was_found() -> None:
+    made = quoted(said(3, "q", 0), answered(3, "a", 0.8, at=7))
+    assert [(source.place, source.at) for source in made.sources] == [(0, 6), (1, 7)]
+    other = quoted(said(3, "q", 0, at=2), answered(3, "a", 0.8, at=3))
+    assert [source.at for source in other.sources] == [2, 3]
+
+
 def test_what_stands_beside_may_be_missing_or_say_nothing() -> None:
     assert lines(quoted(answered(3, "a", 0.8)))[1:] == ["assistant: a"]
     assert lines(quoted(said(3, "q", 0.8), answered(3, " \n")))[1:] == ["user: q"]

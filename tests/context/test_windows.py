@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -19,10 +20,10 @@ from tests.checker.samples import SAMPLES
 from tests.context.shelf import Count, Kept, Shelf, terms
 
 from multiturn import ContextPolicy, Recall, Summarize
-from multiturn.context import build, check_input
+from multiturn.context import build, check_input, due, folding
 from multiturn.errors import ContextOverflow, InputInvalid
 from multiturn.ledger import Code
-from multiturn.window import Window
+from multiturn.window import Quotation, Window
 
 THOROUGH = bool(os.environ.get("MULTITURN_THOROUGH"))
 EXAMPLES = 100_000 if THOROUGH else 2_000
@@ -211,3 +212,55 @@ def test_awkward_conversations_with_memory_in_every_mode(name: str, mode: str) -
         if not unusable(case):
             draw = random.Random(f"{name} {mode} {number}")
             window_of(replace(case, kept=kept_of(draw, Shelf(case.history, by_words, model), MODES[mode])))
+
+
+# ------------------------------------------------------------------------------------- growth
+
+FACT = "By the way, I am 27 years old."
+GROWING = ContextPolicy(budget=1_500)
+
+
+def grown(turns: int) -> list[Window]:
+    """The windows of a conversation as it grows: folded when it is due, quoted now and then."""
+    bounds, target = terms(GROWING, "qwen/qwen-plus")
+    history: list[Json] = [{"role": "system", "content": "Be brief."}]
+    kept = Kept()
+    windows: list[Window] = []
+    blocks: dict[int, Quotation] = {}
+    for turn in range(1, turns + 1):
+        words = FACT if turn == 3 else f"question {turn} " + "why " * (turn % 9)
+        history.append({"role": "user", "content": words})
+        shelf = Shelf(history, by_words, "qwen/qwen-plus", blocks)
+        if turn % 7 == 0:
+            kept = replace(kept, quoting=kept.quoting | {turn})
+        made = shelf.material(replace(kept, read=kept.upto + 1), bounds)
+        window = build(made, bounds, target, lambda pieces: sum(by_words(orjson.loads(p)) for p in pieces))
+        if turn % 10 == 0:
+            assert_right(Case(list(history), GROWING, "qwen/qwen-plus", by_words, kept), shelf, window)
+        windows.append(window)
+        history.append({"role": "assistant", "content": f"answer {turn}"})
+        if due(window, by_words(history[-1])):
+            more = [*history, {"role": "user", "content": "x"}]
+            whole = Shelf(more, by_words, "qwen/qwen-plus", blocks)
+            path = whole.material(replace(kept, read=kept.upto + 1, stored=True), bounds).path
+            found = folding(path, bounds, by_words(history[0]))
+            kept = replace(kept, upto=found[1], text=f"Up to {found[1]}. {FACT}") if found else kept
+    return windows
+
+
+def test_a_conversation_of_500_turns_stays_in_its_budget_and_knows_what_was_said_in_turn_3() -> None:
+    windows = grown(500)
+    assert max(window.tokens for window in windows) <= 1_500
+    assert all(FACT in window.body.decode() for window in windows[2:])
+    assert max(len(window.spans) for window in windows) <= 40
+
+
+def test_between_two_summaries_each_request_begins_with_the_one_before() -> None:
+    windows = grown(200)
+    versions = [window.summary.upto if window.summary else 0 for window in windows]
+    assert 4 <= len(set(versions)) <= 20
+    for turn, (before, after) in enumerate(pairwise(windows)):
+        if versions[turn] == versions[turn + 1]:
+            assert after.body.startswith(before.body.removesuffix(b"]"))
+        else:
+            assert after.tokens < before.tokens

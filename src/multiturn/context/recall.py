@@ -132,8 +132,15 @@ def _turns(passages: Sequence[Passage], margin: float) -> list[_Turn]:
         if found:
             best = max(found, key=_fit)
             beside = [_beside(passage, told) for passage in found]
-            turns.append(_Turn(best, found, [p for p in told if p in found or p in beside]))
+            turns.append(_Turn(best, found, [_placed(p, best) for p in told if p in found or p in beside]))
     return sorted(turns, key=lambda turn: _fit(turn.best), reverse=True)
+
+
+def _placed(passage: Passage, known: Passage) -> Passage:
+    """With how many messages stand before it, where that is known of another one of its turn."""
+    if passage.at is not None or known.at is None:
+        return passage
+    return passage._replace(at=known.at + passage.place - known.place)
 
 
 def _beside(passage: Passage, told: Sequence[Passage]) -> Passage | None:
