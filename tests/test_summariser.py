@@ -10,6 +10,7 @@ import pytest
 
 from multiturn.catalog import Catalog
 from multiturn.errors import ContentFiltered, RateLimited
+from multiturn.phrases import table
 from multiturn.prompts import Asked, asked
 from multiturn.providers.scripted import Line, ScriptedProvider
 from multiturn.reply import CallPiece, Delta
@@ -158,6 +159,11 @@ async def test_a_broken_answer_is_accounted_by_an_estimate() -> None:
     assert usage.output == count_text(SUMMARY) + count_text("hm")
     assert usage.reasoning == count_text("hm")
     assert (await written(RateLimited("slow down", provider="qwen")))[1].step.usage is None
+
+
+def test_every_flaw_can_be_told_to_people() -> None:
+    codes = {code.removeprefix("summary.") for code in table() if code.startswith("summary.")}
+    assert codes == {*Flaw, "other"}
 
 
 class Endless:

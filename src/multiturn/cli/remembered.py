@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..chat import AsyncConversation
 from ..conversations import Hit, Summary
+from ..phrases import table
 from .figures import UNKNOWN, count, when
 from .screen import Screen
 
@@ -25,7 +26,8 @@ async def show_summary(screen: Screen, chat: AsyncConversation) -> None:
         screen.line(summary.text)
     error = await chat.summary_error()
     if error is not None:
-        screen.note(screen.say("slash.summary_failed", code=error))
+        why = f"summary.{error}" if f"summary.{error}" in table() else "summary.other"
+        screen.note(screen.say("slash.summary_failed", why=screen.say(why, code=error)))
 
 
 def _heading(screen: Screen, summary: Summary) -> str:
