@@ -29,7 +29,8 @@ def _check_text(name: str, value: object) -> None:
 @dataclass(frozen=True, slots=True)
 class Summarize:
     """Fold old turns into a rolling summary of at most ``max_tokens`` tokens, written by ``model``
-    (``None``: the conversation's own)."""
+    (``None``: the conversation's own). The default length is shortened to a quarter of a small budget; any
+    other is taken as it is said."""
 
     model: str | None = None
     max_tokens: int = 600
@@ -63,8 +64,9 @@ class ContextPolicy:
       tier, and 32,000).
     - ``reserve_output``: tokens kept free for the reply (``None``: the requested output limit, else
       4,096, or 16,384 when thinking).
-    - ``high``, ``low``: shares of the budget. Past ``high`` the oldest turns go until ``low``
-      (``None``: 0.7 and 0.35 with a summary, 1.0 and 0.55 without).
+    - ``high``, ``low``: shares of the budget (``None``: 0.7 and 0.35 with a summary, 1.0 and 0.55
+      without). Past ``high`` the oldest turns go until ``low``: with a summary they are folded into it
+      after the turn, and until it is written they are left out only where the budget itself is full.
     - ``max_turns``: how many earlier turns; ``max_messages``: how many messages, all but the
       instructions, the new one included, cut at turn boundaries.
     - ``images``: ``"all"``, ``"last"`` or how many of the newest to send.

@@ -60,7 +60,7 @@ def limits(
     summary would fill the budget.
     """
     if input_limit <= 0:
-        raise PolicyInvalid(Reason("why.reserve", reserved=reserved))
+        raise PolicyInvalid(Reason("why.reserve", reserved=reserved, window=input_limit + reserved))
     wanted = policy.budget or min(first_tier or DEFAULT_BUDGET, DEFAULT_BUDGET)
     budget = min(wanted, input_limit)
     high, low = policy.marks()
