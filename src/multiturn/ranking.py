@@ -148,7 +148,6 @@ class _Ground:
         breaks = np.zeros(self.messages, np.int64)
         breaks[1:] = np.abs(np.diff(talk.times)) > SILENCE
         breaks[[opening for opening in talk.openings if opening < self.messages]] = 1
-        breaks[0] = 0
         self.at = np.arange(self.messages) + GAP * (1 + np.cumsum(breaks))
         self.width = int(self.at[-1]) + GAP + 1
         self.said = np.zeros(self.width, bool)

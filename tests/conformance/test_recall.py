@@ -12,7 +12,7 @@ from multiturn.conversations import Declared, Owner, TurnState
 from multiturn.errors import ConversationNotFound, TurnExpired
 from multiturn.messages import Entry, Trait
 from multiturn.storage import Found, Partial, Start, Store
-from multiturn.terms import query
+from multiturn.terms import Query, query
 
 from .talk import ALICE, ask, assistant, begin, call, entry, finish, held, result, system, user
 
@@ -145,6 +145,14 @@ async def test_a_date_in_the_question_lifts_what_was_said_then(store: Store) -> 
     assert (await recall(store, "2023-05-08"))[0] == "the trip was fun"
 
 
+async def test_a_turn_that_was_spoken_here_has_its_time(store: Store) -> None:
+    await ask(store, "tea", "milk")
+    (turn,) = await store.turns(ALICE, "c")
+    around = (turn.created_at - 60, turn.created_at + 60)
+    assert len(await store.recall(ALICE, "c", Query("then", dates=(around,)))) == 2
+    assert not await store.recall(ALICE, "c", Query("then", dates=((0.0, 60.0),)))
+
+
 # --------------------------------------------------------------------------- what is not found
 
 
@@ -173,6 +181,15 @@ async def test_a_stopped_turn_is_found_with_what_had_arrived_until_it_is_repeate
     assert await recall(store, "strawberry pie") == []
     await finish(store, again, assistant("jam"))
     assert set(await recall(store, "strawberry pie")) == {"strawberry", "jam"}
+
+
+async def test_a_dropped_reply_is_not_found_in_what_takes_its_place(store: Store) -> None:
+    lease = await begin(store, "strawberry")
+    await finish(store, lease, assistant("half a pie"), state=TurnState.INCOMPLETE, traits=Trait.STOPPED)
+    again = held(await store.begin(ALICE, "c", Start(again=True)))
+    await finish(store, again, state=TurnState.FAILED, error="timeout")
+    await ask(store, "？！", "……")
+    assert await recall(store, "strawberry pie") == []
 
 
 async def test_a_crashed_turn_is_not_found(store: Store) -> None:
@@ -312,6 +329,14 @@ async def test_conversations_that_share_a_memory_are_searched_together(store: St
     assert await recall(store, "strawberry", "a", memory="other") != await recall(store, "strawberry", "a")
 
 
+async def test_an_operators_view_stays_with_the_user_of_the_conversation(store: Store) -> None:
+    await remembered(store, "a", "strawberry jam", "m")
+    await remembered(store, "b", "strawberry pie", "m")
+    await remembered(store, "c", "strawberry tea", "m", BOB)
+    found = await recall(store, "strawberry", "a", Owner("shop", None), memory="m")
+    assert sorted(found) == ["strawberry jam", "strawberry pie"]
+
+
 async def test_the_bound_is_for_the_own_path_alone(store: Store) -> None:
     await remembered(store, "a", "strawberry jam", "m")
     await remembered(store, "b", "strawberry pie", "m")
@@ -360,6 +385,16 @@ async def test_a_branch_off_a_long_conversation_ends_where_it_forks(store: Store
     number = await store.fork(ALICE, "c", 100)
     assert await recall(store, "ask99", branch=number, limit=1) == ["ask99"]
     assert await recall(store, "ask120", branch=number) == []
+
+
+async def test_long_conversations_that_share_a_memory_are_kept_apart(store: Store) -> None:
+    for name in "ab":
+        groups = [[user(f"{name}{n} tea")] for n in range(1_300)]
+        await store.add(ALICE, name, groups, Declared(memory="m"))
+    for number in (0, 511, 512, 1_100, 1_299):
+        for name in "ab":
+            found = await store.recall(ALICE, "a", query(f"{name}{number}", now=NOW), memory="m", limit=1)
+            assert [(one.conversation, one.told.row.turn) for one in found] == [(name, number + 1)]
 
 
 async def test_odd_messages_are_stored_and_passed_over(store: Store) -> None:

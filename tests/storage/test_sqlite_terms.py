@@ -6,7 +6,7 @@ import sqlite3
 from typing import Any
 
 import pytest
-from tests.conformance.talk import ALICE, answer, ask, user
+from tests.conformance.talk import ALICE, answer, ask, entry, user
 
 from multiturn.conversations import Declared
 from multiturn.storage import sqlite_postings, sqlite_terms
@@ -111,8 +111,9 @@ async def test_a_common_word_is_left_out_among_many_messages_unless_it_is_all_th
 
 async def test_blocks_and_tail_together_count_as_one(store: SQLiteStore) -> None:
     """The same talk scores the same however it lies."""
-    await filled(store, BLOCK + SLACK)
-    query_ = query("number500 number520 tea", now=NOW)
+    groups = [[entry("user", f"tea number{turn}", name="Ann" * (turn % 3))] for turn in range(BLOCK + SLACK)]
+    await store.add(ALICE, "c", groups)
+    query_ = query("number500 number520 tea of Ann", now=NOW)
     before = [(hit.told.row.turn, round(hit.score, 6)) for hit in await store.recall(ALICE, "c", query_)]
     await store._write(lambda db: sqlite_terms._turn_round(db, 1, BLOCK + SLACK))
     assert await count(store, "recall_tail") == SLACK

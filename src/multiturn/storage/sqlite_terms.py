@@ -57,15 +57,20 @@ ORDER BY id"""
 def index(db: sqlite3.Connection, turn: int) -> None:
     """Bring the index up to date with the turn that has this key, the last of its segment. A turn that
     is not completed, nor was stopped by its user, is not in it."""
+    before = _put_in(db, turn)
+    if before is not None:
+        _turn_round(db, turn // SEGMENT, _caught_up(db, turn, before))
+
+
+def _put_in(db: sqlite3.Connection, turn: int) -> int | None:
+    """Put the words of a turn into the tail, if they may be found; gives its first message's number."""
     state, traits, before, count, created_at = db.execute(TURN, (turn,)).fetchone()
-    segment = turn // SEGMENT
-    first = segment * SEGMENT + before
-    forget(db, first, first + count - 1)
     if state != TurnState.COMPLETED and not (state == TurnState.INCOMPLETE and traits & STOPPED):
-        return
+        return None
+    first = turn // SEGMENT * SEGMENT + before
     rows = db.execute(MESSAGES, (first, first + count)).fetchall()
     db.executemany("INSERT OR REPLACE INTO recall_tail VALUES (?, ?, ?)", _tail_rows(rows, created_at))
-    _turn_round(db, segment, _caught_up(db, turn, before))
+    return int(before)
 
 
 def forget(db: sqlite3.Connection, first: int, last: int) -> None:
@@ -211,16 +216,9 @@ def _caught_up(db: sqlite3.Connection, turn: int, before: int) -> int:
     base = segment * SEGMENT
     last = min(row[0] + BACKLOG_TURNS, number)
     for key in range(base + row[0], base + last):
-        _index_old(db, key, base)
+        _put_in(db, key)
     if last == number:
         db.execute("DELETE FROM recall_backlog WHERE segment = ?", (segment,))
         return before
     db.execute("UPDATE recall_backlog SET next = ? WHERE segment = ?", (last, segment))
     return int(db.execute("SELECT before FROM turns WHERE id = ?", (base + last,)).fetchone()[0])
-
-
-def _index_old(db: sqlite3.Connection, key: int, base: int) -> None:
-    state, traits, before, count, created_at = db.execute(TURN, (key,)).fetchone()
-    if state == TurnState.COMPLETED or (state == TurnState.INCOMPLETE and traits & STOPPED):
-        rows = db.execute(MESSAGES, (base + before, base + before + count)).fetchall()
-        db.executemany("INSERT OR REPLACE INTO recall_tail VALUES (?, ?, ?)", _tail_rows(rows, created_at))
