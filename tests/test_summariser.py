@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import orjson
 import pytest
@@ -164,6 +166,12 @@ async def test_a_broken_answer_is_accounted_by_an_estimate() -> None:
 def test_every_flaw_can_be_told_to_people() -> None:
     codes = {code.removeprefix("summary.") for code in table() if code.startswith("summary.")}
     assert codes == {*Flaw, "other"}
+
+
+@pytest.mark.parametrize("tree", ["en", "zh"])
+def test_every_flaw_is_explained(tree: str) -> None:
+    page = Path(__file__).parents[1] / "docs" / tree / "how-to" / "summaries.md"
+    assert set(re.findall(r"^\| `(\w+)` \|", page.read_text("utf-8"), re.MULTILINE)) == set(Flaw)
 
 
 class Endless:
