@@ -338,6 +338,115 @@ async def test_a_file_of_something_else_is_refused(scene: Make, tmp_path: Path, 
     assert await it.client.conversations() == []
 
 
+async def test_what_is_stored_already_is_not_imported_twice(scene: Make, tmp_path: Path) -> None:
+    it, there = scene(*"ABC"), scene("D", "E")
+    chat = it.client.conversation("c")
+    file = tmp_path / "c.jsonl"
+
+    async def exported() -> None:
+        file.write_text(await chat.export(), "utf-8")
+
+    async def texts(of: Scene) -> list[str]:
+        return [message.text for message in await of.client.conversation("c").history()]
+
+    await chat.send("a")
+    await exported()
+    for _ in range(2):
+        await there.client.load(file)
+        assert await texts(there) == ["a", "A"]
+    await it.client.load(file)
+    assert await texts(it) == ["a", "A"], "also not where it comes from"
+    await chat.send("b")
+    await exported()
+    await there.client.load(file)
+    assert await texts(there) == ["a", "A", "b", "B"], "what came since is added"
+    await there.client.conversation("c").send("d")
+    await there.client.load(file)
+    assert await texts(there) == ["a", "A", "b", "B", "d", "D"]
+    await chat.send("c")
+    await exported()
+    with pytest.raises(InputInvalid, match="conversation c is there already"):
+        await there.client.load(file)
+    assert await texts(there) == ["a", "A", "b", "B", "d", "D"]
+
+
+async def test_another_conversation_of_the_same_id_is_not_mixed_in(scene: Make, tmp_path: Path) -> None:
+    it = scene()
+    file = tmp_path / "c.json"
+    file.write_text('[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]')
+    other = tmp_path / "d.jsonl"
+    other.write_text(
+        '{"format": "multiturn/1", "id": "new"}\n{"role": "user", "content": "x"}\n'
+        + HEAD % "c"
+        + '{"role": "user", "content": "x"}'
+    )
+    await it.client.load(file)
+    for path in (file, other):
+        with pytest.raises(InputInvalid, match="holds something else"):
+            await it.client.load(path)
+    assert [m.text for m in await it.client.conversation("c").history()] == ["a", "b"]
+    assert len(await it.client.conversations()) == 1, "all of a file or nothing"
+
+
+async def test_branches_come_back_with_what_they_share(scene: Make, tmp_path: Path) -> None:
+    it, there = scene(*"ABCDEFG"), scene()
+    chat = it.client.conversation("c", user="ada")
+    await chat.send("one")
+    await chat.send("two")
+    await chat.send("three")
+    await chat.edit(2, "other two")
+    await chat.send("other three")
+    await chat.edit(3, "another three")
+    await chat.edit(1, "first")
+    text = await it.client.export_user("ada")
+    file = tmp_path / "ada.jsonl"
+    file.write_text(text)
+
+    async def paths(of: Scene, user: str) -> list[list[str]]:
+        found = of.client.conversation("c", user=user)
+        branches = await found.branches()
+        said = []
+        for branch in branches:
+            await found.switch(branch)
+            said.append([m.text for m in await found.history() if m.role == "user"])
+        await found.switch(next(branch for branch in branches if branch.in_use))
+        return sorted(said)
+
+    wanted = [
+        ["first"],
+        ["one", "other two", "another three"],
+        ["one", "other two", "other three"],
+        ["one", "two", "three"],
+    ]
+    assert await paths(it, "ada") == wanted
+    for _ in range(2):
+        (loaded,) = await there.client.load(file, user="bob")
+        assert [m.text for m in await loaded.history()] == ["first", "G"]
+        assert await paths(there, "bob") == wanted
+        assert text.count('"role"') == (await there.client.export_user("bob")).count('"role"')
+    await it.client.load(file, user="ada")
+    assert await paths(it, "ada") == wanted
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        '{"format": "multiturn/1", "id": "c", "branch": 1, "after": null}',
+        HEAD % "c" + '{"format": "multiturn/1", "id": "d", "branch": 1, "after": null}',
+        HEAD % "c" + '{"format": "multiturn/1", "id": "c", "branch": 1, "after": 7}',
+        HEAD % "c" + '{"format": "multiturn/1", "id": "c", "branch": 1}',
+        HEAD % "c"
+        + '{"format": "multiturn/1", "id": "c", "branch": 1, "after": "m"}\n{"role": "user", "content": "x"}',
+    ],
+)
+async def test_a_branch_of_nothing_is_refused(scene: Make, tmp_path: Path, lines: str) -> None:
+    it = scene()
+    (tmp_path / "f.jsonl").write_text(lines)
+    with pytest.raises(InputInvalid, match="branch"):
+        await it.client.load(tmp_path / "f.jsonl")
+    assert await it.client.conversations() == []
+
+
 async def test_a_file_that_is_not_there_is_named(scene: Make, tmp_path: Path) -> None:
     for path in (tmp_path / "missing.jsonl", tmp_path):
         with pytest.raises(InputInvalid, match="cannot be read"):

@@ -68,7 +68,7 @@ def messages(draw: st.DrawFn) -> dict[str, Any]:
 @given(st.lists(messages(), min_size=1, max_size=4))
 def test_every_message_comes_back_byte_for_byte(given: list[dict[str, Any]]) -> None:
     text = exported("jsonl", conversation(), [told(message, place) for place, message in enumerate(given)])
-    ((name, _, found),) = imported(text.encode(), "file")
+    ((name, _, found, _),) = imported(text.encode(), "file")
     assert name == "c"
     for was, now in zip(given, found, strict=True):
         assert now.pop("id").startswith("msg_")
@@ -208,7 +208,7 @@ async def test_an_empty_conversation_is_a_head_alone() -> None:
         await chat.add([])
         text = await chat.export()
         assert text.count("\n") == 1
-        assert imported(text.encode(), "f")[0][2] == []
+        assert imported(text.encode(), "f")[0].messages == []
 
 
 def test_several_conversations_in_one_file() -> None:
@@ -217,8 +217,8 @@ def test_several_conversations_in_one_file() -> None:
         exported("jsonl", conversation(memory="m"), []),
     )
     found = imported((one + two).encode(), "f")
-    assert [(name, len(said)) for name, _, said in found] == [("c", 1), ("c", 0)]
-    assert found[1][1]["memory"] == "m"
+    assert [(one.id, len(one.messages)) for one in found] == [("c", 1), ("c", 0)]
+    assert found[1].settings["memory"] == "m"
 
 
 @pytest.mark.parametrize(
@@ -252,4 +252,4 @@ def test_something_else_is_no_conversation(text: str) -> None:
 
 def test_an_empty_file_holds_nothing() -> None:
     assert imported(b"", "f") == []
-    assert imported(b" [ ] ", "f") == [("f", {}, [])]
+    assert imported(b" [ ] ", "f") == [("f", {}, [], [])]

@@ -19,6 +19,7 @@ from .conversations import Conversation, Declared, Hit, Owner, new_ulid
 from .endpoints import Endpoints
 from .errors import InputInvalid, ParameterInvalid
 from .indexing import Indexer
+from .loading import Loading
 from .memory import message_of, spending
 from .messages import Trait
 from .phrases import Reason, system_reason
@@ -191,28 +192,30 @@ class AsyncMultiTurn:
         return [Spending.total(group, parts) for group, parts in groups.items()]
 
     async def load(self, path: str | os.PathLike[str], *, user: str | None = None) -> list[AsyncConversation]:
-        """Import a file that `AsyncConversation.export` wrote, or a JSON list of messages; gives the
-        conversations. Raises `InputInvalid` where the file cannot be read or is something else."""
+        """Import a file that `AsyncConversation.export` or `export_user` wrote, or a JSON list of messages;
+        gives the conversations. What is stored already, by its ids, is not stored again. Raises
+        `InputInvalid` where the file cannot be read or is something else, or where a conversation of its
+        id is there and has gone another way; then nothing was stored."""
         file = Path(path)
         try:
             text = await asyncio.to_thread(file.read_bytes)
         except OSError as error:
             reason = Reason("why.file_unreadable", file=file, problem=system_reason(error))
             raise InputInvalid(reason) from error
-        loaded = [(self._loaded(entry, user), entry[2]) for entry in imported(text, file.stem)]
-        for _, messages in loaded:
-            for message in messages:
-                seal(message, count_message)  # all of the file or nothing
-        for chat, messages in loaded:
-            await chat.add(messages)
-        return [chat for chat, _ in loaded]
+        found = imported(text, file.stem)
+        loaded = [Loading(self._store, self._owner(user), self._loaded(one, user), one) for one in found]
+        for each in loaded:
+            await each.check()
+        for each in loaded:
+            await each.take_in()
+        return [each.chat for each in loaded]
 
-    def _loaded(self, entry: Transcript, user: str | None) -> AsyncConversation:
+    def _loaded(self, transcript: Transcript, user: str | None) -> AsyncConversation:
         """The handle of a conversation in a file."""
-        name, settings, _ = entry
+        settings = transcript.settings
         policy = settings.get("policy")
         return self.conversation(
-            name,
+            transcript.id,
             user=user,
             system=settings.get("instructions") or None,
             opening=settings.get("opening"),
@@ -237,7 +240,8 @@ class AsyncMultiTurn:
             rows = await self._store.history(owner, one.id, branch=branch.number)
             aside = [told for told in rows if told.id not in seen]
             seen.update(told.id for told in aside)
-            text += exported_aside(one, branch, aside) if aside else ""
+            before = rows[len(rows) - len(aside) - 1] if len(aside) < len(rows) else None
+            text += exported_aside(one, branch, aside, before) if aside else ""
         return text
 
     async def delete_user(self, user: str) -> int:

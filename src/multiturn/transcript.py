@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -15,11 +15,27 @@ from .phrases import Reason
 from .storage import Told
 from .wire import opened
 
-__all__ = ["Transcript", "exported", "exported_aside", "imported"]
+__all__ = ["Aside", "Transcript", "exported", "exported_aside", "imported"]
 
 FORMAT = "multiturn/1"
-Transcript = tuple[str, Mapping[str, Any], list[dict[str, Any]]]
-"""Id, settings and messages of one conversation read from a file."""
+
+
+class Aside(NamedTuple):
+    """A branch that is not in use: what stands nowhere else, and the id of the message it goes on with
+    (``None``: with nothing)."""
+
+    after: str | None
+    messages: list[dict[str, Any]]
+
+
+class Transcript(NamedTuple):
+    """One conversation read from a file: its id, its settings, the messages of the path in use, and its other
+    branches in the order in which they can be made."""
+
+    id: str
+    settings: Mapping[str, Any]
+    messages: list[dict[str, Any]]
+    asides: list[Aside]
 
 
 def exported(format: str, conversation: Conversation, messages: Sequence[Told]) -> str:
@@ -40,9 +56,12 @@ def exported(format: str, conversation: Conversation, messages: Sequence[Told]) 
             raise ParameterInvalid(Reason("why.export_format", value=repr(format)), name="format")
 
 
-def exported_aside(conversation: Conversation, branch: Branch, messages: Sequence[Told]) -> str:
-    """A branch that is not in use, with the messages that stand nowhere else: to read, not to import."""
-    head = orjson.loads(_head(conversation)) | {"branch": branch.number, "fork": branch.fork}
+def exported_aside(
+    conversation: Conversation, branch: Branch, messages: Sequence[Told], after: Told | None
+) -> str:
+    """A branch that is not in use, with the messages that stand nowhere else, which go on with ``after``."""
+    place = {"branch": branch.number, "fork": branch.fork, "after": _facts(after)["id"] if after else None}
+    head = orjson.loads(_head(conversation)) | place
     return "\n".join([orjson.dumps(head).decode(), *(_line(told) for told in messages)]) + "\n"
 
 
@@ -79,30 +98,49 @@ def _head(conversation: Conversation) -> str:
 
 
 def _line(told: Told) -> str:
-    facts: dict[str, Any] = {"id": told.id, "created_at": told.created_at, "model": told.row.model}
-    brought = orjson.loads(told.facts) if told.facts else {}
-    known = {name: value for name, value in (facts | brought).items() if value is not None}
+    known = {name: value for name, value in _facts(told).items() if value is not None}
     return orjson.dumps(_message(told) | known).decode()
+
+
+def _facts(told: Told) -> dict[str, Any]:
+    """Id, time and model; those a message brought along win."""
+    facts: dict[str, Any] = {"id": told.id, "created_at": told.created_at, "model": told.row.model}
+    return facts | (orjson.loads(told.facts) if told.facts else {})
 
 
 def imported(text: bytes, name: str) -> list[Transcript]:
     """The conversations in a file that `exported` wrote, or in a JSON list of messages, which gets the
-    id ``name``; branches beside the path in use are left out. Raises `InputInvalid` for anything else."""
+    id ``name``. Raises `InputInvalid` for anything else."""
     try:
         if text.lstrip().startswith(b"["):
-            return [(name, {}, [_checked(line, name) for line in _parsed(text)])]
+            return [Transcript(name, {}, [_checked(line, name) for line in _parsed(text)], [])]
         lines = [_checked(_parsed(line), name) for line in text.split(b"\n") if line.strip()]
     except (ValueError, RecursionError) as error:
         raise InputInvalid(Reason("why.file_json", file=name, problem=_problem(error))) from error
     found: list[Transcript] = []
+    messages: list[dict[str, Any]] = []
     for line in lines:
         if "format" in line:
-            found.append((str(line.get("id") or name), _head_of(line, name), []))
+            messages = _begun(found, _head_of(line, name), name)
         elif not found:
-            found.append((name, {}, [line]))
+            found.append(Transcript(name, {}, messages := [line], []))
         else:
-            found[-1][2].append(line)
-    return [each for each in found if "branch" not in each[1]]
+            messages.append(line)
+    return found
+
+
+def _begun(found: list[Transcript], head: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Where the messages behind a head line belong: to a conversation of their own, or to a branch of the
+    one before."""
+    conversation = str(head.get("id") or name)
+    if "branch" not in head:
+        found.append(Transcript(conversation, head, [], []))
+        return found[-1].messages
+    after = head.get("after")
+    if not found or found[-1].id != conversation or "after" not in head or not isinstance(after, str | None):
+        raise InputInvalid(Reason("why.file_aside", file=name, branch=f"{head['branch']!r:.40}"))
+    found[-1].asides.append(Aside(after, []))
+    return found[-1].asides[-1].messages
 
 
 def _problem(error: ValueError | RecursionError) -> object:

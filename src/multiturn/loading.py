@@ -1,0 +1,100 @@
+"""How does a file become conversations? What is stored already is passed over; all of the rest is taken in,
+or nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .chat import AsyncConversation
+from .conversations import Address, Owner
+from .errors import ConversationNotFound, InputInvalid
+from .memory import message_of
+from .phrases import Reason
+from .sealing import check_results, seal, split_turns
+from .storage import Store
+from .tokens import count_message
+from .transcript import Aside, Transcript
+
+__all__ = ["Loading"]
+
+
+@dataclass(slots=True)
+class Loading:
+    """One conversation of a file on its way into the store; ``chat`` is its handle."""
+
+    store: Store
+    owner: Owner
+    chat: AsyncConversation
+    transcript: Transcript
+    rest: list[dict[str, Any]] = field(default_factory=list)
+    """The messages of the path in use that are not stored yet."""
+    asides: list[Aside] = field(default_factory=list)
+    new: bool = True
+
+    async def check(self) -> None:
+        """Find out what is not stored yet. Raises `InputInvalid` for a conversation that holds something
+        else, or that has gone on since, and for a branch that grows out of nothing; `MessageInvalid` for
+        what is no message."""
+        messages, asides = self.transcript.messages, self.transcript.asides
+        for message in (*messages, *(one for aside in asides for one in aside.messages)):
+            seal(message, count_message)
+        check_results(messages)
+        path, everywhere = await self._stored()
+        self.new = path is None
+        known = _shared(_ids(messages), path or [])
+        self.rest = messages[known:]
+        diverged = self.rest and (len(path or []) > known or everywhere & set(_ids(self.rest)))
+        if diverged or (path and not known):
+            raise InputInvalid(Reason("why.file_there", conversation=self.chat.id))
+        self.asides = [a for a in asides if self.new or not everywhere & set(_ids(a.messages[-1:]))]
+        there = everywhere | set(_ids(messages))
+        for aside in self.asides:
+            if aside.after is not None and aside.after not in there:
+                raise InputInvalid(Reason("why.file_branch", after=aside.after))
+            there |= set(_ids(aside.messages))
+
+    async def _stored(self) -> tuple[list[str] | None, set[str]]:
+        """The ids of the messages on the path in use (``None``: there is no such conversation), and of
+        those on any branch."""
+        try:
+            path = await self._ids_of(None)
+        except ConversationNotFound:
+            return None, set()
+        branches = await self.store.branches(self.owner, self.chat.id)
+        return path, {one for branch in branches for one in await self._ids_of(branch.number)}
+
+    async def _ids_of(self, branch: int | None) -> list[str]:
+        rows = await self.store.history(self.owner, self.chat.id, branch=branch)
+        return [message_of(told).id for told in rows]
+
+    async def take_in(self) -> None:
+        """Store what is not there yet: the path in use, then every other branch beside it."""
+        if self.new or self.rest:
+            await self.chat.add(self.rest)
+        for aside in self.asides:
+            turns = split_turns(seal(message, count_message) for message in aside.messages)
+            branch = await self._grown(aside.after)
+            await self.store.add(self.owner, self.chat.id, turns, branch=branch)
+
+    async def _grown(self, after: str | None) -> int:
+        """A new branch that shares everything up to the turn of the message with the id ``after``."""
+        if after is None:
+            return await self.store.fork(self.owner, self.chat.id, 0)
+        address = Address.parse(after)
+        if address is None or address.ulid != (await self.chat.info()).ulid:
+            address = await self.store.locate(self.owner, self.chat.id, after)
+        return await self.store.fork(self.owner, self.chat.id, address.turn, address.branch)
+
+
+def _ids(messages: Sequence[dict[str, Any]]) -> list[str]:
+    return [str(message["id"]) if message.get("id") else "" for message in messages]
+
+
+def _shared(ids: Sequence[str], path: Sequence[str]) -> int:
+    """How many messages are the same at the beginning."""
+    return next(
+        (n for n, (one, other) in enumerate(zip(ids, path, strict=False)) if one != other),
+        min(len(ids), len(path)),
+    )
