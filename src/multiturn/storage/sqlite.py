@@ -90,9 +90,9 @@ class SQLiteStore:
 
     async def close(self) -> None:
         """See `Store.close`."""
-        await self._writer.close()
         if self._readers is not None:
             await self._readers.close()
+        await self._writer.close()
 
     # -- one turn
 
