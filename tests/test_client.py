@@ -428,6 +428,23 @@ async def test_branches_come_back_with_what_they_share(scene: Make, tmp_path: Pa
     assert await paths(it, "ada") == wanted
 
 
+async def test_a_branch_goes_on_with_a_message_of_any_id(scene: Make, tmp_path: Path) -> None:
+    it = scene("A", "B")
+    chat = it.client.conversation("c")
+    await chat.add([{"role": "user", "content": "own", "id": "m-1"}, {"role": "user", "content": "later"}])
+    await chat.send("ours")
+    ours = (await chat.history())[2].id
+    aside = '{"format": "multiturn/1", "id": "c", "branch": 9, "after": "%s"}\n'
+    aside += '{"role": "user", "content": "x", "id": "%s"}\n'
+    (tmp_path / "f.jsonl").write_text(await chat.export() + aside % ("m-1", "n-1") + aside % (ours, "n-2"))
+    await it.client.load(tmp_path / "f.jsonl")
+    said = []
+    for branch in await chat.branches():
+        await chat.switch(branch)
+        said.append([m.text for m in await chat.history()])
+    assert said == [["own", "later", "ours", "A"], ["own", "x"], ["own", "later", "ours", "A", "x"]]
+
+
 @pytest.mark.parametrize(
     "lines",
     [

@@ -45,8 +45,7 @@ class Loading:
         self.new = path is None
         known = _shared(_ids(messages), path or [])
         self.rest = messages[known:]
-        diverged = self.rest and (len(path or []) > known or everywhere & set(_ids(self.rest)))
-        if diverged or (path and not known):
+        if self.rest and (len(path or []) > known or everywhere & set(_ids(self.rest))):
             raise InputInvalid(Reason("why.file_there", conversation=self.chat.id))
         self.asides = [a for a in asides if self.new or not everywhere & set(_ids(a.messages[-1:]))]
         there = everywhere | set(_ids(messages))
