@@ -18,7 +18,7 @@ from tests.scene import Make, Scene
 from tests.simulators import Fault, Script, counting, simulate
 from tests.simulators.embeddings import Embeds
 
-from multiturn import EmbeddingChanged, Error, ProviderFailed
+from multiturn import EmbeddingChanged, ProviderFailed
 from multiturn.catalog import Catalog
 from multiturn.conversations import Owner
 from multiturn.embedding import Embedder, Scope, fused
@@ -136,16 +136,32 @@ async def test_only_words_that_can_be_recalled_are_sent_to_the_endpoint(scene: M
         assert set(one.server.texts) == {"看图", "是猫。", "its answer", "stays"}
 
 
-async def test_a_turn_that_may_still_change_waits(scene: Make) -> None:
-    async with library(scene, ":memory:") as one:
+async def test_a_turn_that_may_still_change_waits(tmp_path: Path) -> None:
+    async with simulate("qwen") as server:
+        assert isinstance(server, Embeds)
+        store = SQLiteStore(str(tmp_path / "chats.db"))
+        scene = Scene(ProviderFailed("no", provider="qwen"), "第二次的回答", store=store)
+        one = Library(scene, store, server)
         embedder = one.embedder()
-        chat = one.scene.client.conversation("talk", user="ada")
-        with pytest.raises(Error):
-            await chat.send("这一轮失败了")
+        chat = scene.client.conversation("talk", user="ada")
+        with pytest.raises(ProviderFailed):
+            await chat.send("第一次失败了")
         assert await embedder.catch_up(ADA, "talk") == 0
-        await one.tell("talk", ["下一轮", "好"])
+        await chat.retry()
         assert await embedder.catch_up(ADA, "talk") == 2
-        assert one.server.texts == ["下一轮", "好"]
+        assert server.texts == ["第一次失败了", "第二次的回答"]
+        await embedder.close()
+        await scene.client.close()
+
+
+async def test_a_portion_is_a_portion_over_all_branches(scene: Make) -> None:
+    async with library(scene, ":memory:") as one:
+        await one.tell("talk")
+        other = await one.scene.client.conversation("talk", user="ada").branch(1)
+        await other.switch((await other.branches())[-1])
+        await one.tell("talk", ["另一条路", "好", "接着走", "嗯"])
+        embedder = one.embedder()
+        assert [await embedder.catch_up(ADA, "talk", 8) for _ in range(3)] == [8, 2, 0]
 
 
 async def test_branches_share_vectors(scene: Make) -> None:
@@ -321,8 +337,11 @@ async def test_all_vectors_are_gone_through_where_the_operator_says_so(scene: Ma
         assert len(both) == 4
         assert {each.told.id for each in found} <= {each.told.id for each in both}
         branch = await chat.branch(0)
-        await branch.add(said(["另一条路上的猫", "好"]))
+        await branch.switch((await branch.branches())[-1])
+        await one.tell("talk", ["另一条路上的猫", "好"])
+        await embedder.catch_up(ADA, "talk")
         assert both == await embedder.rerank(found, "我的猫叫小白吗", Scope(ADA, "talk", branch=0))
+        assert words(await embedder.rerank([], "我的猫", Scope(ADA, "talk"))) == ["另一条路上的猫", "好"]
 
 
 async def test_another_users_vectors_are_never_gone_through(scene: Make) -> None:
@@ -486,6 +505,9 @@ def test_fusing_keeps_every_message_and_the_best_score(found: list[float], data:
     hits = [hit(place, score) for place, score in enumerate(found)]
     cosines = data.draw(st.lists(st.none() | st.floats(-1, 1), min_size=len(hits), max_size=len(hits)))
     ranked = fused(hits, cosines)
+    if all(cosine is None for cosine in cosines):
+        assert ranked == hits
+        return
     assert sorted(each.told.id for each in ranked) == sorted(each.told.id for each in hits)
     assert [each.score for each in ranked] == sorted((each.score for each in ranked), reverse=True)
     if any(found):
@@ -499,8 +521,14 @@ def test_without_vectors_nothing_changes(found: list[float]) -> None:
     hits = [hit(place, score) for place, score in enumerate(sorted(found, reverse=True))]
     ranked = fused(hits, [None] * len(hits))
     assert [each.told.id for each in ranked] == [each.told.id for each in hits]
-    if any(found):
-        assert [each.score for each in ranked] == pytest.approx([each.score for each in hits])
+    assert ranked == hits
+
+
+def test_a_message_without_a_vector_keeps_the_place_its_words_give_it() -> None:
+    ranked = fused([hit(1, 0.8), hit(2, 0.4), hit(3, 0.2)], [None, 0.1, 0.9])
+    assert [each.told.id for each in ranked] == ["msg_1", "msg_3", "msg_2"]
+    level = fused([hit(1, 0.8), hit(2, 0.4)], [0.5, 0.5])
+    assert [each.score for each in level] == [0.8, 0.4]
 
 
 def test_meaning_weighs_as_much_as_words_and_no_more() -> None:

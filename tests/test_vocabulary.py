@@ -80,6 +80,15 @@ def test_texts_beyond_a_hundred_thousand_characters_are_counted_in_pieces() -> N
     assert qwen().text("好" * 250_000) > 10_000
 
 
+def test_no_piece_is_longer_than_what_the_program_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vocabulary, "LONGEST", 4)
+    assert qwen().text("international") == sum(qwen().text(piece) for piece in ("inte", "rnat", "iona", "l"))
+
+
+def test_letters_are_composed_as_the_maker_does() -> None:
+    assert qwen().text("cafe\u0301") == qwen().text("café") == len(makers().encode("cafe\u0301"))
+
+
 def test_special_words_are_words() -> None:
     assert qwen().text("<|im_end|>") > 1
 

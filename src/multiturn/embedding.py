@@ -156,8 +156,6 @@ class Embedder:
         digests = [digest_of(words_of(each.told.row.body)) for each in candidates]
         kept = await self.vectors.look_up(self.name, dimension_of(wanted), list(dict.fromkeys(digests)))
         cosines = [likeness(wanted, kept[digest]) if digest in kept else None for digest in digests]
-        if not kept:
-            return list(found)
         return [*fused(candidates, cosines), *found[RERANKED:]]
 
     async def _check(self, dimension: int) -> int | None:
@@ -334,7 +332,9 @@ def fused(found: Sequence[Found], cosines: Sequence[float | None], weight: float
     the words' best one; where the words found nothing, meaning alone gives next to none."""
     best = max((each.score for each in found), default=0.0)
     known = [cosine for cosine in cosines if cosine is not None]
-    least, most = (min(known), max(known)) if known else (0.0, 0.0)
+    if not known:
+        return list(found)
+    least, most = min(known), max(known)
     shares = []
     for each, cosine in zip(found, cosines, strict=True):
         words = each.score / best if best else 0.0

@@ -19,6 +19,7 @@ from multiturn import (
     Recall,
     SettingInvalid,
 )
+from multiturn.conversations import Owner, Step
 from multiturn.phrases import phrase
 from multiturn.settings import load
 from multiturn.storage.sqlite import SQLiteStore
@@ -91,7 +92,10 @@ async def test_what_was_recalled_is_ranked_by_meaning_and_a_failing_endpoint_cos
         hits = await chat.recall("猫叫什么名字", k=3)
         assert len(hits) == 3
         assert any("小白" in hit.message.text for hit in hits)
-        assert await chat.summary_error() is None
+        await one.client._store.record(Owner("", "ada"), "talk", Step("qwen/qwen-plus", b"", error="timeout"))
+        await chat.send("再见")
+        await one.client.close()
+        assert await one.make().conversation("talk", user="ada").summary_error() == "timeout"
 
 
 async def test_a_model_that_gives_other_vectors_leaves_a_note(tmp_path: Path) -> None:
@@ -174,6 +178,8 @@ async def test_windows_are_counted_by_vocabulary_and_stored_counts_stay_estimate
             reply = await chat.send(f"再说第 {number} 句：请记住这一句话，谢谢。")
             assert reply.window.tokens <= 600
         assert any(decision.code.value == "over_budget" for decision in reply.window.decisions)
+        assert reply.window.cut is not None
+        assert "by qwen" in reply.window.cut.key  # a cut by estimates is another one
         stored = [turn.tokens for turn in await chat.turns()]
         facts = await client._store.model_facts()
         await client.close()

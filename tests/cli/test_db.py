@@ -117,6 +117,24 @@ def test_another_dimension_replaces_the_old_vectors_only_when_all_is_done(
     assert kept(talked.home) == [(MODEL, 64, 40)]
 
 
+def test_a_dimension_that_changes_back_is_found_again(talked: Shell, server: Embeds) -> None:
+    talked.run(*REEMBED, "--yes")
+    server.embeds("text-embedding-v4", gives=64)
+    server.script = Script(faults={len(server.requests) + 3: Fault(401)})
+    talked.refused(*REEMBED, "--yes")
+    server.embeds("text-embedding-v4", gives=0)
+    assert "10 of other models were removed" in talked.run(*REEMBED, "--yes").stdout
+    assert kept(talked.home) == [(MODEL, 1024, 40)]
+    asyncio.run(_tell_more(talked))
+    assert "2 vectors" in talked.run(*REEMBED, "--yes").stdout
+
+
+async def _tell_more(shell: Shell) -> None:
+    async with AsyncMultiTurn("demo", shell.variables["MULTITURN_STORE"], environment={}) as client:
+        chat = client.conversation("one", user="ada")
+        await chat.add([{"role": "user", "content": "还有"}, {"role": "assistant", "content": "好"}])
+
+
 def test_another_model_replaces_the_old_vectors(talked: Shell) -> None:
     talked.run(*REEMBED, "--yes")
     done = talked.run("db", "reembed", "--model", "qwen/text-embedding-v3", "--yes", "--json")

@@ -53,6 +53,7 @@ async def test_tools_are_counted_where_the_endpoint_takes_them() -> None:
             client = open_counting(Catalog().profile(name), key=server.key, base_url=server.base_url)
             more = await client.count(MODELS[name], BODY, tools) - await client.count(MODELS[name], BODY)
             assert (more > 0) == (name == "glm")
+            assert ("tools" in server.requests[0].body) == (name == "glm")
             await client.close()
 
 
