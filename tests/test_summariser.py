@@ -64,6 +64,15 @@ def test_thinking_is_switched_off_where_it_can_be_and_has_room_where_it_cannot(
     assert request.model == CATALOG.card(model).model
 
 
+def test_what_a_model_refuses_is_not_sent_and_no_dearer_tier_is_entered() -> None:
+    tiers = [{"up_to": 2_000, "input": 1, "output": 1}, {"input": 2, "output": 2}]
+    known = {"drop_params": ["max_tokens"], "window": 32_000, "price": {"currency": "CNY", "tiers": tiers}}
+    catalog = Catalog({"models": {"compatible/odd": known}})
+    writer = Summariser.of(ScriptedProvider([]), catalog.card("compatible/odd"), 60, catalog)
+    assert writer.params == {}
+    assert 1_000 < writer.room("", "en") < 2_000 / 1.15
+
+
 def test_the_length_is_asked_for_in_words_of_the_language() -> None:
     for language, length in (("en", "33 words"), ("zh", "54 个字")):
         request = summariser().writing(Asked("", TURNS, language), 0).request
