@@ -67,12 +67,18 @@ def test_units_find_a_shared_beginning_once_it_was_seen_to_be_shared() -> None:
     assert found[:2] == [0, 0]
     assert 600 < found[2] < 800
     assert found[3] == found[2]
+    assert len(cache.parted) == 1
 
 
 def test_a_breakpoint_finds_whole_requests_alone() -> None:
     cache = Memory(CacheRule(match="breakpoint"))
     cache.take(body("head " * 50, "one"), 1000, 0, 0.0)
     assert cache.take(body("head " * 50, "two"), 1000, 0, 1.0).cached == 0
+
+
+def test_nothing_is_written_below_the_minimum() -> None:
+    served = Memory(CacheRule(minimum=1024, match="breakpoint")).take(body("short"), 1000, 0, 0.0)
+    assert (served.cached, served.written) == (0, None)
 
 
 def test_costs_are_added_only_where_all_are_known() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.scene import TOOLS, Make, call_of, calls
 
 from multiturn import ContextPolicy
-from multiturn.conversations import Owner
+from multiturn.conversations import Owner, Summary
 from multiturn.replay.dialogue import Spoken, read, spoken
 from multiturn.storage import Reach, Store
 from multiturn.tokens import count_tools
@@ -121,3 +121,24 @@ async def test_tools_that_were_offered_then_are_counted(scene: Make) -> None:
     assert len(looped) == 2
     assert looped[0] == pytest.approx(1.15 * (count_tools(TOOLS) + 3), abs=4)
     assert informed[0] > 40
+
+
+async def test_what_a_summary_covers_is_not_read(scene: Make) -> None:
+    _, past = await awkward(scene)
+    path = past.path(Reach(), None, Summary(1, 8, "Earlier.", 3))
+    assert [turn.number for turn in path.turns] == [12, 11, 10, 9]
+    assert path.summary is not None
+    assert path.earlier_turns == 8
+
+
+async def test_imported_messages_bring_their_times_along(scene: Make) -> None:
+    chat = scene().client.conversation("c")
+    await chat.add(
+        [
+            {"role": "user", "content": "Q?", "created_at": "2023-05-08T13:56:00Z"},
+            {"role": "assistant", "content": "A.", "created_at": "2023-05-08T13:57:00Z"},
+        ]
+    )
+    (turn,) = (await read(chat._store, await chat._store.conversation(OWNER, "c"))).turns
+    assert turn.times == [1683554160.0, 1683554220.0]
+    assert turn.at == 1683554160.0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.replay.told import dialogue
 
+from multiturn.messages import Trait
 from multiturn.replay import Use, uses
 from multiturn.replay.dialogue import Dialogue
 from multiturn.replay.evidence import marks_of
@@ -46,8 +49,10 @@ def test_one_common_word_is_no_evidence() -> None:
 
 
 def test_what_many_turns_hold_is_not_rare() -> None:
-    many = [(f"Is Rex well? {number}", "Yes.") for number in range(12)]
-    assert all(not each for each in uses(dialogue(*many).turns))
+    between = [SMALL_TALK[number % 4] for number in range(12)]
+    many = [pair for other in between for pair in (("How is Rex?", "Fine."), other)]
+    assert all("rex" not in use.marks for each in uses(dialogue(*many).turns) for use in each)
+    assert [use.marks[0] for use in found(*many[:5])] == ["rex"]
 
 
 def test_the_newest_place_is_credited_and_the_turn_before_never() -> None:
@@ -70,3 +75,17 @@ def test_only_old_turns_are_used(words: list[str]) -> None:
     told: Dialogue = dialogue(*[(f"so {word}", "well") for word in words])
     for number, used in enumerate(uses(told.turns), 1):
         assert all(use.turn < number - 1 for use in used)
+
+
+@pytest.mark.parametrize("trait", [int(Trait.RETRACTED), int(Trait.MODERATED)])
+def test_a_turn_that_is_never_sent_again_is_not_used(trait: int) -> None:
+    told = dialogue(("My dog is called Rex.", "Nice."), *SMALL_TALK, ("So, what of Rex?", "Fine.")).turns
+    gone = replace(told[0], turn=told[0].turn._replace(traits=trait))
+    assert uses([gone, *told[1:]])[-1] == ()
+
+
+def test_a_message_that_was_left_out_is_not_used() -> None:
+    told = dialogue(("My dog is called Rex.", "Nice."), *SMALL_TALK, ("So, what of Rex?", "Fine.")).turns
+    row = told[0].rows[0]
+    rows = [row._replace(traits=int(Trait.EXCLUDED)), told[0].rows[1]]
+    assert uses([replace(told[0], rows=rows), *told[1:]])[-1] == ()

@@ -8,10 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.replay.told import MODEL, dialogue, terms
+from tests.replay.told import MODEL, dialogue, said, terms
 
-from multiturn import ContextPolicy, Usage
+from multiturn import ContextPolicy, Summarize, Usage
 from multiturn.cache_rules import CacheRule
+from multiturn.messages import Trait
 from multiturn.replay import Dialogue, Outcome, replay, uses
 from multiturn.tokens import REPLY_OVERHEAD
 
@@ -117,3 +118,62 @@ def test_silence_longer_than_the_cache_lasts_costs() -> None:
     assert slow.cost
     assert quick.cost.amount < slow.cost.amount
     assert isinstance(quick.cost.amount, Decimal)
+
+
+def test_the_requests_of_a_turn_share_what_was_billed_for_it() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    turn = said(
+        1,
+        {"role": "user", "content": "Weather?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "sun"},
+        {"role": "assistant", "content": "It is sunny, and it will stay so for the whole of the day."},
+        billed=Usage(90, 100, reasoning=40),
+    )
+    (found,) = outcome(Dialogue("c", turns=[turn]), FULL).turns
+    assert found.requests == 2
+    assert found.usage.output == pytest.approx(100, abs=1)
+    assert found.usage.reasoning == pytest.approx(40, abs=1)
+
+
+def test_a_reply_that_was_thought_over_is_no_unit_of_the_cache() -> None:
+    """Its thinking does not come back, so what follows it stands elsewhere."""
+    rule = CacheRule(match="unit")
+    plain = dialogue(*TALK[:2])
+    first = plain.turns[0]
+    rows = [first.rows[0], first.rows[1]._replace(reasoning=b"Hm.", reasoning_tokens=9)]
+    turn = first.turn._replace(traits=int(Trait.REASONING), reasoning_tokens=9)
+    thinking = Dialogue("c", turns=[replace(first, rows=rows, turn=turn), plain.turns[1]])
+    cached = [outcome(told, FULL, rule).turns[1].cached or 0 for told in (plain, thinking)]
+    assert cached[0] - cached[1] == first.rows[1].tokens
+
+
+def test_markers_are_set_where_they_pay_and_cost_what_they_write() -> None:
+    """Long requests in quick succession, to a provider that takes markers and has missed once."""
+    policy = ContextPolicy(budget=2400, high=1.0, low=0.55, summarize=None, recall=None)
+    talk = [(f"{n}: " + "what about it, please? " * 8, "Well, well, and so on.") for n in range(80)]
+    told = dialogue(*talk, gap=20.0)
+    rule = terms(FULL).card.cache
+    assert rule is not None
+    assert rule.explicit is not None
+    marked = outcome(told, policy, rule).turns
+    assert any(turn.usage.cache_write for turn in marked)
+    plain = outcome(told, policy, replace(rule, explicit=None)).turns
+    assert all(turn.usage.cache_write is None for turn in plain)
+    written = [turn for turn in marked if turn.usage.cache_write]
+    assert all((turn.cached or 0) + (turn.usage.cache_write or 0) == turn.usage.input for turn in written)
+
+
+def test_a_summary_is_paid_by_the_turn_that_is_followed_by_it() -> None:
+    policy = ContextPolicy(budget=500, recall=None, summarize=Summarize(max_tokens=60))
+    found = outcome(dialogue(*TALK), policy).turns
+    folding = [turn for turn in found if turn.folds]
+    assert folding
+    for turn in folding:
+        assert turn.cost
+        assert turn.summary
+        assert 0 < turn.summary.amount < turn.cost.amount
+    told = dialogue(*TALK)
+    writer = terms(model="compatible/llama").card
+    unpriced = replay(told, "s", terms(policy), uses(told.turns), writer=writer).turns
+    assert [turn.turn for turn in unpriced if turn.cost is None] == [turn.turn for turn in folding]

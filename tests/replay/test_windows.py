@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from tests.replay.told import dialogue, said, terms
@@ -109,6 +110,15 @@ def test_what_became_of_old_turns_is_read_from_the_ledger() -> None:
     assert window is not None
     assert fates(window, (3, 25, 26, 29), {}) == Fates(sent=(26, 29), gone=(3, 25))
     assert fates(window, (3, 4, 25), {28: [3], 20: [4]}) == Fates(quoted=(3,), gone=(4, 25))
+
+
+def test_a_summary_that_found_no_place_keeps_nothing() -> None:
+    told = dialogue(*[(f"Question {n}, what is it?", f"Answer {n}, at length.") for n in range(60)])
+    last = list(windows(told, terms(ContextPolicy(budget=400, recall=None))))[-1].window
+    assert last is not None
+    assert last.summary is not None
+    assert fates(last, (1, 60 - 1), {}) == Fates(sent=(59,), folded=(1,))
+    assert fates(replace(last, summary=None), (1,), {}) == Fates(gone=(1,))
 
 
 async def test_recalled_turns_are_quoted_byte_by_byte(scene: Make) -> None:
