@@ -266,6 +266,20 @@ def test_a_pinned_turn_is_sent_from_before_the_window() -> None:
     ]
 
 
+def test_words_that_open_the_conversation_are_an_opening_for_their_pin_too() -> None:
+    opening = told(1, answer("hello"), traits=Trait.PINNED)
+    read = path(opening, ordinary(2, 30), ordinary(3, 30))
+    limits = bounds(60, low=60)
+    assert [message["role"] for message in sent(material(read, ask("new")), USER_FIRST, limits)][:2] == [
+        "system",
+        "user",
+    ]
+    unread = path(
+        ordinary(3, 30), standing=opening.rows, standing_at=[0], earlier_turns=2, earlier_messages=3
+    )
+    assert codes(material(unread, ask("new")), limits=limits)[:2] == [Code.OPENING, Code.OVER_BUDGET]
+
+
 def test_a_pinned_turn_that_does_not_fit_is_a_turn_like_any_other() -> None:
     made = material(path(pinned(1, 40), ordinary(2, 10)), ask("new"))
     assert codes(made, limits=bounds(40, low=20)) == [Code.OVER_BUDGET] * 2 + [Code.RECENT] * 2 + [Code.NEW]

@@ -153,6 +153,11 @@ def test_what_was_recalled_for_a_turn_is_sent_again_with_it() -> None:
     assert contents(built(made, bounds(32, low=32)))[0] == "3:......."
 
 
+def test_an_input_that_was_quoted_for_is_not_an_ordinary_one() -> None:
+    made = replace(material(path(ordinary(1))), current=quoting(told(2, ask("new"))).rows)
+    assert contents(built(made))[-1] == f"{BLOCK}\n\nnew"
+
+
 def current(*rows: MessageRow) -> Material:
     return replace(material(path(ordinary(1))), current=list(rows))
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multiturn.context.recency import Kept, Room, left_out_as, newest_turns
+from multiturn.conversations import Summary
 from multiturn.ledger import Code
 from multiturn.messages import Trait
 from multiturn.window import Cut, Limits, Path, TurnRow
@@ -212,6 +213,36 @@ def test_a_cut_after_every_turn_keeps_none() -> None:
 )
 def test_enough_was_read_once_a_bound_was_passed_or_nothing_is_left(kept: Kept, settled: bool) -> None:
     assert kept.settled == settled
+
+
+# ---------------------------------------------------------------------------- behind a summary
+
+
+def keep_behind(
+    upto: int, turns: list[TurnRow], room: Room, *, earlier: int = 0, cut: Cut | None = None
+) -> Kept:
+    limits = Limits(room.high, room.high, room.low, key=KEY, fold=room.high)
+    path = Path(turns=turns, cut=cut, earlier_turns=earlier, summary=Summary(1, upto, "much", 4))
+    return newest_turns(path, turns, limits, room)
+
+
+def test_turns_that_a_summary_stands_for_are_not_kept() -> None:
+    kept = keep_behind(2, rows(10, 10, 10, 10), Room(0, WIDE, 5))
+    assert (kept.first, kept.tokens, kept.folded, kept.settled) == (3, 20, 2, True)
+    cut = keep_behind(2, rows(10, 10, 10, 10), Room(0, 15, 10))
+    assert (cut.first, cut.folded, cut.cut) == (4, 2, Cut(4, KEY, 1.0))
+
+
+def test_a_path_that_was_read_down_to_the_summary_is_enough() -> None:
+    assert keep_behind(2, rows(10, 10, first=3), Room(0, WIDE, 5), earlier=2).settled
+    assert not keep_behind(1, rows(10, 10, first=3), Room(0, WIDE, 5), earlier=2).settled
+    assert keep_behind(2, [], Room(0, WIDE, 5), earlier=2).first == 3
+
+
+def test_a_cut_that_the_summary_has_passed_does_not_hold() -> None:
+    assert keep_behind(3, rows(10, 10, first=4), Room(0, WIDE, 5), earlier=3, cut=Cut(3, KEY)).cut is None
+    held = keep_behind(3, rows(10, 10, first=4), Room(0, WIDE, 5), earlier=3, cut=Cut(5, KEY))
+    assert (held.first, held.cut) == (5, Cut(5, KEY))
 
 
 # ------------------------------------------------------------------------------------ properties
