@@ -56,6 +56,8 @@ USUAL = 400
 
 CELLS = 1 << 18
 """How many places are worked on at one time: they should stay in the processor's cache."""
+FEW = 4_000
+"""Messages up to which all are looked at for every term."""
 SPARSE = 24
 """A term that one of so many messages has, or fewer, is spread from its own places alone."""
 
@@ -169,8 +171,10 @@ class _Ground:
         return math.log(1 + (self.messages - holders + 0.5) / (holders + 0.5))
 
     def is_sparse(self, posting: Posting) -> bool:
-        """Whether few messages have the term."""
-        return len(posting.places) * SPARSE < self.messages
+        """Whether so few messages have the term that the others need not be looked at."""
+        return not len(posting.places) or (
+            self.messages > FEW and len(posting.places) * SPARSE < self.messages
+        )
 
     def add(self, postings: Sequence[Posting]) -> None:
         """Terms that many have, some at one time."""
@@ -179,12 +183,19 @@ class _Ground:
         own = np.zeros((len(postings), self.width), np.float32)
         for row, posting in zip(own, postings, strict=True):
             row[self.at[posting.places]] = posting.counts
-        near = _near(own)
-        near *= np.array([[self._reach(posting)] for posting in postings], np.float32)
-        near += own
-        near *= self.said
-        for row, posting in zip(near, postings, strict=True):
-            self._add(posting, row, slice(None), int(np.count_nonzero(row)))
+        counts = _near(own)
+        counts *= np.array([[self._reach(posting)] for posting in postings], np.float32)
+        counts += own
+        counts *= self.said
+        holders = np.count_nonzero(counts, axis=1)
+        counts /= counts + self.norm
+        weights = np.array([posting.weight for posting in postings])
+        rarities = np.log(1 + (self.messages - holders + 0.5) / (holders + 0.5))
+        certain = weights * (rarities / self.most) ** 2
+        both = np.array([weights * rarities, certain], np.float32) * np.float32(K1 + 1)
+        self.scores += np.einsum("t,tm->m", both[0], counts)
+        self.sure += np.einsum("t,tm->m", both[1], counts)
+        self.asked += float(certain.sum())
 
     def add_sparse(self, posting: Posting) -> None:
         """A term that few have: only the places around them are looked at."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..terms import NAMES
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.int64]
     Floats = NDArray[np.float64]
-    Holders = Iterator[tuple[int, Numbers, Numbers]]
+    Counts = NDArray[np.float32]
+    Holders = Iterator[tuple[int, Numbers, Counts]]
     """A term, the places of messages that have it, and how often."""
 
 __all__ = ["Extract", "read"]
@@ -45,7 +46,7 @@ class Extract(NamedTuple):
     lengths: Floats
     times: Floats
     starts: list[int]
-    holders: dict[int, list[tuple[Numbers, Numbers]]]
+    holders: dict[int, list[tuple[Numbers, Counts]]]
     common: set[int]
 
 
@@ -67,7 +68,7 @@ def read(db: sqlite3.Connection, stretches: Sequence[tuple[int, int]], wanted: S
         if rows:
             parts.append(_Tail(rows, size))
             size += len(rows)
-    holders: dict[int, list[tuple[Numbers, Numbers]]] = {}
+    holders: dict[int, list[tuple[Numbers, Counts]]] = {}
     blocks = [part for part in parts if isinstance(part, _Blocks)]
     in_blocks = [found for block in blocks for found in block.holders(wanted)]
     in_tails = _in_tails([part for part in parts if isinstance(part, _Tail)], wanted)
@@ -118,10 +119,14 @@ class _Blocks:
 
         for hits in self._telling(list(self._hits(wanted))):
             found = hits.records[hits.here].astype(np.int64)
-            block = hits.blocks[np.searchsorted(hits.ends, hits.here, "right")]
-            places = self.places[block * BLOCK + (found >> COUNT_BITS & BLOCK - 1)]
+            numbers = found >> COUNT_BITS & BLOCK - 1
+            if len(hits.blocks) > 1:
+                numbers += hits.blocks[np.searchsorted(hits.ends, hits.here, "right")] * BLOCK
+            elif hits.blocks[0]:
+                numbers += hits.blocks[0] * BLOCK
+            places = self.places[numbers]
             inside = places >= 0
-            yield hits.term, places[inside], (found & MOST)[inside]
+            yield hits.term, places[inside], (found & MOST)[inside].astype(np.float32)
 
     def _telling(self, found: Sequence[_Hits]) -> Sequence[_Hits]:
         messages = len(self.keys)
@@ -188,8 +193,10 @@ def _in_tails(tails: Sequence[_Tail], wanted: Sequence[int]) -> Holders:
     sought = np.array(wanted, np.int64)
     nearest = np.minimum(np.searchsorted(sought, terms), len(sought) - 1)
     here = np.flatnonzero(sought[nearest] == terms)
-    here = here[np.argsort(nearest[here], kind="stable")]
-    starts = np.flatnonzero(np.diff(nearest[here], prepend=-1))
-    for held in np.split(here, starts[1:]):
-        if len(held):
-            yield int(terms[held[0]]), places[held], counts[held]
+    which = nearest[here]
+    in_order = np.argsort(which, kind="stable")
+    here, which = here[in_order], which[in_order]
+    places, counts = places[here], counts[here].astype(np.float32)
+    starts = np.flatnonzero(np.diff(which, prepend=-1)).tolist()
+    for start, end in pairwise((*starts, len(here))):
+        yield wanted[which[start]], places[start:end], counts[start:end]

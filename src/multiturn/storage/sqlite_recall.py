@@ -134,17 +134,20 @@ def _scores(extract: Extract, openings: Sequence[int], query: Query) -> NDArray[
     postings = [
         _posting(extract, term, weight) for term, weight in query.terms.items() if term not in extract.common
     ]
-    postings += [_posting(extract, term, 1.0, spreads=False) for term in query.names]
+    postings += [
+        _posting(extract, term, 1.0, spreads=False) for term in query.names if term in extract.holders
+    ]
     return rank(Talk(extract.lengths, extract.times, openings), postings, query)
 
 
 def _posting(extract: Extract, term: int, weight: float, *, spreads: bool = True) -> Posting:
     import numpy as np
 
-    parts = extract.holders.get(term) or [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    parts = extract.holders.get(term) or [(np.zeros(0, np.int64), np.zeros(0, np.float32))]
+    if len(parts) == 1:
+        return Posting(weight, *parts[0], spreads)
     places = np.concatenate([part[0] for part in parts])
-    counts = np.concatenate([part[1] for part in parts])
-    return Posting(weight, places, counts.astype(np.float32), spreads)
+    return Posting(weight, places, np.concatenate([part[1] for part in parts]), spreads)
 
 
 def _shown(db: sqlite3.Connection, stretch: _Stretch, key: int) -> Told | None:
