@@ -117,7 +117,7 @@ async def test_tools_that_were_offered_then_are_counted(scene: Make) -> None:
     await chat.send("Thanks.", context=["It is noon, " + "and the sun shines. " * 9])
     found = await read(it.client._store, await it.client._store.conversation(OWNER, "c"))
     plain, looped, informed = (turn.besides for turn in found.turns)
-    assert list(plain) == [0]
+    assert plain[0] < 6
     assert len(looped) == 2
     assert looped[0] == pytest.approx(1.15 * (count_tools(TOOLS) + 3), abs=4)
     assert informed[0] > 40

@@ -23,7 +23,6 @@ COMPLETED = 3  # conversations.TurnState.COMPLETED
 STANDING = Trait.INSTRUCTION | Trait.PINNED
 EXCLUDED = Trait.EXCLUDED
 NO_BOUND = 1 << 62
-FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +99,10 @@ def _said_at(told: Told) -> float:
 
 
 def _besides(ledger: Ledger) -> int:
-    """Tokens of a window that belong to no stored message. Each line of a ledger was rounded up, so a few
-    are no sign of anything."""
+    """Tokens of a window that belong to no stored message."""
     stored = [span for span in ledger.spans if span.sent and span.code not in (Code.CONTEXT, Code.RECALLED)]
     rest = ledger.tokens - sum(span.tokens or 0 for span in stored)
-    return rest if rest > FEW + len(stored) else 0
+    return max(0, rest)
 
 
 def spoken(turns: Iterable[Said]) -> Spoken:
