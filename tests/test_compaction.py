@@ -287,6 +287,15 @@ def configured(models: dict[str, Any]) -> Any:
     return load({"models": models, "store": ":memory:"}, {}, Path("/nowhere"))
 
 
+async def test_a_model_that_cannot_read_a_turn_is_not_asked(world: Make) -> None:
+    policy = ContextPolicy(budget=1000, recall=None, summarize=Summarize("compatible/tiny", 100))
+    it = world(numbered(), policy=policy, config=configured({"compatible/tiny": {"window": 400}}))
+    window = await it.grow(20)
+    assert it.asks == 0
+    assert await it.chat.summary_error() == Flaw.NO_ROOM
+    assert Code.OVER_BUDGET in codes(window)
+
+
 async def test_an_unknown_model_for_summaries_is_refused_before_anything_is_stored(world: Make) -> None:
     it = world(policy=ContextPolicy(budget=1000, summarize=Summarize("nobody-makes-this")))
     with pytest.raises(ModelUnknown):
@@ -415,6 +424,9 @@ async def test_a_long_import_is_folded_oldest_first_in_few_requests_at_a_time(wo
     assert first is not None
     assert 0 < first.upto < 890
     assert (first.version, first.text) == (1, "Summary 4: the user works in a garden.")
+    due = await it.client._store.claim_due()
+    assert due == Due(ALICE, "c", 0), "the rest is still to be folded, by whoever comes next"
+    await it.client._store.settle_due(due, done=False)
     while (await it.chat.window("?")).waiting:
         await it.grow(1)
     days = [
@@ -538,13 +550,14 @@ async def test_at_first_use_what_others_left_is_written_too(tmp_path: Path) -> N
 
 
 async def test_other_tenants_summaries_are_left_to_them(tmp_path: Path) -> None:
-    left = World([SUMMARY], store=f"sqlite:///{tmp_path}/c.db", tenant="other")
+    left = World([SUMMARY], store=f"sqlite:///{tmp_path}/c.db")
     left.provider.gate.clear()
     await sends(left, 14)
     await left.provider.asked.wait()
     assert left.client._compactor is not None
     await left.client._compactor.drain(0.0)
-    it = World(numbered(), store=f"sqlite:///{tmp_path}/c.db")
+    it = World(numbered(), store=f"sqlite:///{tmp_path}/c.db", tenant="other")
+    it.chat = it.client.conversation("another")
     await it.grow(14)
     assert await it.chat.summary() is not None
     assert await left.chat.summary() is None
@@ -733,13 +746,15 @@ async def test_an_edit_wins_over_a_summary_that_is_being_written(world: Make) ->
     while not it.provider.asked.is_set():
         await sends(it, 1)
     edited = await it.chat.edit_summary("The user is 27.")
+    assert it.client._compactor is not None
+    it.client._compactor._waiting.clear()
     it.provider.gate.set()
     await it.idle()
-    assert edited in await it.chat.summaries()
-    texts = [summary.text for summary in await it.chat.summaries()]
-    assert "Summary 2: the user works in a garden." not in texts
-    assert Flaw.OVERTAKEN in [step.error for step in await it.client._store.steps(ALICE, "c", 0)]
-    await it.grow(2)
+    assert await it.chat.summary() == edited
+    assert await it.chat.summary_error() == Flaw.OVERTAKEN
+    due = await it.client._store.claim_due()
+    assert due == Due(ALICE, "c", 0), "it is due at once, and no failure"
+    await compact(it.client._engine, due)
     assert it.asked[-1].so_far == "The user is 27."
 
 
