@@ -155,7 +155,7 @@ def test_an_unknown_model_of_a_known_provider() -> None:
     card = Catalog().card("kimi/kimi-k9")
     assert (card.window, card.max_input, card.price, card.known) == (8192, 8192, None, False)
     assert card.media == Trait.MEDIA
-    assert Catalog().target(card).lists
+    assert Catalog().target(card).parts
 
 
 def test_an_alias_is_the_same_model_under_its_own_name() -> None:
@@ -420,12 +420,12 @@ def test_what_each_provider_takes() -> None:
 
 def test_what_each_model_sees() -> None:
     assert target("qwen-plus").media == 0
-    assert not target("qwen-plus").lists
+    assert not target("qwen-plus").parts
     vision = target("qwen3-vl-plus")
     assert vision.media == Trait.IMAGE | Trait.VIDEO
-    assert vision.lists
-    assert not target("kimi-k2-thinking").lists
-    assert target("gpt-3.5-turbo").lists
+    assert vision.parts
+    assert not target("kimi-k2-thinking").parts
+    assert target("gpt-3.5-turbo").parts
     assert target("gpt-3.5-turbo").media == 0
 
 

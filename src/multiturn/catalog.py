@@ -155,7 +155,7 @@ class Catalog:
             names=profile.names,
             opening=profile.opening,
             alternate=profile.alternate,
-            lists=bool(card.media) or profile.text_lists,
+            parts=bool(card.media) or profile.text_lists,
             media=card.media,
             bare_calls=profile.bare_calls,
             image=_image_rule(card, params),

@@ -218,7 +218,7 @@ class Target:
     - ``developer``: whether the role exists there; ``names``: whether messages may carry a name.
     - ``opening``: whether the list may begin with an assistant message.
     - ``alternate``: same-role neighbours are merged.
-    - ``lists``: whether content may be a list of parts; ``media``: `Trait` bits of what it can see.
+    - ``parts``: whether content may be a list of parts; ``media``: `Trait` bits of what it can see.
     - ``bare_calls``: how an assistant message without text but with tool calls is written: content
       kept as it is, ``null``, or left out.
     - ``image``: the formula of what an image costs; ``None``: the generic one, by which stored messages
@@ -235,7 +235,7 @@ class Target:
     names: bool = True
     opening: bool = True
     alternate: bool = False
-    lists: bool = True
+    parts: bool = True
     media: int = 0
     bare_calls: Literal["keep", "null", "omit"] = "keep"
     image: ImageRule | None = None

@@ -321,7 +321,7 @@ def test_the_same_material_gives_the_same_bytes_and_one_decision_a_message(
     turns: list[Told], budget: int, images: Any, strict: bool
 ) -> None:
     target = Target(
-        "m", "keep_all", thinking=True, system="first", opening=False, alternate=True, lists=False
+        "m", "keep_all", thinking=True, system="first", opening=False, alternate=True, parts=False
     )
     made = material(path(*turns), ask("new"), instructions=[rule()])
     limits = bounds(budget, images=images)

@@ -268,6 +268,30 @@ def test_the_place_of_a_quoted_message_may_be_known_exactly() -> None:
     assert lines(built(last, LAST))[:2] == [(Code.OUTSIDE_WINDOW, 11, (1, 3)), (Code.RECALLED, 1, (3, 3))]
 
 
+def test_of_two_that_seem_to_stand_at_one_place_only_one_is_told() -> None:
+    """A message a turn: then half of the places that are taken to be known are wrong."""
+    read = path(ordinary(4), earlier_turns=3, earlier_messages=3)
+    made = replace(material(read, ask("new")), recalled=recalled(Source(1, 1, 0.5), Source(2, 0, 0.5)))
+    window = built(made, LAST)
+    assert len(window.decisions) == 6
+    assert codes(window).count(Code.RECALLED) == 1
+
+
+def test_each_quoted_message_has_a_line_of_its_own() -> None:
+    sources = (Source(3, 0, 0.5), Source(3, 1, 0.5))
+    window = built(replace(material(TEN, ask("new")), recalled=recalled(*sources)), LAST)
+    told = [span for span in window.spans if span.code is Code.RECALLED]
+    assert [(span.messages, span.place) for span in told] == [(1, 0), (1, 1)]
+    turns = path(*(told_turn(n) for n in range(1, 6)))
+    window = built(replace(material(turns, ask("new")), recalled=recalled(*sources)), LAST)
+    assert codes(window)[3:7] == [Code.OUTSIDE_WINDOW, Code.RECALLED, Code.RECALLED, Code.OUTSIDE_WINDOW]
+    assert [span.messages for span in window.spans if span.code is Code.RECALLED] == [1, 1]
+
+
+def told_turn(number: int) -> Told:
+    return told(number, ask("1" * 20), answer(name="li"))
+
+
 def test_what_stands_before_the_window_and_what_is_quoted_share_the_ranges() -> None:
     pinned = told(5, ask("pin"), answer("yes"), traits=Trait.PINNED)
     rows = [told(3, rule("stay"), ask(), answer()).rows[0], *pinned.rows]

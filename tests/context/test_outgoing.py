@@ -27,7 +27,7 @@ from multiturn.messages import Trait
 from multiturn.window import MessageRow, ReasoningRule, Target
 
 EVERYTHING = Target("m", media=Trait.MEDIA, developer=True)
-TEXT = Target("m", lists=False)
+TEXT = Target("m", parts=False)
 Json = dict[str, Any]
 
 

@@ -100,7 +100,7 @@ class Shaper:
         media = traits & Trait.MEDIA
         return bool(
             traits & ALWAYS_OPENED
-            or (traits & Trait.LISTED and not target.lists)
+            or (traits & Trait.LISTED and not target.parts)
             or media & ~target.media
             or (media & Trait.IMAGE and self.images is not None)
         )
@@ -143,7 +143,7 @@ class Shaper:
             else:
                 kept.append(part)
         only_text = all(part["type"] == "text" for part in kept)
-        if only_text and (not self.target.lists or omitted):
+        if only_text and (not self.target.parts or omitted):
             return "\n".join(part["text"] for part in kept), tuple(dict.fromkeys(omitted))
         return kept, tuple(dict.fromkeys(omitted))
 
