@@ -140,16 +140,19 @@ async def test_a_turn_that_may_still_change_waits(tmp_path: Path) -> None:
     async with simulate("qwen") as server:
         assert isinstance(server, Embeds)
         store = SQLiteStore(str(tmp_path / "chats.db"))
-        scene = Scene(ProviderFailed("no", provider="qwen"), "第二次的回答", store=store)
+        failure = ProviderFailed("no", provider="qwen")
+        scene = Scene("第一轮的回答", failure, "第二次的回答", store=store)
         one = Library(scene, store, server)
         embedder = one.embedder()
         chat = scene.client.conversation("talk", user="ada")
+        await chat.send("第一轮")
+        assert await embedder.catch_up(ADA, "talk") == 2
         with pytest.raises(ProviderFailed):
             await chat.send("第一次失败了")
         assert await embedder.catch_up(ADA, "talk") == 0
         await chat.retry()
         assert await embedder.catch_up(ADA, "talk") == 2
-        assert server.texts == ["第一次失败了", "第二次的回答"]
+        assert server.texts == ["第一轮", "第一轮的回答", "第一次失败了", "第二次的回答"]
         await embedder.close()
         await scene.client.close()
 
