@@ -16,6 +16,7 @@ from multiturn import (
     InputInvalid,
     Message,
     MessageInvalid,
+    ProviderFailed,
     Text,
     TurnNotFound,
     TurnState,
@@ -79,6 +80,13 @@ async def test_parts_are_sent_and_come_back_as_parts(scene: Make) -> None:
     assert (await chat.history())[0].parts == (Text("What is this?"), Image("https://example.org/cat.png"))
 
 
+async def test_what_a_model_refuses_is_not_sent_to_a_relay_of_it_either(scene: Make) -> None:
+    for model in ("kimi/kimi-k2.6", "zhizengzeng/kimi-k2.6"):
+        it = scene("fine", model=model)
+        await it.client.conversation("c").send("x", temperature=0.5, seed=7)
+        assert it.requests[0].params.keys() - {"prompt_cache_key"} == {"seed"}
+
+
 async def test_what_only_one_provider_knows_is_passed_through(scene: Make) -> None:
     it = scene("x")
     await it.client.conversation().send("a", params={"enable_thinking": True, "top_k": 3}, stop=["."], seed=7)
@@ -123,6 +131,42 @@ async def test_edit_and_regenerate_make_branches_that_share_what_came_before(sce
     assert [m.text for m in await chat.history()] == ["a", "A", "b", "B", "c", "C"]
     await chat.switch((await chat.branches())[1])
     assert [m.text for m in await chat.history()] == ["a", "A", "b!", "B2"]
+
+
+async def test_an_input_answered_anew_costs_what_it_did_and_is_sent_though_it_was_left_out(
+    scene: Make,
+) -> None:
+    it = scene(*["Noted."] * 14, model="qwen/qwen-plus", policy=ContextPolicy(budget=700, summarize=None))
+    chat = it.client.conversation("c")
+    await chat.send("The locker code is 48213, remember it.")
+    for day in range(10):
+        await chat.send(f"Day {day}: " + "water garden tree " * 14)
+    first = await chat.send("What was the locker code?")
+    assert first.window.recalled, "it was recalled for the input"
+    second = await chat.regenerate()
+    assert it.requests[-1].body == it.requests[-2].body
+    assert (second.turn.tokens, second.window.tokens) == (first.turn.tokens, first.window.tokens)
+    await chat.exclude(second.turn)
+    third = await chat.regenerate(second.turn)
+    assert it.requests[-1].body == it.requests[-2].body
+    assert (third.turn.tokens, third.turn.traits) == (first.turn.tokens, first.turn.traits)
+
+
+async def test_the_turn_that_goes_on_is_sent_though_it_was_left_out(scene: Make) -> None:
+    it = scene(calls("a"), "A", ProviderFailed("out of order"), "B", "C")
+    chat = it.client.conversation("c")
+    reply = await chat.send("a", tools=TOOLS)
+    await chat.exclude(reply.turn)
+    await chat.send(tool_results={"a": "sunny"})
+    assert said(it.requests[1]) == ["a", None, "sunny"]
+    with pytest.raises(ProviderFailed):
+        await chat.send("b")
+    await chat.exclude(2)
+    again = await chat.retry()
+    assert said(it.requests[3]) == ["b"]
+    assert [span.code for span in again.window.spans if span.sent] == ["new"]
+    await chat.send("c")
+    assert said(it.requests[4]) == ["c"], "it is left out of later windows all the same"
 
 
 async def test_an_earlier_turn_is_answered_anew(scene: Make) -> None:

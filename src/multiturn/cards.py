@@ -32,6 +32,7 @@ class Card:
     - ``can_summarise``: whether it can be asked to write a summary.
     - ``cache``: the rule of its prompt cache; ``None`` where it is unknown, so nothing is predicted.
     - ``image``: the formula of what an image costs; ``None`` where it is unknown.
+    - ``stream_only``: whether it answers only piece by piece.
     - ``native``: the path of DashScope's own protocol on which it answers.
     - ``drop_params``: parameters it refuses, left out of every request.
     - ``known``: whether it is in the catalogue; ``upstream`` a relayed model's maker; ``options`` what
@@ -60,6 +61,7 @@ class Card:
     image: ImageRule | None = None
     tokenizer: str = ""
     can_summarise: bool = True
+    stream_only: bool = False
     native: Literal["text", "multimodal"] | None = None
     drop_params: tuple[str, ...] = ()
     status: Literal["current", "retiring", "retired"] = "current"

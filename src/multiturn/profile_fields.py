@@ -299,6 +299,7 @@ CARD: Mapping[str, Check] = {
     "multiplier": _amount,
     "tokenizer": _text,
     "can_summarise": _switch,
+    "stream_only": _switch,
     "native": _one_of("text", "multimodal"),
     "cache": _cache,
     "image": _image,

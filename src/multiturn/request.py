@@ -45,7 +45,7 @@ def request_of(
         tools=tools,
         tool_choice=tool_choice,
         params=given,
-        stream=stream,
+        stream=stream or card.stream_only,
         traits=window.traits,
         markers=window.markers,
     )

@@ -163,3 +163,23 @@ async def test_reasoning_goes_back_as_the_model_wants_it(
     elif rules_for(FAMILIES[name][0]).calling == "must":
         assert thoughts == stored[:2]
         assert all(thoughts)
+
+
+@pytest.mark.parametrize(
+    "model", ["qwen/qwq-plus", "qwen/qwen3-8b", "dashscope/qwq-plus", "dashscope/qwen3-8b"]
+)
+async def test_a_model_that_only_streams_is_asked_to_stream_by_send_too(
+    tmp_path: Path, simulators: dict[str, Simulator], model: str
+) -> None:
+    async with client_of(tmp_path, model, *simulators.values()) as client:
+        reply = await client.conversation("c").send("hi")
+    assert reply.text == "Here it is."
+    assert {r.status for r in simulators[model.partition("/")[0]].requests} == {200}
+
+
+async def test_send_does_not_stream_where_that_is_not_needed(
+    tmp_path: Path, simulators: dict[str, Simulator]
+) -> None:
+    async with client_of(tmp_path, "qwen/qwen-plus", *simulators.values()) as client:
+        await client.conversation("c").send("hi")
+    assert [request.body["stream"] for request in simulators["qwen"].requests] == [False]
