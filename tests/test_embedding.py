@@ -492,6 +492,16 @@ async def test_what_vectors_cost_is_counted_for_the_conversation(scene: Make) ->
         assert by_model[0].usage.input == tokens + sum(map(counting.count, ["别的", "话"]))
 
 
+async def test_a_question_that_nothing_followed_is_counted_at_the_end(scene: Make) -> None:
+    async with library(scene, ":memory:") as one:
+        await one.tell("talk")
+        embedder = one.embedder()
+        await embedder.vector("我的猫叫什么名字", Scope(ADA, "talk"))
+        await embedder.close()
+        spent = await one.scene.client.conversation("talk", user="ada").usage()
+        assert spent.usage.input == counting.count("我的猫叫什么名字")
+
+
 # ---------------------------------------------------------------------------------------- fusion
 
 

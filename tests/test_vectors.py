@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiturn.vectors import dimension_of, likeness, nearest, packed
+from multiturn.vectors import dimension_of, likeness, likenesses, nearest, packed
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False).filter(lambda value: value == 0 or abs(value) > 1e-3)
 directions = st.lists(numbers, min_size=4, max_size=4).filter(any)
@@ -42,6 +42,13 @@ def test_what_has_no_direction_is_refused(values: list[float]) -> None:
 def test_vectors_of_different_dimensions_are_never_compared() -> None:
     with pytest.raises(ValueError, match="3 numbers against 2"):
         likeness(packed([1, 2, 3]), packed([1, 2]))
+
+
+@given(directions, st.lists(directions, max_size=9))
+def test_many_are_compared_as_one_is(one: list[float], others: list[list[float]]) -> None:
+    kept = [packed(other) for other in others]
+    single = [likeness(packed(one), other) for other in kept]
+    assert likenesses(packed(one), kept) == pytest.approx(single, abs=0.0011)
 
 
 @given(directions, st.lists(directions, max_size=9), st.integers(0, 10))

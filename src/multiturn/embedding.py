@@ -20,7 +20,7 @@ from .phrases import Reason
 from .storage import Found, Store
 from .storage.vector_store import Kept, VectorStore, Waiting, digest_of, words_of
 from .usage import Cost, Usage
-from .vectors import dimension_of, likeness
+from .vectors import dimension_of, likenesses
 
 if TYPE_CHECKING:
     from .providers.embeddings import Embedded, Embeddings
@@ -155,7 +155,8 @@ class Embedder:
             candidates += [replace(each, score=0.0) for each in near if each.told.id not in there]
         digests = [digest_of(words_of(each.told.row.body)) for each in candidates]
         kept = await self.vectors.look_up(self.name, dimension_of(wanted), list(dict.fromkeys(digests)))
-        cosines = [likeness(wanted, kept[digest]) if digest in kept else None for digest in digests]
+        likeness = dict(zip(kept, likenesses(wanted, list(kept.values())), strict=True))
+        cosines = [likeness.get(digest) for digest in digests]
         return [*fused(candidates, cosines), *found[RERANKED:]]
 
     async def _check(self, dimension: int) -> int | None:
@@ -299,7 +300,9 @@ class Embedder:
                 await self.store.record(*place, step)
 
     async def close(self) -> None:
-        """Close connections."""
+        """Count what was not yet counted, and close connections. The store is still open."""
+        for place in list(self._spent):
+            await self._record(place)
         await self.embeddings.close()
 
 

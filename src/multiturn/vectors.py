@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import struct
 from collections.abc import Sequence
 from operator import mul
 
-__all__ = ["dimension_of", "likeness", "nearest", "packed"]
+__all__ = ["dimension_of", "likeness", "likenesses", "nearest", "packed"]
 
 BYTES = 2
 """Of one number: IEEE half precision, which moves a cosine by less than a thousandth."""
@@ -43,15 +44,20 @@ def likeness(one: bytes, other: bytes) -> float:
     return round(product, 3)
 
 
+def likenesses(one: bytes, others: Sequence[bytes]) -> list[float]:
+    """The cosines of one kept vector with several others, all of its dimension."""
+    import numpy as np
+
+    if not others:
+        return []
+    rows = np.frombuffer(b"".join(others), dtype="<f2").reshape(len(others), -1).astype("f4")
+    cosines = rows @ np.frombuffer(one, dtype="<f2").astype("f4")
+    return [round(float(cosine), 3) for cosine in cosines]
+
+
 def nearest(query: bytes, vectors: Sequence[bytes], limit: int) -> list[tuple[int, float]]:
     """The places of the ``limit`` vectors that are most like ``query``, best first, with their cosines. All
     have the dimension of the query."""
-    import numpy as np
-
-    if not vectors:
-        return []
-    rows = np.frombuffer(b"".join(vectors), dtype="<f2").reshape(len(vectors), -1)
-    wanted = np.frombuffer(query, dtype="<f2").astype("f4")
-    cosines = rows.astype("f4") @ wanted
-    best = np.argsort(-cosines, kind="stable")[:limit]
-    return [(int(place), round(float(cosines[place]), 3)) for place in best]
+    cosines = likenesses(query, vectors)
+    best = heapq.nlargest(limit, range(len(cosines)), key=cosines.__getitem__)
+    return [(place, cosines[place]) for place in best]
