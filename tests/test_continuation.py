@@ -131,9 +131,10 @@ async def test_without_known_rules_or_prices_the_turns_are_told_anew(world: Make
 
 
 async def test_a_model_that_was_chosen_is_told_the_turns(world: Make) -> None:
-    it = world(policy=ContextPolicy(budget=6000, recall=None, summarize=Summarize("qwen/qwen-flash")))
+    named = Summarize("deepseek/deepseek-v4-pro")
+    it = world("qwen/qwen-plus", policy=ContextPolicy(budget=6000, recall=None, summarize=named))
     await it.until_asked()
-    assert it.asked[0].model == "qwen-flash"
+    assert it.asked[0].model == "deepseek-v4-pro"
     assert len(messages(it.asked[0])) == 2
 
 
