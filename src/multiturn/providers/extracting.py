@@ -49,7 +49,7 @@ def extract(request: Asked, tokens: int) -> str:
     """
     head = phrase("demo.summary", request.language)
     room = tokens - count_text(head)
-    lines = list(dict.fromkeys([*_lines(request.so_far), *_lines(request.turns)]))
+    lines = [*_lines(request.so_far), *_lines(request.turns)]
     costs = [count_text(line.written) + ROOM_OF_LINE for line in lines]
     kept: set[int] = set()
     for place in sorted(range(len(lines)), key=lambda at: (-lines[at].worth, costs[at] // CLEARLY, at)):
