@@ -11,7 +11,7 @@ import orjson
 
 from ..ledger import Code, Span
 from ..messages import Entry, Trait
-from ..window import Limits, Material, MessageRow, Target, TurnRow, Window
+from ..window import Limits, Material, MessageRow, Target, TurnRow
 from .budget import Spent, scaled
 from .calls import Group, by_turn, grouped, in_force, interrupted, turn_left_out
 from .decisions import Decided, joined_spans
@@ -35,6 +35,17 @@ class Recounted(NamedTuple):
 
     sent: Sequence[bytes] = ()
     counted: Sequence[bytes] = ()
+
+
+class Made(NamedTuple):
+    """A window put together: the list of messages, the lines of its ledger, its uncalibrated tokens as far
+    as they are known, what is still to be counted, and the `Trait` bits of all messages together."""
+
+    body: bytes
+    spans: tuple[Span, ...]
+    tokens: int
+    changed: Recounted
+    traits: int = 0
 
 
 @dataclass(slots=True)
@@ -75,28 +86,24 @@ class Assembly:
         newest = {(row.turn, row.place) for row in self.material.current if row.role == "user"}
         return image_allowance(rows, newest, self.limits.images)
 
-    def window(self) -> tuple[Window, int, Recounted]:
-        """The window, the uncalibrated tokens of its messages as far as they are known, and those that are
-        still to be counted: some were merged, marked, closed, or have a note in front."""
+    def made(self) -> Made:
+        """The window so far. Messages that were merged, marked, closed, or have a note in front are still to
+        be counted."""
         self._put_instructions()
         self._put_turns()
         self._put_context()
         self._put_current()
         self._put_summary()
         pieces = self._with_rules(merged(self.pieces) if self.target.alternate else self.pieces)
-        window = Window(
-            body=listed(piece.body for piece in pieces),
-            spans=self._spans(),
-            tokens=0,
-            limits=self.limits,
-            target=self.target,
-            cut=self.kept.cut,
-            traits=self.shaper.seen,
-        )
         changed = [piece for piece in pieces if piece.counted is not None]
         before = [body for piece in changed for body in piece.origin]
-        tokens = sum([piece.tokens for piece in pieces])
-        return window, tokens, Recounted([piece.body for piece in changed], before)
+        return Made(
+            listed(piece.body for piece in pieces),
+            self._spans(),
+            self.material.overhead + sum([piece.tokens for piece in pieces]),
+            Recounted([piece.body for piece in changed], before),
+            self.shaper.seen,
+        )
 
     # -- the head
 

@@ -107,7 +107,7 @@ class Spent(NamedTuple):
     current: Sequence[Group]
     gone: Sequence[Group] = ()
     noted: int = 0
-    quoted: bool = True
+    quoted: bool = False
 
 
 def spend(material: Material, limits: Limits, target: Target) -> Spent:
@@ -118,6 +118,8 @@ def spend(material: Material, limits: Limits, target: Target) -> Spent:
     path, scale = material.path, limits.scale
     budget, high, low = int(limits.budget / scale), int(limits.high / scale), int(limits.low / scale)
     head = _head(material)
+    if head <= budget and not (material.current or path.rows or path.standing or path.summary):
+        return Spent(Room(head, high, low, messages=0), path.turns, (), quoted=False)
     turns = path.turns if path.rows is None else _as_sent(path.turns, path.rows, target)
     pins = _pins(path, turns)
     rows = quoted(material)

@@ -15,7 +15,7 @@ from ..errors import ContextOverflow
 from ..ledger import Code, Span
 from ..messages import Trait
 from ..window import Limits, Material, Target, Window
-from .assembly import Assembly, Recounted, listed
+from .assembly import Assembly, Made, Recounted, listed
 from .budget import Spent, overflow, scaled, spend
 from .decisions import Decided
 from .outgoing import Piece, with_note
@@ -27,6 +27,7 @@ __all__ = ["build", "enough"]
 Recount = Callable[[Sequence[bytes]], int]
 """Counts messages that were merged, marked or closed: JSON in, uncalibrated tokens out."""
 TRIES = 8
+NOTHING_CHANGED = Recounted()
 ORDINARY_TURNS: tuple[list[str], ...] = (["user"], ["user", "assistant"])
 
 
@@ -53,12 +54,13 @@ def build(
                 break
             allowed, least = _tightened(allowed, cast("int", error.figures["needed"]) + 1), True
             continue
-        window, sent, changed = _put_together(material, limits, target, chosen)
+        made = _put_together(material, limits, target, chosen)
+        sent, changed = made.tokens, made.changed
         if changed.sent:
             sent += recount(changed.sent) - (recount(changed.counted) if changed.counted else 0)
         tokens = scaled(sent, limits)
         if tokens <= limits.budget:
-            return _finished(window, tokens, material, chosen)
+            return _finished(made, tokens, material, limits, target, chosen)
         counted = scaled(chosen.spent.room.fixed + chosen.kept.tokens, limits)
         mark = min(limits.budget - (tokens - counted), counted - 1)
         allowed = _less_memory(allowed, mark) if chosen.kept.tokens else _tightened(allowed, mark)
@@ -66,17 +68,23 @@ def build(
     raise overflow(material, limits, sent)
 
 
-def _finished(window: Window, tokens: int, material: Material, chosen: Chosen) -> Window:
+def _finished(
+    made: Made, tokens: int, material: Material, limits: Limits, target: Target, chosen: Chosen
+) -> Window:
     """The window with what it costs, and with what else it says of itself."""
     path, spent, kept = material.path, chosen.spent, chosen.kept
     quotes = spent.quoted and material.recalled and material.recalled.text
-    waiting = max(0, kept.first - 1 - (path.summary.upto if path.summary else 0))
-    return replace(
-        window,
+    return Window(
+        body=made.body,
+        spans=made.spans,
         tokens=tokens,
+        limits=limits,
+        target=target,
+        cut=kept.cut,
+        traits=made.traits,
         recalled=material.recalled if quotes else None,
         summary=path.summary if spent.noted else None,
-        waiting=waiting,
+        waiting=max(0, kept.first - 1 - (path.summary.upto if path.summary else 0)),
         caching=material.caching,
         past=path.request,
         at=material.at,
@@ -106,14 +114,10 @@ def _choose(material: Material, limits: Limits, target: Target) -> Chosen:
     return Chosen(spent, newest_turns(material.path, spent.turns, limits, spent.room))
 
 
-def _put_together(
-    material: Material, limits: Limits, target: Target, chosen: Chosen
-) -> tuple[Window, int, Recounted]:
-    """The window, its uncalibrated tokens as far as they are known, and what is still to be counted."""
+def _put_together(material: Material, limits: Limits, target: Target, chosen: Chosen) -> Made:
     if _is_plain(material, target):
-        return _plain_window(material, limits, target, chosen)
-    window, tokens, changed = Assembly(material, limits, target, *chosen).window()
-    return window, material.overhead + tokens, changed
+        return _plain(material, limits, chosen)
+    return Assembly(material, limits, target, *chosen).made()
 
 
 def enough(material: Material, limits: Limits, target: Target) -> Chosen | None:
@@ -141,15 +145,13 @@ def _is_plain(material: Material, target: Target) -> bool:
     return roles in ORDINARY_TURNS and not any(row.traits or row.quote for row in material.current)
 
 
-def _plain_window(
-    material: Material, limits: Limits, target: Target, chosen: Chosen
-) -> tuple[Window, int, Recounted]:
+def _plain(material: Material, limits: Limits, chosen: Chosen) -> Made:
     path, new, (spent, kept) = material.path, material.current, chosen
     recent = path.turns[: path.turns[0].number + 1 - kept.first] if path.turns else ()
     messages = sum([turn.messages for turn in recent])
     turns_sent = path.bodies[len(path.bodies) - messages :]
     bodies = [*[entry.body for entry in material.instructions], *turns_sent, *[row.body for row in new]]
-    changed = Recounted()
+    changed = NOTHING_CHANGED
     if spent.noted and path.summary:
         place = len(material.instructions)
         plain = Piece("user", bodies[place], counted=None) if bodies[place:] else None
@@ -167,5 +169,4 @@ def _plain_window(
     if new:
         cost = scaled(sum(row.tokens for row in new), limits)
         spans.append(Span(Code.NEW, len(new), cost, (new[0].turn, new[0].turn)))
-    window = Window(listed(bodies), tuple(spans), 0, limits, target, kept.cut)
-    return window, spent.room.fixed - spent.noted + kept.tokens, changed
+    return Made(listed(bodies), tuple(spans), spent.room.fixed - spent.noted + kept.tokens, changed)

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from ..ledger import NO_FIGURES, Code, Span
-from ..messages import Trait
+from ..messages import Entry, Trait
 from ..window import Limits, Material, MessageRow, Source
 from .budget import Spent, scaled
 from .outgoing import STRIPPED
@@ -84,11 +84,14 @@ class Decided:
     def head(self) -> list[Span]:
         """Instructions, the opening, the summary."""
         material, limits = self.material, self.limits
-        spans = []
-        for blank, run in groupby(material.instructions, key=lambda entry: entry.traits & Trait.BARE):
-            held = list(run)
-            tokens = scaled(sum([entry.tokens for entry in held]), limits)
-            spans.append(Span(Code.INCOMPLETE if blank else Code.SYSTEM, len(held), tokens))
+        spans = [
+            Span(
+                Code.INCOMPLETE if blank else Code.SYSTEM,
+                len(held),
+                scaled(sum([e.tokens for e in held]), limits),
+            )
+            for blank, held in _runs(material.instructions)
+        ]
         if material.opening:
             spans.append(Span(Code.OPENING, 1, scaled(material.opening.tokens, limits)))
         summary = material.path.summary
@@ -101,6 +104,9 @@ class Decided:
     def earlier(self, messages: int, last: int) -> Iterator[Span]:
         """The first ``messages`` of the path, up to the turn ``last``: ranges that were left out, and what
         is sent or was found between them."""
+        if not (self.found or self.material.path.standing):
+            yield from self._range(0, messages, 1, last)
+            return
         begun, first = 0, 1
         for each in sorted(self._apart(messages, last), key=lambda apart: apart.before):
             if each.before < begun:
@@ -201,6 +207,16 @@ class Decided:
         if self.kept.why is Code.OVER_BUDGET and turn > self.kept.folded and needed > limit:
             return {"limit": limit, "needed": needed}
         return {"limit": limit}
+
+
+def _runs(instructions: Sequence[Entry]) -> Sequence[tuple[int, Sequence[Entry]]]:
+    """Instructions in force, and blank ones, which say nothing; nearly always there is one."""
+    if len(instructions) == 1:
+        return ((instructions[0].traits & Trait.BARE, instructions),)
+    return [
+        (blank, list(run))
+        for blank, run in groupby(instructions, key=lambda entry: entry.traits & Trait.BARE)
+    ]
 
 
 def joined_spans(spans: Iterable[Span]) -> tuple[Span, ...]:

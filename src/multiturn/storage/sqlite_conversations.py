@@ -202,7 +202,9 @@ FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings
 def _conversation(row: Sequence[Any]) -> Conversation:
     held_until, name, ulid, user, created_at, updated_at, version, body, *rest = row
     settings = read_settings(version, body)
-    return Conversation(name, ulid, user, created_at / 1000, updated_at / 1000, settings, *rest, held_until)
+    return Conversation(
+        name, ulid, user, created_at / 1000, updated_at / 1000, settings, *rest, held_until=held_until
+    )
 
 
 def conversation(db: sqlite3.Connection, owner: Owner, name: str) -> Conversation:
