@@ -87,25 +87,28 @@ class AsyncMultiTurn:
             self._catalog, config, self._environment, self._store, self._model, api_key, base_url, provider
         )
         self._indexer = Indexer(self._endpoints.embedder)
-        timing = config.timing
-        self._engine = Engine(
+        self._engine = self._made_engine()
+        self._compactor: Compactor | None = None
+
+    def _made_engine(self) -> Engine:
+        endpoints, timing = self._endpoints, self.config.timing
+        return Engine(
             store=self._store,
             catalog=self._catalog,
-            provider=self._endpoints.provider,
+            provider=endpoints.provider,
             model=self._model,
-            policy=config.policy,
+            policy=self.config.policy,
             lease=timing.lease,
             renew=timing.renew,
             queue=timing.queue,
             prepare=timing.prepare,
-            keep_reasoning=config.keep_reasoning,
+            keep_reasoning=self.config.keep_reasoning,
             wake=self._wake,
             index=self._indexer.wake,
-            embedder=self._endpoints.embedder,
-            counter=self._endpoints.counter,
-            counting=self._endpoints.counting,
+            embedder=endpoints.embedder,
+            counter=endpoints.counter,
+            counting=endpoints.counting,
         )
-        self._compactor: Compactor | None = None
 
     @property
     def model(self) -> str:
