@@ -136,10 +136,10 @@ async def test_edit_and_regenerate_make_branches_that_share_what_came_before(sce
 async def test_an_input_answered_anew_costs_what_it_did_and_is_sent_though_it_was_left_out(
     scene: Make,
 ) -> None:
-    it = scene(*["Noted."] * 14, model="qwen/qwen-plus", policy=ContextPolicy(budget=700, summarize=None))
+    it = scene(*["Noted."] * 17, model="qwen/qwen-plus", policy=ContextPolicy(budget=700, summarize=None))
     chat = it.client.conversation("c")
     await chat.send("The locker code is 48213, remember it.")
-    for day in range(10):
+    for day in range(12):
         await chat.send(f"Day {day}: " + "water garden tree " * 14)
     first = await chat.send("What was the locker code?")
     assert first.window.recalled, "it was recalled for the input"
@@ -150,6 +150,10 @@ async def test_an_input_answered_anew_costs_what_it_did_and_is_sent_though_it_wa
     third = await chat.regenerate(second.turn)
     assert it.requests[-1].body == it.requests[-2].body
     assert (third.turn.tokens, third.turn.traits) == (first.turn.tokens, first.turn.traits)
+    forgetful = it.client.conversation("c", policy=ContextPolicy(budget=700, summarize=None, recall=None))
+    last = await forgetful.regenerate(first.turn)
+    assert last.turn.traits == 0
+    assert last.turn.tokens < first.turn.tokens
 
 
 async def test_the_turn_that_goes_on_is_sent_though_it_was_left_out(scene: Make) -> None:

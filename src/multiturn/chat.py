@@ -9,18 +9,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Unpack
 
+import orjson
+
 from .asking import Asking, digest_of, entries_of, input_of
 from .conversations import Settings, Turn
 from .errors import CountingUnavailable, TurnNotFound
 from .ledger import Ledger
 from .memory import Memory, TurnLike, message_of
-from .messages import Entry, Message
+from .messages import Entry, Message, Trait
 from .reply import Reply
 from .step import Input, terms_of
 from .storage import Reach, Start
 from .stream import AsyncPreparedTurn, AsyncStream
+from .tokens import count_message
 from .turn import OpenTurn, begin
-from .window import Window
+from .window import MessageRow, Window
 
 __all__ = ["AsyncConversation"]
 
@@ -82,7 +85,7 @@ class AsyncConversation(Memory):
         said = [row for row in rows if row.role not in ("assistant", "tool") and row.turn == number]
         if not said:
             raise TurnNotFound(wanted=number, conversation=self.id)
-        return [Entry(row.role, row.traits, row.tokens, row.body) for row in said]
+        return [_said_anew(row) for row in said]
 
     async def _whole(self, asked: Callable[[], Awaitable[OpenTurn | Reply]]) -> Reply:
         async with AsyncStream(asked, stream=False) as stream:
@@ -172,3 +175,9 @@ class AsyncConversation(Memory):
             turn=turn,
             model=steps[-1].model,
         )
+
+
+def _said_anew(row: MessageRow) -> Entry:
+    """A stored input as new input: what was recalled for it, and that it was left out, stay behind."""
+    tokens = count_message(orjson.loads(row.body)) if row.quote else row.tokens
+    return Entry(row.role, row.traits & ~(Trait.QUOTED | Trait.EXCLUDED), tokens, row.body)

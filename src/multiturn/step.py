@@ -17,7 +17,7 @@ from .catalog import Card, Catalog
 from .context import build, check_input, enough, limits, reserve
 from .conversations import Declared, Owner, Settings
 from .embedding import Embedder
-from .messages import Entry
+from .messages import Entry, Trait
 from .pictures import pictured, surplus
 from .policy import ContextPolicy
 from .providers import Provider
@@ -277,11 +277,16 @@ async def window_of(engine: Engine, terms: Terms, given: Input, lease: Lease) ->
     reach = _reach(terms, given, lease)
     while True:
         path = await engine.store.gather(lease.owner, lease.conversation, reach, lease.branch)
-        current = path.current if lease.step > 1 else sealed(given.entries, lease.turn)
+        current = _in_spite(path.current) if lease.step > 1 else sealed(given.entries, lease.turn)
         window = await _built(engine, place, terms, given, path, current)
         if window is not None:
             return window
         reach = _farther(reach)
+
+
+def _in_spite(rows: Sequence[MessageRow]) -> list[MessageRow]:
+    """The turn being answered: what its user says is sent, also where it is to be left out later."""
+    return [row._replace(traits=row.traits & ~Trait.EXCLUDED) if row.role == "user" else row for row in rows]
 
 
 async def preview(engine: Engine, place: Place, given: Input, known: Known) -> Window:
