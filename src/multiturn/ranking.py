@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MARGIN", "MARGIN_AT_HAND", "MARGIN_BACK", "Posting", "Talk", "margin", "rank"]
 
-MARGIN = 0.125
+MARGIN = 0.13
 """A message that scores less is not quoted unasked."""
 MARGIN_BACK = 0.02
 """… where the question refers back."""
-MARGIN_AT_HAND = 0.19
+MARGIN_AT_HAND = 0.2
 """… where it points at what was said a moment ago, which is in the window."""
 SILENCE = 1800.0
 """Seconds after which a new sitting begins."""
@@ -52,7 +52,7 @@ UNKNOWN = 0.3
 SLIGHT = 2.0
 """As much certainty as this must be gathered before a score means anything: two rare words in full."""
 USUAL = 400
-"""Messages for which the margin was chosen. Among more of them the best one fits better by chance."""
+"""Messages for which the margin was chosen: among more of them the best one fits better by chance."""
 
 CELLS = 1 << 18
 """How many places are worked on at one time: they should stay in the processor's cache."""
@@ -132,9 +132,9 @@ def _scaled(ground: _Ground, dated: NDArray[np.bool_]) -> Floats:
     if best <= 0:
         return scores
     sure = float(ground.sure[ground.at[top]]) / ((ground.asked + SLIGHT) * (K1 + 1))
-    sure *= math.log(USUAL / 5) / math.log(max(len(scores), USUAL / 4) / 5)
+    sure *= math.log(USUAL / 5) / math.log(max(len(scores), USUAL / 20) / 5)
     if dated[top]:
-        sure = max(sure, MARGIN)
+        sure = max(sure, MARGIN_AT_HAND)
     scores *= min(1.0, sure) / best
     return scores
 
