@@ -14,7 +14,6 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -88,7 +87,7 @@ class Counter:
     name: str
     text: Callable[[str], int]
     overhead: int = MESSAGE_OVERHEAD
-    _remembered: dict[bytes, int] = field(default_factory=dict)
+    _remembered: dict[int, int] = field(default_factory=dict)
 
     def __call__(self, message: Mapping[str, Any]) -> int:
         """Tokens of a message."""
@@ -96,12 +95,12 @@ class Counter:
 
     def body(self, body: bytes) -> int:
         """Tokens of a message given as JSON."""
-        digest = blake2b(body, digest_size=16).digest()
-        tokens = self._remembered.get(digest)
+        key = hash(body)  # 64 bits with a secret: two messages that share it would share a count, no more
+        tokens = self._remembered.get(key)
         if tokens is None:
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.clear()
-            tokens = self._remembered[digest] = self(orjson.loads(body))
+            tokens = self._remembered[key] = self(orjson.loads(body))
         return tokens
 
     def bodies(self, bodies: Sequence[bytes]) -> int:
