@@ -24,6 +24,7 @@ from multiturn import (
     Delta,
     ModelUnknown,
     ParameterInvalid,
+    RateLimited,
     Summarize,
     Usage,
     compaction,
@@ -260,6 +261,17 @@ async def test_a_short_conversation_starts_nothing(world: Make) -> None:
     assert await it.chat.summary() is None
     assert await it.chat.summaries() == []
     assert await it.chat.summary_error() is None
+
+
+async def test_a_turn_that_failed_asks_for_nothing(world: Make) -> None:
+    it = world(numbered())
+    await it.grow(12)
+    it.provider._lines = iter([RateLimited("slow down", provider="qwen"), "Noted."])
+    with pytest.raises(RateLimited):
+        await it.grow(1)
+    assert it.client._compactor is None
+    await it.grow(1)
+    assert it.asks == 1
 
 
 async def test_another_model_may_write(world: Make) -> None:
@@ -745,6 +757,7 @@ async def test_an_edit_wins_over_a_summary_that_is_being_written(world: Make) ->
     it.provider.gate.clear()
     while not it.provider.asked.is_set():
         await sends(it, 1)
+        await asyncio.sleep(0.05)
     edited = await it.chat.edit_summary("The user is 27.")
     assert it.client._compactor is not None
     it.client._compactor._waiting.clear()
@@ -756,6 +769,14 @@ async def test_an_edit_wins_over_a_summary_that_is_being_written(world: Make) ->
     assert due == Due(ALICE, "c", 0), "it is due at once, and no failure"
     await compact(it.client._engine, due)
     assert it.asked[-1].so_far == "The user is 27."
+
+
+async def test_of_two_edits_at_once_none_is_lost(world: Make) -> None:
+    it = world(numbered())
+    await it.grow(14)
+    one, other = await asyncio.gather(it.chat.edit_summary("One."), it.chat.edit_summary("Other."))
+    assert {one.version, other.version} == {2, 3}
+    assert {summary.text for summary in await it.chat.summaries()} >= {"One.", "Other."}
 
 
 async def test_there_must_be_a_summary_to_edit(world: Make) -> None:
