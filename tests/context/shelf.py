@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import orjson
+
 from multiturn.catalog import Catalog
 from multiturn.context import Passage, limits, quotation, reserve
 from multiturn.conversations import Summary
@@ -118,7 +120,8 @@ class Shelf:
         made = quotation(passages, "so?", bounds, len)
         at = self.quoting(turn)
         assert at is not None
-        plain, quoting = self.history[at], quoted(self.history[at], made.text.decode())
+        plain = orjson.loads(self.entries[at].body)
+        quoting = quoted(plain, made.text.decode())
         exact = tuple(s._replace(at=self.turns[s.turn - 1][0] - self.lead + s.place) for s in made.sources)
         sources = made.sources if any(s.conversation for s in made.sources) else exact
         return replace(made, tokens=self.count(quoting) - self.count(plain), sources=sources)

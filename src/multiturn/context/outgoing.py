@@ -6,7 +6,7 @@ Bytes that need no change are passed on as they are; only what a rule of the tar
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import orjson
@@ -84,16 +84,17 @@ class Shaper:
         self.seen |= row.traits & ~Trait.QUOTED
         reasoning = reasoning_for(row, self.target, called=self.called)
         stripped = (STRIPPED,) if row.reasoning is not None and reasoning is None else ()
-        if reasoning is None and not row.quote and not self._touches(row):
+        if reasoning is None and not self._touches(row):
             return _as_stored(row, stripped)
         message = orjson.loads(row.body)
         omitted = self._shape_content(message, row) + stripped
         self._shape_fields(message)
         if reasoning is not None:
             message[self.target.reasoning_field] = reasoning
+        piece = Piece(message["role"], row.body, row.tokens, omitted, None).saying(orjson.dumps(message))
         if row.quote:
-            message["content"] = _joined_content(row.quote.decode(), message["content"])
-        return _as_stored(row, omitted, message["role"]).saying(orjson.dumps(message))
+            piece = with_note(piece, row.quote.decode())
+        return replace(piece, tokens=0, counted=()) if row.quote or row.traits & Trait.QUOTED else piece
 
     def _touches(self, row: MessageRow) -> bool:
         traits, target = row.traits, self.target
@@ -156,11 +157,14 @@ class Shaper:
             del message[name]
 
 
-def _as_stored(row: MessageRow, omitted: tuple[str, ...], role: str = "") -> Piece:
-    """The message in its stored bytes. Those of a quotation in front of it are counted with it: what it
-    costs is what it is counted to cost once it is put together."""
-    quoted = row.quote or row.traits & Trait.QUOTED
-    return Piece(role or row.role, row.body, 0 if quoted else row.tokens, omitted, () if quoted else None)
+def _as_stored(row: MessageRow, omitted: tuple[str, ...]) -> Piece:
+    """The message in its stored bytes, with the quotation in front of it, which was counted with it. One
+    that its quotation was taken from is counted anew."""
+    if row.quote:
+        body = with_note(Piece(row.role, row.body), row.quote.decode()).body
+        return Piece(row.role, body, row.tokens, omitted, None)
+    taken = row.traits & Trait.QUOTED
+    return Piece(row.role, row.body, 0 if taken else row.tokens, omitted, () if taken else None)
 
 
 def check_input(entries: Sequence[Entry], target: Target) -> None:
