@@ -288,6 +288,20 @@ async def test_a_branch_finds_what_it_shares_and_its_own(store: Store) -> None:
     assert {one.told.id.split("_")[2] for one in found} == {"0", "1"}
 
 
+async def test_a_find_says_how_many_messages_of_the_path_stand_before_it(store: Store) -> None:
+    turns = [[user("tea")], [user("milk"), call("1"), result("1", "cold"), assistant("tea")]]
+    await store.add(ALICE, "c", [*turns, [user("rice"), assistant("tea")]], Declared(memory="kitchen"))
+    await ask(store, "tea", "tea", after=2)
+    await store.add(ALICE, "d", [[user("tea")]], Declared(memory="kitchen"))
+    for branch in (0, 1):
+        path = await store.history(ALICE, "c", branch=branch)
+        found = await store.recall(ALICE, "c", query("tea", now=NOW), branch=branch, memory="kitchen")
+        here = {(one.told.id, one.at) for one in found if one.conversation == "c"}
+        assert here <= {(told.id, number) for number, told in enumerate(path)}
+        assert {0, 4, 6 - branch} <= {number for _, number in here}
+        assert [one.at for one in found if one.conversation == "d"] == [None]
+
+
 async def test_going_on_with_an_imported_turn_finds_all_of_it(store: Store) -> None:
     await store.add(ALICE, "c", [[user("strawberry")]])
     await store.add(ALICE, "c", [[assistant("jam")], [user("tea")]])

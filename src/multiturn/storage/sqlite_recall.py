@@ -67,9 +67,11 @@ def search(
         if len(found) == limit:
             break
         stretch = stretches[bisect_right(extract.starts, place) - 1]
-        shown = _shown(db, stretch, int(extract.keys[place]))
+        key = int(extract.keys[place])
+        shown = _shown(db, stretch, key)
         if shown is not None:
-            found.append(Found(stretch.conversation, shown, score))
+            at = None if stretch.shared is None else stretch.shared + key % SEGMENT
+            found.append(Found(stretch.conversation, shown, score, at))
     return found
 
 
