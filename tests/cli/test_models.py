@@ -146,6 +146,10 @@ def test_the_addresses_that_would_be_called_are_named(shell: Shell) -> None:
     assert found[f"qwen is called at https://host/v1 ({file})"] == "ok"
     assert any(s.startswith("dashscope is called at https://dashscope") and "(default)" in s for s in found)
     assert not any(sentence.startswith("demo is called") for sentence in found)
+    shell.variables["HTTPS_PROXY"] = "http://ada:secret@proxy.test:3128"
+    found = findings(shell, "--model", "kimi/kimi-k2.6", code=0)
+    assert found["qwen is called through the proxy http://…@proxy.test:3128"] == "ok"
+    assert not any(sentence.startswith("kimi is called through") for sentence in found), "it speaks http"
     shell.variables["MOONSHOT_BASE_URL"] = "nowhere"
     found = findings(shell, "--model", "kimi/kimi-k2.6", code=1)
     assert [s for s, level in found.items() if level == "wrong" and "providers.kimi.base_url" in s]

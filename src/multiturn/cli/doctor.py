@@ -15,10 +15,11 @@ from ..cards import UNKNOWN_WINDOW, Card
 from ..catalog import Catalog
 from ..errors import Error
 from ..phrases import error_sentence
-from ..providers import address_of
+from ..providers import address_of, proxy_for
 from ..settings import NAMES, api_key, choose_model, variable_of
 from ..storage import open_store
 from .figures import bytes_of
+from .models import plain
 from .screen import Screen
 from .session import Session
 
@@ -183,11 +184,14 @@ def _addresses(session: Session) -> Iterator[Finding]:
         )
         try:
             address = address_of(profile, given)
+            proxy = proxy_for(address)
         except Error as refused:
             yield Finding("wrong", refused.code, error_sentence(refused, screen.language))
         else:
             origin = screen.say("word.default") if origin == "default" else origin
             yield _finding(screen, "ok", "address", provider=profile.id, address=address, origin=origin)
+            if proxy:
+                yield _finding(screen, "ok", "proxy", provider=profile.id, proxy=plain(proxy))
 
 
 def _variables(session: Session) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .counting import Counting
     from .embeddings import Embeddings
 
-__all__ = ["Patience", "Provider", "Retry", "address_of", "open_counting", "open_embeddings", "open_provider"]
+__all__ = ["Patience", "Provider", "Retry", "address_of", "open_counting", "open_embeddings", "open_provider", "proxy_for"]
 
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 PATIENCE = Patience()
@@ -94,6 +94,13 @@ def open_embeddings(
     from .embeddings import Embeddings
 
     return Embeddings(card, profile, _key(profile, key), address_of(profile, base_url), patience, retry)
+
+
+def proxy_for(address: str) -> str | None:
+    """The proxy through which ``address`` is called; ``None``: directly. Raises `SettingInvalid`."""
+    from .proxy import proxy_of
+
+    return proxy_of(address)
 
 
 def _key(profile: Profile, key: str | None) -> str | None:

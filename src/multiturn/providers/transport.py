@@ -19,6 +19,7 @@ from .deltas import NOTHING
 from .events import Event, EventParser
 from .faults import Faults
 from .patience import Budget, Patience, Retry
+from .proxy import proxy_of
 
 __all__ = ["Call", "Reader", "Transport"]
 
@@ -78,6 +79,7 @@ class Transport:
         self._retry = retry
         self._budget = Budget(retry)
         self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        self._proxies: dict[str, str | None] = {}
 
     async def stream(self, call: Call, reader: Callable[[], Reader]) -> AsyncGenerator[Delta, None]:
         """The deltas of an answer; ``reader`` makes a fresh reader for each attempt."""
@@ -105,7 +107,7 @@ class Transport:
         self._budget.ask(now())
         repetition = 0
         while True:
-            exchange = _Exchange(call, reader(), self._faults, self._patience, end)
+            exchange = _Exchange(call, reader(), self._faults, self._patience, end, self._proxy(call.url))
             try:
                 return exchange, await exchange.begin(await self._opened())
             except ProviderError as error:
@@ -119,6 +121,12 @@ class Transport:
                 raise
             await asyncio.sleep(pause)
             repetition += 1
+
+    def _proxy(self, url: str) -> str | None:
+        """The proxy for an address, which is looked up once."""
+        if url not in self._proxies:
+            self._proxies[url] = proxy_of(url)
+        return self._proxies[url]
 
     async def _opened(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
@@ -136,8 +144,11 @@ class Transport:
 class _Exchange:
     """One attempt: a request, and its answer while it arrives."""
 
-    def __init__(self, call: Call, reader: Reader, faults: Faults, patience: Patience, end: float) -> None:
+    def __init__(
+        self, call: Call, reader: Reader, faults: Faults, patience: Patience, end: float, proxy: str | None
+    ) -> None:
         self._call = call
+        self._proxy = proxy
         self._reader = reader
         self._faults = faults
         self._patience = patience
@@ -194,7 +205,9 @@ class _Exchange:
         moment, why = self._deadline()
         try:
             async with asyncio.timeout_at(moment):
-                return await session.post(call.url, data=data, headers=call.headers, allow_redirects=False)
+                return await session.post(
+                    call.url, data=data, headers=call.headers, allow_redirects=False, proxy=self._proxy
+                )
         except aiohttp.ConnectionTimeoutError as error:
             why = _late("no_connection", self._patience.connect)
             raise ProviderTimeout(why, provider=name) from error
@@ -300,6 +313,8 @@ def _reason(error: Exception) -> str:
     """Why there is no connection, or no longer one."""
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
         return Reason("why.unreachable", host=f"{error.host}:{error.port}", problem=_hindrance(error))
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return Reason("why.proxy_refused", status=error.status)
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return Reason("why.disconnected")
     if isinstance(error, aiohttp.ClientPayloadError):
