@@ -57,11 +57,11 @@ async def quoted(
         memory=memory,
         limit=CANDIDATES if embedder is None else RERANKED,
     )
-    if embedder is not None:
-        scope = Scope(owner, conversation, path.branch, first)
-        found = (await embedder.rerank(found, question, scope, notes))[:CANDIDATES]
-    fresh = list(_unsent(found, conversation, path))
     least = margin(asked)
+    if embedder is not None and found and found[0].score >= least:  # else nothing will be quoted
+        scope = Scope(owner, conversation, path.branch, first)
+        found = await embedder.rerank(found, question, scope, notes)
+    fresh = list(_unsent(found[:CANDIDATES], conversation, path))
     passages = [passage_of(one.told, one.score, _other(one, conversation), one.at) for one in fresh]
     passages += [passage_of(*each) for each in await _beside(store, owner, conversation, path, fresh, least)]
     return quotation(passages, question, limits, count_text, least)

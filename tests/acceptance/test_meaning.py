@@ -98,17 +98,32 @@ async def test_what_was_recalled_is_ranked_by_meaning_and_a_failing_endpoint_cos
         assert await one.make().conversation("talk", user="ada").summary_error() == "timeout"
 
 
+async def test_nobody_is_asked_about_a_question_that_quotes_nothing(tmp_path: Path) -> None:
+    async with world(tmp_path, policy=policy()) as one:
+        chat = one.client.conversation("talk", user="ada")
+        for number in range(30):
+            await chat.send(f"第{number}个话题：{FACTS[number % 4]}")
+        await one.client.close()
+        server = one.simulator
+        assert isinstance(server, Embeds)
+        asked = len(server.texts)
+        window = await one.make().conversation("talk", user="ada").window("What is the capital of France?")
+        assert window.recalled is None or not window.recalled.text
+        assert len(server.texts) == asked
+
+
 async def test_a_model_that_gives_other_vectors_leaves_a_note(tmp_path: Path) -> None:
     async with world(tmp_path, policy=policy()) as one:
         server = one.simulator
         assert isinstance(server, Embeds)
         chat = one.client.conversation("talk", user="ada")
+        await chat.send(FACTS[0])
         for number in range(30):
-            await chat.send(f"第{number}个话题：{FACTS[number % 4]}")
+            await chat.send(f"第{number}个话题：{FACTS[1 + number % 3]}")
         while await vectors(tmp_path) == 0:  # noqa: ASYNC110  (it happens in the background)
             await asyncio.sleep(0.01)
         server.embeds("text-embedding-v4", gives=64)
-        reply = await chat.send("之前说过的猫叫什么？")
+        reply = await chat.send("你还记得我家的猫叫什么吗？")
         assert "embedding_changed" in reply.window.notes
         assert "multiturn db reembed" in phrase("note.embedding_changed")
 
