@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from .counting import Counting
     from .embeddings import Embeddings
 
-__all__ = ["Patience", "Provider", "Retry", "address_of", "open_counting", "open_embeddings", "open_provider", "proxy_for"]
+__all__ = [
+    "Patience",
+    "Provider",
+    "Retry",
+    "address_of",
+    "open_counting",
+    "open_embeddings",
+    "open_provider",
+    "proxy_for",
+]
 
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 PATIENCE = Patience()
