@@ -347,6 +347,21 @@ async def test_all_vectors_are_gone_through_where_the_operator_says_so(scene: Ma
         assert words(await embedder.rerank([], "我的猫", Scope(ADA, "talk"))) == ["另一条路上的猫", "好"]
 
 
+async def test_all_vectors_of_a_shared_memory_are_gone_through(scene: Make) -> None:
+    async with library(scene, ":memory:") as one:
+        for name, user in (("talk", "ada"), ("other", "ada"), ("hers", "eve")):
+            chat = one.scene.client.conversation(name, user=user, memory="shared")
+            await chat.add(said([f"{name} 的猫", "好"]))
+        embedder = one.embedder(everything=True)
+        await embedder.catch_up(ADA, "talk")
+        await embedder.catch_up(ADA, "other")
+        await embedder.catch_up(Owner("", "eve"), "hers")
+        alone = await embedder.rerank([], "猫", Scope(ADA, "talk"))
+        assert {each.conversation for each in alone} == {"talk"}
+        both = await embedder.rerank([], "猫", Scope(ADA, "talk", memory="shared"))
+        assert {(each.conversation, each.at is None) for each in both} == {("talk", False), ("other", True)}
+
+
 async def test_another_users_vectors_are_never_gone_through(scene: Make) -> None:
     async with library(scene, ":memory:") as one:
         await one.tell("talk")

@@ -52,12 +52,13 @@ Place = tuple[Owner, str]
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Where is searched when all vectors are gone through: a conversation, one of its branches (``None``: the
-    one in use), turns before ``before``."""
+    one in use), turns before ``before``, and the user's conversations that share a ``memory``."""
 
     owner: Owner
     conversation: str
     branch: int | None = None
     before: int | None = None
+    memory: str | None = None
 
 
 @dataclass(slots=True)
@@ -149,6 +150,7 @@ class Embedder:
                 wanted,
                 branch=scope.branch,
                 before=scope.before,
+                memory=scope.memory,
                 limit=RERANKED,
             )
             there = {each.told.id for each in found}

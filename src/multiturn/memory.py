@@ -130,7 +130,7 @@ class Memory:
             limit=k if embedder is None else max(k, RERANKED),
         )
         if embedder is not None:
-            scope = Scope(*self._at, self._place.branch)
+            scope = Scope(*self._at, self._place.branch, memory=settings.memory)
             found = (await embedder.rerank(found, text, scope))[:k]
         return [Hit(one.conversation, message_of(one.told), one.told.row.turn, one.score) for one in found]
 

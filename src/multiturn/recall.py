@@ -7,11 +7,15 @@ something lies outside the window.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
-from .context.recall import Passage, quotation
+from .context.recall import Passage, is_quoted, quotation
+from .context.recency import left_out_as
 from .conversations import Owner
 from .embedding import RERANKED, Embedder, Scope
+from .errors import ConversationNotFound
 from .messages import Trait
 from .ranking import margin
 from .storage import Found, Store, Told
@@ -20,7 +24,7 @@ from .tokens import count_text
 from .window import Limits, MessageRow, Path, Quotation
 from .wire import opened
 
-__all__ = ["quoted"]
+__all__ = ["CANDIDATES", "Present", "quoted"]
 
 CANDIDATES = 24
 """Messages that are looked at: several of them may be of one turn, or stand in the window already."""
@@ -59,9 +63,9 @@ async def quoted(
     )
     least = margin(asked)
     if embedder is not None and found and found[0].score >= least:  # else nothing will be quoted
-        scope = Scope(owner, conversation, path.branch, first)
+        scope = Scope(owner, conversation, path.branch, first, memory)
         found = await embedder.rerank(found, question, scope, notes)
-    fresh = list(_unsent(found[:CANDIDATES], conversation, path))
+    fresh = list(_unsent(found[:CANDIDATES], conversation, Present.of(path, first)))
     passages = [passage_of(one.told, one.score, _other(one, conversation), one.at) for one in fresh]
     passages += [passage_of(*each) for each in await _beside(store, owner, conversation, path, fresh, least)]
     return quotation(passages, question, limits, count_text, least)
@@ -85,15 +89,34 @@ def _other(found: Found, conversation: str) -> str | None:
     return None if found.conversation == conversation else found.conversation
 
 
-def _unsent(found: Sequence[Found], conversation: str, path: Path) -> Iterable[Found]:
-    """What does not stand in the window already: in a pinned turn, or in the quotation of a turn that is
-    sent again."""
-    pinned = {row.turn for row in path.standing if not row.traits & Trait.INSTRUCTION}
-    quotes = [row.quote.decode() for row in path.rows or () if row.quote]
+class Present(NamedTuple):
+    """What the window holds of the turns that a search may find: ``turns`` that are sent for their pins,
+    and the ``quotes`` of those that are sent again."""
+
+    turns: Container[int]
+    quotes: Sequence[str]
+
+    @classmethod
+    def of(cls, path: Path, first: int) -> Present:
+        """Of the window that begins with the turn ``first``."""
+        turns = [turn for turn in path.turns if not left_out_as(turn)]
+        pinned = {row.turn for row in path.standing if not row.traits & Trait.INSTRUCTION}
+        pinned |= {turn.number for turn in turns if turn.traits & Trait.PINNED}
+        sent = pinned | {turn.number for turn in turns if turn.number >= first}
+        rows = [*path.standing, *(path.rows or ())]
+        quotes = [row.quote.decode() for row in rows if row.quote and row.turn in sent]
+        return cls(pinned, quotes)
+
+    def holds(self, turn: int | None, words: str) -> bool:
+        """Whether these ``words`` stand in it, of this turn (``None``: one of another conversation)."""
+        return turn in self.turns or any(is_quoted(words, quote) for quote in self.quotes)
+
+
+def _unsent(found: Sequence[Found], conversation: str, present: Present) -> Iterable[Found]:
+    """What does not stand in the window already."""
     for one in found:
-        words = opened(one.told.row.body).text.strip()
-        here = one.conversation == conversation
-        if not (here and one.told.row.turn in pinned) and not any(words in quote for quote in quotes):
+        turn = one.told.row.turn if one.conversation == conversation else None
+        if not present.holds(turn, opened(one.told.row.body).text):
             yield one
 
 
@@ -108,7 +131,9 @@ async def _beside(
     for name, turn in sorted(turns):
         here = name == conversation
         branch = path.branch if here else None
-        rows = await store.history(owner, name, after=turn - 1, limit=1, branch=branch)
+        rows: Sequence[Told] = ()
+        with suppress(ConversationNotFound):  # another one may be deleted at any time
+            rows = await store.history(owner, name, after=turn - 1, limit=1, branch=branch)
         beside += [
             (told, 0.0, None if here else name)
             for told in rows

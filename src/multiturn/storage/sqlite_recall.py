@@ -16,19 +16,19 @@ from .sqlite_conversations import find
 from .sqlite_paths import pieces
 from .sqlite_postings import Extract, read
 from .sqlite_rows import MESSAGE, SEGMENT, to_message, told
-from .store import Found, Told
+from .store import Found
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["search"]
+__all__ = ["Stretch", "as_found", "search", "searched"]
 
 SHARED = 200
 """Conversations with the same memory that are searched: those used last."""
 
 
-class _Stretch(NamedTuple):
+class Stretch(NamedTuple):
     """Messages of one segment, by the keys of the first and the last, and where they belong; ``shared``
     messages of the path asked about stand before the segment (``None``: it belongs to another path)."""
 
@@ -52,11 +52,7 @@ def search(
     limit: int = 10,
 ) -> Sequence[Found]:
     """See `Store.recall`."""
-    here = find(db, owner, name, branch)
-    paths = [] if here is None else [list(_path(db, here.segment, name, here.ulid, before))]
-    if memory is not None:
-        user = owner.user if here is None else here.user
-        paths += _sharing(db, (owner.tenant, user, memory, 0 if here is None else here.key))
+    paths = searched(db, owner, name, branch, before, memory)
     stretches = [stretch for path in paths for stretch in path]
     wanted = sorted({*query.terms, *query.names})
     extract = read(db, [stretch[:2] for stretch in stretches], wanted)
@@ -67,11 +63,7 @@ def search(
         if len(found) == limit:
             break
         stretch = stretches[bisect_right(extract.starts, place) - 1]
-        key = int(extract.keys[place])
-        shown = _shown(db, stretch, key)
-        if shown is not None:
-            at = None if stretch.shared is None else stretch.shared + key % SEGMENT
-            found.append(Found(stretch.conversation, shown, score, at))
+        found += as_found(db, stretch, int(extract.keys[place]), score)
     return found
 
 
@@ -95,18 +87,35 @@ SELECT name, ulid, segment FROM conversations
 WHERE tenant = ? AND user = ? AND memory = ? AND id <> ? ORDER BY updated_at DESC LIMIT ?"""
 
 
+def searched(
+    db: sqlite3.Connection,
+    owner: Owner,
+    name: str,
+    branch: int | None,
+    before: int | None,
+    memory: str | None,
+) -> list[list[Stretch]]:
+    """The paths among whose messages is searched, the one asked about first."""
+    here = find(db, owner, name, branch)
+    paths = [] if here is None else [list(_path(db, here.segment, name, here.ulid, before))]
+    if memory is not None:
+        user = owner.user if here is None else here.user
+        paths += _sharing(db, (owner.tenant, user, memory, 0 if here is None else here.key))
+    return paths
+
+
 def _path(
     db: sqlite3.Connection, segment: int, name: str, ulid: str, before: int | None = None
-) -> Iterator[_Stretch]:
+) -> Iterator[Stretch]:
     for piece in pieces(db, segment):
         last = piece.last if before is None else min(piece.last, before - 1)
         if piece.first <= last:
             base = piece.segment * SEGMENT
             start, end = db.execute(ENDS, (base + last, base + piece.first)).fetchone()
-            yield _Stretch(base + start, base + end - 1, name, ulid, piece.branch, piece.shared)
+            yield Stretch(base + start, base + end - 1, name, ulid, piece.branch, piece.shared)
 
 
-def _sharing(db: sqlite3.Connection, whose: tuple[str, str | None, str, int]) -> Iterator[list[_Stretch]]:
+def _sharing(db: sqlite3.Connection, whose: tuple[str, str | None, str, int]) -> Iterator[list[Stretch]]:
     """The paths in use of this user's other conversations with the same memory."""
     for name, ulid, segment in db.execute(SHARING, (*whose, SHARED)).fetchall():
         yield [stretch._replace(shared=None) for stretch in _path(db, segment, name, ulid)]
@@ -152,9 +161,11 @@ def _posting(extract: Extract, term: int, weight: float, *, spreads: bool = True
     return Posting(weight, places, np.concatenate([part[1] for part in parts]), spreads)
 
 
-def _shown(db: sqlite3.Connection, stretch: _Stretch, key: int) -> Told | None:
-    """The message with this key, unless it may not be shown."""
+def as_found(db: sqlite3.Connection, stretch: Stretch, key: int, score: float) -> list[Found]:
+    """The message with this key as it is found; nothing where it may not be shown."""
     row = db.execute(STANDS, (key,)).fetchone()
     if row is None:
-        return None
-    return told(to_message(db, row), row[-2], row[-1], stretch.ulid, stretch.branch)
+        return []
+    at = None if stretch.shared is None else stretch.shared + key % SEGMENT
+    message = told(to_message(db, row), row[-2], row[-1], stretch.ulid, stretch.branch)
+    return [Found(stretch.conversation, message, score, at)]

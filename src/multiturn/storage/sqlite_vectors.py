@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from ..conversations import Owner, TurnState
 from ..messages import Trait
-from ..vectors import nearest
+from ..vectors import dimension_of, nearest
 from .sqlite_conversations import Here, find
-from .sqlite_paths import Piece, pieces
-from .sqlite_rows import MESSAGE, SEGMENT, last_key, to_message, told
+from .sqlite_recall import Stretch, as_found, searched
+from .sqlite_rows import SEGMENT, last_key
 from .store import Found
 from .vector_store import Backlog, Kept, VectorModel, Waiting, digest_of, words_of
 
@@ -77,16 +77,17 @@ class SQLiteVectors:
         *,
         branch: int | None = None,
         before: int | None = None,
+        memory: str | None = None,
         limit: int = 200,
     ) -> Sequence[Found]:
         """See `VectorStore.near`."""
 
         def work(db: sqlite3.Connection) -> Sequence[Found]:
-            here = find(db, owner, conversation, branch)
-            number = _number(db, model, len(vector) // 2)
-            if here is None or number is None:
+            number = _number(db, model, dimension_of(vector))
+            if number is None:
                 return []
-            return _near(db, here, conversation, number, vector, before, limit)
+            paths = searched(db, owner, conversation, branch, before, memory)
+            return _near(db, paths, number, vector, limit)
 
         found: Sequence[Found] = await self._read(work)
         return found
@@ -235,53 +236,22 @@ def _look_up(db: sqlite3.Connection, model: int, digests: Sequence[bytes]) -> Ma
 
 
 BETWEEN = "SELECT message, body FROM vectors WHERE message BETWEEN ? AND ? AND model = ?"
-ENDS = "SELECT a.before, z.before + z.messages FROM turns a JOIN turns z ON z.id = ? WHERE a.id = ?"
-SHOWN = f"""
-SELECT {MESSAGE}, m.facts, t.created_at FROM messages m
-    JOIN turns t ON t.id = (m.id & ~{LOW}) + m.turn
-WHERE m.id = ? AND (t.traits & {WITHDRAWN}) = 0 AND ((m.traits | t.marks) & {EXCLUDED}) = 0
-    AND (t.state = {int(TurnState.COMPLETED)}
-        OR t.state = {int(TurnState.INCOMPLETE)} AND (t.traits & {STOPPED}) <> 0)
-    AND NOT EXISTS (SELECT 1 FROM messages u WHERE (t.traits & {EXCLUDED}) <> 0
-        AND u.id >= (t.id & ~{LOW}) + t.before AND u.id < (t.id & ~{LOW}) + t.before + t.messages
-        AND u.role = {USER} AND (u.traits & {EXCLUDED}) <> 0)"""
 
 
 def _near(
-    db: sqlite3.Connection,
-    here: Here,
-    name: str,
-    model: int,
-    vector: bytes,
-    before: int | None,
-    limit: int,
+    db: sqlite3.Connection, paths: Sequence[Sequence[Stretch]], model: int, vector: bytes, limit: int
 ) -> Sequence[Found]:
+    stretches = [stretch for path in paths for stretch in path]
     keys: list[int] = []
     bodies: list[bytes] = []
-    owners: dict[int, Piece] = {}
-    for piece in pieces(db, here.segment):
-        stretch = _stretch(db, piece, before)
-        if stretch is not None:
-            owners[piece.segment] = piece
-            for key, body in db.execute(BETWEEN, (*stretch, model)):
-                keys.append(key)
-                bodies.append(body)
-    found: list[Found] = []
-    for place, score in nearest(vector, bodies, limit):
-        key = keys[place]
-        row = db.execute(SHOWN, (key,)).fetchone()
-        if row is not None:
-            piece = owners[key // SEGMENT]
-            shown = told(to_message(db, row), row[-2], row[-1], here.ulid, piece.branch)
-            found.append(Found(name, shown, score, piece.shared + (key & LOW)))
-    return found
-
-
-def _stretch(db: sqlite3.Connection, piece: Piece, before: int | None) -> tuple[int, int] | None:
-    """The keys of the first and last message of a piece, of turns before ``before``."""
-    last = piece.last if before is None else min(piece.last, before - 1)
-    if piece.first > last:
-        return None
-    base = piece.segment * SEGMENT
-    start, end = db.execute(ENDS, (base + last, base + piece.first)).fetchone()
-    return base + start, base + end - 1
+    belongs: list[Stretch] = []
+    for stretch in stretches:
+        for key, body in db.execute(BETWEEN, (stretch.first, stretch.last, model)):
+            keys.append(key)
+            bodies.append(body)
+            belongs.append(stretch)
+    return [
+        found
+        for place, score in nearest(vector, bodies, limit)
+        for found in as_found(db, belongs[place], keys[place], score)
+    ]

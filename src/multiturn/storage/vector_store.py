@@ -86,10 +86,11 @@ class VectorStore(Protocol):
         *,
         branch: int | None = None,
         before: int | None = None,
+        memory: str | None = None,
         limit: int = 200,
     ) -> Sequence[Found]:
-        """The messages of the path most like ``vector``, best first; their score is the cosine. What may
-        not be recalled is not among them (`Store.recall`)."""
+        """The messages most like ``vector``, best first, of those that `Store.recall` would search with the
+        same arguments; their score is the cosine."""
         ...
 
     async def lagging(
