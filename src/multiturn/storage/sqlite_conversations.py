@@ -200,11 +200,10 @@ FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings
 
 
 def _conversation(row: Sequence[Any]) -> Conversation:
-    held_until, name, ulid, user, created_at, updated_at, version, body, *rest = row
+    held_until, name, ulid, user, created_at, updated_at, version, body, branch, turns, messages, title = row
     settings = read_settings(version, body)
-    return Conversation(
-        name, ulid, user, created_at / 1000, updated_at / 1000, settings, *rest, held_until=held_until
-    )
+    made, used = created_at / 1000, updated_at / 1000
+    return Conversation(name, ulid, user, made, used, settings, branch, turns, messages, title, held_until)
 
 
 def conversation(db: sqlite3.Connection, owner: Owner, name: str) -> Conversation:

@@ -49,7 +49,8 @@ def keep_quote(db: sqlite3.Connection, lease: Lease, turn: int, quote: Quotation
 SEGMENT_IN_USE = "SELECT segment FROM conversations WHERE tenant = ? AND name = ?"
 STANDS = f"""
 SELECT m.id FROM turns t JOIN messages m ON m.id = (t.id & ~4294967295) + t.before + :place
-WHERE t.id = :turn AND :place BETWEEN 0 AND t.messages - 1 AND (t.marks & {GONE}) = 0 AND (m.traits & {GONE}) = 0
+WHERE t.id = :turn AND :place BETWEEN 0 AND t.messages - 1
+    AND (t.marks & {GONE}) = 0 AND (m.traits & {GONE}) = 0
     AND NOT EXISTS (SELECT 1 FROM messages u WHERE u.id >= (t.id & ~4294967295) + t.before
         AND u.id < (t.id & ~4294967295) + t.before + t.messages
         AND u.role = 0 AND (u.traits & {GONE}) <> 0)"""
