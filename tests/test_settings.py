@@ -146,6 +146,12 @@ def test_a_wrong_value_is_named_with_its_origin(
     assert str(caught.value.figures["detail"]) not in chinese
 
 
+def test_a_wrong_argument_is_named_in_both_languages(home: Path) -> None:
+    with pytest.raises(SettingInvalid, match=r"not 0 \(argument\)") as caught:
+        load({"policy": {"budget": 0}}, {"HOME": str(home)}, home)
+    assert "（来自 命令行）" in error_sentence(caught.value, "zh")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -377,6 +377,8 @@ def _judge(name: str, values: Mapping[str, object], origin: str) -> ContextPolic
 
 
 def _wrong(name: str, because: str, **figures: object) -> SettingInvalid:
+    if figures.get("origin") in ("argument", "default"):
+        figures["origin"] = Reason(f"word.{figures['origin']}")
     return SettingInvalid(Reason(f"setting.{because}", **figures), turn=None, name=name, **figures)
 
 

@@ -168,6 +168,7 @@ def test_the_doctor_names_broken_settings_and_looks_at_the_rest(shell: Shell) ->
     done = shell.run("doctor", check=False)
     assert done.returncode == 1
     assert "policy.budget" in done.stdout
+    assert "language" not in done.stdout, "nobody knows which one was chosen"
 
 
 def test_a_damaged_database_is_found(shell: Shell, tmp_path: Path) -> None:

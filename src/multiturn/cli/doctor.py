@@ -62,8 +62,10 @@ async def _examine(session: Session) -> AsyncIterator[Finding]:
     )
     if session.refused:
         yield Finding("wrong", session.refused.code, error_sentence(session.refused, screen.language))
-    origin = session.config.origins.get("language", "default")
-    yield _finding(screen, "ok", "language", language=session.config.language, origin=origin)
+    else:
+        origin = session.config.origins.get("language", "default")
+        origin = screen.say("word.default") if origin == "default" else origin
+        yield _finding(screen, "ok", "language", language=session.config.language, origin=origin)
     async for finding in _store(session):
         yield finding
     for each in (*_keys(session), *_model(session), *_addresses(session), *_variables(session)):
