@@ -98,7 +98,7 @@ def test_the_marks_are_shares_of_the_budget() -> None:
     [
         (10_000, Summarize(), 600),
         (2_000, Summarize(), 500),
-        (3, Summarize(), 1),
+        (400, Summarize(), 100),
         (10_000, Summarize(max_tokens=2_000), 2_000),
         (1_000, Summarize("glm/glm-5.1", 600), 250),
         (1_000, Summarize(max_tokens=999), 999),

@@ -79,11 +79,13 @@ def policy_of(draw: random.Random) -> ContextPolicy:
 def kept_of(draw: random.Random, shelf: Shelf, policy: ContextPolicy) -> Kept:
     """Some turns folded, some quoted, now and then one pinned; read as far back as a store would."""
     earlier = shelf.earlier
-    upto = draw.choice((0, draw.randint(0, earlier), earlier)) if policy.summarize else 0
+    summarises = terms(policy, shelf.model)[0].fold is not None
+    upto = draw.choice((0, draw.randint(0, earlier), earlier)) if summarises else 0
     turns = range(1, earlier + 2)
     quoting = [turn for turn in turns if draw.randrange(3) == 0 and shelf.quoting(turn) is not None]
     cut = draw.choice((None, None, draw.randint(1, earlier + 1)))
-    alone = [turn for turn in range(1, earlier + 1) if shelf.unique(turn)]
+    wordless = any(item.media and not item.text.strip() for item in History(shelf.history).items)
+    alone = [turn for turn in range(1, earlier + 1) if shelf.unique(turn) and not wordless]
     pinned = [draw.choice(alone)] if alone and draw.randrange(4) == 0 else []
     return Kept(
         upto=upto,
@@ -122,7 +124,7 @@ def inserted_in(shelf: Shelf, kept: Kept, policy: ContextPolicy) -> Inserted:
     return Inserted(
         summary=kept.text if kept.upto else None,
         folded=shelf.folded(kept),
-        summarises=policy.summarize is not None,
+        summarises=terms(policy, shelf.model)[0].fold is not None,
         quotes={at: shelf.block(t).text.decode() for t, at in places.items() if at is not None},
         pinned=shelf.pinned(kept),
     )

@@ -111,7 +111,8 @@ class Decided:
         for each in sorted(self._apart(messages, last), key=lambda apart: apart.before):
             if each.before < begun:
                 continue
-            yield from self._range(begun, each.before, first, each.turn if each.place else each.turn - 1)
+            until = each.turn if each.place else each.turn - 1
+            yield from self._range(begun, each.before, first, max(first, until))
             yield each.span
             begun, first = each.before + 1, each.turn if each.goes_on else each.turn + 1
         yield from self._range(begun, messages, first, last)
