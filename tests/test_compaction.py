@@ -263,6 +263,19 @@ async def test_a_short_conversation_starts_nothing(world: Make) -> None:
     assert await it.chat.summary_error() is None
 
 
+@pytest.mark.parametrize(
+    ("budget", "summarize", "tokens"),
+    [(399, Summarize(), 0), (400, Summarize(), 100), (399, Summarize(max_tokens=60), 60), (400, None, 0)],
+)
+async def test_where_there_is_hardly_any_room_a_summary_is_written_only_for_who_wants_it(
+    world: Make, budget: int, summarize: Summarize | None, tokens: int
+) -> None:
+    it = world(numbered(), policy=ContextPolicy(budget=budget, recall=None, summarize=summarize))
+    bounds = (await it.grow(12)).limits
+    assert (bounds.summary_tokens, bounds.fold is None) == (tokens, not tokens)
+    assert bool(it.asks) == bool(tokens)
+
+
 async def test_a_turn_that_failed_asks_for_nothing(world: Make) -> None:
     it = world(numbered())
     await it.grow(12)

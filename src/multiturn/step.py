@@ -19,7 +19,7 @@ from .conversations import Declared, Owner, Settings
 from .embedding import Embedder
 from .messages import Entry, Trait
 from .pictures import pictured, surplus
-from .policy import ContextPolicy
+from .policy import ContextPolicy, Summarize
 from .providers import Provider
 from .recall import quoted
 from .request import caching_of
@@ -46,6 +46,10 @@ __all__ = [
     "terms_of",
     "window_of",
 ]
+
+
+LEAST_SUMMARY = 100
+"""Tokens below which a summary is not worth a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +176,7 @@ def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
     reserved = reserve(policy, requested, target.thinking, card.window)
     counter = engine.counter(card) if engine.counter else None
     gauge = card.name if counter is None else f"{card.name} by {counter.name}"
-    bounds = limits(
-        policy,
-        input_limit=card.input_limit(reserved),
-        first_tier=card.first_tier,
-        reserved=reserved,
-        scale=engine.calibration.scale(gauge),
-        model=gauge,
-    )
+    bounds = _limits(policy, card, reserved, gauge, engine.calibration.scale(gauge))
     instructions = [_instruction(body) for body in settings.instructions]
     head = counter.bodies(settings.instructions) if counter else sum(entry.tokens for entry in instructions)
     tools = count_tools(given.tools, counter.text if counter else count_text) if given.tools else 0
@@ -195,6 +192,22 @@ def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
         embedder=embedder_of(engine, policy),
         counter=counter,
     )
+
+
+def _limits(policy: ContextPolicy, card: Card, reserved: int, gauge: str, scale: float) -> Limits:
+    """The policy in numbers. A summary that nobody asked for is not written where it could only be a line."""
+    bounds = limits(
+        policy,
+        input_limit=card.input_limit(reserved),
+        first_tier=card.first_tier,
+        reserved=reserved,
+        scale=scale,
+        model=gauge,
+    )
+    unasked = policy.summarize and policy.summarize.max_tokens == Summarize().max_tokens
+    if unasked and bounds.summary_tokens < LEAST_SUMMARY:
+        return _limits(replace(policy, summarize=None), card, reserved, gauge, scale)
+    return bounds
 
 
 def embedder_of(engine: Engine, policy: ContextPolicy) -> Embedder | None:
