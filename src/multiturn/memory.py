@@ -176,7 +176,8 @@ class Memory:
 
         OpenAI-style dictionaries, SDK objects or dumps full of nulls, with ``name``, ``created_at`` and
         ``id`` where you have them. Leading system messages become the instructions of a conversation
-        that has none.
+        that has none. A handle of a branch adds to that branch. Raises `MessageInvalid` also for a tool's
+        result whose call is neither among the messages nor in the newest turn.
         """
         plains = [plain(message) for message in listed("messages", messages)]
         lead = 0

@@ -310,7 +310,8 @@ class Store(Protocol):
         wait: float = 30.0,
         branch: int | None = None,
     ) -> Sequence[Told]:
-        """Append whole turns that were spoken elsewhere, in one transaction, without a lease.
+        """Append whole turns that were spoken elsewhere to the branch in use, or to ``branch``, in one
+        transaction, without a lease.
 
         A first group that does not begin with a user or instruction message goes on with the newest
         turn, which is completed by it. Gives the stored messages.
