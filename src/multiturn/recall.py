@@ -99,13 +99,12 @@ class Present(NamedTuple):
     @classmethod
     def of(cls, path: Path, first: int) -> Present:
         """Of the window that begins with the turn ``first``."""
-        turns = [turn for turn in path.turns if not left_out_as(turn)]
         pinned = {row.turn for row in path.standing if not row.traits & Trait.INSTRUCTION}
-        pinned |= {turn.number for turn in turns if turn.traits & Trait.PINNED}
-        sent = pinned | {turn.number for turn in turns if turn.number >= first}
+        pinned |= {turn.number for turn in path.turns if turn.traits & Trait.PINNED}
+        early = {turn.number for turn in path.turns if turn.number < first} - pinned
+        unsent = early | {turn.number for turn in path.turns if left_out_as(turn)}
         rows = [*path.standing, *(path.rows or ())]
-        quotes = [row.quote.decode() for row in rows if row.quote and row.turn in sent]
-        return cls(pinned, quotes)
+        return cls(pinned, [row.quote.decode() for row in rows if row.quote and row.turn not in unsent])
 
     def holds(self, turn: int | None, words: str) -> bool:
         """Whether these ``words`` stand in it, of this turn (``None``: one of another conversation)."""

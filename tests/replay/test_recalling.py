@@ -11,6 +11,7 @@ from tests.scene import Make
 
 from multiturn.conversations import Owner
 from multiturn.messages import Trait
+from multiturn.recall import Present
 from multiturn.replay import Said, read
 from multiturn.replay.recalling import Index
 from multiturn.terms import query
@@ -62,7 +63,7 @@ async def test_scores_are_those_of_the_store(scene: Make) -> None:
         stored = await store.recall(Owner(), "c", asked, before=before, limit=24)
         index = index_of(told.turns)
         end = sum(turn < before for turn in index.turns)
-        here = index._found(asked, end, Path())
+        here = index._found(asked, end, Present.of(Path(), before))
         places = {(index.turns[at], index.said[at][1].place): score for at, score in here.items()}
         assert places == pytest.approx({(f.told.row.turn, f.told.row.place): f.score for f in stored})
 

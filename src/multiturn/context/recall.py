@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ..window import Limits, Quotation, Source
 from .fence import fenced, is_chinese
 
-__all__ = ["Passage", "quotation"]
+__all__ = ["Passage", "is_quoted", "quotation"]
 
 Count = Callable[[str], int]
 """Counts the uncalibrated tokens of a text."""
@@ -262,8 +262,23 @@ def _spoken(line: _Line, chinese: bool) -> str:
     name = " ".join((passage.name or "").split())[:LONGEST_NAME]
     if name:
         speaker = f"{name}（{speaker}）" if chinese else f"{name} ({speaker})"
-    words = "\n  ".join(part for part in line.text.splitlines() if part.strip())
+    words = _words(line.text)
     return f"{speaker}：{words}" if chinese else f"{speaker}: {words}"
+
+
+def _words(text: str) -> str:
+    """Words as they are quoted: no line of them begins where a heading or a speaker does."""
+    return "\n  ".join(part for part in text.splitlines() if part.strip())
+
+
+def is_quoted(text: str, block: str) -> bool:
+    r"""Whether a block that `quotation` made quotes this text, and whole.
+
+    >>> is_quoted("I am 27.", "Turn 3\nuser: I am 27.\n~~~"), is_quoted("27", "Turn 3\nuser: 27!\n~~~")
+    (True, False)
+    """
+    words = _words(text)
+    return any(f"{mark}{words}\n" in block + "\n" for mark in (": ", "："))
 
 
 # ------------------------------------------------------------------------------------ shortening

@@ -13,7 +13,7 @@ import orjson
 from ..context.recall import Passage, quotation
 from ..messages import Trait
 from ..ranking import Posting, Talk, margin, rank
-from ..recall import CANDIDATES
+from ..recall import CANDIDATES, Present
 from ..terms import Query, names, query, terms
 from ..tokens import count_text
 from ..window import Limits, MessageRow, Path, Quotation
@@ -78,7 +78,7 @@ class Index:
         asked, end = query(question, now=at), bisect_left(self.turns, before)
         if not question.strip() or not end:
             return None
-        found = self._found(asked, end, path)
+        found = self._found(asked, end, Present.of(path, before))
         best = {self.turns[place] for place, score in found.items() if score >= margin(asked)}
         passages = [self._passage(place, score) for place, score in found.items()]
         beside = (place for turn in sorted(best) for place in self._places(turn))
@@ -87,18 +87,15 @@ class Index:
         ]
         return quotation(passages, question, limits, count_text, margin(asked))
 
-    def _found(self, asked: Query, end: int, path: Path) -> dict[int, float]:
+    def _found(self, asked: Query, end: int, present: Present) -> dict[int, float]:
         """The best of the first ``end`` messages with their scores, but for what the window holds."""
         scores = self._scores(asked, end)
         best = scores.argsort(kind="stable")[::-1].tolist()
         good = (place for place in best if scores[place] > 0 and self._shows(place))
-        pinned = {row.turn for row in path.standing if not row.traits & Trait.INSTRUCTION}
-        quotes = [row.quote.decode() for row in path.rows or () if row.quote]
         return {
             place: float(scores[place])
             for place in islice(good, CANDIDATES)
-            if self.turns[place] not in pinned
-            and not any(self.said[place][2].strip() in quote for quote in quotes)
+            if not present.holds(self.turns[place], self.said[place][2])
         }
 
     def _places(self, turn: int) -> range:

@@ -1,0 +1,98 @@
+"""Is what was said long ago quoted where the window does not hold it, and only there?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any
+
+import pytest
+from tests.scene import Make, Scene
+
+from multiturn import AsyncConversation, ContextPolicy
+from multiturn.messages import Trait
+from multiturn.recall import Present
+from multiturn.storage import Found
+from multiturn.window import MessageRow, Path, TurnRow, Window
+
+POLICY = ContextPolicy(budget=700, summarize=None)
+CODE = "The locker code is 48213."
+QUESTION = "What was the locker code?"
+
+
+@pytest.fixture
+async def it(scene: Make) -> Scene:
+    return scene(*repeat("Noted.", 60), policy=POLICY)
+
+
+async def talk(chat: AsyncConversation, turns: int = 12) -> None:
+    for day in range(turns):
+        await chat.send(f"Day {day}: " + "water garden tree " * 14)
+
+
+def quoted(window: Window) -> str:
+    return window.recalled.text.decode() if window.recalled else ""
+
+
+async def test_what_a_kept_turn_quotes_is_not_quoted_again(it: Scene) -> None:
+    chat = it.client.conversation("c")
+    await chat.send("Keep this in mind.\nThe locker code is 48213.\n\nIt opens at noon.")
+    await talk(chat)
+    assert "48213" in quoted((await chat.send(QUESTION)).window)
+    again = (await chat.send(QUESTION)).window
+    assert "48213" not in quoted(again)
+    assert again.body.count(b"48213") == 1
+
+
+async def test_what_a_turn_quotes_that_is_not_sent_is_quoted_again(it: Scene) -> None:
+    chat = it.client.conversation("c")
+    await chat.send(CODE)
+    await talk(chat)
+    async with chat.prepare(QUESTION) as turn:
+        assert "48213" in str(turn.messages)
+    assert "48213" in quoted((await chat.send(QUESTION)).window), "nobody answered the turn that quoted it"
+    await talk(chat, 20)
+    assert "48213" in quoted((await chat.send(QUESTION)).window), "the turn that quoted it is long gone"
+
+
+async def test_a_pinned_turn_is_not_quoted_nor_what_it_quotes(it: Scene) -> None:
+    chat = it.client.conversation("c")
+    await chat.send(CODE)
+    await talk(chat)
+    asked = await chat.send(QUESTION)
+    assert "48213" in quoted(asked.window)
+    await chat.pin(asked.turn)
+    await talk(chat, 20)
+    window = (await chat.send(QUESTION)).window
+    assert window.body.count(b"48213") == 1
+    assert "48213" not in quoted(window)
+
+
+@pytest.mark.parametrize(("turn", "traits", "held"), [(3, 0, True), (2, 0, False), (2, Trait.PINNED, True)])
+def test_only_what_is_sent_is_held(turn: int, traits: int, held: bool) -> None:
+    """The path is read farther back than the window that begins with turn 3."""
+    row = MessageRow(turn, 0, "user", Trait.QUOTED, 9, 0, b"{}", None, None, b"Turn 1\nuser: 48213\n~~~")
+    present = Present.of(Path(turns=[TurnRow(turn, 3, Trait.QUOTED | traits, 9, 0, 2)], rows=[row]), 3)
+    assert present.holds(1, "48213") is held
+    assert not present.holds(1, "4821")
+    assert present.holds(turn, "other words") is bool(traits)
+
+
+async def test_a_conversation_that_vanishes_meanwhile_costs_nobody_their_turn(
+    it: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = it.client.conversation("other", memory="m")
+    await other.send(CODE)
+    await talk(other)
+    assert "48213" in quoted(await it.client.conversation("c", memory="m").window(QUESTION))
+    store = it.client._store
+    search = store.recall
+
+    async def then_gone(*args: Any, **where: Any) -> Sequence[Found]:
+        found = await search(*args, **where)
+        await other.delete()
+        return found
+
+    monkeypatch.setattr(store, "recall", then_gone)
+    reply = await it.client.conversation("c", memory="m").send(QUESTION)
+    assert reply.text == "Noted."
