@@ -14,7 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multiturn import ranking
-from multiturn.ranking import MARGIN, MARGIN_AT_HAND, MARGIN_BACK, SILENCE, Posting, Talk, margin, rank
+from multiturn.ranking import (
+    LOOSE,
+    MARGIN,
+    MARGIN_AT_HAND,
+    MARGIN_BACK,
+    SILENCE,
+    Posting,
+    Talk,
+    certainty,
+    margin,
+    rank,
+)
 from multiturn.terms import Query
 
 NOTHING = Query("")
@@ -88,6 +99,7 @@ TALKS = st.lists(st.lists(MESSAGE, min_size=1, max_size=20), min_size=1, max_siz
 @given(TALKS, st.lists(st.integers(0, 10), min_size=1, max_size=5, unique=True), st.sampled_from([1, 24]))
 def test_scores_are_those_of_the_formula(told: Told, words: list[int], sparse: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "FEW", 0)
         patch.setattr(ranking, "SPARSE", sparse)
         found = told.ranked(words)
     assert all(0 <= score <= 1 for score in found)
@@ -185,6 +197,27 @@ def test_more_of_the_question_and_rarer_words_make_more_certain() -> None:
     best = {words: max(told.ranked(words)) for words in ((1, 2, 3), (1, 2, 77), (1, 2), (1,), (50,), (77,))}
     assert best[1, 2, 3] > best[1, 2] > best[1, 2, 77] > best[1,] > best[50,] > best[77,] == 0
     assert best[1, 2, 3] > MARGIN > best[50,]
+
+
+def test_a_loose_pair_makes_less_certain_and_ranks_alike() -> None:
+    told = Told([[[1, 2], *FILLED]])
+    loose = Query("", loose=frozenset({2}))
+    assert [certainty(loose, term) for term in (1, 2)] == [1.0, LOOSE]
+    for reach in (1, 10_000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ranking, "FEW", reach)
+            patch.setattr(ranking, "SPARSE", 2)
+            firm = told.ranked([2])
+            found = rank(told.talk(), [told.posting(2)._replace(tells=LOOSE)], NOTHING).tolist()
+        assert max(found) < max(firm) / 2
+        assert found[1] / found[0] == pytest.approx(firm[1] / firm[0])
+
+
+def test_an_unknown_loose_pair_is_missed_less() -> None:
+    told = Told([[[1], *FILLED]])
+    unknown = told.posting(77)
+    firm = max(rank(told.talk(), [told.posting(1), unknown], NOTHING))
+    assert max(rank(told.talk(), [told.posting(1), unknown._replace(tells=LOOSE)], NOTHING)) > firm
 
 
 def test_the_same_fit_is_worth_less_among_more_messages() -> None:

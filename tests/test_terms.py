@@ -54,6 +54,12 @@ def test_a_pair_counts_more_than_a_character() -> None:
     assert list(query("phone", now=NOW).terms.values()) == [1.0]
 
 
+def test_pairs_with_a_character_that_says_nothing_are_loose() -> None:
+    asked = query("酒店的电话 the phone at 8", now=NOW)
+    assert len(asked.loose) == 2
+    assert asked.loose == query("店的", now=NOW).loose | query("的电", now=NOW).loose
+
+
 def test_a_word_that_is_asked_twice_counts_twice() -> None:
     assert list(query("phone phones", now=NOW).terms.values()) == [2.0]
 
@@ -139,6 +145,11 @@ def test_an_ordinary_message_does_not_refer_back(text: str) -> None:
         ("好的，谢谢", True),
         ("is this cheap?", True),
         ("thanks!", True),
+        ("给我推荐一家酒店吧", True),
+        ("我想找一家餐馆", True),
+        ("please book a table", True),
+        ("我想知道首都图书馆的电话", False),
+        ("请问首都图书馆的电话是多少", False),
         ("首都图书馆要玩多久？", False),
         ("a thistle", False),
     ],

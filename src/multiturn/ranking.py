@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Numbers = NDArray[np.int64]
 
-__all__ = ["MARGIN", "MARGIN_AT_HAND", "MARGIN_BACK", "Posting", "Talk", "margin", "rank"]
+__all__ = ["MARGIN", "MARGIN_AT_HAND", "MARGIN_BACK", "Posting", "Talk", "certainty", "margin", "rank"]
 
-MARGIN = 0.13
+MARGIN = 0.12
 """A message that scores less is not quoted unasked."""
 MARGIN_BACK = 0.02
 """… where the question refers back."""
-MARGIN_AT_HAND = 0.2
-"""… where it points at what was said a moment ago, which is in the window."""
+MARGIN_AT_HAND = 0.18
+"""… where it points at what was said a moment ago, which is in the window, or wants something new."""
 SILENCE = 1800.0
 """Seconds after which a new sitting begins."""
 
@@ -47,6 +47,8 @@ GAP = max(len(BEFORE), len(AFTER))
 DATED = 0.5
 """What a message of a day that the question names gets on top, as a share of the best score."""
 
+LOOSE = 0.25
+"""What a term tells that joins what need not belong together."""
 UNKNOWN = 0.3
 """How much a word that was never said lowers the score, beside a rare one that was."""
 SLIGHT = 2.0
@@ -64,12 +66,14 @@ SPARSE = 24
 
 class Posting(NamedTuple):
     """In which messages a term stands, by their place in the talk, and how often. A speaker's name
-    (``spreads`` is false) says nothing of the neighbours' words."""
+    (``spreads`` is false) says nothing of the neighbours' words. ``tells`` is how much more certain it
+    makes that a message fits, beside other terms as rare."""
 
     weight: float
     places: Numbers
     counts: Floats
     spreads: bool = True
+    tells: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,11 @@ class Talk:
     lengths: NDArray[np.float64]
     times: NDArray[np.float64]
     openings: Sequence[int] = ()
+
+
+def certainty(query: Query, term: int) -> float:
+    """What a term of the question ``tells`` in its `Posting`."""
+    return LOOSE if term in query.loose else 1.0
 
 
 def margin(query: Query) -> float:
@@ -190,8 +199,9 @@ class _Ground:
         holders = np.count_nonzero(counts, axis=1)
         counts /= counts + self.norm
         weights = np.array([posting.weight for posting in postings])
+        tells = np.array([posting.tells for posting in postings])
         rarities = np.log(1 + (self.messages - holders + 0.5) / (holders + 0.5))
-        certain = weights * (rarities / self.most) ** 2
+        certain = weights * tells * (rarities / self.most) ** 2
         both = np.array([weights * rarities, certain], np.float32) * np.float32(K1 + 1)
         self.scores += np.einsum("t,tm->m", both[0], counts)
         self.sure += np.einsum("t,tm->m", both[1], counts)
@@ -202,7 +212,7 @@ class _Ground:
         import numpy as np
 
         if not len(posting.places):
-            self.asked += posting.weight * UNKNOWN
+            self.asked += posting.weight * posting.tells * UNKNOWN
             return
         own = self.at[posting.places]
         taps = self.taps * self._reach(posting)
@@ -231,7 +241,7 @@ class _Ground:
     def _add(self, posting: Posting, counts: Floats, here: slice | Numbers, holders: int) -> None:
         rarity = self._rarity(holders)
         fits = counts / (counts + self.norm[here])
-        certain = posting.weight * (rarity / self.most) ** 2
+        certain = posting.weight * posting.tells * (rarity / self.most) ** 2
         self.scores[here] += (posting.weight * rarity * (K1 + 1)) * fits
         self.sure[here] += (certain * (K1 + 1)) * fits
         self.asked += certain

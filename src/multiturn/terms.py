@@ -67,10 +67,12 @@ REFERS_BACK = re.compile(
 """Signs that a question asks for something that was said or done before."""
 AT_HAND = re.compile(
     r"""这|這|那(?:家|里|裡|边|邊|儿|兒|个|個|么|麼)|它|[他她]家|该|該|谢谢|謝謝|感谢|感謝
-    |\b(?:this|these|here|it|thanks?|thank\ you)\b""",
+    |我[想要](?!起|问|問|知道|确认|確認)|[帮幫给給]我|推荐|推薦|[请請](?!问|問)
+    |\b(?:this|these|here|it|thanks?|thank\ you|please|recommend|suggest)\b
+    |\bi(?:\ want|'d\ like|\ would\ like)\b""",
     re.VERBOSE,
 )
-"""Signs that it is about what was said a moment ago, or about nothing any more."""
+"""Signs that it is about what was said a moment ago, wants something new, or nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class Query:
 
     ``terms`` are its terms with their weights, ``names`` the same words as names of speakers, ``dates``
     the stretches of time it names (from, up to; seconds since 1970), ``refers_back`` whether it asks
-    for something that was said before, ``at_hand`` whether it points at what was said a moment ago.
+    for something that was said before, ``at_hand`` whether it points at what was said a moment ago, or
+    wants something new. ``loose`` are the terms that join what need not belong together.
     """
 
     text: str
@@ -88,6 +91,7 @@ class Query:
     refers_back: bool = False
     names: frozenset[int] = frozenset()
     at_hand: bool = False
+    loose: frozenset[int] = frozenset()
 
 
 def query(text: str, *, now: float, opening: float | None = None, zone: tzinfo | None = None) -> Query:
@@ -114,6 +118,7 @@ def query(text: str, *, now: float, opening: float | None = None, zone: tzinfo |
         refers_back=bool(dates) or REFERS_BACK.search(plain) is not None,
         names=frozenset(_name(word) for word in words if not _is_single(word)),
         at_hand=AT_HAND.search(plain) is not None,
+        loose=frozenset(_term(word) for word in words if _is_loose(word)),
     )
 
 
@@ -159,6 +164,11 @@ def _spaced(token: str) -> tuple[str, ...]:
 
 def _is_single(word: str) -> bool:
     return len(word) == 1 and IS_UNSPACED.match(word) is not None
+
+
+def _is_loose(word: str) -> bool:
+    """Whether it is a pair of a character that says something and one that does not: 店啊, 的周."""
+    return len(word) == 2 and not STOP_CHARACTERS.isdisjoint(word)
 
 
 @lru_cache(maxsize=1 << 15)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..conversations import Owner, TurnState
 from ..messages import Trait
-from ..ranking import Posting, Talk, rank
+from ..ranking import Posting, Talk, certainty, rank
 from ..terms import Query
 from .sqlite_conversations import find
 from .sqlite_paths import pieces
@@ -143,7 +143,9 @@ turn; a user message that is left out takes its turn with it."""
 def _scores(extract: Extract, openings: Sequence[int], query: Query) -> NDArray[np.float32]:
     """How well each message fits."""
     postings = [
-        _posting(extract, term, weight) for term, weight in query.terms.items() if term not in extract.common
+        _posting(extract, term, weight)._replace(tells=certainty(query, term))
+        for term, weight in query.terms.items()
+        if term not in extract.common
     ]
     postings += [
         _posting(extract, term, 1.0, spreads=False) for term in query.names if term in extract.holders
