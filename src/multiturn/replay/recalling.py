@@ -12,7 +12,7 @@ import orjson
 
 from ..context.recall import Passage, quotation
 from ..messages import Trait
-from ..ranking import Posting, Talk, margin, rank
+from ..ranking import Posting, Talk, certainty, margin, rank
 from ..recall import CANDIDATES, Present
 from ..terms import Query, names, query, terms
 from ..tokens import count_text
@@ -106,7 +106,10 @@ class Index:
         import numpy as np
 
         talk = Talk(np.frombuffer(self.lengths, np.float64, end), np.frombuffer(self.times, np.float64, end))
-        postings = [self._posting(term, weight, end) for term, weight in asked.terms.items()]
+        postings = [
+            self._posting(term, weight, end)._replace(tells=certainty(asked, term))
+            for term, weight in asked.terms.items()
+        ]
         postings += [self._posting(term, 1.0, end, spreads=False) for term in asked.names]
         return rank(talk, postings, asked)
 
