@@ -250,6 +250,7 @@ def _lost_note(
     free = {index for at, index in sent.items() if at < first and at not in inserted.pinned}
     free = {i for i in free if window[i].get("role") != "system"}
     must = spent - sum(count(window[i]) for i in free)
+    must += sum(count(message) for message in history if message.get("role") in ("system", "developer"))
     note = count({"role": "user", "content": f"{inserted.summary}{'x' * 200}"})
     if must + note + SLACK <= limit:
         yield Violation("note_lost", f"{must} tokens must be sent, the summary would have fitted")

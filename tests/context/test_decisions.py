@@ -153,6 +153,13 @@ def test_what_was_recalled_for_a_turn_is_sent_again_with_it() -> None:
     assert contents(built(made, bounds(32, low=32)))[0] == "3:......."
 
 
+def test_a_quoted_message_that_is_changed_is_counted_as_it_is_sent() -> None:
+    named = quoting(told(1, ask("12345", name="li"), answer("1")))
+    window = built(material(path(named), ask("new")), target=Target("m", names=False))
+    assert window.messages[0] == ask(f"{BLOCK}\n\n12345")
+    assert window.tokens == sum(map(count, window.messages))
+
+
 def test_an_input_that_was_quoted_for_is_not_an_ordinary_one() -> None:
     made = replace(material(path(ordinary(1))), current=quoting(told(2, ask("new"))).rows)
     assert contents(built(made))[-1] == f"{BLOCK}\n\nnew"

@@ -198,6 +198,13 @@ def test_turns_between_the_summary_and_the_window_wait() -> None:
     ]
 
 
+def test_how_many_messages_wait_is_told_exactly_where_the_store_says_it() -> None:
+    read = path(ordinary(8), earlier_turns=7, earlier_messages=17, summary=summary(2), cut=Cut(8, KEY))
+    for known, (folded, waiting) in ((None, (4, 13)), (9, (9, 8))):
+        window = built(material(replace(read, summarised=known), ask("new")))
+        assert [(s.messages, s.turns) for s in window.spans][1:3] == [(folded, (1, 2)), (waiting, (3, 7))]
+
+
 def test_the_summary_takes_the_place_of_an_older_cut() -> None:
     read = path(*(ordinary(n) for n in range(5, 8)), earlier_turns=4, earlier_messages=8)
     window = built(material(replace(read, cut=Cut(3, KEY), summary=summary(5)), ask("new")))

@@ -84,8 +84,9 @@ def kept_of(draw: random.Random, shelf: Shelf, policy: ContextPolicy) -> Kept:
     turns = range(1, earlier + 2)
     quoting = [turn for turn in turns if draw.randrange(3) == 0 and shelf.quoting(turn) is not None]
     cut = draw.choice((None, None, draw.randint(1, earlier + 1)))
-    wordless = any(item.media and not item.text.strip() for item in History(shelf.history).items)
-    alone = [turn for turn in range(1, earlier + 1) if shelf.unique(turn) and not wordless]
+    # Where parts may be left out of merged messages, nobody can tell from outside which turn they are of.
+    pictured = any(item.media for item in History(shelf.history).items)
+    alone = [turn for turn in range(1, earlier + 1) if shelf.unique(turn) and not pictured]
     pinned = [draw.choice(alone)] if alone and draw.randrange(4) == 0 else []
     return Kept(
         upto=upto,
