@@ -3,6 +3,8 @@ never sent again is not told either."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +22,10 @@ __all__ = ["Retelling", "retell"]
 
 PAGE = 256
 """Turns that are told in one request, at most."""
+BREATH = 16
+"""Turns after which whatever else waits has its chance; and from so many the language is told."""
+SHORTEST_TURN = 10
+"""No turn is told in fewer tokens."""
 LENGTHS = (2_000, 500, 100)
 """Characters of one message, where a turn alone is too much to read as it is."""
 CHARACTERS = 3
@@ -37,14 +43,18 @@ class Retelling(NamedTuple):
 async def retell(store: Store, due: Due, after: int, upto: int, room: int, language: str = "") -> Retelling:
     """The turns after ``after``, at most up to ``upto`` and in about ``room`` uncalibrated tokens, but at
     least one; in ``language``, or (empty) in that of the user's words."""
-    at, limit = (due.owner, due.conversation), min(PAGE, upto - after)
+    at, limit = (due.owner, due.conversation), min(PAGE, upto - after, max(1, room // SHORTEST_TURN))
     turns = await store.turns(*at, after=after, limit=limit, branch=due.branch)
     told = await store.history(*at, after=after, limit=limit, branch=due.branch)
-    spoken = [(turn, _spoken(turn, [one for one in told if one.row.turn == turn.number])) for turn in turns]
-    said = " ".join(m.text for _, messages in spoken for m in messages if m.role == "user")
-    language = language or language_of(said)
+    rows: defaultdict[int, list[Told]] = defaultdict(list)
+    for one in told:
+        rows[one.row.turn].append(one)
+    language = language or _language([(turn, rows[turn.number]) for turn in turns[:BREATH]])
     last, day, lines, spent = after, "", list[str](), 0
-    for turn, messages in spoken:
+    for place, turn in enumerate(turns):
+        if place % BREATH == 0:
+            await asyncio.sleep(0)  # turns go on meanwhile
+        messages = _spoken(turn, rows[turn.number])
         today = day_of(messages[0]) if messages else ""
         words = _fitting(turn, messages, language, today if today != day else "", None if lines else room)
         cost = count_text(words) + 1
@@ -55,6 +65,12 @@ async def retell(store: Store, due: Due, after: int, upto: int, room: int, langu
             lines.append(words)
             spent, day = spent + cost, today
     return Retelling("\n".join(lines), last, language)
+
+
+def _language(turns: Sequence[tuple[Turn, Sequence[Told]]]) -> str:
+    """The language of the user's words in these turns."""
+    messages = [message for turn, told in turns for message in _spoken(turn, told)]
+    return language_of(" ".join(message.text for message in messages if message.role == "user"))
 
 
 def _spoken(turn: Turn, told: Sequence[Told]) -> list[Message]:
