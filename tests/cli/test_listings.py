@@ -114,9 +114,10 @@ def test_users_do_not_see_each_other(talked: Shell) -> None:
     assert "Ada" in talked.run("list", "--user", "ada").stdout
     assert "27" not in talked.run("list", "--user", "ada").stdout
     assert talked.run("search", "27", "--user", "ada").stdout == ""
-    hers, mine = (json.loads(line)["id"] for line in talked.run("list", "--json").stdout.splitlines())
-    assert talked.refused("show", mine, "--user", "ada").endswith("[conversation_not_found]")
-    assert talked.refused("show", hers, "--user", "bob").endswith("[conversation_not_found]")
+    listed = [json.loads(line) for line in talked.run("list", "--json").stdout.splitlines()]
+    ids = {each["user"]: each["id"] for each in listed}
+    assert talked.refused("show", ids[""], "--user", "ada").endswith("[conversation_not_found]")
+    assert talked.refused("show", ids["ada"], "--user", "bob").endswith("[conversation_not_found]")
     groups = talked.run("usage", "--by", "user").stdout
     assert "ada" in groups
     assert len(groups.splitlines()) == 3
