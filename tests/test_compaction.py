@@ -23,6 +23,7 @@ from multiturn import (
     ConversationNotFound,
     Delta,
     ModelUnknown,
+    MultiTurn,
     ParameterInvalid,
     RateLimited,
     Summarize,
@@ -862,6 +863,24 @@ async def test_a_summary_that_does_not_stand_for_the_turn_stays(world: Make) -> 
     assert await it.chat.summary() == older
     await it.chat.pin(1)
     assert await it.chat.summary() == older
+
+
+def test_the_blocking_half_does_the_same(tmp_path: Path) -> None:
+    given: Any = {"model": "demo", "store": f"sqlite:///{tmp_path}/c.db", "policy": POLICY, "environment": {}}
+    with MultiTurn(**given) as client:
+        chat = client.conversation("c")
+        assert (chat.send("I am 27.") and chat.summary(), chat.undo_summary()) == (None, None)
+        for day in range(16):
+            chat.send(f"Day {day}: {FILLER}")
+    with MultiTurn(**given) as client:
+        chat = client.conversation("c")
+        summary = chat.summary()
+        assert summary is not None, "closing waited for it"
+        assert "I am 27." in summary.text
+        assert chat.summary_error() is None
+        assert chat.edit_summary("The user is 27.").edited
+        assert [each.version for each in chat.summaries()] == [2, 1]
+        assert chat.undo_summary() == summary
 
 
 # -------------------------------------------------------------------------------------------- real HTTP
