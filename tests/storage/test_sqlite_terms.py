@@ -103,10 +103,24 @@ async def test_a_common_word_is_left_out_among_many_messages_unless_it_is_all_th
     monkeypatch.setattr(sqlite_postings, "ENOUGH", 1)
     assert len(await found(store, "tea number7", limit=2_000)) == 1_000
     monkeypatch.setattr(sqlite_postings, "MANY", 500)
+    monkeypatch.setattr(sqlite_postings, "FEW_BLOCKS", 0)
     near = await found(store, "tea number7", limit=2_000)
     assert near[0] == 7
     assert len(near) < 20
     assert len(await found(store, "tea", limit=2_000)) == 1_000
+
+
+async def test_many_blocks_are_searched_term_by_term_to_the_same_end(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(store, 3_000)
+    questions = [
+        query(f"number{turn} number{turn + 700} tea", now=NOW) for turn in (1, 511, 512, 1_500, 2_200)
+    ]
+    at_one_time = [await store.recall(ALICE, "c", each, before=2_500, limit=40) for each in questions]
+    monkeypatch.setattr(sqlite_postings, "FEW_BLOCKS", 0)
+    assert [await store.recall(ALICE, "c", each, before=2_500, limit=40) for each in questions] == at_one_time
+    assert [hits[0].told.row.turn for hits in at_one_time] != [0] * 5
 
 
 async def test_blocks_and_tail_together_count_as_one(store: SQLiteStore) -> None:

@@ -3,6 +3,7 @@ and which of them have the wanted terms."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int64]
     Floats = NDArray[np.float64]
     Counts = NDArray[np.float32]
+    Records = tuple[Numbers, Numbers, Numbers]
+    """Terms, the places of messages that have them, and how often."""
     Holders = Iterator[tuple[int, Numbers, Counts]]
     """A term, the places of messages that have it, and how often."""
 
@@ -26,9 +29,13 @@ __all__ = ["Extract", "read"]
 
 SPANS = "SELECT id & 4294967295, body FROM recall_spans WHERE id BETWEEN ? AND ? ORDER BY id"
 TAIL = "SELECT id, said, terms FROM recall_tail WHERE id BETWEEN ? AND ? ORDER BY id"
-BUCKET = "SELECT id & 8388607, terms FROM recall_blocks WHERE id BETWEEN ? AND ? ORDER BY id"
+BUCKETS = """
+SELECT b.id & 8388607, b.terms, j.value FROM json_each(?1) j
+    CROSS JOIN recall_blocks b ON b.id BETWEEN j.value + ?2 AND j.value + ?3"""
 
 
+FEW_BLOCKS = 8
+"""Blocks that are looked through at one time for all terms."""
 MANY = 10_000
 """Messages from which on common terms are left out: they are most of the work and tell little."""
 COMMON = 8
@@ -70,9 +77,10 @@ def read(db: sqlite3.Connection, stretches: Sequence[tuple[int, int]], wanted: S
             size += len(rows)
     holders: dict[int, list[tuple[Numbers, Counts]]] = {}
     blocks = [part for part in parts if isinstance(part, _Blocks)]
-    in_blocks = [found for block in blocks for found in block.holders(wanted)]
-    in_tails = _in_tails([part for part in parts if isinstance(part, _Tail)], wanted)
-    for term, places, often in (*in_blocks, *in_tails):
+    many = [found for block in blocks if block.many for found in block.holders(wanted)]
+    few = [block.records(wanted) for block in blocks if not block.many]
+    few += [part.records for part in parts if isinstance(part, _Tail)]
+    for term, places, often in (*many, *_among(few, wanted)):
         holders.setdefault(term, []).append((places, often))
     return Extract(
         np.concatenate([np.zeros(0, np.int64), *(part.keys for part in parts)]),
@@ -100,6 +108,7 @@ class _Blocks:
 
         self.db = db
         self.common: set[int] = set()
+        self.many = len(spans) > FEW_BLOCKS
         self.base = first // SEGMENT * SEGMENT
         self.first, self.last = spans[0][0], spans[-1][0]
         bodies = np.frombuffer(b"".join(body for _, body in spans), np.uint8).reshape(len(spans), 6 * BLOCK)
@@ -140,17 +149,45 @@ class _Blocks:
     def _hits(self, wanted: Sequence[int]) -> Iterator[_Hits]:
         import numpy as np
 
-        for bucket, terms in groupby(wanted, key=lambda term: term >> SUB_BITS):
-            key = self.base + (bucket << BUCKET_SHIFT)
-            rows = self.db.execute(BUCKET, (key + self.first, key + self.last)).fetchall()
-            records = np.frombuffer(b"".join([body for _, body in rows]), "<u4")
-            ends = np.cumsum([len(body) // 4 for _, body in rows])
-            blocks = np.array([block for block, _ in rows], np.int64) - self.first
+        rows: dict[int, list[tuple[int, bytes, int]]] = {}
+        for row in self._rows(wanted):
+            rows.setdefault(row[2], []).append(row)
+        for bucket, terms in groupby(wanted, key=_bucket):
+            here = rows.get(self._key(bucket), [])
+            records = np.frombuffer(b"".join([row[1] for row in here]), "<u4")
+            ends = np.cumsum([len(row[1]) // 4 for row in here])
+            blocks = np.array([row[0] for row in here], np.int64) - self.first
             subs = records >> np.uint32(PLACE_BITS + COUNT_BITS)
             for term in terms:
-                here = np.flatnonzero(subs == (term & ((1 << SUB_BITS) - 1)))
-                if len(here):
-                    yield _Hits(term, here, records, ends, blocks)
+                places = np.flatnonzero(subs == (term & ((1 << SUB_BITS) - 1)))
+                if len(places):
+                    yield _Hits(term, places, records, ends, blocks)
+
+    def _rows(self, wanted: Sequence[int]) -> list[tuple[int, bytes, int]]:
+        """Block, records and first key of the buckets in which the wanted terms are."""
+        keys = [self._key(bucket) for bucket, _ in groupby(wanted, key=_bucket)]
+        return self.db.execute(BUCKETS, (json.dumps(keys), self.first, self.last)).fetchall()
+
+    def _key(self, bucket: int) -> int:
+        return self.base + (bucket << BUCKET_SHIFT)
+
+    def records(self, wanted: Sequence[int]) -> Records:
+        """All records of the buckets in which the wanted terms are."""
+        import numpy as np
+
+        rows = self._rows(wanted)
+        sizes = [len(row[1]) // 4 for row in rows]
+        found = np.frombuffer(b"".join([row[1] for row in rows]), "<u4").astype(np.int64)
+        upper = [(row[2] - self.base) >> BUCKET_SHIFT << SUB_BITS for row in rows]
+        block = np.repeat(np.array([row[0] - self.first for row in rows], np.int64), sizes)
+        places = self.places[block * BLOCK + (found >> COUNT_BITS & BLOCK - 1)]
+        inside = places >= 0
+        terms = np.repeat(np.array(upper, np.int64), sizes) | found >> PLACE_BITS + COUNT_BITS
+        return terms[inside], places[inside], (found & MOST)[inside]
+
+
+def _bucket(term: int) -> int:
+    return term >> SUB_BITS
 
 
 class _Hits(NamedTuple):
@@ -173,29 +210,27 @@ class _Tail:
         self.times: Floats = np.array([row[1] for row in rows], np.float64)
         records = np.frombuffer(b"".join([row[2] for row in rows]), "<u4").astype(np.int64)
         owners = np.repeat(np.arange(len(rows)), [len(row[2]) // 4 for row in rows])
-        self.terms = records >> COUNT_BITS
-        self.counts = records & MOST
-        self.lengths: Floats = np.bincount(owners, self.counts * (self.terms < NAMES), len(rows)).astype(
-            np.float64
-        )
-        self.places = owners + start
+        terms, counts = records >> COUNT_BITS, records & MOST
+        self.lengths: Floats = np.bincount(owners, counts * (terms < NAMES), len(rows)).astype(np.float64)
+        self.records: Records = terms, owners + start, counts
 
 
-def _in_tails(tails: Sequence[_Tail], wanted: Sequence[int]) -> Holders:
+def _among(records: Sequence[Records], wanted: Sequence[int]) -> Holders:
     """The wanted terms, which are in order."""
     import numpy as np
 
-    if not tails or not wanted:
+    if not records or not wanted:
         return
-    terms = np.concatenate([tail.terms for tail in tails])
-    places = np.concatenate([tail.places for tail in tails])
-    counts = np.concatenate([tail.counts for tail in tails])
+    terms, places, counts = (np.concatenate(each) for each in zip(*records, strict=True))
     sought = np.array(wanted, np.int64)
-    nearest = np.minimum(np.searchsorted(sought, terms), len(sought) - 1)
-    here = np.flatnonzero(sought[nearest] == terms)
-    which = nearest[here]
+    likely = np.zeros(1 << 16, bool)
+    likely[sought & 0xFFFF] = True
+    maybe = np.flatnonzero(likely[terms & 0xFFFF])
+    nearest = np.minimum(np.searchsorted(sought, terms[maybe]), len(sought) - 1)
+    sure = np.flatnonzero(sought[nearest] == terms[maybe])
+    which = nearest[sure]
     in_order = np.argsort(which, kind="stable")
-    here, which = here[in_order], which[in_order]
+    here, which = maybe[sure[in_order]], which[in_order]
     places, counts = places[here], counts[here].astype(np.float32)
     starts = np.flatnonzero(np.diff(which, prepend=-1)).tolist()
     for start, end in pairwise((*starts, len(here))):
