@@ -119,10 +119,24 @@ class Case:
     def _framing(self) -> int:
         plain = not self.rules.alternation and self.rules.required == "nowhere"
         awkward = any(self.history.open.values()) or any(item.media for item in self.history.items)
-        if plain and not awkward and self.history.users and self.history.users[0] == self.history.leading:
+        thoughts = self._thoughts()
+        if (
+            plain
+            and not awkward
+            and not thoughts
+            and self.history.users
+            and self.history.users[0] == self.history.leading
+        ):
             return 0
         closings = sum(len(ids) for ids in self.history.open.values())
         answers = sum(1 for item in self.history.items if item.role == "assistant")
         fields = 0 if self.rules.required == "nowhere" else answers
         one: Json = {"role": "tool", "tool_call_id": "x" * 40, "content": "x" * 120}
-        return (1 + closings + fields) * self.count(one)
+        return (1 + closings + fields + thoughts) * self.count(one)
+
+    def _thoughts(self) -> int:
+        """How many messages bring reasoning to a model that takes it back: it is stored apart, and counted
+        apart before it is sent."""
+        if self.rules.plain == self.rules.calling == "never":
+            return 0
+        return sum(1 for item in self.history.items if item.reasoning is not None)

@@ -7,6 +7,7 @@ line of its speaker.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
@@ -268,4 +269,4 @@ def is_quoted(text: str, block: str) -> bool:
     (True, False)
     """
     words = _words(text)
-    return any(f"{mark}{words}\n" in block + "\n" for mark in (": ", "："))
+    return bool(re.search(rf"(: |：){re.escape(words)}(\n(?!  )|$)", block))
