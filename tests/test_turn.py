@@ -12,6 +12,7 @@ from multiturn import (
     ContextOverflow,
     ContextPolicy,
     ConversationBusy,
+    ConversationNotFound,
     Delta,
     KeyReused,
     ProviderOverflow,
@@ -152,8 +153,12 @@ async def test_retry_repeats_the_failed_turn(scene: Make) -> None:
 
 async def test_retry_of_nothing_is_refused(scene: Make) -> None:
     it = scene()
+    chat = it.client.conversation("c")
+    with pytest.raises(ConversationNotFound):
+        await chat.retry()
+    await chat.add([])
     with pytest.raises(TurnNotFound):
-        await it.client.conversation("c").retry()
+        await chat.retry()
 
 
 async def test_a_foreign_error_of_a_provider_ends_the_turn_too(scene: Make) -> None:
