@@ -141,7 +141,7 @@ async def test_a_turn_that_may_still_change_waits(tmp_path: Path) -> None:
         assert isinstance(server, Embeds)
         store = SQLiteStore(str(tmp_path / "chats.db"))
         failure = ProviderFailed("no", provider="qwen")
-        scene = Scene("第一轮的回答", failure, "第二次的回答", store=store)
+        scene = Scene("第一轮的回答", failure, "第二次的回答", failure, "最后的回答", store=store)
         one = Library(scene, store, server)
         embedder = one.embedder()
         chat = scene.client.conversation("talk", user="ada")
@@ -153,6 +153,11 @@ async def test_a_turn_that_may_still_change_waits(tmp_path: Path) -> None:
         await chat.retry()
         assert await embedder.catch_up(ADA, "talk") == 2
         assert server.texts == ["第一轮", "第一轮的回答", "第一次失败了", "第二次的回答"]
+        with pytest.raises(ProviderFailed):
+            await chat.send("这一轮没有回答")
+        await chat.send("最后一轮")
+        assert await embedder.catch_up(ADA, "talk") == 2
+        assert server.texts[4:] == ["最后一轮", "最后的回答"]
         await embedder.close()
         await scene.client.close()
 

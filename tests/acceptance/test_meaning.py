@@ -82,6 +82,10 @@ async def test_what_was_recalled_is_ranked_by_meaning_and_a_failing_endpoint_cos
         assert window.recalled is not None
         assert "小白" in window.recalled.text.decode()
         assert not [note for note in window.notes if note.startswith("embedding")]
+        by_words = await chat.window("你还记得我家的猫叫什么吗？", policy=policy(embedding=None))
+        assert by_words.recalled is not None
+        assert window.recalled.sources[0] == by_words.recalled.sources[0]
+        assert window.recalled.sources != by_words.recalled.sources
         server.embeds("text-embedding-v4", stall=30)
         reply = await chat.send("你还记得我家的猫叫什么名字吗？")
         assert "embedding_failed" in reply.window.notes
@@ -107,8 +111,9 @@ async def test_nobody_is_asked_about_a_question_that_quotes_nothing(tmp_path: Pa
         server = one.simulator
         assert isinstance(server, Embeds)
         asked = len(server.texts)
-        window = await one.make().conversation("talk", user="ada").window("What is the capital of France?")
-        assert window.recalled is None or not window.recalled.text
+        window = await one.make().conversation("talk", user="ada").window("我家的猫喜欢看小说吗？")
+        assert "below_threshold" in {decision.code.value for decision in window.decisions}
+        assert window.recalled is None
         assert len(server.texts) == asked
 
 
