@@ -6,7 +6,6 @@ Stored messages are counted by the generic formula, for no model in particular.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import orjson
@@ -28,10 +27,10 @@ def pictured(material: Material, rule: ImageRule | None) -> Material:
     if _seen(path.rows or ()) or _seen(path.standing) or _seen(path.current):
         rows = None if path.rows is None else _counted(path.rows, rule)
         standing, current = _counted(path.standing, rule), _counted(path.current, rule)
-        material = replace(material, path=replace(path, rows=rows, standing=standing, current=current))
+        material = material._replace(path=path._replace(rows=rows, standing=standing, current=current))
     if _seen(material.current) or _seen(material.context):
         current, context = _counted(material.current, rule), _counted(material.context, rule)
-        material = replace(material, current=current, context=context)
+        material = material._replace(current=current, context=context)
     return material
 
 

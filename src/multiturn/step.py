@@ -345,7 +345,7 @@ async def _built(
             notes=notes,
         )
         if recalled is not None:
-            material = replace(material, recalled=recalled)
+            material = material._replace(recalled=recalled)
             chosen = enough(material, bounds, target)
     if chosen is None:
         return None
@@ -393,8 +393,7 @@ def _reach(terms: Terms, given: Input, lease: Lease | None) -> Reach:
 
 def _farther(reach: Reach) -> Reach:
     """Turns that are never sent used the reach up: look four times as far back."""
-    return replace(
-        reach,
+    return reach._replace(
         tokens=None if reach.tokens is None else reach.tokens * 4 + 1024,
         turns=None if reach.turns is None else reach.turns * 4 + 4,
         messages=None if reach.messages is None else reach.messages * 4 + 8,

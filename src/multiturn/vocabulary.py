@@ -215,8 +215,7 @@ def _told(problem: Exception) -> object:
 def recounted(material: Material, count: Counter) -> Material:
     """What a window is made of, counted by a vocabulary instead of as it is stored. Stored counts are
     estimates, whoever stores them: so a database can be shared by clients that count differently."""
-    return replace(
-        material,
+    return material._replace(
         path=_path(material.path, count),
         instructions=[_entry(entry, count) for entry in material.instructions],
         opening=None if material.opening is None else _entry(material.opening, count),
@@ -233,7 +232,7 @@ def _path(path: History, count: Counter) -> History:
         summary = replace(summary, tokens=count.text(summary.text))
     standing = [_row(row, count) for row in path.standing]
     current = [_row(row, count) for row in path.current]
-    return replace(path, turns=turns, rows=rows, standing=standing, current=current, summary=summary)
+    return path._replace(turns=turns, rows=rows, standing=standing, current=current, summary=summary)
 
 
 def _ordinary(turns: Sequence[TurnRow], bodies: Sequence[bytes], count: Counter) -> list[TurnRow]:

@@ -127,8 +127,7 @@ def _model(entry: Entry) -> str | None:
     return model
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(NamedTuple):
     """What a store read of one branch: the newest turns, as far back as the limits could reach.
 
     ``turns`` are newest first and contiguous; ``rows`` are their messages in time order. Where every
@@ -158,15 +157,14 @@ class Path:
     request: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
+class Material(NamedTuple):
     """Everything a window is made of: the path as it was read, what stands before it (instructions,
     the opening), what is for this step only (``context``), the rows of the turn being answered
     (``current``), ``overhead``: tokens of tool definitions and of the reply's beginning, ``recalled``:
     old turns that are quoted in front of the new input; and for the forecast of the provider's cache
     ``caching``, and ``at``, when it is sent, in seconds since 1970."""
 
-    path: Path = field(default_factory=Path)
+    path: Path = Path()
     instructions: Sequence[Entry] = ()
     opening: Entry | None = None
     context: Sequence[Entry] = ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -139,7 +138,7 @@ def test_the_short_way_and_the_long_way_lead_to_the_same_window(
     stories = [ordinary(earlier + n, size) for n, size in enumerate(sizes, 1)]
     cut = data.draw(st.none() | st.integers(1, 9).map(lambda turn: Cut(turn, KEY)))
     short = path(*stories, cut=cut, earlier_turns=earlier, earlier_messages=2 * earlier)
-    long = replace(short, bodies=(), rows=[row for each in stories for row in each.rows])
+    long = short._replace(bodies=(), rows=[row for each in stories for row in each.rows])
     limits = bounds(budget, max_turns=most)
     one, other = (built(material(p, ask("new"), instructions=[rule()]), limits) for p in (short, long))
     assert (one.body, one.tokens, one.cut) == (other.body, other.tokens, other.cut)

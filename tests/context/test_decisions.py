@@ -67,7 +67,7 @@ LAST = bounds(max_turns=1)
 
 
 def test_what_is_recalled_stands_in_front_of_the_new_input() -> None:
-    made = replace(material(TEN, ask("new"), instructions=[rule()]), recalled=recalled(Source(3, 0, 0.5)))
+    made = material(TEN, ask("new"), instructions=[rule()])._replace(recalled=recalled(Source(3, 0, 0.5)))
     window = built(made, LAST)
     assert contents(window) == ["rule", "10:......", "!", f"{BLOCK}\n\nnew"]
     assert window.tokens == sum(map(count, window.messages))
@@ -76,7 +76,7 @@ def test_what_is_recalled_stands_in_front_of_the_new_input() -> None:
 
 def test_what_is_recalled_stands_behind_the_summary() -> None:
     made = material(Path(earlier_turns=2, earlier_messages=4, summary=Summary(1, 2, "Much.", 5)), ask("new"))
-    window = built(replace(made, recalled=recalled(Source(1, 0, 0.5))), replace(bounds(), fold=700))
+    window = built(made._replace(recalled=recalled(Source(1, 0, 0.5))), replace(bounds(), fold=700))
     (content,) = contents(window)
     assert content.startswith("[Earlier in this conversation")
     assert content.endswith(f"Much.\n~~~\n\n{BLOCK}\n\nnew")
@@ -84,13 +84,13 @@ def test_what_is_recalled_stands_behind_the_summary() -> None:
 
 
 def test_what_is_recalled_is_a_part_of_its_own_beside_a_picture() -> None:
-    made = replace(material(TEN, picture("u")), recalled=recalled(Source(3, 0, 0.5)))
+    made = material(TEN, picture("u"))._replace(recalled=recalled(Source(3, 0, 0.5)))
     assert contents(built(made, LAST))[-1] == [{"type": "text", "text": BLOCK}, *picture("u")["content"]]
 
 
 def test_what_is_recalled_stands_in_the_first_words_of_the_user() -> None:
     made = material(TEN, rule("now"), ask("one"), ask("two"))
-    assert contents(built(replace(made, recalled=recalled(Source(3, 0, 0.5))), LAST))[-3:] == [
+    assert contents(built(made._replace(recalled=recalled(Source(3, 0, 0.5))), LAST))[-3:] == [
         "now",
         f"{BLOCK}\n\none",
         "two",
@@ -98,7 +98,7 @@ def test_what_is_recalled_stands_in_the_first_words_of_the_user() -> None:
 
 
 def test_without_words_of_the_user_nothing_is_quoted() -> None:
-    made = replace(material(TEN), recalled=recalled(Source(3, 0, 0.5)))
+    made = material(TEN)._replace(recalled=recalled(Source(3, 0, 0.5)))
     window = built(made, LAST)
     assert contents(window) == ["10:......", "!"]
     assert window.recalled is None
@@ -106,14 +106,14 @@ def test_without_words_of_the_user_nothing_is_quoted() -> None:
 
 
 def test_what_is_recalled_counts() -> None:
-    made = replace(material(TEN, ask("new")), recalled=recalled(Source(3, 0, 0.5)))
+    made = material(TEN, ask("new"))._replace(recalled=recalled(Source(3, 0, 0.5)))
     assert len(built(made, bounds(23)).messages) == 3
     assert len(built(made, bounds(22)).messages) == 1
 
 
 def test_where_input_and_quotation_do_not_fit_the_input_goes_alone() -> None:
-    made = replace(
-        material(Path(earlier_turns=1, earlier_messages=2), ask("new")), recalled=recalled(Source(1, 0, 1))
+    made = material(Path(earlier_turns=1, earlier_messages=2), ask("new"))._replace(
+        recalled=recalled(Source(1, 0, 1))
     )
     window = built(made, bounds(13))
     assert contents(window) == [f"{BLOCK}\n\nnew"]
@@ -124,7 +124,7 @@ def test_where_input_and_quotation_do_not_fit_the_input_goes_alone() -> None:
 
 def test_what_is_recalled_makes_way_for_a_pinned_turn() -> None:
     pinned = told(1, ask("p" * 50), answer("yes"), traits=Trait.PINNED)
-    made = replace(material(path(pinned), ask("new")), recalled=recalled(Source(9, 0, 1)))
+    made = material(path(pinned), ask("new"))._replace(recalled=recalled(Source(9, 0, 1)))
     assert contents(built(made, bounds(66)))[-1] == f"{BLOCK}\n\nnew"
     window = built(made, bounds(65))
     assert (contents(window)[-1], codes(window)[0]) == ("new", Code.PINNED)
@@ -161,12 +161,12 @@ def test_a_quoted_message_that_is_changed_is_counted_as_it_is_sent() -> None:
 
 
 def test_an_input_that_was_quoted_for_is_not_an_ordinary_one() -> None:
-    made = replace(material(path(ordinary(1))), current=quoting(told(2, ask("new"))).rows)
+    made = material(path(ordinary(1)))._replace(current=quoting(told(2, ask("new"))).rows)
     assert contents(built(made))[-1] == f"{BLOCK}\n\nnew"
 
 
 def current(*rows: MessageRow) -> Material:
-    return replace(material(path(ordinary(1))), current=list(rows))
+    return material(path(ordinary(1)))._replace(current=list(rows))
 
 
 def test_a_turn_that_goes_on_keeps_what_was_recalled_for_it_while_it_fits() -> None:
@@ -183,8 +183,7 @@ def test_a_turn_that_goes_on_keeps_what_was_recalled_for_it_while_it_fits() -> N
 
 
 def test_an_old_message_that_is_quoted_is_told_in_its_place() -> None:
-    made = replace(
-        material(TEN, ask("new")),
+    made = material(TEN, ask("new"))._replace(
         recalled=recalled(Source(3, 0, 0.5), Source(3, 1, 0.25), Source(7, 1, 0.75)),
     )
     window = built(made, LAST)
@@ -210,8 +209,8 @@ def test_an_old_message_that_is_quoted_is_told_in_its_place() -> None:
 
 def test_an_old_message_that_was_read_is_told_in_its_place_too() -> None:
     turns = [told(n, ask("1" * 20), answer(name="li")) for n in range(1, 6)]
-    made = replace(
-        material(path(*turns), ask("new")), recalled=recalled(Source(2, 1, 0.5), Source(5, 0, 0.4))
+    made = material(path(*turns), ask("new"))._replace(
+        recalled=recalled(Source(2, 1, 0.5), Source(5, 0, 0.4))
     )
     window = built(made, bounds(75, low=60))
     assert lines(window) == [
@@ -225,7 +224,7 @@ def test_an_old_message_that_was_read_is_told_in_its_place_too() -> None:
 
 def test_the_best_that_was_not_good_enough_says_what_it_lacked() -> None:
     near = Quotation(below=Source(3, 0, 0.25), margin=0.5)
-    plain = replace(material(TEN, ask("new")), recalled=near)
+    plain = material(TEN, ask("new"))._replace(recalled=near)
     window = built(plain, LAST)
     assert lines(window)[:3] == [
         (Code.OUTSIDE_WINDOW, 4, (1, 2)),
@@ -234,25 +233,24 @@ def test_the_best_that_was_not_good_enough_says_what_it_lacked() -> None:
     ]
     assert window.spans[1].figures == {"score": 0.25, "limit": 0.5}
     assert (window.recalled, contents(window)[-1]) == (None, "new")
-    shaped = replace(plain, context=[entry(ask("note"))])
+    shaped = plain._replace(context=[entry(ask("note"))])
     assert lines(built(shaped, LAST))[:3] == lines(window)[:3]
 
 
 def test_what_is_sent_anyway_is_not_said_to_be_recalled() -> None:
     sources = (Source(10, 0, 0.5), Source(11, 0, 0.5), Source(99, 0, 0.5))
-    made = replace(material(TEN, ask("new")), recalled=recalled(*sources))
+    made = material(TEN, ask("new"))._replace(recalled=recalled(*sources))
     assert Code.RECALLED not in codes(built(made, LAST))
 
 
 def test_what_may_not_be_sent_keeps_its_reason() -> None:
     gone = told(1, ask("old"), answer("old"), state=FAILED)
-    made = replace(material(path(gone, ordinary(2)), ask("new")), recalled=recalled(Source(1, 0, 0.5)))
+    made = material(path(gone, ordinary(2)), ask("new"))._replace(recalled=recalled(Source(1, 0, 0.5)))
     assert codes(built(made))[:2] == [Code.FAILED] * 2
 
 
 def test_quotes_of_another_conversation_are_no_messages_of_this_one() -> None:
-    made = replace(
-        material(TEN, ask("new")),
+    made = material(TEN, ask("new"))._replace(
         recalled=recalled(Source(3, 0, 0.5, "b"), Source(4, 1, 0.75, "b"), Source(5, 0, 0.25)),
     )
     window = built(made, LAST)
@@ -264,21 +262,21 @@ def test_quotes_of_another_conversation_are_no_messages_of_this_one() -> None:
 def test_the_place_of_a_quoted_message_may_be_known_exactly() -> None:
     """Turn 1 has eight messages here, so halving tells nothing."""
     read = path(ordinary(4), earlier_turns=3, earlier_messages=12)
-    made = replace(material(read, ask("new")), recalled=recalled(Source(3, 0, 0.5, None, 10)))
+    made = material(read, ask("new"))._replace(recalled=recalled(Source(3, 0, 0.5, None, 10)))
     window = built(made, LAST)
     assert lines(window)[:3] == [
         (Code.OUTSIDE_WINDOW, 10, (1, 2)),
         (Code.RECALLED, 1, (3, 3)),
         (Code.OUTSIDE_WINDOW, 1, (3, 3)),
     ]
-    last = replace(made, recalled=recalled(Source(3, 1, 0.5, None, 11)))
+    last = made._replace(recalled=recalled(Source(3, 1, 0.5, None, 11)))
     assert lines(built(last, LAST))[:2] == [(Code.OUTSIDE_WINDOW, 11, (1, 3)), (Code.RECALLED, 1, (3, 3))]
 
 
 def test_of_two_that_seem_to_stand_at_one_place_only_one_is_told() -> None:
     """A message a turn: then half of the places that are taken to be known are wrong."""
     read = path(ordinary(4), earlier_turns=3, earlier_messages=3)
-    made = replace(material(read, ask("new")), recalled=recalled(Source(1, 1, 0.5), Source(2, 0, 0.5)))
+    made = material(read, ask("new"))._replace(recalled=recalled(Source(1, 1, 0.5), Source(2, 0, 0.5)))
     window = built(made, LAST)
     assert len(window.decisions) == 6
     assert codes(window).count(Code.RECALLED) == 1
@@ -286,11 +284,11 @@ def test_of_two_that_seem_to_stand_at_one_place_only_one_is_told() -> None:
 
 def test_each_quoted_message_has_a_line_of_its_own() -> None:
     sources = (Source(3, 0, 0.5), Source(3, 1, 0.5))
-    window = built(replace(material(TEN, ask("new")), recalled=recalled(*sources)), LAST)
+    window = built(material(TEN, ask("new"))._replace(recalled=recalled(*sources)), LAST)
     told = [span for span in window.spans if span.code is Code.RECALLED]
     assert [(span.messages, span.place) for span in told] == [(1, 0), (1, 1)]
     turns = path(*(told_turn(n) for n in range(1, 6)))
-    window = built(replace(material(turns, ask("new")), recalled=recalled(*sources)), LAST)
+    window = built(material(turns, ask("new"))._replace(recalled=recalled(*sources)), LAST)
     assert codes(window)[3:7] == [Code.OUTSIDE_WINDOW, Code.RECALLED, Code.RECALLED, Code.OUTSIDE_WINDOW]
     assert [span.messages for span in window.spans if span.code is Code.RECALLED] == [1, 1]
 
@@ -304,7 +302,7 @@ def test_what_stands_before_the_window_and_what_is_quoted_share_the_ranges() -> 
     rows = [told(3, rule("stay"), ask(), answer()).rows[0], *pinned.rows]
     read = path(ordinary(10), standing=rows, standing_at=[4, 9, 10], earlier_turns=9, earlier_messages=19)
     sources = (Source(2, 1, 0.5), Source(3, 1, 0.5), Source(5, 0, 0.5), Source(9, 0, 0.5))
-    window = built(replace(material(read, ask("new")), recalled=recalled(*sources)), LAST)
+    window = built(material(read, ask("new"))._replace(recalled=recalled(*sources)), LAST)
     assert lines(window) == [
         (Code.OUTSIDE_WINDOW, 3, (1, 2)),
         (Code.RECALLED, 1, (2, 2)),
@@ -370,8 +368,8 @@ def test_every_message_has_one_decision_and_what_is_sent_is_what_is_said(
     messages = 2 * unread + odd if unread else 0
     read = path(*stories, earlier_turns=unread, earlier_messages=messages, summary=summary)
     if long:
-        read = replace(read, bodies=(), rows=[row for each in stories for row in each.rows])
-    made = replace(material(read, ask("new")), recalled=recalled(*found, below=Source(1, 1, 0.1)))
+        read = read._replace(bodies=(), rows=[row for each in stories for row in each.rows])
+    made = material(read, ask("new"))._replace(recalled=recalled(*found, below=Source(1, 1, 0.1)))
     window = built(made, bounds(budget, fold=budget * 7 // 10, max_turns=most))
     assert window.tokens == sum(map(count, window.messages)) <= budget
     assert len(window.decisions) == messages + 2 * len(stories) + 1

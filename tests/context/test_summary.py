@@ -174,7 +174,7 @@ def test_a_summary_that_does_not_fit_is_left_out_and_never_an_overflow() -> None
 
 def test_a_summary_that_turns_out_longer_costs_turns_and_then_itself() -> None:
     short = replace(summary(2), tokens=0)
-    made = material(replace(FOLDED, summary=short), ask("new"))
+    made = material(FOLDED._replace(summary=short), ask("new"))
     whole = len(NOTE) + 2 + 20 + 3
     assert contents(built(made, bounds(whole)))[0] == f"{NOTE}\n\n3:......."
     assert contents(built(made, bounds(whole - 1, low=0)))[0] == f"{NOTE}\n\n4:......."
@@ -201,13 +201,13 @@ def test_turns_between_the_summary_and_the_window_wait() -> None:
 def test_how_many_messages_wait_is_told_exactly_where_the_store_says_it() -> None:
     read = path(ordinary(8), earlier_turns=7, earlier_messages=17, summary=summary(2), cut=Cut(8, KEY))
     for known, (folded, waiting) in ((None, (4, 13)), (9, (9, 8))):
-        window = built(material(replace(read, summarised=known), ask("new")))
+        window = built(material(read._replace(summarised=known), ask("new")))
         assert [(s.messages, s.turns) for s in window.spans][1:3] == [(folded, (1, 2)), (waiting, (3, 7))]
 
 
 def test_the_summary_takes_the_place_of_an_older_cut() -> None:
     read = path(*(ordinary(n) for n in range(5, 8)), earlier_turns=4, earlier_messages=8)
-    window = built(material(replace(read, cut=Cut(3, KEY), summary=summary(5)), ask("new")))
+    window = built(material(read._replace(cut=Cut(3, KEY), summary=summary(5)), ask("new")))
     assert contents(window)[0].endswith("6:.......")
     assert window.cut is None
 
@@ -396,7 +396,7 @@ def test_the_short_way_and_the_long_way_lead_to_the_same_window(
     stories: list[Told] = [ordinary(unread + n, size) for n, size in enumerate(letters, 1)]
     old = summary(min(upto, len(letters)))
     short = path(*stories, summary=old, earlier_turns=unread, earlier_messages=2 * unread)
-    long = replace(short, bodies=(), rows=[row for each in stories for row in each.rows])
+    long = short._replace(bodies=(), rows=[row for each in stories for row in each.rows])
     one, other = (built(material(p, ask("new")), bounds(budget, max_turns=7)) for p in (short, long))
     assert (one.body, one.tokens, one.cut, one.waiting) == (
         other.body,

@@ -100,7 +100,7 @@ class _Walk:
         if step == 0:
             quotation = self._recalled(said, current, chosen.kept.first, material.path)
             if quotation is not None:
-                return build(replace(material, recalled=quotation), terms.limits, terms.target, _recount)
+                return build(material._replace(recalled=quotation), terms.limits, terms.target, _recount)
         return build(material, terms.limits, terms.target, _recount, chosen)
 
     def _overhead(self, said: Said, step: int) -> int:
@@ -205,9 +205,7 @@ def _reach(terms: Terms, current: Sequence[MessageRow], overhead: int) -> Reach:
 
 def _farther(reach: Reach) -> Reach:
     """Turns that are never sent used the reach up: look four times as far back."""
-    return replace(
-        reach,
-        tokens=None if reach.tokens is None else reach.tokens * 4 + 1024,
+    return reach._replace(tokens=None if reach.tokens is None else reach.tokens * 4 + 1024,
         turns=None if reach.turns is None else reach.turns * 4 + 4,
         messages=None if reach.messages is None else reach.messages * 4 + 8,
     )

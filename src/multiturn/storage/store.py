@@ -21,7 +21,7 @@ exactly like one that does not exist.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from ..conversations import (
@@ -171,12 +171,13 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A branch whose summary is to be written. ``failures`` counts attempts in a row that gave none."""
+    """A branch whose summary is to be written, after so many ``failures`` in a row; ``mark`` is the claim's."""
 
     owner: Owner
     conversation: str
     branch: int
     failures: int = 0
+    mark: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +203,7 @@ class Found:
     at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(NamedTuple):
     """How far back ``gather`` reads: whole turns, newest first, until one of the bounds is passed
     (the turn that passes it is still read, so the builder sees that there is more).
 
@@ -436,10 +436,11 @@ class Store(Protocol):
         summary: Summary,
         expected: int | None,
         branch: int | None = None,
+        due: Due | None = None,
     ) -> Summary | None:
-        """Put a summary in force, if the one in force is still version ``expected`` (``None``: there is
-        none); gives it with its own version and time, or ``None`` where another was quicker. Branches
-        made later share it as far as it covers only turns they share; older ones do not see it."""
+        """Put a summary in force, if that is still version ``expected`` (``None``: there is none) and the
+        claim ``due`` holds: it ends once a turn of the branch is withdrawn or left out. Gives it, or
+        ``None``. Branches made later share it if it covers only turns they share; older ones never do."""
         ...
 
     async def undo_summary(
