@@ -785,6 +785,27 @@ async def test_an_edit_wins_over_a_summary_that_is_being_written(world: Make) ->
     assert it.asked[-1].so_far == "The user is 27."
 
 
+@pytest.mark.parametrize("written", [0, 1])
+async def test_a_turn_that_is_taken_back_while_it_is_folded_stands_in_no_summary(
+    world: Make, written: int
+) -> None:
+    it = world(numbered())
+    if written:
+        await it.grow(14)
+    it.provider.asked.clear()
+    it.provider.gate.clear()
+    while not it.provider.asked.is_set():
+        await sends(it, 1)
+        await asyncio.sleep(0.05)
+    before = await it.chat.summary()
+    await it.chat.retract(before.upto + 1 if before else 1)
+    it.provider.gate.set()
+    await it.idle()
+    assert await it.chat.summary() == before
+    assert await it.chat.summary_error() == Flaw.OVERTAKEN
+    assert await it.client._store.claim_due() == Due(ALICE, "c", 0), "it is due at once, and no failure"
+
+
 async def test_of_two_edits_at_once_none_is_lost(world: Make) -> None:
     it = world(numbered())
     await it.grow(14)

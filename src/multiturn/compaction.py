@@ -166,10 +166,13 @@ class _Run:
         self.summary = Summary(0, upto, text, count_text(text), model)
 
     async def _write(self) -> Summary | None:
-        """Put the summary in force, unless somebody else has written one meanwhile."""
+        """Put the summary in force, unless somebody else has written one meanwhile, or a turn was taken
+        back that it may tell of."""
         expected = self.present.version or None
         at = (self.due.owner, self.due.conversation)
-        written = await self.engine.store.write_summary(*at, self.summary, expected, self.due.branch)
+        written = await self.engine.store.write_summary(
+            *at, self.summary, expected, self.due.branch, self.due
+        )
         if written is None:
             await _tell(self.engine, self.due, Flaw.OVERTAKEN)
         return written

@@ -57,7 +57,7 @@ class Flaw(StrEnum):
     NO_ROOM = "summary_no_room"
     """The model cannot read the instructions, the summary so far and a turn at once."""
     OVERTAKEN = "summary_overtaken"
-    """Somebody else wrote a summary meanwhile."""
+    """Somebody else wrote a summary meanwhile, or took a turn back."""
 
 
 @dataclass(frozen=True, slots=True)

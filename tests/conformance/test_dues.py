@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from multiturn.conversations import Owner, Summary
+from multiturn.messages import Trait
 from multiturn.storage import Due, Store
 
-from .talk import ALICE, answer, assistant, begin, finish
+from .talk import ALICE, answer, ask, assistant, begin, finish
 
 BOB = Owner("shop", "bob")
 OTHER = Owner("other", "alice")
@@ -165,3 +166,68 @@ async def test_deleting_takes_the_mark_along(store: Store, whole_user: bool) -> 
     assert await store.claim_due() is None
     await answer(store, 1)
     assert await store.claim_due() is None
+
+
+# ------------------------------------------------------------------------- what the writer cannot know
+
+
+@pytest.mark.parametrize(
+    ("trait", "place", "back"),
+    [(Trait.RETRACTED, None, False), (Trait.EXCLUDED, 0, False), (Trait.EXCLUDED, 0, True)],
+)
+async def test_a_turn_that_is_taken_back_ends_the_claim(
+    store: Store, trait: int, place: int | None, back: bool
+) -> None:
+    """Whoever writes has read the turn already: nothing it says may stand in a summary."""
+    await fall_due(store)
+    await fall_due(store)
+    if back:
+        await store.mark(ALICE, "c", 1, place=place, set=trait)
+    late = await claim(store)
+    await store.mark(ALICE, "c", 1, place=place, set=0 if back else trait, clear=trait if back else 0)
+    summary = Summary(0, 2, "x", 1, "m")
+    assert await store.write_summary(ALICE, "c", summary, None, late.branch, late) is None
+    due = await claim(store)
+    await store.settle_due(late, done=True)
+    await store.settle_due(late, done=False, wait=60)
+    assert await store.claim_due() is None, "the other's claim holds"
+    written = await store.write_summary(ALICE, "c", summary, None, due.branch, due)
+    assert written is not None
+    await store.settle_due(due, done=True)
+    assert await store.claim_due() is None
+
+
+async def test_a_turn_that_is_taken_back_ends_the_claims_of_all_who_share_it(store: Store) -> None:
+    await fall_due(store)
+    await fall_due(store)
+    fork = await store.fork(ALICE, "c", 1)
+    await fall_due(store, branch=fork)
+    dues = [await claim(store), await claim(store)]
+    await store.mark(ALICE, "c", 1, set=Trait.RETRACTED)
+    for due in dues:
+        summary = Summary(0, 1, "x", 1, "m")
+        assert await store.write_summary(ALICE, "c", summary, None, due.branch, due) is None
+
+
+async def test_a_claim_holds_while_turns_are_pinned_and_others_go_elsewhere(store: Store) -> None:
+    await fall_due(store)
+    await fall_due(store)
+    fork = await store.fork(ALICE, "c", 1)
+    await ask(store, "aside", "aside", branch=fork)
+    due = await claim(store)
+    await store.mark(ALICE, "c", 1, set=Trait.PINNED)
+    await store.mark(ALICE, "c", 2, set=Trait.RETRACTED, branch=fork)
+    assert await store.write_summary(ALICE, "c", Summary(0, 1, "x", 1, "m"), None, due.branch, due)
+
+
+async def test_the_summary_of_what_was_deleted_is_not_another_ones(store: Store) -> None:
+    await fall_due(store)
+    late = await claim(store)
+    await store.delete(ALICE, "c")
+    await asyncio.sleep(0.002)
+    await fall_due(store)
+    summary = Summary(0, 1, "x", 1, "m")
+    assert await store.write_summary(ALICE, "c", summary, None, late.branch, late) is None
+    again = await claim(store)
+    assert await store.write_summary(ALICE, "c", summary, None, late.branch, late) is None
+    assert await store.write_summary(ALICE, "c", summary, None, again.branch, again)

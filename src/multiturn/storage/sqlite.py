@@ -337,10 +337,11 @@ class SQLiteStore:
         summary: Summary,
         expected: int | None,
         branch: int | None = None,
+        due: Due | None = None,
     ) -> Summary | None:
         """See `Store.write_summary`."""
         return await self._write(
-            lambda db: sqlite_summaries.write_summary(db, owner, conversation, summary, expected, branch)
+            lambda db: sqlite_summaries.write_summary(db, owner, conversation, summary, expected, branch, due)
         )
 
     async def undo_summary(

@@ -12,7 +12,7 @@ from ..conversations import Owner
 from .sqlite_rows import NOW
 from .store import Due
 
-__all__ = ["claim", "fall_due", "settle"]
+__all__ = ["claim", "end_claim", "fall_due", "holds", "settle"]
 
 MARK = f"""
 UPDATE branches SET due = MAX({NOW}, COALESCE(due, 0) + 1)
@@ -25,7 +25,7 @@ def fall_due(db: sqlite3.Connection, segment: int) -> None:
 
 
 OLDEST = f"""
-SELECT b.segment, c.tenant, c.user, c.name, b.number, b.due_failures
+SELECT b.segment, c.tenant, c.user, c.name, b.number, b.due_failures, b.due
 FROM branches b CROSS JOIN conversations c ON c.id = b.conversation
 WHERE b.due IS NOT NULL AND b.due_until <= {NOW}
     AND (:tenant IS NULL OR c.tenant = :tenant) AND (:user IS NULL OR c.user = :user)
@@ -39,16 +39,32 @@ def claim(db: sqlite3.Connection, owner: Owner | None, name: str | None, hold: f
     row = db.execute(OLDEST, values).fetchone()
     if row is None:
         return None
-    segment, tenant, user, conversation, number, failures = row
+    segment, tenant, user, conversation, number, failures, mark = row
     db.execute(
         f"UPDATE branches SET due_claimed = due, due_until = {NOW} + ? WHERE segment = ?",
         (int(hold * 1000), segment),
     )
-    return Due(Owner(tenant, user), conversation, number, failures)
+    return Due(Owner(tenant, user), conversation, number, failures, mark)
+
+
+def holds(db: sqlite3.Connection, segment: int, due: Due) -> bool:
+    """Whether the claim on this branch is still ``due``'s."""
+    claimed = db.execute("SELECT due_claimed FROM branches WHERE segment = ?", (segment,)).fetchone()[0]
+    return not due.mark or bool(claimed == due.mark)
+
+
+def end_claim(db: sqlite3.Connection, segment: int) -> None:
+    """Whoever writes the summary of this branch has read what is no longer so; it is due anew."""
+    db.execute(
+        "UPDATE branches SET due = due + 1, due_claimed = NULL, due_until = 0"
+        " WHERE segment = ? AND due_claimed IS NOT NULL",
+        (segment,),
+    )
 
 
 CLAIMED = """
-due_claimed = NULL WHERE due_claimed IS NOT NULL AND number = :branch AND conversation =
+due_claimed = NULL WHERE due_claimed IS NOT NULL AND :mark IN (0, due_claimed)
+    AND number = :branch AND conversation =
     (SELECT id FROM conversations WHERE tenant = :tenant AND user = :user AND name = :name)"""
 DONE = f"""
 UPDATE branches SET due = CASE WHEN due > due_claimed THEN due END, due_until = 0, due_failures = 0,
@@ -61,6 +77,7 @@ def settle(db: sqlite3.Connection, due: Due, wait: float, *, done: bool) -> None
     """See `Store.settle_due`. Where the conversation is gone there is nothing to settle."""
     values = {
         "branch": due.branch,
+        "mark": due.mark,
         "tenant": due.owner.tenant,
         "user": due.owner.user,
         "name": due.conversation,

@@ -307,7 +307,7 @@ def mark(
     )
     _note_standing(db, here.key, set)
     if (set | clear) & GONE:  # a summary of this turn says what it may not, or leaves out what it should say
-        give_up(db, here._replace(segment=piece.segment), turn)
+        give_up(db, here._replace(segment=piece.segment), turn, gone=True)
     if set & GONE:
         _unquote(db, first, count, place)
 

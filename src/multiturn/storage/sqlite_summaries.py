@@ -14,7 +14,9 @@ from typing import NamedTuple
 from ..conversations import Owner, Summary
 from ..errors import TurnNotFound
 from .sqlite_conversations import Here, require
+from .sqlite_dues import end_claim, holds
 from .sqlite_rows import NOW, read_summary
+from .store import Due
 
 __all__ = ["give_up", "inherited", "summaries", "undo_summary", "write_summary"]
 
@@ -64,15 +66,18 @@ WITH RECURSIVE sharing (segment, fork) AS (
         AND b.fork >= CASE WHEN s.segment = :segment THEN :turn ELSE s.fork + 1 END
     WHERE b.conversation = :key
 )
-SELECT segment, fork, summary FROM branches
-WHERE summary IS NOT NULL AND segment IN (SELECT segment FROM sharing)"""
+SELECT segment, fork, summary FROM branches WHERE segment IN (SELECT segment FROM sharing)"""
 
 
-def give_up(db: sqlite3.Connection, here: Here, turn: int) -> None:
-    """This turn, which the branch owns, is about to change: nobody who shares it has it summarised."""
+def give_up(db: sqlite3.Connection, here: Here, turn: int, *, gone: bool = False) -> None:
+    """This turn, which the branch owns, is about to change: nobody who shares it has it summarised. If it
+    is ``gone``, or back again, what is being written now does not know of that."""
     values = {"segment": here.segment, "turn": turn, "key": here.key}
     for segment, fork, key in db.execute(SHARING, values).fetchall():
-        _put_in_force(db, segment, _newest(_chain(db, segment, fork, key), turn - 1))
+        if key is not None:
+            _put_in_force(db, segment, _newest(_chain(db, segment, fork, key), turn - 1))
+        if gone:
+            end_claim(db, segment)
 
 
 def _put_in_force(db: sqlite3.Connection, segment: int, key: int | None) -> None:
@@ -98,9 +103,12 @@ def write_summary(
     summary: Summary,
     expected: int | None,
     branch: int | None,
+    due: Due | None = None,
 ) -> Summary | None:
     """See `Store.write_summary`."""
     here = require(db, owner, name, branch)
+    if due is not None and not holds(db, here.segment, due):
+        return None
     present = next(_links(db, here), None)
     if expected != (present and present.summary.version):
         return None

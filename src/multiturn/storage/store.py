@@ -171,7 +171,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A branch whose summary is to be written, after so many ``failures`` in a row; ``mark`` is the claim's."""
+    """A branch whose summary is to be written, after ``failures`` in a row; ``mark`` is the claim's own."""
 
     owner: Owner
     conversation: str
