@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
+from typing import TypeVar
 
 from .errors import Error, TurnExpired
 from .reply import Delta
 from .storage import Lease, Partial, Store
 
-__all__ = ["Hold"]
+__all__ = ["Hold", "to_the_end"]
+
+T = TypeVar("T")
 
 BATCH_SECONDS = 0.25
 BATCH_CHARACTERS = 2048
@@ -136,3 +139,19 @@ def _joined(one: Partial, other: Partial) -> Partial:
     silent = one.reasoning is None and other.reasoning is None
     reasoning = None if silent else (one.reasoning or "") + (other.reasoning or "")
     return Partial(one.text + other.text, reasoning)
+
+
+async def to_the_end(task: asyncio.Task[T]) -> T:
+    """Wait for ``task``, however often whoever waits is cancelled; only then is it cancelled."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    result = task.exception() or task.result()
+    if cancelled is not None:
+        raise cancelled
+    if isinstance(result, BaseException):
+        raise result
+    return result

@@ -43,6 +43,22 @@ class Delta:
     response_id: str | None = None
     extra: Mapping[str, object] | None = None
 
+    def __add__(self, other: Delta) -> Delta:
+        """Both as one: the other came after this."""
+        thought = other.reasoning
+        if self.reasoning is not None:
+            thought = self.reasoning + (other.reasoning or "")
+        return Delta(
+            text=self.text + other.text,
+            reasoning=thought,
+            calls=self.calls + other.calls,
+            finish_reason=other.finish_reason or self.finish_reason,
+            usage=other.usage or self.usage,
+            model=other.model or self.model,
+            response_id=other.response_id or self.response_id,
+            extra={**(self.extra or {}), **(other.extra or {})} or None,
+        )
+
 
 @dataclass(slots=True)
 class Draft:

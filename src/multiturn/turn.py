@@ -20,36 +20,29 @@ from typing import TypeVar
 
 from .calibration import shrunk
 from .catalog import Card
-from .context.summary import due
 from .conversations import Step, Turn, TurnState
 from .errors import (
     ContentFiltered,
     ContextOverflow,
     Error,
-    MessageInvalid,
     ProviderOverflow,
     StreamCut,
     TurnClosed,
     TurnExpired,
 )
-from .hold import Hold
-from .messages import Entry, Trait
+from .hold import Hold, to_the_end
+from .messages import Trait
+from .outcome import Outcome
 from .phrases import Reason
 from .reply import Delta, Draft, Reply
-from .request import answered, remembered, request_of, unmarked
-from .sealing import seal
+from .request import answered, request_of, unmarked
 from .step import Engine, Input, Known, Place, Terms, refuse_early, window_of
 from .storage import Begun, Ending, Lease, Start
-from .tokens import count_message, count_text
-from .usage import Cost, Usage
-from .window import Quotation, Request, Window
-from .wire import written
+from .window import Request, Window
 
 __all__ = ["OpenTurn", "begin"]
 
 T = TypeVar("T")
-TELLING = 256
-"""Tokens from which on a window says how far off our counts are."""
 
 
 async def begin(
@@ -155,7 +148,7 @@ class OpenTurn:
                     if last is None and not delta.finish_reason:
                         yield delta
                     else:
-                        last = delta if last is None else _both(last, delta)
+                        last = delta if last is None else last + delta
             await self.settle(self.card.provider)
         except BaseException as error:
             await self.fail(error)
@@ -253,21 +246,22 @@ class OpenTurn:
         """Store the end. Whoever is cancelled meanwhile is cancelled afterwards; a second end that comes
         while the first is being stored is the first."""
         if self._ending is None or self._ending.done():
+            outcome = self.outcome
             ending = Ending(
                 state=state,
                 step=self._step(error),
-                entries=self._entries(unsure=error is not None),
+                entries=outcome.entries(self.engine.keep_reasoning, unsure=error is not None),
                 open_calls=open_calls,
                 traits=traits,
                 cut=self.built.cut if self.built and error is None else None,
                 error=error,
-                quote=self._quote if error is None else None,
-                request=self._fingerprint() if error is None else None,
-                counted=None if self.terms and self.terms.counter else self._counted,
-                due=self.built is not None and error is None and due(self.built, self._reply_tokens),
+                quote=outcome.quote if error is None else None,
+                request=outcome.fingerprint if error is None else None,
+                counted=None if self.terms and self.terms.counter else outcome.counted,
+                due=error is None and outcome.due,
             )
             self._ending = asyncio.create_task(self._store_end(ending))
-        return await _to_the_end(self._ending)
+        return await to_the_end(self._ending)
 
     async def _store_end(self, ending: Ending) -> Turn:
         await self.hold.release()
@@ -282,8 +276,9 @@ class OpenTurn:
         self.ended = True
         if ending.due and self.engine.wake:
             self.engine.wake(self.lease.owner, self.lease.conversation)
-        if self._counted and ending.step.usage and self.terms:
-            self.engine.calibration.note(self.terms.gauge, self._counted, ending.step.usage.input)
+        counted = self.outcome.counted
+        if counted and ending.step.usage and self.terms:
+            self.engine.calibration.note(self.terms.gauge, counted, ending.step.usage.input)
         if ending.state is TurnState.COMPLETED and self.engine.index and self.terms and self.terms.embedder:
             self.engine.index(self.lease.owner, self.lease.conversation, self.terms.embedder.name)
         return self.closed
@@ -295,55 +290,18 @@ class OpenTurn:
             lost = replace(step, ledger=b"", error=TurnExpired.code)
             await self.engine.store.record(place.owner, place.conversation, lost, place.branch)
 
-    def _fingerprint(self) -> bytes | None:
-        """What is remembered of the request; nothing where nobody answered it."""
-        return remembered(self.built, self.usage, time.time()) if self.usage else None
-
     @property
-    def _reply_tokens(self) -> int:
-        """About what the reply will cost in later windows."""
-        called = sum(count_text(call.name + call.arguments) for call in self.draft.tool_calls)
-        return count_text(self.draft.text) + called
-
-    @property
-    def _quote(self) -> Quotation | None:
-        """What was recalled for this turn's input, to be sent again with it."""
-        recalled = self.built.recalled if self.built else None
-        return recalled if recalled and recalled.text else None
-
-    @property
-    def _counted(self) -> int | None:
-        """What the window was counted to cost before calibration, where the provider's own figure can be
-        set against it: pictures and sound are counted by other rules, and in a short window the frame
-        of its messages weighs more than the words."""
-        usage = self.draft.usage
-        if usage is None or usage.estimated or self.built is None or self.built.traits & Trait.MEDIA:
-            return None
-        counted = round(self.built.tokens / self.built.limits.scale)
-        return counted if counted >= TELLING else None
-
-    def _entries(self, *, unsure: bool) -> list[Entry]:
-        """The assistant's message; none where no words arrived. Where the answer is ``unsure``, because
-        something failed, one that cannot be stored is none."""
-        if self.draft.empty:
-            return []
-        message = written(self.draft.message())
-        if not self.engine.keep_reasoning:
-            message.pop("reasoning_content", None)
-        try:
-            return [seal(message, count_message)]
-        except MessageInvalid:
-            if not unsure:
-                raise
-            return []
+    def outcome(self) -> Outcome:
+        """What has come of the step so far."""
+        return Outcome(self.draft, self.terms.card if self.terms else None, self.built)
 
     def _step(self, error: str | None) -> Step:
-        usage = self.usage
+        outcome = self.outcome
         return Step(
             model=self.terms.card.name if self.terms else "",
-            ledger=answered(self.built, usage).ledger.to_json() if self.built else b"",
-            usage=usage,
-            cost=self.cost(usage),
+            ledger=outcome.ledger,
+            usage=outcome.usage,
+            cost=outcome.cost,
             finish_reason=self.draft.finish_reason,
             response_id=self.draft.response_id,
             error=error,
@@ -353,50 +311,20 @@ class OpenTurn:
             branch=self.lease.branch,
         )
 
-    @property
-    def usage(self) -> Usage | None:
-        """What the provider reported; else an estimate, marked as one; ``None`` where nothing arrived."""
-        if self.draft.usage or (self.draft.empty and not self.draft.thoughts):
-            return self.draft.usage
-        thought = count_text(self.draft.reasoning or "")
-        output = self._reply_tokens + thought
-        return Usage(self.window.tokens, output, reasoning=thought or None, estimated=True)
-
-    def cost(self, usage: Usage | None) -> Cost | None:
-        """What the call cost; ``None`` where price or usage is unknown."""
-        price = self.card.price if usage else None
-        return price.cost(usage) if price and usage else None
-
     def reply(self) -> Reply:
         """The answer of the ended step."""
-        usage = self.usage
+        outcome = self.outcome
         return Reply(
             text=self.draft.text,
             reasoning=self.draft.reasoning,
             tool_calls=self.draft.tool_calls,
             finish_reason=self.draft.finish_reason,
-            usage=usage,
-            cost=self.cost(usage),
-            window=answered(self.window, usage),
+            usage=outcome.usage,
+            cost=outcome.cost,
+            window=answered(self.window, outcome.usage),
             turn=_there(self.closed),
             model=self.card.name,
         )
-
-
-async def _to_the_end(task: asyncio.Task[T]) -> T:
-    """Wait for ``task``, however often whoever waits is cancelled; only then is it cancelled."""
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError as error:
-            cancelled = error
-    result = task.exception() or task.result()
-    if cancelled is not None:
-        raise cancelled
-    if isinstance(result, BaseException):
-        raise result
-    return result
 
 
 def _there(value: T | None) -> T:
@@ -404,17 +332,3 @@ def _there(value: T | None) -> T:
     if value is None:
         raise TurnClosed(Reason("why.not_so_far"))
     return value
-
-
-def _both(one: Delta, other: Delta) -> Delta:
-    """Two deltas that came after the finish reason as one."""
-    return Delta(
-        text=one.text + other.text,
-        reasoning=other.reasoning if one.reasoning is None else one.reasoning + (other.reasoning or ""),
-        calls=one.calls + other.calls,
-        finish_reason=other.finish_reason or one.finish_reason,
-        usage=other.usage or one.usage,
-        model=other.model or one.model,
-        response_id=other.response_id or one.response_id,
-        extra={**(one.extra or {}), **(other.extra or {})} or None,
-    )
