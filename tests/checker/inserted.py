@@ -109,7 +109,11 @@ def check_inserted(
         pinned=pinned,
         misjudged=SLACK,
     )
-    spent = tools_tokens + sum(map(count, window))
+    # Instructions that were merged are counted one by one before: in favour of the builder.
+    rules_tokens = sum(
+        count(message) for message in history if message.get("role") in ("system", "developer")
+    )
+    spent = tools_tokens + rules_tokens + sum(map(count, window))
     found += _note_violations(window, stripped, inserted)
     if inserted.summary is not None and not stripped.notes and limit is not None:
         found += _lost_note(history, window, inserted, sent, count, limit, spent)
@@ -250,7 +254,6 @@ def _lost_note(
     free = {index for at, index in sent.items() if at < first and at not in inserted.pinned}
     free = {i for i in free if window[i].get("role") != "system"}
     must = spent - sum(count(window[i]) for i in free)
-    must += sum(count(message) for message in history if message.get("role") in ("system", "developer"))
     note = count({"role": "user", "content": f"{inserted.summary}{'x' * 200}"})
     if must + note + SLACK <= limit:
         yield Violation("note_lost", f"{must} tokens must be sent, the summary would have fitted")

@@ -108,7 +108,7 @@ class Decided:
             yield from self._range(0, messages, 1, last)
             return
         begun, first = 0, 1
-        for each in sorted(self._apart(messages, last), key=lambda apart: apart.before):
+        for each in sorted(self._apart(messages), key=lambda apart: apart.before):
             if each.before < begun:
                 continue
             until = each.turn if each.place else each.turn - 1
@@ -117,7 +117,7 @@ class Decided:
             begun, first = each.before + 1, each.turn if each.goes_on else each.turn + 1
         yield from self._range(begun, messages, first, last)
 
-    def _apart(self, messages: int, last: int) -> Iterator[_Apart]:
+    def _apart(self, messages: int) -> Iterator[_Apart]:
         path = self.material.path
         for row, index in zip(path.standing, path.standing_at, strict=True):
             # After an instruction comes the rest of its turn; a pinned turn stands here whole.
@@ -125,7 +125,7 @@ class Decided:
             yield _Apart(index, row.turn, row.place, goes_on, self.spans_of([row])[0])
         for (turn, place), (code, source) in self.found.items():
             index = self._before(turn) + place if source.at is None else source.at
-            if turn <= last and index < messages and (turn, place) not in self.fates:
+            if index < messages:
                 span = Span(code, 1, None, (turn, turn), place, self._figures(code, turn, place))
                 yield _Apart(index, turn, place, index + 1 < self._before(turn + 1), span)
 
