@@ -186,6 +186,15 @@ def test_a_file_may_begin_with_a_byte_order_mark(home: Path) -> None:
     assert load({}, {"HOME": str(home)}, home / "work").user == "ada"
 
 
+def test_the_low_mark_is_held_against_the_high_one_that_was_chosen(home: Path) -> None:
+    environment, work = write(home)
+    assert load({"policy": {"high": 0.9, "low": 0.8}}, environment, work).policy.marks() == (0.9, 0.8)
+    assert load({"policy": {"low": 0.8, "summarize": False}}, environment, work).policy.marks() == (1.0, 0.8)
+    with pytest.raises(SettingInvalid) as refused:
+        load({"policy": {"high": 0.5, "low": 0.8}}, environment, work)
+    assert "low (0.8) is above high (0.5)" in str(refused.value)
+
+
 def test_the_language_follows_the_system_unless_something_nearer_is_set(home: Path) -> None:
     environment, work = write(home, own='language = "en"')
     assert load({}, environment | {"LANG": "zh_CN.UTF-8"}, work).language == "en"

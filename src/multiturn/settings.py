@@ -21,7 +21,17 @@ from .phrases import Reason, system_reason
 from .phrases import language as spoken
 from .policy import ContextPolicy
 
-__all__ = ["Config", "Timing", "api_key", "choose_model", "defaults", "load", "places", "variable_of"]
+__all__ = [
+    "Config",
+    "Timing",
+    "api_key",
+    "choose_model",
+    "defaults",
+    "load",
+    "places",
+    "unreadable",
+    "variable_of",
+]
 
 PREFIX = "MULTITURN_"
 SECRETS = frozenset({"api_key", "apikey", "key", "secret", "token", "password", "authorization"})
@@ -217,7 +227,7 @@ def _file(path: Path) -> Found:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as problem:
-        raise _wrong(path.name, "file", origin=path, problem=_unreadable(problem)) from problem
+        raise _wrong(path.name, "file", origin=path, problem=unreadable(problem)) from problem
     return _flat(values, str(path))
 
 
@@ -239,8 +249,8 @@ def _flat(values: Mapping[str, object], origin: str) -> Found:
     return found
 
 
-def _unreadable(problem: OSError | ValueError) -> str:
-    """Why a file of settings says nothing."""
+def unreadable(problem: OSError | ValueError) -> str:
+    """Why a file of settings, or of a policy, says nothing."""
     if isinstance(problem, OSError):
         return system_reason(problem)
     if isinstance(problem, UnicodeDecodeError):
@@ -364,7 +374,7 @@ def _policy(found: Found) -> ContextPolicy:
         return cast("ContextPolicy", found["policy"][0])
     chosen = {name[7:]: found[name] for name in POLICY if name in found}
     for name, (value, origin) in chosen.items():
-        _judge(f"policy.{name}", {name: value}, origin)
+        _judge(f"policy.{name}", {"high": 1.0, name: value}, origin)  # what it may not pass is judged below
     origins = ", ".join(dict.fromkeys(origin for _, origin in chosen.values()))
     return _judge("policy", {name: value for name, (value, _) in chosen.items()}, origins)
 

@@ -27,15 +27,15 @@ def count(number: int | None, *, estimated: bool = False) -> str:
 
 
 def money(cost: Cost | None) -> str:
-    """An amount with its sign: four decimals, more where it would read as nothing.
+    """An amount with its sign: four decimals, more where fewer than two figures would be left.
 
-    >>> money(Cost(Decimal("0.00112"), "USD")), money(Cost(Decimal("0.0000042"), "CNY")), money(None)
-    ('$0.0011', '¥0.0000042', '—')
+    >>> money(Cost(Decimal("0.00112"), "USD")), money(Cost(Decimal("0.000215"), "CNY")), money(None)
+    ('$0.0011', '¥0.00022', '—')
     """
     if cost is None:
         return UNKNOWN
     amount = cost.amount
-    small = 0 < abs(amount) < Decimal("0.0001")
+    small = 0 < abs(amount) < Decimal("0.001")
     figures = f"{amount.quantize(Decimal(1).scaleb(amount.adjusted() - 1)):f}" if small else f"{amount:,.4f}"
     sign = SIGNS.get(cost.currency, f"{cost.currency} ")
     return f"{'~' if cost.estimated else ''}{sign}{figures}"

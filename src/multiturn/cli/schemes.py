@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import InputInvalid, PolicyInvalid
 from ..phrases import Reason
 from ..policy import ContextPolicy
+from ..settings import unreadable
 
 __all__ = ["Scheme", "schemes"]
 
@@ -53,11 +54,9 @@ def _policy_in(path: str) -> ContextPolicy:
     """The policy in a TOML file: the names of `ContextPolicy`, at the top or in a table ``policy``. Raises
     `InputInvalid` where it cannot be read, `PolicyInvalid` where it describes none."""
     try:
-        values = tomllib.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise InputInvalid(Reason("why.file_unreadable", file=path, problem=error.strerror)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputInvalid(Reason("why.policy_toml", file=path, problem=str(error))) from error
+        values = tomllib.loads(Path(path).read_text("utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise InputInvalid(Reason("why.file_unreadable", file=path, problem=unreadable(error))) from error
     table = values.get("policy", values)
     if not isinstance(table, dict):
         raise InputInvalid(Reason("why.policy_table", file=path))
