@@ -61,6 +61,19 @@ def test_every_scheme_has_its_figure_in_every_panel() -> None:
     assert [text for text in texts if text == "evidence & 10"] == ["evidence & 10"] * 2
 
 
+def test_long_names_are_told_apart_and_stay_inside() -> None:
+    policy = "the last twenty messages of every conversation"
+    root = drawn(
+        *(replace(ONE, scheme=f"{policy} · {model}") for model in ("qwen/qwen-plus", "kimi/kimi-k2.6"))
+    )
+    names = {text.text or "" for text in root.iter(f"{SVG}text") if text.attrib.get("text-anchor") == "end"}
+    assert len(names) == 2
+    assert all(name.startswith("the last") and "…" in name for name in names)
+    edge = next(float(t.attrib["x"]) for t in root.iter(f"{SVG}text") if t.attrib.get("text-anchor") == "end")
+    assert 7 * max(map(len, names)) < edge
+    assert edge < float(root.attrib["width"])
+
+
 def test_what_is_unknown_draws_nothing() -> None:
     bare = replace(ONE, costs=(), summaries=(), cached=None, used=0, sent=0, quoted=0, folded=0, gone=0)
     root = drawn(bare)

@@ -62,7 +62,7 @@ def _beside(panel: str, total: Total) -> str:
     if panel == "cost":
         return _monies(total.costs_a_turn)
     if panel == "tokens":
-        return percent(total.cached_share)
+        return f"{count(round(total.input / max(1, total.turns)))} · {percent(total.cached_share)}"
     return percent(total.kept_share)
 
 

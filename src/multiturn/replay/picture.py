@@ -10,7 +10,9 @@ from .report import Total
 
 __all__ = ["picture"]
 
-WIDTH, LEFT, RIGHT, ROW, BAR, TOP = 760, 190, 90, 30, 16, 46
+BARS, MARGIN, GAP, ROW, BAR, TOP = 480, 20, 10, 30, 16, 46
+LONGEST = 340
+"""How much room a name may take; of a longer one beginning and end are shown."""
 INK, PALE, GRID = "#1f2933", "#6b7785", "#e4e7eb"
 COLOURS = {
     "cost": "#2f6f4f",
@@ -22,6 +24,8 @@ COLOURS = {
     "folded": "#e0b252",
     "gone": "#e4e7eb",
 }
+WIDE = 0x2E80
+"""From here on letters are about square."""
 Part = tuple[str, float]
 
 
@@ -29,6 +33,8 @@ Part = tuple[str, float]
 class _Canvas:
     """Elements as they come, and how far down they reach."""
 
+    left: float
+    width: float
     height: float = 20
     elements: list[str] = field(default_factory=list)
 
@@ -49,26 +55,25 @@ class _Canvas:
 
     def line(self, y: float) -> None:
         self.elements.append(
-            f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="{GRID}"/>'
+            f'<line x1="{self.left:.1f}" y1="{y:.1f}" x2="{self.left + BARS:.1f}" y2="{y:.1f}" '
+            f'stroke="{GRID}"/>'
         )
 
 
 def picture(totals: Sequence[Total], say: Callable[[str], str], figure: Callable[[str, Total], str]) -> str:
     """The drawing. ``say`` gives the words for a code (titles and legends), ``figure`` the number beside a
     bar: of the panel ``cost``, ``tokens`` or ``evidence``."""
-    canvas = _Canvas()
-    canvas.text(20, 28, say("title"), size=16)
+    left = MARGIN + GAP + max(_extent(_short(total.scheme)) for total in totals)
+    beside = max(_extent(figure(name, total)) for name, _ in PANELS for total in totals)
+    canvas = _Canvas(left, left + BARS + GAP + beside + MARGIN)
+    canvas.text(MARGIN, 28, say("title"), size=16)
     canvas.height = 40
-    panels: list[tuple[str, Callable[[Total], list[Part]]]] = [
-        ("cost", _cost),
-        ("tokens", _tokens),
-        ("evidence", _evidence),
-    ]
-    for name, parts in panels:
+    for name, parts in PANELS:
         _panel(canvas, name, totals, parts, say, figure)
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {canvas.height:.0f}" width="{WIDTH}" '
-        f'height="{canvas.height:.0f}" role="img" font-family="system-ui, sans-serif">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {canvas.width:.0f} {canvas.height:.0f}" '
+        f'width="{canvas.width:.0f}" height="{canvas.height:.0f}" role="img" '
+        'font-family="system-ui, sans-serif">'
         f"<title>{escape(say('title'))}</title>"
         f'<rect width="100%" height="100%" fill="#ffffff"/>'
     )
@@ -84,16 +89,16 @@ def _panel(
     figure: Callable[[str, Total], str],
 ) -> None:
     top = canvas.height
-    canvas.text(20, top + 20, say(name), size=13)
+    canvas.text(MARGIN, top + 20, say(name), size=13)
     _legend(canvas, top + 20, [kind for kind, _ in parts(totals[0])], say)
     drawn = {total.scheme: parts(total) for total in totals}
     most = max((sum(size for _, size in each) for each in drawn.values()), default=0) or 1
     for number, total in enumerate(totals):
         y = top + TOP - 12 + number * ROW
-        canvas.text(LEFT - 10, y + 12, _short(total.scheme), end=True)
-        x = float(LEFT)
+        canvas.text(canvas.left - GAP, y + 12, _short(total.scheme), end=True)
+        x = canvas.left
         for kind, size in drawn[total.scheme]:
-            width = size / most * (WIDTH - LEFT - RIGHT)
+            width = size / most * BARS
             canvas.bar(x, y, width, COLOURS[kind], f"{total.scheme}: {say(kind)}")
             x += width
         canvas.text(x + 6, y + 12, figure(name, total), fill=PALE)
@@ -102,13 +107,13 @@ def _panel(
 
 
 def _legend(canvas: _Canvas, y: float, kinds: Sequence[str], say: Callable[[str], str]) -> None:
-    x = float(LEFT + 130)
+    x = max(canvas.left, MARGIN + 170.0)
     for kind in kinds:
         canvas.elements.append(
             f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="10" height="10" fill="{COLOURS[kind]}"/>'
         )
         canvas.text(x + 14, y, say(kind), size=11, fill=PALE)
-        x += 28 + 7 * sum(2 if ord(letter) > 0x2E80 else 1 for letter in say(kind))
+        x += 28 + _extent(say(kind))
 
 
 def _cost(total: Total) -> list[Part]:
@@ -131,5 +136,30 @@ def _evidence(total: Total) -> list[Part]:
     return [(kind, count / whole) for kind, count in counts]
 
 
-def _short(name: str, most: int = 26) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+def _extent(words: str) -> float:
+    """About how wide words are drawn: letters differ, and each viewer has its own."""
+    return sum(13.0 if ord(letter) > WIDE else 7.2 for letter in words)
+
+
+def _short(name: str) -> str:
+    """The name, or its beginning and its end: that is where two long ones differ.
+
+    >>> _short("a" * 60 + " · qwen/qwen-plus")
+    'aaaaaaaaaaaaaaaaaaaaaaa…aaaaaa · qwen/qwen-plus'
+    """
+    kept = len(name)
+    while _extent(_ends(name, kept)) > LONGEST:
+        kept -= 1
+    return _ends(name, kept)
+
+
+def _ends(name: str, kept: int) -> str:
+    """``kept`` letters of a name, from both ends."""
+    return name if kept >= len(name) else f"{name[: kept - kept // 2]}…{name[len(name) - kept // 2 :]}"
+
+
+PANELS: Sequence[tuple[str, Callable[[Total], list[Part]]]] = (
+    ("cost", _cost),
+    ("tokens", _tokens),
+    ("evidence", _evidence),
+)
