@@ -21,6 +21,8 @@ __all__ = ["Passage", "is_quoted", "quotation"]
 LEAST = 12
 """Fewer tokens of a message are not worth quoting."""
 LONGEST_NAME = 40
+SPACED = re.compile(r"[\s:：]+")
+"""What stands between the words of a name; a colon in it would end the speaker too early."""
 PAUSE = 3_600
 """Seconds after which a neighbouring turn has a heading with a time of its own."""
 TITLES = {
@@ -250,7 +252,7 @@ def _spoken(line: _Line, chinese: bool) -> str:
     pass for a heading or for another speaker."""
     passage = line.passage
     speaker = SPEAKERS.get(passage.role, passage.role) if chinese else passage.role
-    name = " ".join((passage.name or "").split())[:LONGEST_NAME]
+    name = " ".join(SPACED.split(passage.name or ""))[:LONGEST_NAME].strip()
     if name:
         speaker = f"{name}（{speaker}）" if chinese else f"{name} ({speaker})"
     words = _words(line.text)
