@@ -24,10 +24,10 @@ from pathlib import Path
 
 from multiturn import AsyncConversation, AsyncMultiTurn
 from multiturn.conversations import Owner
-from multiturn.ranking import margin
 from multiturn.sealing import seal
+from multiturn.search.ranking import margin
+from multiturn.search.terms import query
 from multiturn.storage import Store, open_store
-from multiturn.terms import query
 from multiturn.tokens import count_message
 
 from .histories import History, dialogues, histories

@@ -23,9 +23,9 @@ from multiturn.catalog import Catalog
 from multiturn.conversations import Owner
 from multiturn.embedding import Embedder, Scope, fused
 from multiturn.providers import Patience, Retry, open_embeddings
+from multiturn.search.terms import query
 from multiturn.storage import Found, Told
 from multiturn.storage.sqlite import SQLiteStore
-from multiturn.terms import query
 from multiturn.window import MessageRow
 
 ADA = Owner("", "ada")

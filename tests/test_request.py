@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from multiturn.cache_rules import CacheRule, Caching, MarkerRule
+from multiturn.caching.prefix import fingerprint
+from multiturn.caching.rules import CacheRule, Caching, MarkerRule
 from multiturn.catalog import Catalog
-from multiturn.prefix import fingerprint
 from multiturn.providers.dashscope import native_messages
 from multiturn.providers.parameters import marked
 from multiturn.request import answered, caching_of, remembered, request_of, unmarked

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Literal
 from urllib.parse import urljoin
 
-from .cache_rules import CacheRule
+from .caching.rules import CacheRule
 from .images import ImageRule
 from .usage import Price
 from .window import ReasoningRule

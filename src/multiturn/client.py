@@ -14,7 +14,6 @@ from typing import Any, Literal, Self, get_args
 from .asking import listed
 from .catalog import Catalog
 from .chat import AsyncConversation
-from .compaction import Compactor
 from .conversations import Conversation, Declared, Hit, Owner, new_ulid
 from .endpoints import Endpoints
 from .errors import InputInvalid, ParameterInvalid
@@ -29,6 +28,7 @@ from .sealing import encoded, seal
 from .settings import Config, choose_model, load
 from .step import Engine
 from .storage import Store, open_store
+from .summary.compaction import Compactor
 from .tokens import count_message
 from .transcript import Transcript, exported, exported_aside, imported
 from .usage import Spending

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from .conversations import Owner, Step
 from .errors import EmbeddingChanged, Error, ProviderTimeout
 from .phrases import Reason
+from .search.vectors import dimension_of, likenesses
 from .storage import Found, Store
 from .storage.vector_store import Kept, VectorStore, Waiting, digest_of, words_of
 from .usage import Cost, Usage
-from .vectors import dimension_of, likenesses
 
 if TYPE_CHECKING:
     from .providers.embeddings import Embedded, Embeddings

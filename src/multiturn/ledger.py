@@ -165,7 +165,7 @@ class Ledger:
     """Why each message of a path was sent or left out, as ranges; ``tokens`` of ``budget`` were used.
 
     ``cache`` holds the figures of the provider's prompt cache as far as they are known: ``predicted`` and
-    ``reported`` tokens, ``verdict`` (``hit``, ``short``, ``miss``) and ``cause`` (`multiturn.prefix`).
+    ``reported`` tokens, ``verdict`` (``hit``, ``short``, ``miss``) and ``cause`` (`caching.prefix`).
     """
 
     spans: tuple[Span, ...]

@@ -21,10 +21,10 @@ from .messages import Entry, Message, Trait
 from .phrases import Reason
 from .policy import ContextPolicy
 from .sealing import check_results, encoded, seal, seal_input, split_turns
+from .search.terms import query
 from .step import Engine, Input, Known, Place, embedder_of, in_force, policy_of, preview
 from .storage import Reach, Told, UsageRow
-from .summariser import TOLERANCE
-from .terms import query
+from .summary.summariser import TOLERANCE
 from .tokens import count_message, count_text
 from .transcript import exported
 from .usage import Cost, Spending, Usage

@@ -17,9 +17,9 @@ from .conversations import Owner
 from .embedding import RERANKED, Embedder, Scope
 from .errors import ConversationNotFound
 from .messages import Trait
-from .ranking import margin
+from .search.ranking import margin
+from .search.terms import query
 from .storage import Found, Store, Told
-from .terms import query
 from .tokens import count_text
 from .window import Limits, MessageRow, Path, Quotation
 from .wire import opened

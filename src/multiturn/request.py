@@ -8,10 +8,10 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
-from .cache_rules import Caching
+from .caching.prefix import compared, digest_of, fingerprint
+from .caching.rules import Caching
 from .cards import Card, Profile
 from .ledger import Code
-from .prefix import compared, digest_of, fingerprint
 from .usage import Usage
 from .window import Request, Window
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from .cache_rules import Caching
+from .caching.rules import Caching
 from .calibration import Calibration
 from .catalog import Card, Catalog
 from .context import build, check_input, enough, limits, reserve

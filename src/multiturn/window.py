@@ -9,13 +9,13 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from .cache_rules import Caching
+from .caching.markers import marks
+from .caching.prefix import Forecast, compared, forecast
+from .caching.rules import Caching
 from .conversations import Settings, Summary
 from .images import ImageRule
 from .ledger import Decisions, Ledger, Span
-from .markers import marks
 from .messages import Entry
-from .prefix import Forecast, compared, forecast
 from .usage import Cost
 
 __all__ = [

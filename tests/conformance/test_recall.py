@@ -11,8 +11,8 @@ import pytest
 from multiturn.conversations import Declared, Owner, TurnState
 from multiturn.errors import ConversationNotFound, TurnExpired
 from multiturn.messages import Entry, Trait
+from multiturn.search.terms import Query, query
 from multiturn.storage import Found, Partial, Start, Store
-from multiturn.terms import Query, query
 
 from .talk import ALICE, ask, assistant, begin, call, entry, finish, held, result, system, user
 

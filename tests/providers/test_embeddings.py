@@ -27,8 +27,8 @@ from multiturn.cards import EmbeddingCard
 from multiturn.catalog import Catalog
 from multiturn.providers import Patience, Retry, open_embeddings
 from multiturn.providers.embeddings import Embeddings
+from multiturn.search.vectors import dimension_of, likeness, packed
 from multiturn.tokens import count_text
-from multiturn.vectors import dimension_of, likeness, packed
 
 from .loopback import Exchange, loopback
 

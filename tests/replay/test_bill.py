@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiturn.cache_rules import CacheRule
+from multiturn.caching.rules import CacheRule
 from multiturn.replay.bill import Memory, added, common_bytes
 from multiturn.usage import Cost
 

@@ -11,7 +11,7 @@ import pytest
 from tests.replay.told import MODEL, dialogue, said, terms
 
 from multiturn import ContextPolicy, Summarize, Usage
-from multiturn.cache_rules import CacheRule
+from multiturn.caching.rules import CacheRule
 from multiturn.messages import Trait
 from multiturn.replay import Dialogue, Outcome, replay, uses
 from multiturn.tokens import REPLY_OVERHEAD

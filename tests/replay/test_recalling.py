@@ -14,7 +14,7 @@ from multiturn.messages import Trait
 from multiturn.recall import Present
 from multiturn.replay import Said, read
 from multiturn.replay.recalling import Index
-from multiturn.terms import query
+from multiturn.search.terms import query
 from multiturn.window import Limits, MessageRow, Path, Quotation
 
 LIMITS = Limits(4000, 4000, 2000, recall_tokens=200, recall_turns=3)

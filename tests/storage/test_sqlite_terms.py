@@ -9,11 +9,11 @@ import pytest
 from tests.conformance.talk import ALICE, answer, ask, entry, user
 
 from multiturn.conversations import Declared
+from multiturn.search.terms import query
 from multiturn.storage import sqlite_postings, sqlite_terms
 from multiturn.storage.migrations import _scripts
 from multiturn.storage.sqlite import SQLiteStore
 from multiturn.storage.sqlite_terms import BLOCK, SLACK
-from multiturn.terms import query
 
 NOW = 1.7e9
 

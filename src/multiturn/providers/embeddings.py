@@ -10,9 +10,9 @@ from typing import Any
 
 from ..catalog import EmbeddingCard, Profile
 from ..errors import ProviderOverflow, RequestRefused
+from ..search.vectors import packed
 from ..tokens import count_text
 from ..usage import Cost, Usage
-from ..vectors import packed
 from .inquiry import Inquiry
 from .patience import Patience, Retry
 
@@ -33,7 +33,7 @@ NATIVE = "services/embeddings/text-embedding/text-embedding"
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Vectors as they are kept (`multiturn.vectors`), in the order of the texts, and what they cost."""
+    """Vectors as they are kept (`search.vectors`), in the order of the texts, and what they cost."""
 
     vectors: Sequence[bytes]
     usage: Usage

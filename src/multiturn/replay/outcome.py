@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from ..cache_rules import Caching
+from ..caching.rules import Caching
 from ..cards import Card
 from ..request import remembered
 from ..step import Terms

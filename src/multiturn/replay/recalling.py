@@ -12,9 +12,9 @@ import orjson
 
 from ..context.recall import Passage, quotation
 from ..messages import Trait
-from ..ranking import Posting, Talk, certainty, margin, rank
 from ..recall import CANDIDATES, Present
-from ..terms import Query, names, query, terms
+from ..search.ranking import Posting, Talk, certainty, margin, rank
+from ..search.terms import Query, names, query, terms
 from ..tokens import count_text
 from ..window import Limits, MessageRow, Path, Quotation
 from .dialogue import Said

@@ -205,7 +205,8 @@ def _reach(terms: Terms, current: Sequence[MessageRow], overhead: int) -> Reach:
 
 def _farther(reach: Reach) -> Reach:
     """Turns that are never sent used the reach up: look four times as far back."""
-    return reach._replace(tokens=None if reach.tokens is None else reach.tokens * 4 + 1024,
+    return reach._replace(
+        tokens=None if reach.tokens is None else reach.tokens * 4 + 1024,
         turns=None if reach.turns is None else reach.turns * 4 + 4,
         messages=None if reach.messages is None else reach.messages * 4 + 8,
     )

@@ -23,7 +23,7 @@ from ..conversations import (
 )
 from ..errors import ConversationBusy, StoreUnavailable
 from ..messages import Entry
-from ..terms import Query
+from ..search.terms import Query
 from ..window import Path
 from . import (
     sqlite_branches,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..terms import NAMES
+from ..search.terms import NAMES
 from .sqlite_rows import SEGMENT
 from .sqlite_terms import BLOCK, BUCKET_SHIFT, COUNT_BITS, MOST, PLACE_BITS, SUB_BITS
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..conversations import Owner, TurnState
 from ..messages import Trait
-from ..ranking import Posting, Talk, certainty, rank
-from ..terms import Query
+from ..search.ranking import Posting, Talk, certainty, rank
+from ..search.terms import Query
 from .sqlite_conversations import find
 from .sqlite_paths import pieces
 from .sqlite_postings import Extract, read

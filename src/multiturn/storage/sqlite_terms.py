@@ -16,7 +16,7 @@ import orjson
 
 from ..conversations import TurnState
 from ..messages import Trait
-from ..terms import NAMES, names, terms
+from ..search.terms import NAMES, names, terms
 from .sqlite_rows import ROLE_NUMBERS, SEGMENT, last_key
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ..conversations import Owner, TurnState
 from ..messages import Trait
-from ..vectors import dimension_of, nearest
+from ..search.vectors import dimension_of, nearest
 from .sqlite_conversations import Here, find
 from .sqlite_recall import Stretch, as_found, searched
 from .sqlite_rows import SEGMENT, last_key

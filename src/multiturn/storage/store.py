@@ -37,7 +37,7 @@ from ..conversations import (
     TurnState,
 )
 from ..messages import Entry
-from ..terms import Query
+from ..search.terms import Query
 from ..window import Cut, MessageRow, Path, Quotation
 
 __all__ = [

@@ -7,10 +7,10 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from .ledger import Decisions
-from .reply import Delta, Reply
-from .stream import AsyncPreparedTurn, AsyncStream
-from .window import Window
+from ..ledger import Decisions
+from ..reply import Delta, Reply
+from ..stream import AsyncPreparedTurn, AsyncStream
+from ..window import Window
 
 __all__ = ["PreparedTurn", "Run", "Stream"]
 

@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-from .errors import TurnClosed
-from .phrases import Reason
+from ..errors import TurnClosed
+from ..phrases import Reason
 
 __all__ = ["Loop"]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiturn.vectors import dimension_of, likeness, likenesses, nearest, packed
+from multiturn.search.vectors import dimension_of, likeness, likenesses, nearest, packed
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False).filter(lambda value: value == 0 or abs(value) > 1e-3)
 directions = st.lists(numbers, min_size=4, max_size=4).filter(any)

@@ -12,19 +12,19 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
-from .catalog import Catalog
-from .chat import AsyncConversation
-from .client import AsyncMultiTurn, By
-from .conversations import Conversation, Hit, new_ulid
-from .errors import StoreUnavailable
+from ..catalog import Catalog
+from ..chat import AsyncConversation
+from ..client import AsyncMultiTurn, By
+from ..conversations import Conversation, Hit, new_ulid
+from ..errors import StoreUnavailable
+from ..phrases import Reason
+from ..policy import ContextPolicy
+from ..providers import Provider
+from ..settings import Config
+from ..storage import Store
+from ..usage import Spending
+from .chat import BlockingConversation
 from .loop import Loop
-from .phrases import Reason
-from .policy import ContextPolicy
-from .providers import Provider
-from .settings import Config
-from .storage import Store
-from .sync_chat import BlockingConversation
-from .usage import Spending
 
 __all__ = ["MultiTurn"]
 

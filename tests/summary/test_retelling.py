@@ -9,8 +9,8 @@ from tests.scene import TOOLS, Make, call_of, calls
 from multiturn import AsyncConversation, ContentFiltered, ContextPolicy, Delta, RateLimited
 from multiturn.conversations import Owner, Turn, TurnState
 from multiturn.messages import Message, Text
-from multiturn.retelling import Retelling, _fitting, retell
 from multiturn.storage import Due
+from multiturn.summary.retelling import Retelling, _fitting, retell
 from multiturn.tokens import count_text
 
 ALL = ContextPolicy.full()

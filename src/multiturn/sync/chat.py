@@ -6,17 +6,17 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, TypeVar, Unpack
 
-from .asking import Asking
-from .chat import AsyncConversation
-from .conversations import Branch, Conversation, Hit, Summary, Turn
-from .ledger import Ledger
-from .memory import TurnLike
-from .messages import Message
-from .policy import ContextPolicy
-from .reply import Reply
-from .sync_stream import PreparedTurn, Run, Stream
-from .usage import Spending
-from .window import Window
+from ..asking import Asking
+from ..chat import AsyncConversation
+from ..conversations import Branch, Conversation, Hit, Summary, Turn
+from ..ledger import Ledger
+from ..memory import TurnLike
+from ..messages import Message
+from ..policy import ContextPolicy
+from ..reply import Reply
+from ..usage import Spending
+from ..window import Window
+from .stream import PreparedTurn, Run, Stream
 
 __all__ = ["BlockingConversation"]
 

@@ -34,9 +34,9 @@ from multiturn import (
     TurnClosed,
     TurnState,
 )
-from multiturn.loop import Loop
 from multiturn.messages import Trait
 from multiturn.providers.scripted import ScriptedProvider
+from multiturn.sync.loop import Loop
 from multiturn.window import Request
 
 TWINS = [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiturn.stems import stem
+from multiturn.search.stems import stem
 
 # The examples of Porter's paper, step by step.
 PAIRS = re.findall(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiturn.terms import LENGTH, NAMES, names, query, terms
+from multiturn.search.terms import LENGTH, NAMES, names, query, terms
 
 NOW = 1.7e9
 

@@ -16,7 +16,7 @@ from multiturn.phrases import table
 from multiturn.prompts import Asked, asked
 from multiturn.providers.scripted import Line, ScriptedProvider
 from multiturn.reply import CallPiece, Delta
-from multiturn.summariser import Flaw, Summariser, Writing
+from multiturn.summary.summariser import Flaw, Summariser, Writing
 from multiturn.tokens import count_text
 from multiturn.usage import Usage
 from multiturn.window import Request
@@ -179,7 +179,7 @@ def test_every_flaw_can_be_told_to_people() -> None:
 
 @pytest.mark.parametrize("tree", ["en", "zh"])
 def test_every_flaw_is_explained(tree: str) -> None:
-    page = Path(__file__).parents[1] / "docs" / tree / "how-to" / "summaries.md"
+    page = Path(__file__).parents[2] / "docs" / tree / "how-to" / "summaries.md"
     assert set(re.findall(r"^\| `(\w+)` \|", page.read_text("utf-8"), re.MULTILINE)) == set(Flaw)
 
 

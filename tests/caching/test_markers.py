@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from multiturn.cache_rules import CacheRule, Caching, MarkerRule
-from multiturn.markers import marks
-from multiturn.prefix import fingerprint, forecast
+from multiturn.caching.markers import marks
+from multiturn.caching.prefix import fingerprint, forecast
+from multiturn.caching.rules import CacheRule, Caching, MarkerRule
 from multiturn.usage import Usage
 
 PLAIN = Caching("m", CacheRule(minimum=256, ttl=600), head=500)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiturn.cache_rules import CacheRule, Caching
-from multiturn.prefix import Forecast, compared, digest_of, fingerprint, forecast
+from multiturn.caching.prefix import Forecast, compared, digest_of, fingerprint, forecast
+from multiturn.caching.rules import CacheRule, Caching
 from multiturn.usage import Price, Tier, Usage
 
 SYSTEM = {"role": "system", "content": "你是店员。" * 40}

@@ -8,15 +8,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .context.calls import grouped, turn_left_out
-from .context.recency import left_out_as
-from .conversations import Turn
-from .messages import Message, Trait
-from .prompts import day_of, language_of, narrated
-from .storage import Due, Store, Told
-from .tokens import count_text
-from .window import TurnRow
-from .wire import opened
+from ..context.calls import grouped, turn_left_out
+from ..context.recency import left_out_as
+from ..conversations import Turn
+from ..messages import Message, Trait
+from ..prompts import day_of, language_of, narrated
+from ..storage import Due, Store, Told
+from ..tokens import count_text
+from ..window import TurnRow
+from ..wire import opened
 
 __all__ = ["Retelling", "retell"]
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .cards import Card
-from .context.summary import NOTE_TOKENS
-from .errors import Error
-from .messages import Trait
-from .policy import ContextPolicy
-from .prompts import continued, language_of
-from .request import request_of
-from .sealing import seal
-from .step import Engine, Input, Known, Place, preview
-from .storage import Due
+from ..cards import Card
+from ..context.summary import NOTE_TOKENS
+from ..errors import Error
+from ..messages import Trait
+from ..policy import ContextPolicy
+from ..prompts import continued, language_of
+from ..request import request_of
+from ..sealing import seal
+from ..step import Engine, Input, Known, Place, preview
+from ..storage import Due
+from ..tokens import count_message
+from ..usage import Cost, Usage
+from ..window import Path
+from ..wire import opened
 from .summariser import Summariser, Writing
-from .tokens import count_message
-from .usage import Cost, Usage
-from .window import Path
-from .wire import opened
 
 __all__ = ["cheaper_way", "continuation"]
 

@@ -17,8 +17,8 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from .cache_rules import CacheRule, Caching
-from .usage import Cost, Price, Usage
+from ..usage import Cost, Price, Usage
+from .rules import CacheRule, Caching
 
 __all__ = [
     "INSTRUCTIONS",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiturn.dates import named_dates
+from multiturn.search.dates import named_dates
 
 NOW = datetime(2024, 3, 13, 12, tzinfo=UTC).timestamp()  # a Wednesday
 OPENING = datetime(2023, 4, 1, tzinfo=UTC).timestamp()

@@ -11,15 +11,15 @@ from enum import StrEnum
 
 import orjson
 
-from .catalog import Card, Catalog
-from .conversations import Step
-from .errors import Error
-from .prompts import Asked, asked, is_refusal
-from .providers import Provider
-from .reply import Draft
-from .tokens import MARGIN, MESSAGE_OVERHEAD, REPLY_OVERHEAD, count_message, count_text
-from .usage import Price, Usage
-from .window import Request
+from ..catalog import Card, Catalog
+from ..conversations import Step
+from ..errors import Error
+from ..prompts import Asked, asked, is_refusal
+from ..providers import Provider
+from ..reply import Draft
+from ..tokens import MARGIN, MESSAGE_OVERHEAD, REPLY_OVERHEAD, count_message, count_text
+from ..usage import Price, Usage
+from ..window import Request
 
 __all__ = ["TOLERANCE", "Flaw", "Summariser", "Writing"]
 

@@ -28,16 +28,16 @@ from multiturn import (
     RateLimited,
     Summarize,
     Usage,
-    compaction,
 )
-from multiturn.compaction import Compactor, compact, pause
 from multiturn.conversations import Owner
 from multiturn.ledger import Code
 from multiturn.prompts import Asked, read
 from multiturn.providers import Retry
 from multiturn.providers.scripted import Line, ScriptedProvider
 from multiturn.storage import Due
-from multiturn.summariser import Flaw
+from multiturn.summary import compaction
+from multiturn.summary.compaction import Compactor, compact, pause
+from multiturn.summary.summariser import Flaw
 from multiturn.window import Request, Window
 
 POLICY = ContextPolicy(budget=1000, recall=None)
@@ -614,8 +614,8 @@ async def test_a_closed_compactor_takes_up_nothing(world: Make) -> None:
 CHILD = """
 import asyncio, os, sys
 sys.path[:0] = {paths!r}
-from tests.test_compaction import World, sends
-from multiturn import compaction
+from tests.summary.test_compaction import World, sends
+from multiturn.summary import compaction
 compaction.HOLD = {hold}
 
 async def main():

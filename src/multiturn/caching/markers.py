@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from .cache_rules import CacheRule, Caching, MarkerRule
 from .prefix import INSTRUCTIONS, Past, opened, parting, pauses
+from .rules import CacheRule, Caching, MarkerRule
 
 __all__ = ["marks"]
 

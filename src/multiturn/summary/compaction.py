@@ -10,18 +10,18 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, replace
 
-from .context.summary import folding
+from ..context.summary import folding
+from ..conversations import Owner, Step, Summary
+from ..embedding import EMBEDDING
+from ..errors import ConfigurationInvalid, Error
+from ..prompts import Asked
+from ..step import Engine, Input, Terms, policy_of, terms_of
+from ..storage import Due, Reach
+from ..tokens import count_text
+from ..window import Material
 from .continuation import continuation
-from .conversations import Owner, Step, Summary
-from .embedding import EMBEDDING
-from .errors import ConfigurationInvalid, Error
-from .prompts import Asked
 from .retelling import retell
-from .step import Engine, Input, Terms, policy_of, terms_of
-from .storage import Due, Reach
 from .summariser import Flaw, Summariser, Writing
-from .tokens import count_text
-from .window import Material
 
 __all__ = ["Compactor", "compact", "pause"]
 

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.scene import TOOLS
 
-from multiturn import AsyncMultiTurn, Card, Catalog, ContextPolicy, Cost, Price, Summarize, compaction
-from multiturn.continuation import cheaper_way
+from multiturn import AsyncMultiTurn, Card, Catalog, ContextPolicy, Cost, Price, Summarize
 from multiturn.conversations import Owner
 from multiturn.providers.scripted import Line, ScriptedProvider
-from multiturn.summariser import Flaw
+from multiturn.summary import compaction
+from multiturn.summary.continuation import cheaper_way
+from multiturn.summary.summariser import Flaw
 from multiturn.usage import Tier
 from multiturn.window import Request
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .usage import Price
+from ..usage import Price
 
 __all__ = ["CacheRule", "Caching", "MarkerRule"]
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multiturn import ranking
-from multiturn.ranking import (
+from multiturn.search import ranking
+from multiturn.search.ranking import (
     LOOSE,
     MARGIN,
     MARGIN_AT_HAND,
@@ -26,7 +26,7 @@ from multiturn.ranking import (
     margin,
     rank,
 )
-from multiturn.terms import Query
+from multiturn.search.terms import Query
 
 NOTHING = Query("")
 
@@ -241,6 +241,6 @@ def test_among_nothing_nothing_fits() -> None:
 
 
 def test_numpy_is_loaded_by_the_first_question() -> None:
-    code = "import multiturn, multiturn.ranking, sys; print('numpy' in sys.modules)"
+    code = "import multiturn, multiturn.search.ranking, sys; print('numpy' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "False\n"

@@ -1,0 +1,1 @@
+"""Which old messages fit a question? Terms, dates, ranking, vectors: pure, without a model."""
