@@ -12,7 +12,7 @@ from .errors import InputInvalid, MessageInvalid, ParameterInvalid
 from .messages import Entry, Trait
 from .phrases import Reason
 from .sealing import encoded, seal, seal_input, unwritable
-from .step import Input
+from .terms import Input
 from .tokens import count_message
 
 __all__ = ["Asking", "OnBusy", "Sampling", "digest_of", "entries_of", "input_of", "listed"]

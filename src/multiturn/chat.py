@@ -18,9 +18,9 @@ from .ledger import Ledger
 from .memory import Memory, TurnLike, message_of
 from .messages import Entry, Message, Trait
 from .reply import Reply
-from .step import Input, terms_of
 from .storage import Reach, Start
 from .stream import AsyncPreparedTurn, AsyncStream
+from .terms import Input, terms_of
 from .tokens import count_message
 from .turn import OpenTurn, begin
 from .window import MessageRow, Window

@@ -26,9 +26,9 @@ from .policy import ContextPolicy
 from .providers import Provider
 from .sealing import encoded, seal
 from .settings import Config, choose_model, load
-from .step import Engine
 from .storage import Store, open_store
 from .summary.compaction import Compactor
+from .terms import Engine
 from .tokens import count_message
 from .transcript import Transcript, exported, exported_aside, imported
 from .usage import Spending

@@ -22,9 +22,10 @@ from .phrases import Reason
 from .policy import ContextPolicy
 from .sealing import check_results, encoded, seal, seal_input, split_turns
 from .search.terms import query
-from .step import Engine, Input, Known, Place, embedder_of, in_force, policy_of, preview
+from .step import Place, preview
 from .storage import Reach, Told, UsageRow
 from .summary.summariser import TOLERANCE
+from .terms import Engine, Input, Known, embedder_of, in_force, policy_of
 from .tokens import count_message, count_text
 from .transcript import exported
 from .usage import Cost, Spending, Usage

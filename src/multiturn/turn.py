@@ -36,8 +36,9 @@ from .outcome import Outcome
 from .phrases import Reason
 from .reply import Delta, Draft, Reply
 from .request import answered, request_of, unmarked
-from .step import Engine, Input, Known, Place, Terms, refuse_early, window_of
+from .step import Place, refuse_early, window_of
 from .storage import Begun, Ending, Lease, Start
+from .terms import Engine, Input, Known, Terms
 from .window import Request, Window
 
 __all__ = ["OpenTurn", "begin"]

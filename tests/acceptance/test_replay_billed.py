@@ -12,7 +12,7 @@ from tests.simulators import Received
 from multiturn import ContextPolicy, Summarize
 from multiturn.conversations import Owner
 from multiturn.replay import Dialogue, billed, read, replay, total, uses
-from multiturn.step import Input, terms_of
+from multiturn.terms import Input, terms_of
 
 from .world import world
 

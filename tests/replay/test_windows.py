@@ -14,7 +14,7 @@ from multiturn.conversations import Owner
 from multiturn.replay import Dialogue, read
 from multiturn.replay.fates import Fates, fates
 from multiturn.replay.windows import windows
-from multiturn.step import Input, terms_of
+from multiturn.terms import Input, terms_of
 
 POLICIES = {
     "everything": ContextPolicy.full(),

@@ -10,8 +10,8 @@ from multiturn.conversations import Settings
 from multiturn.policy import ContextPolicy
 from multiturn.replay import Dialogue, Said
 from multiturn.sealing import seal
-from multiturn.step import Engine, Input, Terms, terms_of
 from multiturn.storage import open_store
+from multiturn.terms import Engine, Input, Terms, terms_of
 from multiturn.tokens import count_message
 from multiturn.window import TurnRow, sealed
 

@@ -19,8 +19,8 @@ from ..errors import ConversationNotFound
 from ..providers import Provider
 from ..replay import Dialogue, Outcome, Said, billed, read, total, uses, worst
 from ..replay import replay as replayed
-from ..step import Engine, Input, Terms, policy_of, terms_of
 from ..storage import Store, open_store
+from ..terms import Engine, Input, Terms, policy_of, terms_of
 from .comparison import Comparison, show
 from .schemes import Scheme, schemes
 from .session import Session
@@ -80,6 +80,7 @@ async def replay(
     for scheme in plan:
         if scheme.model:
             catalog.card(scheme.model)
+    await session.stored().close()
     store = open_store(session.config.store)
     try:
         found = [each async for each in _conversations(store, session, conversation, since)]

@@ -7,8 +7,8 @@ from ..context import folding
 from ..conversations import Summary
 from ..messages import Trait
 from ..prompts import Asked, asked
-from ..step import Terms
 from ..storage import Reach
+from ..terms import Terms
 from ..tokens import count_message, count_text
 from ..usage import Usage
 from ..window import Cut, TurnRow

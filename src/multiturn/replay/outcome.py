@@ -9,7 +9,7 @@ from itertools import groupby
 from ..caching.rules import Caching
 from ..cards import Card
 from ..request import remembered
-from ..step import Terms
+from ..terms import Terms
 from ..usage import Cost, Price, Usage
 from ..window import Window
 from .bill import Memory, added, priced

@@ -13,8 +13,8 @@ from ..conversations import Summary
 from ..errors import ContextOverflow, MessageInvalid
 from ..messages import Entry, Trait
 from ..recall import words_of
-from ..step import Terms
 from ..storage import Reach
+from ..terms import Terms
 from ..tokens import count_message
 from ..window import Cut, Material, MessageRow, Path, Quotation, Window
 from .dialogue import Dialogue, Said, Spoken

@@ -15,8 +15,8 @@ from ..conversations import Owner, Step, Summary
 from ..embedding import EMBEDDING
 from ..errors import ConfigurationInvalid, Error
 from ..prompts import Asked
-from ..step import Engine, Input, Terms, policy_of, terms_of
 from ..storage import Due, Reach
+from ..terms import Engine, Input, Terms, policy_of, terms_of
 from ..tokens import count_text
 from ..window import Material
 from .continuation import continuation

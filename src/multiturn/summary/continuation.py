@@ -13,8 +13,9 @@ from ..policy import ContextPolicy
 from ..prompts import continued, language_of
 from ..request import request_of
 from ..sealing import seal
-from ..step import Engine, Input, Known, Place, preview
+from ..step import Place, preview
 from ..storage import Due
+from ..terms import Engine, Input, Known
 from ..tokens import count_message
 from ..usage import Cost, Usage
 from ..window import Path
