@@ -188,7 +188,8 @@ def _record(name: str, record: type[Summarize | Recall], value: object) -> Summa
         return value
     if not isinstance(value, Mapping):
         raise PolicyInvalid(Reason("why.switch_or_table", name=name, value=repr(value)))
-    try:
-        return record(**value)
-    except TypeError:
-        raise PolicyInvalid(Reason("why.table_names", name=name, names=", ".join(map(str, value)))) from None
+    known = [field.name for field in fields(record)]
+    unknown = ", ".join(str(each) for each in value if each not in known)
+    if unknown:
+        raise PolicyInvalid(Reason("why.table_names", name=name, unknown=unknown, known=", ".join(known)))
+    return record(**value)

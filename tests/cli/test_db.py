@@ -172,7 +172,7 @@ def test_what_cannot_be_done_is_told(talked: Shell, arguments: tuple[str, ...], 
 def test_an_unknown_action_is_told(talked: Shell) -> None:
     done = talked.run("db", "vacuum", check=False)
     assert done.returncode == 2
-    assert "reembed" in done.stderr
+    assert "ACTION cannot be vacuum" in done.stderr
 
 
 # ------------------------------------------------------------------------------------- counting

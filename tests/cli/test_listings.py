@@ -94,7 +94,8 @@ def test_a_limit_of_turns_is_named_where_it_decided(talked: Shell) -> None:
 def test_a_turn_in_which_nothing_was_sent_says_so(shell: Shell) -> None:
     shell.run("chat", typed="/fill 2\n")
     assert "nothing was sent" in shell.run("context", "last").stderr
-    assert "nothing was sent" in shell.run("context", "last", "--turn", "1").stderr
+    assert "--next" in shell.run("context", "last", "--turn", "1").stderr
+    assert shell.run("context", "last", "--turn", "1", "--next", "hello", check=False).returncode == 2
 
 
 def test_usage_adds_up_tokens_and_shows_no_price_where_none_is_known(talked: Shell) -> None:

@@ -114,6 +114,11 @@ def test_an_empty_store_says_so(shell: Shell) -> None:
     assert shell.run("replay", "--json").stdout == ""
 
 
+def test_a_store_that_is_not_there_is_told_and_not_made(shell: Shell) -> None:
+    assert shell.refused("replay", "--store", "sqlite:///gone.db").endswith("[store_unavailable]")
+    assert not (shell.home / "gone.db").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [

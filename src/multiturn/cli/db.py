@@ -26,7 +26,7 @@ ACTIONS = ("reembed",)
 async def db(session: Session, action: str, embedding: str | None, *, yes: bool) -> int | None:
     """``db reembed``: give every message a vector of one model. Gives 1 when nothing was done."""
     if action not in ACTIONS:
-        raise click.BadParameter(", ".join(ACTIONS), param=click.Argument(["action"]))
+        raise click.BadParameter(action, param=click.Argument(["action"]))
     await session.stored().close()
     recall = session.config.policy.recall
     name = embedding or (recall.embedding if recall else None)

@@ -47,7 +47,12 @@ def show_hits(screen: Screen, hits: Sequence[Hit]) -> None:
         screen.note(screen.say("slash.recall_nothing"))
         return
     rows = [
-        [str(hit.turn), hit.message.role, f"{hit.score:.2f}", _short(hit.message.text) or UNKNOWN]
+        [
+            str(hit.turn),
+            screen.say(f"role.{hit.message.role}"),
+            f"{hit.score:.2f}",
+            _short(hit.message.text) or UNKNOWN,
+        ]
         for hit in hits
     ]
     screen.table(("turn", "role", "score", "text"), rows, right=(0, 2))

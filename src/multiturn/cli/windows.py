@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import click
+
 from ..chat import AsyncConversation
 from ..errors import TurnNotFound
 from ..ledger import Ledger, Span
@@ -21,6 +23,8 @@ async def context(
     """``context``: the ledger of a turn, the newest where none is named, and what differs from the turn
     before; with ``next`` what would be sent with those words now, and what it would cost; with ``count``
     how many tokens of that the provider counts."""
+    if turn is not None and (count or next is not None):  # what would be sent now is no stored turn
+        raise click.UsageError("", ctx=click.get_current_context())
     screen = session.screen
     async with session.stored() as client:
         chat = handle(client, await session.find(client, conversation))
@@ -91,8 +95,11 @@ def show_next(screen: Screen, window: Window) -> None:
         }
         screen.record({"next": figures})
     else:
-        figures = {"cached": count(window.cached_prefix), "cost": money(window.cost)}
-        screen.line(screen.say("ledger.next", **figures))
+        known = {"cached": window.cached_prefix, "cost": window.cost}
+        told = {"cached": count(window.cached_prefix), "cost": money(window.cost)}
+        screen.line(
+            screen.say("ledger.next", **{name: told[name] for name in told if known[name] is not None})
+        )
 
 
 async def ledger_of(chat: AsyncConversation, turn: int | None) -> Ledger | None:
