@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from tests.scene import Make, Scene
 
-from multiturn import AsyncConversation, ContextPolicy
+from multiturn import AsyncConversation, ContextPolicy, recall
+from multiturn.conversations import Owner
 from multiturn.messages import Trait
 from multiturn.recall import Present
+from multiturn.sealing import seal_input
 from multiturn.storage import Found
-from multiturn.window import MessageRow, Path, TurnRow, Window
+from multiturn.tokens import count_message
+from multiturn.window import Limits, MessageRow, Path, TurnRow, Window, sealed
 
 POLICY = ContextPolicy(budget=700, summarize=None)
 CODE = "The locker code is 48213."
@@ -96,3 +99,31 @@ async def test_a_conversation_that_vanishes_meanwhile_costs_nobody_their_turn(
     monkeypatch.setattr(store, "recall", then_gone)
     reply = await it.client.conversation("c", memory="m").send(QUESTION)
     assert reply.text == "Noted."
+
+
+async def test_the_question_of_an_answer_is_not_quoted_again(it: Scene) -> None:
+    chat = it.client.conversation("c")
+    await chat.add([{"role": "user", "content": "Where is the zebra kept?"}])
+    await chat.add([{"role": "assistant", "content": "The zebra is in paddock seven, near the gate."}])
+    await talk(chat)
+    block = "[…]\n~~~\nTurn 1\nuser: Where is the zebra kept?\n~~~"
+    row = MessageRow(5, 0, "user", Trait.QUOTED, 9, 0, b"{}", None, None, block.encode())
+    bounds = Limits(700, 700, 300, recall_tokens=120, recall_turns=6)
+    found = {
+        held: await recall.quoted(
+            it.client._store,
+            Owner(),
+            "c",
+            Path(rows=[row] if held else []),
+            sealed([seal_input("Where is the zebra kept, and which paddock?", count_message)], 14),
+            bounds,
+            first=10,
+            memory=None,
+        )
+        for held in (False, True)
+    }
+    words = {held: each.text.decode() if each else "" for held, each in found.items()}
+    assert "paddock seven" in words[False]
+    assert "Where is" in words[False]
+    assert "paddock seven" in words[True]
+    assert "Where is" not in words[True]

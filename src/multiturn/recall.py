@@ -65,9 +65,11 @@ async def quoted(
     if embedder is not None and found and found[0].score >= least:  # else nothing will be quoted
         scope = Scope(owner, conversation, path.branch, first, memory)
         found = await embedder.rerank(found, question, scope, notes)
-    fresh = list(_unsent(found[:CANDIDATES], conversation, Present.of(path, first)))
+    present = Present.of(path, first)
+    fresh = list(_unsent(found[:CANDIDATES], conversation, present))
     passages = [passage_of(one.told, one.score, _other(one, conversation), one.at) for one in fresh]
-    passages += [passage_of(*each) for each in await _beside(store, owner, conversation, path, fresh, least)]
+    beside = [passage_of(*each) for each in await _beside(store, owner, conversation, path, fresh, least)]
+    passages += [each for each in beside if not present.holds(None, each.text)]
     return quotation(passages, question, limits, count_text, least)
 
 

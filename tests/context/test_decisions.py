@@ -207,6 +207,13 @@ def test_an_old_message_that_is_quoted_is_told_in_its_place() -> None:
     assert [d.index for d in window.decisions if d.code is Code.RECALLED] == [4, 5, 13]
 
 
+def test_what_stands_beside_what_was_found_has_no_score() -> None:
+    made = material(TEN, ask("new"))._replace(recalled=recalled(Source(3, 0, 0.5), Source(3, 1, 0.0)))
+    window = built(made, LAST)
+    assert [d.figures for d in window.decisions if d.code is Code.RECALLED] == [{"score": 0.5}, {}]
+    assert "recalled: it stands beside what fits the question" in window.explain()
+
+
 def test_an_old_message_that_was_read_is_told_in_its_place_too() -> None:
     turns = [told(n, ask("1" * 20), answer(name="li")) for n in range(1, 6)]
     made = material(path(*turns), ask("new"))._replace(

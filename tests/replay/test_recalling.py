@@ -124,6 +124,11 @@ def test_what_the_window_holds_is_not_quoted_again() -> None:
     assert 1 in turns_of(found(told.turns, Path(standing=[rule])))
     quoting = row._replace(turn=20, quote=b"user: My dog Rex is allergic to peanuts.\nassistant: Poor Rex.")
     assert 1 not in turns_of(found(told.turns, Path(rows=[quoting])))
+    half = row._replace(turn=20, quote=b"user: My dog Rex is allergic to peanuts.\n~~~")
+    quotation = found(told.turns, Path(rows=[half]))
+    assert quotation is not None
+    assert b"allergic to peanuts" not in quotation.text
+    assert b"Poor Rex." in quotation.text
 
 
 def test_a_speaker_is_found_by_name() -> None:

@@ -193,9 +193,9 @@ class Decided:
                 return {"version": summary.version}
             case Code.RECALLED | Code.BELOW_THRESHOLD if recalled and place is not None:
                 score = self.found[turn, place][1].score
-                return (
-                    {"score": score} if code is Code.RECALLED else {"score": score, "limit": recalled.margin}
-                )
+                if code is Code.BELOW_THRESHOLD:
+                    return {"score": score, "limit": recalled.margin}
+                return {"score": score} if score else NO_FIGURES  # it stands beside what was found
             case Code.OVER_BUDGET:
                 return self._over_budget(turn)
             case Code.OUTSIDE_WINDOW:

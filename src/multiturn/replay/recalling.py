@@ -78,12 +78,14 @@ class Index:
         asked, end = query(question, now=at), bisect_left(self.turns, before)
         if not question.strip() or not end:
             return None
-        found = self._found(asked, end, Present.of(path, before))
+        present = Present.of(path, before)
+        found = self._found(asked, end, present)
         best = {self.turns[place] for place, score in found.items() if score >= margin(asked)}
         passages = [self._passage(place, score) for place, score in found.items()]
         beside = (place for turn in sorted(best) for place in self._places(turn))
+        beside = (place for place in beside if place not in found and self._shows(place))
         passages += [
-            self._passage(place, 0.0) for place in beside if place not in found and self._shows(place)
+            self._passage(place, 0.0) for place in beside if not present.holds(None, self.said[place][2])
         ]
         return quotation(passages, question, limits, count_text, margin(asked))
 
