@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from multiturn.conversations import Owner, Step
+from multiturn.conversations import Owner, Step, TurnState
 from multiturn.errors import ConversationNotFound
 from multiturn.storage import Store
 from multiturn.usage import Cost, Usage
@@ -41,6 +41,16 @@ async def test_it_counts_as_a_call_and_as_money_but_as_no_turn(store: Store) -> 
     (turn,) = await store.turns(ALICE, "c")
     assert turn.usage == Usage(10, 1)
     assert turn.cost == Cost(Decimal(1), "CNY")
+
+
+async def test_why_nobody_was_asked_is_no_call(store: Store) -> None:
+    await ask(store, "a", "b")
+    before = await store.usage(ALICE, by="model")
+    await store.record(ALICE, "c", Step("", b"", error="key_missing"))
+    assert [step.error for step in await store.steps(ALICE, "c", 0)] == ["key_missing"]
+    assert await store.usage(ALICE, by="model") == before
+    await finish(store, await begin(store, "c"), state=TurnState.FAILED, step=Step("", b"", error="error"))
+    assert sum(row.calls for row in await store.usage(ALICE)) == 2, "a turn counts, whatever became of it"
 
 
 async def test_each_branch_has_its_own(store: Store) -> None:

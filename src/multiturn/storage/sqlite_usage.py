@@ -22,14 +22,15 @@ GROUPS: dict[Grouping, str] = {
     "conversation": "c.name",
 }
 TURNS = "COUNT(DISTINCT CASE WHEN s.turn & 4294967295 THEN s.turn END)"
-"""How many turns there were; the calls of turn 0 belong to none."""
+"""How many turns there were; the calls of turn 0 belong to none, and what is noted there without a model
+is no call."""
 TOTALS = f"""
 SELECT {{group}}, s.currency, SUM(s.amount), COUNT(*), {TURNS}, COALESCE(SUM(s.input), 0),
     COALESCE(SUM(s.output), 0), SUM(s.cached), SUM(s.cache_write), SUM(s.reasoning), MAX(s.estimated & 1)
 FROM conversations c JOIN branches b ON b.conversation = c.id
     JOIN steps s ON s.turn BETWEEN b.segment * {SEGMENT} AND b.segment * {SEGMENT} + {SEGMENT - 1}
 WHERE c.tenant = :tenant AND (:user IS NULL OR c.user = :user)
-    AND (:conversation IS NULL OR c.name = :conversation)
+    AND (s.model IS NOT NULL OR s.turn & 4294967295) AND (:conversation IS NULL OR c.name = :conversation)
 GROUP BY 1, 2 ORDER BY 1, 2"""
 
 
