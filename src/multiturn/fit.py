@@ -62,7 +62,7 @@ def fit(
     images = target.image if count is None else None
     overhead, cut, reach = count_tools(tools) if tools else 0, previous.cut if previous else None, 1
     material = pictured(listing.material(overhead, cut, reach), images)
-    check_input([*map(_entry, material.current)], target)
+    check_input(material.current, target)
     while (chosen := enough(material, bounds, target)) is None:
         reach *= 4
         material = pictured(listing.material(overhead, cut, reach), images)
@@ -102,10 +102,6 @@ def _bounds(policy: ContextPolicy, model: str | None, *, estimated: bool) -> tup
         model=card.name,
     )
     return bounds, target
-
-
-def _entry(row: MessageRow) -> Entry:
-    return Entry(row.role, row.traits, row.tokens, row.body)
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from .providers import Provider
 from .request import caching_of
 from .sealing import seal
 from .storage import Store
-from .tokens import REPLY_OVERHEAD, count_message, count_text, count_tools
+from .tokens import REPLY_OVERHEAD, count_bodies, count_message, count_text, count_tools
 from .vocabulary import Counter, recounted
 from .window import Cut, Limits, Material, Target
 
@@ -118,7 +118,7 @@ class Terms:
 
     def recount(self, pieces: Sequence[bytes]) -> int:
         """Tokens of messages that were put together anew."""
-        tokens = _recount(pieces) if self.counter is None else self.counter.bodies(pieces)
+        tokens = count_bodies(pieces) if self.counter is None else self.counter.bodies(pieces)
         return tokens + surplus(pieces, self.target.image)
 
     def calibrated(self, cut: Cut | None) -> Terms:
@@ -258,7 +258,3 @@ class Known:
 
     def _in_force(self) -> Settings:
         return in_force(self.settings or Settings(), self.declared)
-
-
-def _recount(pieces: Sequence[bytes]) -> int:
-    return sum(count_message(orjson.loads(piece)) for piece in pieces)

@@ -9,14 +9,14 @@ a window multiplies by `MARGIN`, so that an estimate that is too low does not ov
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from .images import IMAGE_KINDS, tokens_of
 
-__all__ = ["MARGIN", "count_message", "count_text", "count_tools"]
+__all__ = ["MARGIN", "count_bodies", "count_message", "count_text", "count_tools"]
 
 MARGIN = 1.15
 """Factor on estimates that no reported usage has calibrated yet."""
@@ -82,6 +82,11 @@ def count_message(message: Mapping[str, Any], text: Callable[[str], int] = count
     if len(message) > 2:
         tokens += _count_fields(message, text)
     return tokens
+
+
+def count_bodies(bodies: Iterable[bytes]) -> int:
+    """About how many tokens messages cost, given as JSON."""
+    return sum(count_message(orjson.loads(body)) for body in bodies)
 
 
 def _count_fields(message: Mapping[str, Any], text: Callable[[str], int]) -> int:

@@ -240,15 +240,11 @@ def _outgrown(groups: Sequence[Group], fixed: int, budget: int, low: int, target
 
 def overflow(material: Material, limits: Limits, needed: int) -> ContextOverflow:
     """What must be sent needs ``needed`` uncalibrated tokens, which is more than the limits allow."""
-
-    def scaled(tokens: int) -> int:
-        return math.ceil(tokens * limits.scale)
-
     return ContextOverflow(
-        needed=scaled(needed),
+        needed=scaled(needed, limits),
         limit=limits.budget,
-        instructions=scaled(_tokens(material.instructions)),
-        tools=scaled(material.overhead),
-        input=scaled(_tokens(material.current)),
+        instructions=scaled(_tokens(material.instructions), limits),
+        tools=scaled(material.overhead, limits),
+        input=scaled(_tokens(material.current), limits),
         reserve=limits.reserve,
     )

@@ -5,7 +5,7 @@ Bytes that need no change are passed on as they are; only what a rule of the tar
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -167,7 +167,7 @@ def _as_stored(row: MessageRow, omitted: tuple[str, ...]) -> Piece:
     return Piece(row.role, row.body, 0 if taken else row.tokens, omitted, () if taken else None)
 
 
-def check_input(entries: Sequence[Entry], target: Target) -> None:
+def check_input(entries: Iterable[Entry | MessageRow], target: Target) -> None:
     """Raises `MessageInvalid` where the new input holds what the model cannot see: it would not be
     sent whole."""
     for entry in entries:

@@ -6,16 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import orjson
-
 from ..context import build, check_input, due, enough
 from ..conversations import Summary
 from ..errors import ContextOverflow, MessageInvalid
-from ..messages import Entry, Trait
+from ..messages import Trait
 from ..recall import words_of
 from ..storage import Reach
 from ..terms import Terms
-from ..tokens import count_message
+from ..tokens import count_bodies
 from ..window import Cut, Material, MessageRow, Path, Quotation, Window
 from .dialogue import Dialogue, Said, Spoken
 from .folding import Fold, folded
@@ -78,7 +76,7 @@ class _Walk:
 
     def _asked(self, said: Said, current: Sequence[MessageRow], reply: MessageRow, step: int) -> Asked:
         try:
-            check_input([_entry(row) for row in current], self.terms.target)
+            check_input(current, self.terms.target)
             window = self._window(said, current, step)
         except (ContextOverflow, MessageInvalid) as error:
             return Asked(said, None, refused=error.code)
@@ -100,8 +98,8 @@ class _Walk:
         if step == 0:
             quotation = self._recalled(said, current, chosen.kept.first, material.path)
             if quotation is not None:
-                return build(material._replace(recalled=quotation), terms.limits, terms.target, _recount)
-        return build(material, terms.limits, terms.target, _recount, chosen)
+                return build(material._replace(recalled=quotation), terms.limits, terms.target, count_bodies)
+        return build(material, terms.limits, terms.target, count_bodies, chosen)
 
     def _overhead(self, said: Said, step: int) -> int:
         """Uncalibrated tokens of what frames the messages, with tools and material that were sent then
@@ -163,8 +161,7 @@ def unquoted(said: Said) -> Said:
 
 
 def _bare(row: MessageRow) -> MessageRow:
-    tokens = count_message(orjson.loads(row.body))
-    return row._replace(quote=None, tokens=tokens, traits=int(row.traits & ~Trait.QUOTED))
+    return row._replace(quote=None, tokens=count_bodies([row.body]), traits=int(row.traits & ~Trait.QUOTED))
 
 
 def _with_quote(said: Said, quotation: Quotation | None) -> Said:
@@ -182,10 +179,6 @@ def _with_quote(said: Said, quotation: Quotation | None) -> Said:
         traits=int(said.turn.traits | Trait.QUOTED), tokens=said.turn.tokens + quotation.tokens
     )
     return replace(said, turn=turn, rows=[*said.rows[:place], quoting, *said.rows[place + 1 :]])
-
-
-def _entry(row: MessageRow) -> Entry:
-    return Entry(row.role, row.traits, row.tokens, row.body)
 
 
 # --------------------------------------------------------------------------------------------- reach
@@ -210,7 +203,3 @@ def _farther(reach: Reach) -> Reach:
         turns=None if reach.turns is None else reach.turns * 4 + 4,
         messages=None if reach.messages is None else reach.messages * 4 + 8,
     )
-
-
-def _recount(pieces: Sequence[bytes]) -> int:
-    return sum(count_message(orjson.loads(piece)) for piece in pieces)
