@@ -46,7 +46,7 @@ async def window_of(engine: Engine, terms: Terms, given: Input, lease: Lease) ->
         window = await _built(engine, place, terms, given, path, current)
         if window is not None:
             return window
-        reach = _farther(reach)
+        reach = reach.farther()
 
 
 def _in_spite(rows: Sequence[MessageRow]) -> list[MessageRow]:
@@ -70,7 +70,7 @@ async def preview(engine: Engine, place: Place, given: Input, known: Known) -> W
         window = await _built(engine, place, terms, given, path, current)
         if window is not None:
             return window
-        reach = _farther(reach)
+        reach = reach.farther()
 
 
 async def _built(
@@ -140,13 +140,4 @@ def _reach(terms: Terms, given: Input, lease: Lease | None) -> Reach:
         before=lease.turn if lease else None,
         current=lease.turn if lease and lease.step > 1 else None,
         summary=bounds.fold is not None,
-    )
-
-
-def _farther(reach: Reach) -> Reach:
-    """Turns that are never sent used the reach up: look four times as far back."""
-    return reach._replace(
-        tokens=None if reach.tokens is None else reach.tokens * 4 + 1024,
-        turns=None if reach.turns is None else reach.turns * 4 + 4,
-        messages=None if reach.messages is None else reach.messages * 4 + 8,
     )

@@ -94,7 +94,7 @@ class _Walk:
             chosen = enough(material, terms.limits, terms.target)
             if chosen is not None:
                 break
-            reach = _farther(reach)
+            reach = reach.farther()
         if step == 0:
             quotation = self._recalled(said, current, chosen.kept.first, material.path)
             if quotation is not None:
@@ -193,13 +193,4 @@ def _reach(terms: Terms, current: Sequence[MessageRow], overhead: int) -> Reach:
         turns=limits.max_turns,
         messages=None if limits.max_messages is None else max(0, limits.max_messages - len(current)),
         key=limits.key,
-    )
-
-
-def _farther(reach: Reach) -> Reach:
-    """Turns that are never sent used the reach up: look four times as far back."""
-    return reach._replace(
-        tokens=None if reach.tokens is None else reach.tokens * 4 + 1024,
-        turns=None if reach.turns is None else reach.turns * 4 + 4,
-        messages=None if reach.messages is None else reach.messages * 4 + 8,
     )

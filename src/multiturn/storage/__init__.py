@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import SettingInvalid
 from ..phrases import Reason
-from .store import (
+from .records import (
     Begun,
     Due,
     Ending,
@@ -15,10 +15,10 @@ from .store import (
     Partial,
     Reach,
     Start,
-    Store,
     Told,
     UsageRow,
 )
+from .store import Store
 
 __all__ = [
     "Begun",

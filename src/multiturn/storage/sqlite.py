@@ -43,9 +43,7 @@ from . import (
 from .connections import MEMORY
 from .line import Line, Place
 from .readers import Readers
-from .sqlite_leases import TICKET_LIFE, Queued
-from .sqlite_vectors import SQLiteVectors
-from .store import (
+from .records import (
     Begun,
     Due,
     Ending,
@@ -59,6 +57,8 @@ from .store import (
     Told,
     UsageRow,
 )
+from .sqlite_leases import TICKET_LIFE, Queued
+from .sqlite_vectors import SQLiteVectors
 from .writer import Writer
 
 __all__ = ["SQLiteStore"]

@@ -12,11 +12,11 @@ from ..conversations import Conversation, Declared, Owner, Settings, new_ulid
 from ..errors import ConversationError, ConversationNotFound, TurnExpired
 from ..messages import Entry
 from ..phrases import Reason
+from .records import Lease
 from .sqlite_media import drop_media
 from .sqlite_quotes import citing_dropped, drop_quotes
 from .sqlite_rows import NOW, SEGMENT, last_key, read_settings, write_settings
 from .sqlite_terms import forget_segment
-from .store import Lease
 
 __all__ = [
     "HELD",

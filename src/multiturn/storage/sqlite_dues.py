@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlite3
 
 from ..conversations import Owner
+from .records import Due
 from .sqlite_rows import NOW
-from .store import Due
 
 __all__ = ["claim", "end_claim", "fall_due", "holds", "settle"]
 

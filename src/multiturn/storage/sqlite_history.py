@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ..conversations import Address, Owner, Step, Turn
 from ..errors import TurnNotFound
 from ..phrases import Reason
+from .records import Hit, Told
 from .sqlite_conversations import require
 from .sqlite_paths import Piece, owner_of, pieces
 from .sqlite_rows import (
@@ -23,7 +24,6 @@ from .sqlite_rows import (
     told,
     totals,
 )
-from .store import Hit, Told
 
 __all__ = ["history", "locate", "search", "steps", "turns"]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from ..conversations import Declared, Owner, TurnState
 from ..messages import Entry, Trait
+from .records import Told
 from .sqlite_conversations import Here, declare, require, title_of
 from .sqlite_leases import Queued, line_up, recover
 from .sqlite_rows import NOW, SEGMENT, told
 from .sqlite_segments import Stored, close_waiting, extend, new_turn, own_head
 from .sqlite_terms import index
-from .store import Told
 
 __all__ = ["add"]
 

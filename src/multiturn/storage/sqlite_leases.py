@@ -10,11 +10,11 @@ from ..errors import TurnExpired
 from ..messages import Trait
 from ..sealing import seal
 from ..tokens import count_message
+from .records import Lease
 from .sqlite_conversations import HELD, Here, require
 from .sqlite_rows import NOW, SEGMENT
 from .sqlite_segments import extend
 from .sqlite_terms import index
-from .store import Lease
 
 __all__ = [
     "TICKET_LIFE",

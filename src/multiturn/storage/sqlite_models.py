@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from ..usage import Usage
-from .store import ModelFacts
+from .records import ModelFacts
 
 __all__ = ["calibrate", "learn_limit", "model_facts", "model_number"]
 

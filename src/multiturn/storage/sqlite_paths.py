@@ -16,6 +16,7 @@ from ..errors import ConversationError, ConversationNotFound, TurnNotFound
 from ..messages import Trait
 from ..phrases import Reason
 from ..window import Cut, MessageRow, Path, TurnRow
+from .records import Reach
 from .sqlite_rows import (
     MESSAGE,
     MESSAGE_COLUMNS,
@@ -25,7 +26,6 @@ from .sqlite_rows import (
     read_summary,
     to_message,
 )
-from .store import Reach
 
 __all__ = ["Piece", "gather", "owner_of", "pieces"]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from ..messages import Trait
 from ..window import Quotation, Source
+from .records import Lease
 from .sqlite_paths import Piece, pieces
 from .sqlite_rows import SEGMENT
-from .store import Lease
 
 __all__ = ["citing_dropped", "copy_quotes", "drop_quotes", "keep_quote"]
 

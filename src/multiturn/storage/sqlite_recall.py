@@ -12,11 +12,11 @@ from ..conversations import Owner, TurnState
 from ..messages import Trait
 from ..search.ranking import Posting, Talk, certainty, rank
 from ..search.terms import Query
+from .records import Found
 from .sqlite_conversations import find
 from .sqlite_paths import pieces
 from .sqlite_postings import Extract, read
 from .sqlite_rows import MESSAGE, SEGMENT, to_message, told
-from .store import Found
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,8 +15,8 @@ from ..conversations import Address, Declared, Settings, Step, Summary, Turn, Tu
 from ..messages import Trait
 from ..usage import Cost, Usage
 from ..window import MessageRow
+from .records import Told
 from .sqlite_media import put_back
-from .store import Told
 
 __all__ = [
     "MESSAGE",

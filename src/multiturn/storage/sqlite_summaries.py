@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from ..conversations import Owner, Summary
 from ..errors import TurnNotFound
+from .records import Due
 from .sqlite_conversations import Here, require
 from .sqlite_dues import end_claim, holds
 from .sqlite_rows import NOW, read_summary
-from .store import Due
 
 __all__ = ["give_up", "inherited", "summaries", "undo_summary", "write_summary"]
 

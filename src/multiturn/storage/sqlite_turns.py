@@ -20,6 +20,7 @@ from ..errors import (
 )
 from ..messages import Trait
 from ..phrases import Reason
+from .records import Begun, Ending, Lease, Partial, Start
 from .sqlite_branches import new_branch
 from .sqlite_conversations import Here, declare, find_held, head_key, require, settings_of, title_of
 from .sqlite_dues import fall_due
@@ -40,7 +41,6 @@ from .sqlite_rows import (
 )
 from .sqlite_segments import close_waiting, drop_reply, extend, new_turn, own_head
 from .sqlite_terms import index
-from .store import Begun, Ending, Lease, Partial, Start
 
 __all__ = ["abandon", "append", "begin", "finish", "record"]
 

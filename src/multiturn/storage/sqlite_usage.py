@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ..conversations import Owner
+from .records import UsageRow
 from .sqlite_conversations import require
 from .sqlite_rows import SEGMENT
-from .store import UsageRow
 
 __all__ = ["Grouping", "usage"]
 

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from ..conversations import Owner, TurnState
 from ..messages import Trait
 from ..search.vectors import dimension_of, nearest
+from .records import Found
 from .sqlite_conversations import Here, find
 from .sqlite_recall import Stretch, as_found, searched
 from .sqlite_rows import SEGMENT, last_key
-from .store import Found
 from .vector_store import Backlog, Kept, VectorModel, Waiting, digest_of, words_of
 
 __all__ = ["SQLiteVectors"]

@@ -21,8 +21,7 @@ exactly like one that does not exist.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 from ..conversations import (
     Address,
@@ -34,228 +33,26 @@ from ..conversations import (
     Step,
     Summary,
     Turn,
-    TurnState,
 )
 from ..messages import Entry
 from ..search.terms import Query
-from ..window import Cut, MessageRow, Path, Quotation
+from ..window import Path
+from .records import (
+    Begun,
+    Due,
+    Ending,
+    Found,
+    Hit,
+    Lease,
+    ModelFacts,
+    Partial,
+    Reach,
+    Start,
+    Told,
+    UsageRow,
+)
 
-__all__ = [
-    "Begun",
-    "Due",
-    "Ending",
-    "Found",
-    "Hit",
-    "Lease",
-    "ModelFacts",
-    "Partial",
-    "Reach",
-    "Start",
-    "Store",
-    "Told",
-    "UsageRow",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to write one turn, until somebody else takes the conversation over, who may when its
-    time is over; a ``limited`` one ends with its time. ``key`` is the backend's own name of the
-    conversation."""
-
-    owner: Owner
-    conversation: str
-    key: int
-    ulid: str
-    branch: int
-    turn: int
-    step: int
-    epoch: int
-    limited: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What a turn begins with.
-
-    Exactly one of four things happens:
-
-    - a **new turn** with ``entries`` as its input (``results`` and ``again`` unset);
-    - the **waiting turn goes on**: ``results`` are the ids of the tool calls that ``entries`` answer,
-      which must be exactly the open ones (else `ToolCallUnknown` or `ToolResultsIncomplete`); the
-      turn keeps its number and gets its next step;
-    - a **failed turn is repeated** (``again``): the newest turn of the path must be failed or
-      incomplete; its user input stays, whatever else it held is dropped, it gets its next step;
-    - with ``after`` set, a **new branch** is made whose path shares the turns up to ``after`` (0:
-      none) with the branch in use, it becomes the one in use, and the new turn is its first own turn.
-
-    A waiting turn on which a new turn begins becomes incomplete with `Trait.STOPPED` (the calls stay
-    open in history; windows close them).
-
-    ``key`` with ``digest`` (a hash of the input): a turn of this conversation with the same key and
-    digest that completed, or waits for tool results, is not repeated, ``begin`` gives it back instead;
-    while it is still running, ``begin`` waits for it like for the lease; failed or incomplete, it is
-    repeated as a new turn that takes the key over; with another digest: `KeyReused`.
-
-    ``wait`` is how many seconds to queue for the lease, first come first served across all
-    processes, before `ConversationBusy`; ``interrupt`` asks the running turn to stop first.
-    ``hold`` is how many seconds the lease lasts; where that is ``limited``, its holder may write no
-    longer, even if nobody took over. ``make`` whether a conversation that does not exist
-    is made (else `ConversationNotFound`).
-    """
-
-    entries: Sequence[Entry] = ()
-    results: tuple[str, ...] | None = None
-    again: bool = False
-    after: int | None = None
-    branch: int | None = None
-    """The branch to work on; ``None``: the one in use."""
-    key: str | None = None
-    digest: bytes = b""
-    declared: Declared = Declared()
-    wait: float = 30.0
-    interrupt: bool = False
-    hold: float = 15.0
-    limited: bool = False
-    make: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What ``begin`` gives: the lease of an accepted turn, or (``lease`` is ``None``) the completed
-    turn that the same request key made before. ``settings`` are those in force now."""
-
-    lease: Lease | None
-    turn: Turn
-    settings: Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Partial:
-    """What arrived since the last ``append``. Pieces of tool calls are not kept: a call that was not
-    finished cannot be answered."""
-
-    text: str = ""
-    reasoning: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a step ends.
-
-    ``state``: ``WAITING`` when tool calls are open (then ``open_calls`` names them), else a final
-    state. ``entries`` are the assistant's messages of this step (none when nothing arrived; never an
-    empty one). ``traits`` are set on the turn beside those of its messages (`Trait.STOPPED`,
-    `Trait.MODERATED`). ``cut`` is kept with the branch. Partials of the step are dropped.
-
-    ``quote`` is what was recalled for the turn's user message: it is kept with that message, counted
-    with it, and read back as `MessageRow.quote` (the turn gets `Trait.QUOTED`). ``request`` is the
-    fingerprint of what was sent, kept with the branch. ``counted`` is what the window was counted to
-    cost before calibration: with the reported usage it calibrates the model (`Store.model_facts`).
-    ``due`` marks the branch: a summary is to be written. The words of a turn that ends completed or
-    stopped can be recalled from then on.
-    """
-
-    state: TurnState
-    step: Step
-    entries: Sequence[Entry] = ()
-    open_calls: tuple[str, ...] = ()
-    traits: int = 0
-    cut: Cut | None = None
-    error: str | None = None
-    quote: Quotation | None = None
-    request: bytes | None = None
-    counted: int | None = None
-    due: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A branch whose summary is to be written, after ``failures`` in a row; ``mark`` is the claim's own."""
-
-    owner: Owner
-    conversation: str
-    branch: int
-    failures: int = 0
-    mark: int = field(default=0, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """What use has taught of a model: ``ratio`` is reported tokens by counted ones (a moving mean of
-    ``samples`` calls), ``limit`` how many tokens of input it takes, where an overflow told."""
-
-    name: str
-    ratio: float = 1.0
-    samples: int = 0
-    limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A message that was recalled: from which conversation, and how well it fits the question, from 0
-    to 1; ``at`` is how many messages stand before it on the path that was asked about (``None``: it is
-    on another)."""
-
-    conversation: str
-    told: Told
-    score: float
-    at: int | None = None
-
-
-class Reach(NamedTuple):
-    """How far back ``gather`` reads: whole turns, newest first, until one of the bounds is passed
-    (the turn that passes it is still read, so the builder sees that there is more).
-
-    ``tokens`` are uncalibrated, reasoning included. ``key``: where the branch's stored cut carries
-    this key, nothing before the cut is read. ``before``: only turns before this number (the turn
-    being answered is read as ``current`` instead). ``summary``: whether a summary counts, before whose
-    end nothing is read then; a policy without one wants the turns themselves.
-    """
-
-    tokens: int | None = None
-    turns: int | None = None
-    messages: int | None = None
-    key: str = ""
-    before: int | None = None
-    current: int | None = None
-    summary: bool = True
-
-
-class Told(NamedTuple):
-    """A stored message for somebody to look at: its row, its facts (see `Entry.facts`), the time of
-    its turn, and its id by place (`Address.message_id`, with the branch that holds it)."""
-
-    row: MessageRow
-    facts: bytes | None
-    created_at: float
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A message that a search found, with its conversation."""
-
-    conversation: str
-    told: Told
-
-
-@dataclass(frozen=True, slots=True)
-class UsageRow:
-    """Usage and cost added up over a group. ``amount`` is in billionths of ``currency`` (``None``:
-    no price was known); ``estimated`` whether any count was."""
-
-    group: str
-    currency: str | None
-    amount: int | None
-    calls: int
-    turns: int
-    input: int
-    output: int
-    cached: int | None
-    cache_write: int | None
-    reasoning: int | None
-    estimated: bool
+__all__ = ["Store"]
 
 
 class Store(Protocol):

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import orjson
 
 from ..conversations import Owner
-from .store import Found
+from .records import Found
 
 __all__ = ["Backlog", "Kept", "VectorModel", "VectorStore", "Waiting", "digest_of", "words_of"]
 
