@@ -103,6 +103,27 @@ def test_what_was_not_said_is_not_found(facts: list[str], question: str) -> None
     assert answer(messages) == phrase(code, tongue(question), messages=count)
 
 
+@pytest.mark.parametrize(
+    ("fact", "question"),
+    [("我养了一只猫叫豆豆。", "我的猫叫什么？"), ("我家的狗今年 3 岁。", "我的狗几岁？")],
+)
+def test_a_single_character_is_found_inside_a_word(fact: str, question: str) -> None:
+    assert answer([user(fact), user(question)]) == f"在第 1 条消息里找到：{fact}"
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "Turns 2–3, 2026-11-21 11:03 UTC",
+        "Another conversation, turn 9",
+        "第 2–3 轮，2026-11-21 11:03 UTC",
+        "另一个对话，第 9 轮",
+    ],
+)
+def test_the_heading_of_a_quotation_is_no_statement(heading: str) -> None:
+    assert statements([user(f"~~~\n{heading}\nuser: I like tea.\n~~~")]) == [(1, "I like tea.")]
+
+
 def test_the_place_is_that_of_the_message() -> None:
     assert answer([user("x"), user("我今年 27 岁。"), user("我几岁？")]).startswith("在第 2 条消息里找到：")
     english = answer([user("I am 27 years old."), user("How old am I?")])

@@ -30,6 +30,11 @@ SPEAKER = re.compile(
 )
 MARK = re.compile(r"^\s*(?:```.*|~~~.*|</?[A-Za-z_][^<>]*>|[-=*_]{3,}|\[/?[^\]]*\])\s*$")
 OPENING = re.compile(r"\s*(?:(?P<bar>`{3,}|~{3,}).*|<(?P<tag>[A-Za-z_][\w-]*)(?:\s[^<>]*)?>\s*)")
+HEADING = re.compile(
+    r"^\s*(?:another conversation, |另一个对话，)?(?:turns? \d+(?:–\d+)?|第 \d+(?:–\d+)? 轮)(?:[,，].*)?$",
+    re.IGNORECASE,
+)
+"""Where and when a quotation was said: nobody said that."""
 ASKING = re.compile(
     r"什么|甚么|啥|谁|哪[里儿个位天年些家种款国一座本部]|在哪|几[岁点号月楼]|星期几|周几|第几|多少|多大|多久|多远|多高|怎么|怎样|如何|为何"
     r"|何时|是否|是不是|有没有|能不能|会不会|记不记得|知不知道|[吗呢么]\W*$"
@@ -135,7 +140,7 @@ def _spoken(text: str) -> Iterator[str]:
     """The sentences of the user: marks of quoted blocks and lines of other speakers left out."""
     theirs = False
     for line in text.split("\n"):
-        if MARK.match(line):
+        if MARK.match(line) or HEADING.match(line):
             theirs = False
             continue
         speaker = SPEAKER.match(line)
@@ -209,7 +214,7 @@ def best(question: str, candidates: Sequence[Statement]) -> Statement | None:
     relations = set(RELATIONS.findall(question.lower()))
     found, top = None, 0.0
     for number, (candidate, bag) in enumerate(zip(candidates, bags, strict=True)):
-        covered = sum(weigh(word) for word in wanted if word in bag) / total if total else None
+        covered = sum(weigh(word) for word in wanted if _holds(bag, word)) / total if total else None
         told = _told(asked, candidate.sentence)
         strangers = set(RELATIONS.findall(candidate.sentence.lower())) - relations
         fit = _score(covered, told)
@@ -221,6 +226,11 @@ def best(question: str, candidates: Sequence[Statement]) -> Statement | None:
         if score > top:
             found, top = candidate, score
     return found
+
+
+def _holds(bag: Counter[str], word: str) -> bool:
+    """Whether a sentence has this word; a single character may stand in a pair."""
+    return word in bag or (len(word) == 1 and bool(CJK.match(word)) and any(word in pair for pair in bag))
 
 
 def _told(asked: Sequence[Concept], sentence: str) -> float | None:
