@@ -24,7 +24,7 @@ from .tokens import count_text
 from .window import Limits, MessageRow, Path, Quotation
 from .wire import opened
 
-__all__ = ["CANDIDATES", "Present", "quoted"]
+__all__ = ["CANDIDATES", "Present", "question_of", "quoted"]
 
 CANDIDATES = 24
 """Messages that are looked at: several of them may be of one turn, or stand in the window already."""
@@ -47,7 +47,7 @@ async def quoted(
     the user's conversations that share the ``memory``. ``None`` where there is nothing to look through.
 
     An ``embedder`` ranks anew what the words found; where it cannot, ``notes`` gets the code of why."""
-    question = words_of(current)
+    question = question_of(current)
     nowhere = first <= 1 and memory is None
     if nowhere or not limits.recall_tokens or not question.strip():
         return None
@@ -73,7 +73,7 @@ async def quoted(
     return quotation(passages, question, limits, count_text, least)
 
 
-def words_of(current: Sequence[MessageRow]) -> str:
+def question_of(current: Sequence[MessageRow]) -> str:
     """The words of the new input."""
     return "\n".join(opened(row.body).text for row in current if row.role == "user")
 

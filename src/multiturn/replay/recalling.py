@@ -14,7 +14,7 @@ from ..context.recall import Passage, quotation
 from ..messages import Trait
 from ..recall import CANDIDATES, Present
 from ..search.ranking import Posting, Talk, certainty, margin, rank
-from ..search.terms import Query, names, query, terms
+from ..search.terms import Query, names, query, searchable, terms
 from ..tokens import count_text
 from ..window import Limits, MessageRow, Path, Quotation
 from .dialogue import Said
@@ -53,7 +53,7 @@ class Index:
             return
         for row in said.rows:
             message = orjson.loads(row.body) if row.role in ("user", "assistant") else {}
-            words = words_of(message.get("content"))
+            words = searchable(message.get("content"))
             counts = terms(words)
             if counts:
                 named = message.get("name")
@@ -132,13 +132,3 @@ class Index:
         _, row, words = self.said[place]
         name = orjson.loads(row.body).get("name")
         return Passage(row.turn, row.place, row.role, name, self.times[place], words, score)
-
-
-def words_of(content: object) -> str:
-    """The words of a message's content."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    texts = (part.get("text") for part in content if isinstance(part, dict))
-    return "\n".join(text for text in texts if isinstance(text, str))

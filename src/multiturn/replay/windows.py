@@ -10,7 +10,7 @@ from ..context import build, check_input, due, enough
 from ..conversations import Summary
 from ..errors import ContextOverflow, MessageInvalid
 from ..messages import Trait
-from ..recall import words_of
+from ..recall import question_of
 from ..storage import Reach
 from ..terms import Terms
 from ..tokens import count_bodies
@@ -115,7 +115,7 @@ class _Walk:
         """What would be quoted; nothing is looked for while everything is in the window."""
         if self.index is None or first <= 1:
             return None
-        return self.index.quoted(words_of(current), said.at, first, path, self.terms.limits)
+        return self.index.quoted(question_of(current), said.at, first, path, self.terms.limits)
 
     def _material(self, path: Path, current: Sequence[MessageRow], overhead: int) -> Material:
         return Material(

@@ -20,7 +20,7 @@ from zlib import crc32
 from .dates import named_dates
 from .stems import stem
 
-__all__ = ["NAMES", "Query", "names", "query", "terms"]
+__all__ = ["NAMES", "Query", "names", "query", "searchable", "terms"]
 
 BITS = 28
 NAMES = 511 << 19
@@ -120,6 +120,20 @@ def query(text: str, *, now: float, opening: float | None = None, zone: tzinfo |
         at_hand=AT_HAND.search(plain) is not None,
         loose=frozenset(_term(word) for word in words if _is_loose(word)),
     )
+
+
+def searchable(content: object) -> str:
+    """The words of a message's content (as OpenAI's JSON writes it): its texts; empty where it has none.
+
+    >>> searchable([{"type": "text", "text": "hello"}, {"type": "image_url"}])
+    'hello'
+    """
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    texts = (part.get("text") for part in content if isinstance(part, dict))
+    return "\n".join(text for text in texts if isinstance(text, str))
 
 
 def terms(text: str) -> Mapping[int, int]:

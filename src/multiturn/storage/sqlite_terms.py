@@ -16,7 +16,7 @@ import orjson
 
 from ..conversations import TurnState
 from ..messages import Trait
-from ..search.terms import NAMES, names, terms
+from ..search.terms import NAMES, names, searchable, terms
 from .sqlite_rows import ROLE_NUMBERS, SEGMENT, last_key
 
 __all__ = [
@@ -106,7 +106,7 @@ def _tail_rows(
 def _packed(body: bytes) -> bytes:
     """The terms of a message; one without words has none."""
     message = _opened(body)
-    counts = terms(_text(message.get("content")))
+    counts = terms(searchable(message.get("content")))
     if not counts:
         return b""
     if max(counts.values()) > MOST:
@@ -132,15 +132,6 @@ def _opened_leniently(body: bytes) -> object:
         return json.loads(body)
     except ValueError:
         return None
-
-
-def _text(content: object) -> str:
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    texts = (part.get("text") for part in content if isinstance(part, dict))
-    return "\n".join(text for text in texts if isinstance(text, str))
 
 
 def _said_at(facts: bytes | None, otherwise: int) -> int:

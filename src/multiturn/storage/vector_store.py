@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import orjson
 
 from ..conversations import Owner
+from ..search.terms import searchable
 from .records import Found
 
 __all__ = ["Backlog", "Kept", "VectorModel", "VectorStore", "Waiting", "digest_of", "words_of"]
@@ -124,7 +125,4 @@ def words_of(body: bytes) -> str:
         content = orjson.loads(body)["content"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return ""
-    if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict)]
-        content = "\n".join(part for part in parts if isinstance(part, str))
-    return content.strip() if isinstance(content, str) else ""
+    return searchable(content).strip()
