@@ -17,6 +17,7 @@ from .loading import loading
 from .memory import growth
 from .prefix import prefixes
 from .recalling import recalling
+from .remembering import remembering
 from .rounds import one_core
 from .scale import FULL, QUICK, Scale
 from .sending import sending
@@ -57,6 +58,7 @@ BENCHMARKS: dict[str, Callable[[Path, Messages, Scale], Awaitable[list[Figure]]]
     "prefix": prefixes,
     "import": _loading,
     "recall": recalling,
+    "remember": remembering,
 }
 
 

@@ -20,7 +20,7 @@ from .rounds import CLOCKS, Clock, Times
 from .scale import Scale
 from .stands import NAME, client_of
 
-__all__ = ["recalling"]
+__all__ = ["questions", "recalling", "timed"]
 
 BATCH = 20_000
 QUESTION = 24
@@ -42,10 +42,10 @@ async def recalling(folder: Path, messages: Callable[[int], Sequence[Message]], 
         async with client_of(file) as client:
             chat = client.conversation(NAME)
             for first in range(0, size, BATCH):
-                with _timed(stored):
+                with timed(stored):
                     await chat.add(told[first : first + BATCH])
-            for question in _questions(told, scale.rounds * 3):
-                with _timed(searched):
+            for question in questions(told, scale.rounds * 3):
+                with timed(searched):
                     await chat.recall(question)
         for clock in CLOCKS:
             figures += _searches(size, searched.by(clock)[1:], clock)
@@ -56,14 +56,16 @@ async def recalling(folder: Path, messages: Callable[[int], Sequence[Message]], 
 
 
 @contextmanager
-def _timed(times: Times) -> Iterator[None]:
+def timed(times: Times) -> Iterator[None]:
+    """Add what happens inside to the times."""
     begun, before = time.perf_counter(), time.process_time()
     yield
     times.wall.append(time.perf_counter() - begun)
     times.cpu.append(time.process_time() - before)
 
 
-def _questions(told: Sequence[Message], count: int) -> list[str]:
+def questions(told: Sequence[Message], count: int) -> list[str]:
+    """Pieces of what was told, each as a question."""
     chance = random.Random(7)
     found = []
     for _ in range(count):
