@@ -387,3 +387,27 @@ def test_a_model_brings_its_price_and_its_formula_for_images() -> None:
     assert dear.cost.estimated
     assert dear.cost.amount * 1_000_000 == dear.tokens * Decimal("0.15")
     assert fit(messages, policy, model="openai/gpt-4o-mini", count=lambda _: 10).tokens == 10
+
+
+@pytest.mark.parametrize(
+    ("model", "images", "sent"),
+    [
+        ("qwen/qwen3-vl-plus", "all", 1),
+        ("qwen/qwen3-vl-plus", "last", 1),
+        ("qwen/qwen3-vl-plus", 2, 2),
+        ("qwen/qwen3-vl-plus", 0, 0),
+        ("qwen/qwen-plus", "all", 0),
+    ],
+)
+def test_images_that_stay_behind_take_no_room_from_words(model: str, images: Any, sent: int) -> None:
+    photo = {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}}
+    messages: list[Json] = []
+    for number in range(25):
+        words = {"type": "text", "text": f"Picture {number}"}
+        messages += [{"role": "user", "content": [words, photo]}, answer("Nice.")]
+    messages.append(ask("And now?"))
+    window = fit(messages, ContextPolicy(budget=4000, images=images), model=model)
+    assert window.body.count(b"example.org") == sent
+    assert len(window.messages) == (3 if images == "all" and sent else 51)
+    spent = [span.tokens for span in window.spans if span.sent]
+    assert sum(tokens or 0 for tokens in spent) == pytest.approx(window.tokens, rel=0.1)

@@ -248,7 +248,7 @@ class Assembly:
         """The decisions in the order of the path, as ranges."""
         path, context = self.material.path, self.material.context
         spans = [*self.decided.head(), *self.decided.earlier(path.earlier_messages, path.earlier_turns)]
-        spans += self.decided.spans_of(self.read)
+        spans += self.decided.spans_of(self.read if self.spent.rows is None else self.spent.rows)
         if context:
             tokens = sum(entry.tokens for entry in context)
             spans.append(Span(Code.CONTEXT, len(context), scaled(tokens, self.limits)))

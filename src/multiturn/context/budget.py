@@ -6,13 +6,16 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import orjson
+
 from ..errors import ContextOverflow, PolicyInvalid
+from ..images import tokens_of
 from ..messages import Entry, Trait
 from ..phrases import Reason
 from ..policy import ContextPolicy, Summarize
 from ..window import Limits, Material, MessageRow, Path, Target, TurnRow
 from .calls import Group, by_turn, grouped, in_force, turn_left_out
-from .outgoing import weight
+from .outgoing import IMAGE_KINDS, image_allowance, weight
 from .recency import PINNED, Room, folded, left_out_as
 from .summary import NOTE_TOKENS
 
@@ -24,7 +27,9 @@ DEFAULT_RESERVE = 4_096
 THINKING_RESERVE = 16_384
 RECALL_SHARE, RECALL_TOKENS = 0.1, 600
 SUMMARY_SHARE = 4
-BARE, INSTRUCTION, QUOTED = Trait.BARE, Trait.INSTRUCTION, Trait.QUOTED
+LEFT_OUT_TOKENS = 6
+"""What stands in the place of an image costs."""
+BARE, IMAGE, INSTRUCTION, QUOTED = Trait.BARE, Trait.IMAGE, Trait.INSTRUCTION, Trait.QUOTED
 
 
 def scaled(tokens: int, limits: Limits) -> int:
@@ -99,7 +104,7 @@ class Spent(NamedTuple):
     ``turns`` are those of the path with tokens and messages as they would be sent; ``current`` are the
     groups of the turn being answered, ``gone`` those of its oldest tool groups that had to go. ``noted`` is
     what the note of a summary was taken to cost (0: it has no place), ``quoted`` whether there is a place
-    for what is recalled.
+    for what is recalled. ``rows`` are the messages that were read, with tokens as they would be sent.
     """
 
     room: Room
@@ -108,6 +113,7 @@ class Spent(NamedTuple):
     gone: Sequence[Group] = ()
     noted: int = 0
     quoted: bool = False
+    rows: Sequence[MessageRow] | None = None
 
 
 def spend(material: Material, limits: Limits, target: Target) -> Spent:
@@ -120,7 +126,8 @@ def spend(material: Material, limits: Limits, target: Target) -> Spent:
     head = _head(material)
     if head <= budget and not (material.current or path.rows or path.standing or path.summary):
         return Spent(Room(head, high, low, messages=0), path.turns, (), quoted=False)
-    turns = path.turns if path.rows is None else _as_sent(path.turns, path.rows, target)
+    read = None if path.rows is None else _without_images(material, limits, target)
+    turns = path.turns if read is None else _as_sent(path.turns, read, target)
     pins = _pins(path, turns)
     rows = quoted(material)
     now, recalled = _current(rows, head, budget, low, target), rows is not material.current
@@ -138,7 +145,7 @@ def spend(material: Material, limits: Limits, target: Target) -> Spent:
     fixed += noted
     # While the newest turn has a hole, no older turn is worth more than what fell into it.
     room = Room(fixed, fixed if now.gone else high, low, now.messages, pinned)
-    return Spent(room, turns, now.groups, now.gone, noted, recalled)
+    return Spent(room, turns, now.groups, now.gone, noted, recalled, read)
 
 
 def _head(material: Material) -> int:
@@ -209,6 +216,27 @@ def _as_sent(turns: Sequence[TurnRow], rows: Sequence[MessageRow], target: Targe
     empty and excluded messages, with the reasoning that the target takes and no other."""
     rows_of = by_turn(rows)
     return [turn if not turn.traits else _turn_as_sent(turn, rows_of[turn.number], target) for turn in turns]
+
+
+def _without_images(material: Material, limits: Limits, target: Target) -> Sequence[MessageRow]:
+    """The messages that were read, those whose images stay behind with what they cost without them."""
+    rows, current = material.path.rows or (), material.current
+    blind = not target.media & IMAGE
+    if (limits.images == "all" and not blind) or not any(row.traits & IMAGE for row in rows):
+        return rows
+    newest = {(row.turn, row.place) for row in current if row.role == "user"}
+    most = 0 if limits.images == "all" or blind else limits.images
+    kept = image_allowance([*rows, *current], newest, most)
+    return [_without(row, kept[row.turn, row.place], target) if row.traits & IMAGE else row for row in rows]
+
+
+def _without(row: MessageRow, images: int, target: Target) -> MessageRow:
+    """The message with only its last ``images``. What it costs is settled once it is put together: this is
+    a close guess, and none where images were counted in another way than ours."""
+    found = [part for part in orjson.loads(row.body)["content"] if part["type"] in IMAGE_KINDS]
+    gone = found[: len(found) - images]
+    saved = tokens_of(gone, target.image) - LEFT_OUT_TOKENS * len(gone)
+    return row._replace(tokens=row.tokens - saved) if 0 < saved < row.tokens else row
 
 
 def _turn_as_sent(turn: TurnRow, rows: Sequence[MessageRow], target: Target) -> TurnRow:

@@ -18,6 +18,7 @@ from ..phrases import Reason
 from ..window import MessageRow, Target
 
 __all__ = [
+    "IMAGE_KINDS",
     "STRIPPED",
     "Piece",
     "Shaper",
