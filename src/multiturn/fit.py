@@ -14,6 +14,7 @@ import orjson
 from .caching.rules import Caching
 from .catalog import Card, Catalog
 from .context import build, check_input, enough, limits, reserve
+from .conversations import TurnState
 from .errors import MessageEmpty, MessageInvalid
 from .messages import Entry, Trait
 from .phrases import Reason
@@ -26,7 +27,7 @@ from .wire import plain
 
 __all__ = ["fit"]
 
-COMPLETED = 3  # conversations.TurnState.COMPLETED
+COMPLETED = int(TurnState.COMPLETED)
 INSTRUCTIONS = frozenset(("system", "developer"))
 EVERYTHING = Target(thinking=True, reasoning="keep_all", media=Trait.MEDIA, developer=True)
 """What is assumed where no model is named: that it takes what the list holds."""

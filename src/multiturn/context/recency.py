@@ -15,7 +15,7 @@ from ..window import Cut, Limits, Path, TurnRow
 
 __all__ = ["Kept", "Room", "down_to_low", "folded", "left_out_as", "newest_turns", "within_counts"]
 
-WAITING, COMPLETED, INCOMPLETE, FAILED = 2, 3, 4, 5  # conversations.TurnState, as stored
+WAITING, COMPLETED, FAILED = 2, 3, 5  # conversations.TurnState, as stored
 PINNED, RETRACTED, STOPPED = Trait.PINNED, Trait.RETRACTED, Trait.STOPPED
 OUT_TRAITS = RETRACTED | Trait.MODERATED
 QUARTER = 4

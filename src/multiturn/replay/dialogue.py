@@ -10,7 +10,8 @@ from operator import itemgetter
 
 import orjson
 
-from ..conversations import Conversation, Owner, Settings, Step, Summary, Turn
+from ..context.recency import left_out_as
+from ..conversations import Conversation, Owner, Settings, Step, Summary, Turn, TurnState
 from ..ledger import Code, Ledger
 from ..messages import Trait
 from ..storage import Reach, Store, Told
@@ -19,7 +20,7 @@ from ..window import Cut, MessageRow, Path, TurnRow
 
 __all__ = ["Dialogue", "Said", "Spoken", "read", "spoken"]
 
-COMPLETED = 3  # conversations.TurnState.COMPLETED
+COMPLETED = int(TurnState.COMPLETED)
 STANDING = Trait.INSTRUCTION | Trait.PINNED
 EXCLUDED = Trait.EXCLUDED
 NO_BOUND = 1 << 62
@@ -177,6 +178,4 @@ def _stands(row: MessageRow, said: Said) -> bool:
     turn = said.turn
     if row.traits & Trait.INSTRUCTION:
         return True
-    if not turn.traits & Trait.PINNED or turn.traits & (Trait.RETRACTED | Trait.MODERATED | EXCLUDED):
-        return False
-    return turn.state in (2, COMPLETED) or bool(turn.state == 4 and turn.traits & Trait.STOPPED)
+    return bool(turn.traits & Trait.PINNED and not turn.traits & EXCLUDED) and left_out_as(turn) is None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from ..context.recall import Passage, quotation
+from ..conversations import TurnState
 from ..messages import Trait
 from ..recall import CANDIDATES, Present
 from ..search.ranking import Posting, Talk, certainty, margin, rank
@@ -30,7 +31,6 @@ MOST = 15
 HIDDEN = Trait.RETRACTED | Trait.EXCLUDED | Trait.MODERATED
 WITHDRAWN = Trait.RETRACTED | Trait.MODERATED
 NOWHERE: tuple[array[int], array[float]] = array("q"), array("f")
-COMPLETED, INCOMPLETE = 3, 4  # conversations.TurnState
 
 
 @dataclass(slots=True)
@@ -49,7 +49,8 @@ class Index:
     def add(self, said: Said) -> None:
         """One turn more. What was not completed, nor stopped by its user, cannot be found."""
         turn = said.turn
-        if turn.state != COMPLETED and not (turn.state == INCOMPLETE and turn.traits & Trait.STOPPED):
+        stopped = turn.state == TurnState.INCOMPLETE and turn.traits & Trait.STOPPED
+        if turn.state != TurnState.COMPLETED and not stopped:
             return
         for row in said.rows:
             message = orjson.loads(row.body) if row.role in ("user", "assistant") else {}
