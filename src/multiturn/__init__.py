@@ -73,9 +73,7 @@ from .messages import (
 from .policy import ContextPolicy, Recall, Summarize
 from .reply import Delta, Reply
 from .stream import AsyncPreparedTurn, AsyncStream
-from .sync.chat import BlockingConversation
-from .sync.client import MultiTurn
-from .sync.stream import PreparedTurn, Stream
+from .sync import BlockingConversation, MultiTurn, PreparedTurn, Stream
 from .usage import Cost, Price, Spending, Usage
 from .window import Window
 

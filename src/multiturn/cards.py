@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Literal
 from urllib.parse import urljoin
 
-from .caching.rules import CacheRule
+from .caching import CacheRule
 from .images import ImageRule
 from .usage import Price
 from .window import ReasoningRule

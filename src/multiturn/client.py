@@ -27,7 +27,7 @@ from .providers import Provider
 from .sealing import encoded, seal
 from .settings import Config, choose_model, load
 from .storage import Store, open_store
-from .summary.compaction import Compactor
+from .summary import Compactor
 from .terms import Engine
 from .tokens import count_message
 from .transcript import Transcript, exported, exported_aside, imported

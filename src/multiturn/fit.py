@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import orjson
 
-from .caching.rules import Caching
+from .caching import Caching
 from .catalog import Card, Catalog
 from .context import build, check_input, enough, limits, reserve
 from .conversations import TurnState

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from .cards import Card
-from .context.summary import due
+from .context import due
 from .errors import MessageInvalid
 from .messages import Entry, Trait
 from .reply import Draft

@@ -9,7 +9,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from .caching.rules import CacheRule, MarkerRule
+from .caching import CacheRule, MarkerRule
 from .errors import SettingInvalid
 from .images import ImageRule
 from .messages import Trait

@@ -11,8 +11,7 @@ from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from .context.recall import Passage, is_quoted, quotation
-from .context.recency import left_out_as
+from .context import Passage, is_quoted, left_out_as, quotation
 from .conversations import Owner
 from .embedding import RERANKED, Embedder, Scope
 from .errors import ConversationNotFound

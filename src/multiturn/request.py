@@ -8,8 +8,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
-from .caching.prefix import compared, digest_of, fingerprint
-from .caching.rules import Caching
+from .caching import Caching, compared, digest_of, fingerprint
 from .cards import Card, Profile
 from .ledger import Code
 from .usage import Usage

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from .caching.rules import Caching
+from .caching import Caching
 from .calibration import Calibration
 from .catalog import Card, Catalog
 from .context import limits, reserve

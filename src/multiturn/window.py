@@ -9,9 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from .caching.markers import marks
-from .caching.prefix import Forecast, compared, forecast
-from .caching.rules import Caching
+from .caching import Caching, Forecast, compared, forecast, marks
 from .conversations import Settings, Summary
 from .images import ImageRule
 from .ledger import Decisions, Ledger, Span

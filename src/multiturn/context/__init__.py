@@ -1,19 +1,27 @@
-"""The pure heart: history in, window out. Nothing here waits, reads a clock or touches a disk."""
+"""The pure heart: history in, window out. Nothing here waits, reads a clock or touches a disk. This is the
+door."""
 
 from .budget import limits, reserve
 from .build import build, enough
+from .calls import grouped, turn_left_out
 from .outgoing import check_input
-from .recall import Passage, quotation
-from .summary import due, folding
+from .recall import Passage, is_quoted, quotation
+from .recency import left_out_as
+from .summary import NOTE_TOKENS, due, folding
 
 __all__ = [
+    "NOTE_TOKENS",
     "Passage",
     "build",
     "check_input",
     "due",
     "enough",
     "folding",
+    "grouped",
+    "is_quoted",
+    "left_out_as",
     "limits",
     "quotation",
     "reserve",
+    "turn_left_out",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import blake2b
 
-from ..caching.rules import CacheRule
+from ..caching import CacheRule
 from ..usage import Cost, Price, Usage
 
 __all__ = ["Memory", "Served", "added", "common_bytes", "priced"]

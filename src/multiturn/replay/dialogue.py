@@ -10,7 +10,7 @@ from operator import itemgetter
 
 import orjson
 
-from ..context.recency import left_out_as
+from ..context import left_out_as
 from ..conversations import Conversation, Owner, Settings, Step, Summary, Turn, TurnState
 from ..ledger import Code, Ledger
 from ..messages import Trait

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from ..caching.rules import Caching
+from ..caching import Caching
 from ..cards import Card
 from ..request import remembered
 from ..terms import Terms

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from ..context.recall import Passage, quotation
+from ..context import Passage, quotation
 from ..conversations import TurnState
 from ..messages import Trait
 from ..recall import CANDIDATES, Present

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, replace
 
-from ..context.summary import folding
+from ..context import folding
 from ..conversations import Owner, Step, Summary
 from ..embedding import EMBEDDING
 from ..errors import ConfigurationInvalid, Error

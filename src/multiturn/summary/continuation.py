@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ..cards import Card
-from ..context.summary import NOTE_TOKENS
+from ..context import NOTE_TOKENS
 from ..errors import Error
 from ..messages import Trait
 from ..policy import ContextPolicy

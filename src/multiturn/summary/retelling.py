@@ -8,8 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..context.calls import grouped, turn_left_out
-from ..context.recency import left_out_as
+from ..context import grouped, left_out_as, turn_left_out
 from ..conversations import Turn
 from ..messages import Message, Trait
 from ..prompts import day_of, language_of, narrated
