@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
@@ -11,14 +12,15 @@ import orjson
 from .errors import InputInvalid, MessageInvalid, ParameterInvalid
 from .messages import Entry, Trait
 from .phrases import Reason
-from .sealing import encoded, seal, seal_input, unwritable
+from .sealing import as_dict, encoded, seal, seal_input, unwritable
 from .terms import Input
 from .tokens import count_message
 
-__all__ = ["Asking", "OnBusy", "Sampling", "digest_of", "entries_of", "input_of", "listed"]
+__all__ = ["Asking", "OnBusy", "Sampling", "check_whole", "digest_of", "entries_of", "input_of", "listed"]
 
 OnBusy = Literal["queue", "interrupt", "reject"]
 LONGEST_KEY = 512
+HALF = re.compile("[\ud800-\udfff]")
 
 
 class Sampling(TypedDict, total=False):
@@ -123,16 +125,16 @@ def _tools(tools: object) -> Sequence[Mapping[str, Any]]:
 def _written(name: str, value: Any) -> Any:
     """``value``, if JSON can say it: what cannot be sent is refused before anything is stored."""
     try:
-        orjson.dumps(value, default=_plain)
+        orjson.dumps(value, default=as_dict)
     except TypeError as error:
         raise ParameterInvalid(unwritable(error), name=name) from error
     return value
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} is no JSON")
+def check_whole(name: str, text: str) -> None:
+    """Raises `ParameterInvalid` for text with half a character (a lone surrogate), which cannot be stored."""
+    if not text.isascii() and HALF.search(text):
+        raise ParameterInvalid(Reason("why.surrogate"), name=name)
 
 
 def listed(name: str, value: object) -> Sequence[Any]:

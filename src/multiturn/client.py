@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
-from .asking import listed
+from .asking import check_whole, listed
 from .catalog import Catalog
 from .chat import AsyncConversation
 from .conversations import Conversation, Declared, Hit, Owner, new_ulid
@@ -37,7 +36,6 @@ __all__ = ["AsyncMultiTurn"]
 
 By = Literal["all", "day", "model", "user", "conversation"]
 LONGEST_NAME = 512
-HALF = re.compile("[\ud800-\udfff]")
 
 
 class AsyncMultiTurn:
@@ -302,8 +300,7 @@ def _check_text(name: str, value: object, longest: int | None = None) -> None:
         raise ParameterInvalid(Reason("why.not_text", value=f"{value!r:.60}"), name=name)
     if longest is not None and len(value) > longest:
         raise ParameterInvalid(Reason("why.too_long", length=len(value), longest=longest), name=name)
-    if not value.isascii() and HALF.search(value):
-        raise ParameterInvalid(Reason("why.surrogate"), name=name)
+    check_whole(name, value)
 
 
 def _policy(policy: ContextPolicy) -> ContextPolicy:

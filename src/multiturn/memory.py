@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +11,7 @@ from typing import Any, Literal, Self
 
 import orjson
 
-from .asking import listed
+from .asking import check_whole, listed
 from .conversations import Address, Branch, Conversation, Declared, Hit, Owner, Settings, Summary, Turn
 from .embedding import EMBEDDING, RERANKED, Scope
 from .errors import ConversationError, ConversationNotFound, ParameterInvalid, TurnNotFound
@@ -35,7 +34,6 @@ from .wire import opened, plain
 __all__ = ["Memory", "TurnLike", "message_of", "spending"]
 
 BILLION = Decimal(10) ** 9
-HALF = re.compile("[\ud800-\udfff]")
 TurnLike = int | str | Turn
 """A turn by its number on the path, by its id, or itself."""
 
@@ -283,8 +281,7 @@ class Memory:
         words, branch = text.strip(), self._place.branch
         if not words:
             raise ParameterInvalid(Reason("why.summary_empty"), name="text")
-        if HALF.search(words):
-            raise ParameterInvalid(Reason("why.surrogate"), name="text")
+        check_whole("text", words)
         while True:
             path = await self._store.gather(*self._at, Reach(turns=0), branch)
             if path.summary is None:

@@ -20,6 +20,7 @@ from .wire import plain
 
 __all__ = [
     "Count",
+    "as_dict",
     "check_results",
     "encoded",
     "encoded_run",
@@ -110,6 +111,13 @@ def _dumped(value: object) -> bytes:
 
 
 UNWRITABLE = {"64-bit": "integer", "surrogates": "surrogate", "key must be": "key", "serializable: ": "kind"}
+
+
+def as_dict(value: object) -> object:
+    """What JSON's writer makes of a mapping that is no dictionary: its ``default``."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def unwritable(error: TypeError) -> Reason:

@@ -9,7 +9,7 @@ import orjson
 
 from ..catalog import Profile
 from ..errors import ParameterInvalid
-from ..sealing import unwritable
+from ..sealing import as_dict, unwritable
 from ..window import Request
 
 __all__ = ["adapted", "marked", "written"]
@@ -53,12 +53,6 @@ def marked(request: Request) -> bytes:
 def written(body: Mapping[str, Any]) -> bytes:
     """A request as JSON; raises `ParameterInvalid` for what cannot be written."""
     try:
-        return orjson.dumps(body, default=_plain)
+        return orjson.dumps(body, default=as_dict)
     except TypeError as error:
         raise ParameterInvalid(unwritable(error), name="params") from error
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} is no JSON")
