@@ -66,7 +66,7 @@ async def test_closing_does_not_wait_for_ever() -> None:
     one = indexer(slow)
     one.wake(ADA, "a", "known")
     await asyncio.sleep(0.01)
-    await asyncio.wait_for(one.drain(0.05), 5)
+    await asyncio.wait_for(one.drain(0.05), 30)
     assert (slow.running, slow.calls) == (0, [])
     one.wake(ADA, "b", "known")
     await asyncio.sleep(0.01)

@@ -36,6 +36,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(root.parent)
 
 
+@pytest.fixture
+def prepared(checkout: Path) -> Path:
+    """The checkout after a first start."""
+    finish(start(checkout))
+    return checkout
+
+
 def start(checkout: Path, *arguments: str, stdin: str = "", **extra: str) -> subprocess.Popen[str]:
     environment = {
         "HOME": str(checkout.parent),
@@ -69,6 +76,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 
 def test_a_first_start_sets_up_once_and_answers_on_standard_output_only(checkout: Path) -> None:
+    shutil.rmtree(checkout / ".venv", ignore_errors=True)
     two = [start(checkout, stdin="你好 \U0001f44b\n") for _ in range(2)]
     answers = [finish(process) for process in two]
     for output, _ in answers:
@@ -76,40 +84,46 @@ def test_a_first_start_sets_up_once_and_answers_on_standard_output_only(checkout
     assert sum("setting up" in errors for _, errors in answers) == 1
 
 
-def test_arguments_are_passed_on_as_they_are(checkout: Path) -> None:
-    output, errors = finish(start(checkout, "ask", "two words", "*"))
+def test_arguments_are_passed_on_as_they_are(prepared: Path) -> None:
+    output, errors = finish(start(prepared, "ask", "two words", "*"))
     assert output.startswith("arguments ['ask', 'two words', '*']\n")
     assert errors == ""
 
 
-def test_changed_pins_are_installed_again(checkout: Path) -> None:
-    (checkout / "requirements" / "run.txt").write_text("# something else\n")
-    assert "正在准备" in finish(start(checkout, LANG="zh_CN.UTF-8"))[1]
-    assert finish(start(checkout))[1] == ""
+def test_changed_pins_are_installed_again(prepared: Path) -> None:
+    (prepared / "requirements" / "run.txt").write_text("# something else\n")
+    assert "正在准备" in finish(start(prepared, LANG="zh_CN.UTF-8"))[1]
+    assert finish(start(prepared))[1] == ""
 
 
-def test_a_moved_checkout_still_works(checkout: Path) -> None:
-    moved = checkout.with_name("moved elsewhere")
-    checkout.rename(moved)
+def test_a_moved_checkout_still_works(prepared: Path) -> None:
+    moved = prepared.with_name("moved elsewhere")
+    prepared.rename(moved)
     try:
         assert finish(start(moved)) == (f"arguments ['chat']\ndirectory {moved.parent}\ninput \n", "")
         link = moved.parent / "link"
         link.symlink_to(moved / ".venv" / "bin" / "multiturn")
-        output = subprocess.run([link, "list"], stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        output = subprocess.run(
+            [link, "list"],
+            env={"PATH": os.defpath},  # a PYTHONPATH of whoever runs the tests would lead to this package
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+        )
         assert output.stdout.startswith(b"arguments ['list']\n")
     finally:
-        moved.rename(checkout)
+        moved.rename(prepared)
 
 
-def test_a_broken_environment_is_made_anew(checkout: Path) -> None:
-    (checkout / ".venv" / "bin" / "python").unlink()
-    output, errors = finish(start(checkout))
+def test_a_broken_environment_is_made_anew(prepared: Path) -> None:
+    (prepared / ".venv" / "bin" / "python").unlink()
+    output, errors = finish(start(prepared))
     assert "setting up" in errors
     assert output.startswith("arguments ['chat']\n")
 
 
-def test_without_a_python_that_is_new_enough_it_says_what_to_install(checkout: Path) -> None:
-    tools = checkout.parent / "tools"
+def test_without_a_python_that_is_new_enough_it_says_what_to_install(prepared: Path) -> None:
+    tools = prepared.parent / "tools"
     tools.mkdir()
     for tool in ("sh", "dirname", "readlink", "cat", "cmp"):
         found = shutil.which(tool, path=os.defpath)
@@ -118,10 +132,10 @@ def test_without_a_python_that_is_new_enough_it_says_what_to_install(checkout: P
     old = tools / "python3"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
-    (checkout / ".venv").rename(checkout / "away")
-    process = start(checkout, PATH=str(tools), PYTHON="")
+    (prepared / ".venv").rename(prepared / "away")
+    process = start(prepared, PATH=str(tools), PYTHON="")
     output, errors = process.communicate()
-    (checkout / "away").rename(checkout / ".venv")
+    (prepared / "away").rename(prepared / ".venv")
     assert process.returncode == 1
     assert "Python 3.11 or newer is needed" in errors
     assert output == ""

@@ -182,10 +182,11 @@ async def test_a_running_turn_that_is_shared_grows_on_all_paths(store: Store) ->
 
 
 async def test_growth_reaches_the_heirs_of_heirs(store: Store) -> None:
-    lease = await begin(store, "u1", hold=0.3)
+    lease = await begin(store, "u1")
     await store.append(lease, Partial("half"))
     await store.fork(ALICE, "c", 1)
-    await asyncio.sleep(0.35)
+    await store.renew(lease, 0.03)
+    await asyncio.sleep(0.06)
     await ask(store, "u2", "a2", branch=1)
     await ask(store, "u3", "a3", after=2, branch=1)
     assert await said(store) == ["u1", "half", "u2", "a2", "u3", "a3"]

@@ -15,6 +15,7 @@ from multiturn.conversations import Owner, Step, TurnState
 from multiturn.errors import Error
 from multiturn.messages import Entry
 from multiturn.storage import Ending, Partial, Start, Store, open_store
+from multiturn.storage.sqlite import SQLiteStore
 
 OWNER = Owner("shop", "alice")
 
@@ -56,13 +57,13 @@ async def work(store: Store, tag: str) -> None:
     """Turn after turn, until somebody kills us; each is announced when it is acknowledged."""
     number = 0
     while True:
-        await one_turn(store, f"{tag}-{number}", hold=0.3)
+        await one_turn(store, f"{tag}-{number}", hold=0.8)
         number += 1
 
 
 async def freeze(store: Store) -> None:
     """Begin a turn, hold on until told, then try to write."""
-    begun = await store.begin(OWNER, "c", Start(entries=[message("user", "frozen")], hold=0.3))
+    begun = await store.begin(OWNER, "c", Start(entries=[message("user", "frozen")], hold=0.8))
     assert begun.lease is not None
     await store.append(begun.lease, Partial("half"))
     say("begun")
@@ -83,10 +84,17 @@ async def opened(store: Store) -> None:
     say("open")
 
 
+async def _tickets(store: Store) -> int:
+    assert isinstance(store, SQLiteStore)
+    count = await store._read(lambda db: db.execute("SELECT count(*) FROM tickets").fetchone()[0])
+    return int(count)
+
+
 async def queue(store: Store) -> None:
     """Stand in the queue until killed."""
     waiting = asyncio.create_task(one_turn(store, "queued"))
-    await asyncio.sleep(0.2)
+    while not await _tickets(store):  # noqa: ASYNC110  (the store sets no event)
+        await asyncio.sleep(0.01)
     say("queued")
     await waiting
 

@@ -17,7 +17,8 @@ async def test_the_first_in_line_is_told_and_then_the_next(
     """Nobody looks by himself here: whoever were not told would wait for a minute."""
     monkeypatch.setattr(line, "POLL", 60.0)
     monkeypatch.setattr(line, "SLOWEST_POLL", 60.0)
-    monkeypatch.setattr("multiturn.storage.sqlite.TICKET_LIFE", 180.0)
+    for module in ("sqlite", "sqlite_leases"):
+        monkeypatch.setattr(f"multiturn.storage.{module}.TICKET_LIFE", 180.0)
     lease = await begin(store, "0")
     waiting = []
     for number in range(1, 5):
@@ -26,7 +27,7 @@ async def test_the_first_in_line_is_told_and_then_the_next(
     waiting[1].cancel()
     await asyncio.sleep(0.02)
     await finish(store, lease, assistant("ok"))
-    await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1)
+    await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 30)
     assert (await said(store))[::2] == ["0", "1", "3", "4"]
 
 
@@ -35,7 +36,8 @@ async def test_when_the_first_leaves_just_as_it_was_told_the_next_is_told(
 ) -> None:
     monkeypatch.setattr(line, "POLL", 60.0)
     monkeypatch.setattr(line, "SLOWEST_POLL", 60.0)
-    monkeypatch.setattr("multiturn.storage.sqlite.TICKET_LIFE", 180.0)
+    for module in ("sqlite", "sqlite_leases"):
+        monkeypatch.setattr(f"multiturn.storage.{module}.TICKET_LIFE", 180.0)
     lease = await begin(store, "0")
     first = asyncio.create_task(ask(store, "1", "ok"))
     await asyncio.sleep(0.02)
@@ -43,7 +45,7 @@ async def test_when_the_first_leaves_just_as_it_was_told_the_next_is_told(
     await asyncio.sleep(0.02)
     await finish(store, lease, assistant("ok"))
     first.cancel()
-    await asyncio.wait_for(second, 1)
+    await asyncio.wait_for(second, 30)
     assert (await said(store))[::2] == ["0", "2"]
 
 
