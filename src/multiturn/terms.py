@@ -18,7 +18,7 @@ from .conversations import Declared, Owner, Settings
 from .embedding import Embedder
 from .messages import Entry
 from .pictures import pictured, surplus
-from .policy import ContextPolicy, Summarize
+from .policy import ContextPolicy
 from .providers import Provider
 from .request import caching_of
 from .sealing import seal
@@ -40,10 +40,6 @@ __all__ = [
     "policy_of",
     "terms_of",
 ]
-
-
-LEAST_SUMMARY = 100
-"""Tokens below which a summary is not worth a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +104,8 @@ class Terms:
 
     @property
     def gauge(self) -> str:
-        """Under what name counts are calibrated: those of a vocabulary are no estimates."""
-        return self.card.name if self.counter is None else f"{self.card.name} by {self.counter.name}"
+        """Under what name the counts are calibrated."""
+        return _gauge(self.card, self.counter)
 
     def counted(self, material: Material) -> Material:
         """The material with exact counts, where those are wanted."""
@@ -155,11 +151,17 @@ def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
     card = engine.calibration.card(engine.catalog.card(given.model or settings.model or engine.model))
     target = engine.catalog.target(card, given.params)
     policy = _policy(settings, engine, given, card)
-    requested = given.params.get("max_completion_tokens") or given.params.get("max_tokens")
-    reserved = reserve(policy, requested, target.thinking, card.window)
+    reserved = reserve(policy, _requested(given.params), target.thinking, card.window)
     counter = engine.counter(card) if engine.counter else None
-    gauge = card.name if counter is None else f"{card.name} by {counter.name}"
-    bounds = _limits(policy, card, reserved, gauge, engine.calibration.scale(gauge))
+    gauge = _gauge(card, counter)
+    bounds = limits(
+        policy,
+        input_limit=card.input_limit(reserved),
+        first_tier=card.first_tier,
+        reserved=reserved,
+        scale=engine.calibration.scale(gauge),
+        model=gauge,
+    )
     instructions = [_instruction(body) for body in settings.instructions]
     head = counter.bodies(settings.instructions) if counter else sum(entry.tokens for entry in instructions)
     tools = count_tools(given.tools, counter.text if counter else count_text) if given.tools else 0
@@ -177,20 +179,14 @@ def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
     )
 
 
-def _limits(policy: ContextPolicy, card: Card, reserved: int, gauge: str, scale: float) -> Limits:
-    """The policy in numbers. A summary that nobody asked for is not written where it could only be a line."""
-    bounds = limits(
-        policy,
-        input_limit=card.input_limit(reserved),
-        first_tier=card.first_tier,
-        reserved=reserved,
-        scale=scale,
-        model=gauge,
-    )
-    unasked = policy.summarize and policy.summarize.max_tokens == Summarize().max_tokens
-    if unasked and bounds.summary_tokens < LEAST_SUMMARY:
-        return _limits(replace(policy, summarize=None), card, reserved, gauge, scale)
-    return bounds
+def _requested(params: Mapping[str, Any]) -> int | None:
+    """How long a request lets the reply be."""
+    return params.get("max_completion_tokens") or params.get("max_tokens")
+
+
+def _gauge(card: Card, counter: Counter | None) -> str:
+    """Counts by a vocabulary are no estimates: they are calibrated apart."""
+    return card.name if counter is None else f"{card.name} by {counter.name}"
 
 
 def embedder_of(engine: Engine, policy: ContextPolicy) -> Embedder | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import orjson
@@ -12,7 +13,7 @@ from ..errors import ContextOverflow, PolicyInvalid
 from ..images import tokens_of
 from ..messages import Entry, Trait
 from ..phrases import Reason
-from ..policy import ContextPolicy, Summarize
+from ..policy import ContextPolicy, Recall, Summarize
 from ..window import Limits, Material, MessageRow, Path, Target, TurnRow
 from .calls import Group, by_turn, grouped, in_force, turn_left_out
 from .outgoing import IMAGE_KINDS, image_allowance, weight
@@ -27,6 +28,8 @@ DEFAULT_RESERVE = 4_096
 THINKING_RESERVE = 16_384
 RECALL_SHARE, RECALL_TOKENS = 0.1, 600
 SUMMARY_SHARE = 4
+LEAST_SUMMARY = 100
+"""Tokens below which a summary that nobody asked for could only be a line: none is written."""
 LEFT_OUT_TOKENS = 6
 """What stands in the place of an image costs."""
 BARE, IMAGE, INSTRUCTION, QUOTED = Trait.BARE, Trait.IMAGE, Trait.INSTRUCTION, Trait.QUOTED
@@ -61,16 +64,17 @@ def limits(
 
     With a summary the whole budget may be filled: turns are folded past the high mark, and left out
     without a summary only where they do not fit. A summary that nobody asked for by its length takes at
-    most a quarter of the budget. Raises `PolicyInvalid` where the reserve leaves no room at all, or the
-    summary would fill the budget.
+    most a quarter of the budget, and is not written where that is too little. Raises `PolicyInvalid`
+    where the reserve leaves no room at all, or the summary would fill the budget.
     """
     if input_limit <= 0:
         raise PolicyInvalid(Reason("why.reserve", reserved=reserved, window=input_limit + reserved))
     wanted = policy.budget or min(first_tier or DEFAULT_BUDGET, DEFAULT_BUDGET)
     budget = min(wanted, input_limit)
+    if _unasked(policy.summarize) and budget // SUMMARY_SHARE < LEAST_SUMMARY:
+        policy = replace(policy, summarize=None)
     high, low = policy.marks()
     fold = int(budget * high) if policy.summarize else None
-    recall = policy.recall
     return Limits(
         budget=budget,
         high=int(budget * high) if fold is None else budget,
@@ -83,19 +87,29 @@ def limits(
         key=f"{model} {budget} {high:g} {low:g}" + ("" if fold is None else " summary"),
         fold=fold,
         summary_tokens=_summary_tokens(policy.summarize, budget) if policy.summarize else 0,
-        recall_tokens=(recall.max_tokens or min(int(budget * RECALL_SHARE), RECALL_TOKENS)) if recall else 0,
-        recall_turns=recall.max_turns if recall else 0,
+        recall_tokens=_recall_tokens(policy.recall, budget) if policy.recall else 0,
+        recall_turns=policy.recall.max_turns if policy.recall else 0,
     )
+
+
+def _unasked(summarize: Summarize | None) -> bool:
+    """Whether nobody said how long a summary may be."""
+    return summarize is not None and summarize.max_tokens == Summarize().max_tokens
 
 
 def _summary_tokens(summarize: Summarize, budget: int) -> int:
     """How long a summary may be."""
     wanted = summarize.max_tokens
-    if wanted == Summarize().max_tokens:
-        return min(wanted, max(1, budget // SUMMARY_SHARE))
+    if _unasked(summarize):
+        return min(wanted, budget // SUMMARY_SHARE)
     if wanted >= budget:
         raise PolicyInvalid(Reason("why.summary_size", summary=wanted, budget=budget))
     return wanted
+
+
+def _recall_tokens(recall: Recall, budget: int) -> int:
+    """How long a block of recalled turns may be."""
+    return recall.max_tokens or min(int(budget * RECALL_SHARE), RECALL_TOKENS)
 
 
 class Spent(NamedTuple):
