@@ -16,6 +16,7 @@ from multiturn import (
     InputInvalid,
     Message,
     MessageInvalid,
+    ParameterInvalid,
     ProviderFailed,
     Text,
     TurnNotFound,
@@ -412,6 +413,24 @@ async def test_messages_go_from_one_conversation_to_another(scene: Make) -> None
 
 
 # ---------------------------------------------------------------------------------- usage, export
+
+
+@pytest.mark.parametrize(
+    ("text", "k", "field"),
+    [
+        ("", 1, "text"),
+        (" \n", 1, "text"),
+        (None, 1, "text"),
+        (27, 1, "text"),
+        ("tea", 0, "k"),
+        ("tea", "3", "k"),
+    ],
+)
+async def test_what_cannot_be_looked_for_is_named(scene: Make, text: Any, k: Any, field: str) -> None:
+    chat = scene("Yes.").client.conversation("c")
+    await chat.send("I like tea.")
+    with pytest.raises(ParameterInvalid, match=f"parameter {field} is wrong"):
+        await chat.recall(text, k)
 
 
 async def test_usage_is_added_up_and_estimated_where_nobody_tells(scene: Make) -> None:

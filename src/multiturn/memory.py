@@ -115,9 +115,9 @@ class Memory:
         conversations that share this one's memory key; each with a ``score`` from 0 to 1. Found by words,
         names and dates; the embedding model of the policy, if it names one, ranks them anew. Raises
         `ParameterInvalid`."""
-        if not text.strip():
+        if _says_nothing(text):
             raise ParameterInvalid(Reason("why.search_empty"), name="text")
-        if k < 1:
+        if not _counts(k):
             raise ParameterInvalid(Reason("why.not_number", least=1, value=k), name="k")
         settings = in_force((await self.info()).settings, self._place.declared)
         embedder = embedder_of(self._engine, policy_of(settings, self._engine))
@@ -350,3 +350,11 @@ def spending(row: UsageRow) -> Spending:
     if row.amount is not None and row.currency:
         costs = (Cost(Decimal(row.amount) / BILLION, row.currency, row.estimated),)
     return Spending(row.group, usage, costs, row.calls, row.turns)
+
+
+def _says_nothing(text: object) -> bool:
+    return not isinstance(text, str) or not text.strip()
+
+
+def _counts(number: object) -> bool:
+    return isinstance(number, int) and number >= 1
