@@ -61,10 +61,13 @@ def test_a_message_of_a_megabyte_is_not_counted_again_and_again() -> None:
     assert max(counted) <= 2_000
 
 
-@given(st.text(max_size=120), st.integers(12, 90), st.frozensets(st.sampled_from(["a", "b", "好"])))
+WORDS = st.text(max_size=120).filter(str.strip)
+
+
+@given(WORDS, st.integers(12, 90), st.frozensets(st.sampled_from(["a", "b", "好"])))
 def test_what_is_cut_fits_and_is_marked(text: str, room: int, terms: frozenset[str]) -> None:
     made = shortened(text, terms, room, count)
     assert len(made) <= room
-    if made != text:
+    if made != text and made != text.strip():  # white space around the words is no words
         assert made.startswith(f"{CUT} ") or made.endswith(f" {CUT}")
         assert made.removeprefix(f"{CUT} ").removesuffix(f" {CUT}") in text
