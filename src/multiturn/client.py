@@ -32,7 +32,7 @@ from .tokens import count_message
 from .transcript import Transcript, exported, exported_aside, imported
 from .usage import Spending
 
-__all__ = ["AsyncMultiTurn"]
+__all__ = ["AsyncMultiTurn", "By"]
 
 By = Literal["all", "day", "model", "user", "conversation"]
 LONGEST_NAME = 512

@@ -13,7 +13,7 @@ import orjson
 
 from .phrases import decision_reason, phrase
 
-__all__ = ["Change", "Code", "Decision", "Decisions", "Ledger", "Span"]
+__all__ = ["NO_FIGURES", "Change", "Code", "Decision", "Decisions", "Ledger", "Span"]
 
 
 class Code(StrEnum):

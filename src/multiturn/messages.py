@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 __all__ = [
     "MEDIA_KINDS",
+    "MEDIA_NAMES",
     "Audio",
     "Entry",
     "File",

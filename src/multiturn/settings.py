@@ -22,6 +22,7 @@ from .phrases import language as spoken
 from .policy import ContextPolicy
 
 __all__ = [
+    "NAMES",
     "Config",
     "Timing",
     "api_key",

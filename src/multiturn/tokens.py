@@ -16,7 +16,15 @@ import orjson
 
 from .images import IMAGE_KINDS, tokens_of
 
-__all__ = ["MARGIN", "count_bodies", "count_message", "count_text", "count_tools"]
+__all__ = [
+    "MARGIN",
+    "MESSAGE_OVERHEAD",
+    "REPLY_OVERHEAD",
+    "count_bodies",
+    "count_message",
+    "count_text",
+    "count_tools",
+]
 
 MARGIN = 1.15
 """Factor on estimates that no reported usage has calibrated yet."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from ..replay import Billed, Dialogue, Difference, Errors, Outcome, Total, picture
-from ..usage import Cost
-from .figures import UNKNOWN, count, money
+from .figures import UNKNOWN, count, money, monies
 from .listings import excerpt
 from .outcomes import (
     BOUNDS,
@@ -60,7 +59,7 @@ class Comparison:
 
 def _beside(panel: str, total: Total) -> str:
     if panel == "cost":
-        return _monies(total.costs_a_turn)
+        return monies(total.costs_a_turn)
     if panel == "tokens":
         return f"{count(round(total.input / max(1, total.turns)))} · {percent(total.cached_share)}"
     return percent(total.kept_share)
@@ -73,10 +72,6 @@ def percent(share: float | None) -> str:
     ('12.3%', '—')
     """
     return UNKNOWN if share is None else f"{100 * share:.1f}%"
-
-
-def _monies(costs: Sequence[Cost]) -> str:
-    return " + ".join(map(money, costs)) or UNKNOWN
 
 
 async def show(screen: Screen, found: Comparison, reader: Reader | None) -> None:
@@ -115,8 +110,8 @@ def _cells(total: Total) -> list[str]:
         total.scheme,
         ", ".join(total.models),
         count(total.turns),
-        _monies(total.costs_a_turn),
-        _monies(total.costs),
+        monies(total.costs_a_turn),
+        monies(total.costs),
         count(round(total.input / total.turns) if total.turns else 0),
         percent(total.cached_share),
         percent(total.kept_share),

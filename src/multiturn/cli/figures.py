@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ from ..phrases import phrase
 from ..reply import Reply
 from ..usage import Cost, Usage
 
-__all__ = ["UNKNOWN", "bytes_of", "clock", "count", "money", "reply_line", "share", "when"]
+__all__ = ["UNKNOWN", "bytes_of", "clock", "count", "money", "monies", "reply_line", "share", "when"]
 
 UNKNOWN = "—"
 SIGNS = {"USD": "$", "CNY": "¥", "EUR": "€"}
@@ -39,6 +40,11 @@ def money(cost: Cost | None) -> str:
     figures = f"{amount.quantize(Decimal(1).scaleb(amount.adjusted() - 1)):f}" if small else f"{amount:,.4f}"
     sign = SIGNS.get(cost.currency, f"{cost.currency} ")
     return f"{'~' if cost.estimated else ''}{sign}{figures}"
+
+
+def monies(costs: Iterable[Cost]) -> str:
+    """Amounts in several currencies."""
+    return " + ".join(map(money, costs)) or UNKNOWN
 
 
 def share(part: int, whole: int) -> str:

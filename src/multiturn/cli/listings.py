@@ -9,12 +9,12 @@ from typing import Literal
 from ..conversations import Turn, TurnState
 from ..messages import Trait
 from ..usage import Spending
-from .figures import UNKNOWN, count, money, when
+from .figures import UNKNOWN, count, monies, when
 from .records import conversation_record, message_record, message_text, turn_of, usage_record
 from .screen import Screen
 from .session import Session, handle
 
-__all__ = ["conversations", "marks", "search", "show", "usage", "usage_table"]
+__all__ = ["conversations", "excerpt", "marks", "search", "show", "usage", "usage_table"]
 
 EXCERPT = 60
 """Cells of text around what a search found."""
@@ -146,13 +146,13 @@ def usage_table(screen: Screen, groups: Sequence[Spending]) -> None:
 def _usage_cells(screen: Screen, group: Spending) -> list[str]:
     usage = group.usage
     return [
-        group.group if group.group not in ("", "all") else screen.say("word.all"),
+        screen.say("word.all") if group.group == "all" else group.group or UNKNOWN,
         count(group.turns),
         count(group.calls),
         count(usage.input, estimated=usage.estimated),
         count(usage.cached),
         count(usage.output, estimated=usage.estimated),
-        " + ".join(map(money, group.costs)) or UNKNOWN,
+        monies(group.costs),
     ]
 
 

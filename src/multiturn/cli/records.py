@@ -13,8 +13,10 @@ from ..wire import written
 
 __all__ = [
     "conversation_record",
+    "cost_of",
     "message_record",
     "message_text",
+    "moment",
     "reply_record",
     "turn_of",
     "usage_record",

@@ -13,7 +13,18 @@ from ..ledger import Code
 from ..messages import Trait
 from ..window import Cut, Limits, Path, TurnRow
 
-__all__ = ["Kept", "Room", "down_to_low", "folded", "left_out_as", "newest_turns", "within_counts"]
+__all__ = [
+    "COMPLETED",
+    "PINNED",
+    "Kept",
+    "Room",
+    "cost_of",
+    "down_to_low",
+    "folded",
+    "left_out_as",
+    "newest_turns",
+    "within_counts",
+]
 
 WAITING, COMPLETED, FAILED = 2, 3, 5  # conversations.TurnState, as stored
 PINNED, RETRACTED, STOPPED = Trait.PINNED, Trait.RETRACTED, Trait.STOPPED
