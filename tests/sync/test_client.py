@@ -261,6 +261,15 @@ class Endless:
     async def close(self) -> None:
         """Nothing is open."""
 
+    def then(self, act: Callable[..., object], *arguments: object) -> None:
+        """Do this in another thread as soon as the model speaks."""
+
+        def wait() -> None:
+            assert self.begun.wait(30)
+            act(*arguments)
+
+        threading.Thread(target=wait).start()
+
 
 def test_one_client_serves_many_threads(client: MultiTurn) -> None:
     outcomes: list[str] = []
@@ -283,7 +292,7 @@ def test_another_thread_may_stop_or_close_a_stream() -> None:
         provider = Endless()
         with MultiTurn("qwen/qwen-plus", ":memory:", provider=provider, environment={}) as client:
             with client.conversation("c").stream("a") as stream:
-                threading.Timer(0.1, getattr(stream, how)).start()
+                provider.then(getattr(stream, how))
                 text = "".join(delta.text for delta in stream)
                 assert stream.reply.text.startswith(text)
             assert provider.left.is_set()
@@ -297,7 +306,7 @@ def test_an_abandoned_stream_stops_the_model() -> None:
         for _ in chat.stream("a"):
             break
         gc.collect()
-        assert provider.left.wait(5)
+        assert provider.left.wait(30)
         while not all(turn.state.final for turn in chat.turns()):
             time.sleep(0.01)
         assert [t.state.name for t in chat.turns()] == ["INCOMPLETE"]
@@ -308,7 +317,8 @@ def test_ctrl_c_stops_the_turn_and_keeps_it() -> None:
     with MultiTurn("qwen/qwen-plus", ":memory:", provider=provider, environment={}) as client:
         chat = client.conversation("c")
         main = threading.main_thread().ident
-        threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT)).start()
+        assert main is not None
+        provider.then(signal.pthread_kill, main, signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             chat.send("a")
         (turn,) = chat.turns()
@@ -330,9 +340,9 @@ def test_whoever_waits_is_told_when_the_client_is_closed() -> None:
 
     thread = threading.Thread(target=wait)
     thread.start()
-    assert provider.begun.wait(5)
+    assert provider.begun.wait(30)
     client.close()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert isinstance(errors[0], TurnClosed | StoreUnavailable)
 
@@ -376,7 +386,7 @@ def test_a_client_nobody_holds_is_closed() -> None:
     assert set(threading.enumerate()) > before
     del client
     gc.collect()
-    gone_within(5, before)
+    gone_within(30, before)
 
 
 def test_a_client_may_be_collected_on_its_own_thread() -> None:
@@ -400,7 +410,7 @@ def test_a_client_may_be_collected_on_its_own_thread() -> None:
     with contextlib.suppress(TurnClosed, StoreUnavailable):
         loop.run(send)
     assert holder == {}
-    gone_within(5, before)
+    gone_within(30, before)
 
 
 def gone_within(seconds: float, before: set[threading.Thread]) -> None:
@@ -412,7 +422,8 @@ def gone_within(seconds: float, before: set[threading.Thread]) -> None:
 
 
 PROGRAM = """
-import sys
+import logging, sys
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # its warnings say that the machine is slow
 from multiturn import MultiTurn
 client = MultiTurn("demo", sys.argv[1], environment={})
 chat = client.conversation("c")
@@ -448,7 +459,7 @@ def test_a_program_ends_by_itself_without_closing(tmp_path: Path, last: str) -> 
         ],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
         env={**os.environ, "PYTHONPATH": "src"},
     )
