@@ -13,6 +13,7 @@ import pytest
 from tests.cli.terminal import COMMAND, Shell
 
 from multiturn.cli.failure import guarded
+from multiturn.cli.program import run
 from multiturn.errors import MessageEmpty
 
 
@@ -78,15 +79,27 @@ def test_what_a_command_gives_is_its_exit_code() -> None:
     ],
 )
 def test_wrong_usage_is_told_in_both_languages(
-    shell: Shell, arguments: tuple[str, ...], english: str, chinese: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    english: str,
+    chinese: str,
 ) -> None:
+    """In this process: nothing is run but the reading of the command."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     for language, sentence in (("en", english), ("zh", chinese)):
-        shell.variables["MULTITURN_LANG"] = language
-        done = shell.run(*arguments, check=False)
-        assert done.returncode == 2
-        assert sentence in done.stderr
-        assert done.stderr.endswith(" [usage]\n")
-        assert done.stdout == ""
+        monkeypatch.setenv("MULTITURN_LANG", language)
+        assert run(arguments) == 2
+        shown = capfd.readouterr()
+        assert sentence in shown.err
+        assert shown.err.endswith(" [usage]\n")
+        assert shown.out == ""
+
+
+def test_wrong_usage_ends_the_process_with_2(shell: Shell) -> None:
+    assert shell.run("nope", check=False).returncode == 2
 
 
 @pytest.mark.parametrize("command", ["models", "doctor"])  # more and less than a buffer holds

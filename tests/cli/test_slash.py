@@ -89,7 +89,7 @@ def test_context_tells_what_differs_from_the_turn_before(shell: Shell) -> None:
     assert "tokens" in difference
     asked = shell.run("context", "last", "--next", "And how old is Bob?")
     assert "the new input" in asked.stdout
-    assert "should cost —" in asked.stdout
+    assert "what the input costs" in asked.stdout
     record = json.loads(shell.run("context", "last", "--next", "And?", "--json").stdout.splitlines()[-1])
     assert record["next"]["tokens"] > 0
     assert record["next"]["cost"] is None
