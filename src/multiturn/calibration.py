@@ -13,11 +13,11 @@ from typing import NamedTuple, Protocol
 
 from .cards import UNKNOWN_WINDOW, Card
 
-__all__ = ["MARGIN", "MARGIN_BEFORE", "Calibration", "Facts", "Lesson", "learned", "moved", "scale", "shrunk"]
+__all__ = ["Calibration", "Facts", "Lesson", "learned", "moved", "scale", "shrunk"]
 
 MARGIN_BEFORE = 1.15
 """Factor on counts of a model that has reported too little."""
-MARGIN = 1.05
+MARGIN_AFTER = 1.05
 """Factor on counts that reported usage has calibrated."""
 ENOUGH = 3
 """Reported calls from which on the smaller margin is trusted."""
@@ -73,7 +73,7 @@ def scale(ratio: float, samples: int) -> float:
     >>> scale(1.0, 0), scale(0.8, 2), round(scale(0.8, 3), 2)
     (1.15, 1.15, 0.84)
     """
-    return ratio * MARGIN if samples >= ENOUGH else max(1.0, ratio) * MARGIN_BEFORE
+    return ratio * MARGIN_AFTER if samples >= ENOUGH else max(1.0, ratio) * MARGIN_BEFORE
 
 
 def moved(ratio: float, samples: int, counted: int, reported: int) -> tuple[float, int]:

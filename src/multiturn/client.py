@@ -47,7 +47,8 @@ class AsyncMultiTurn:
     ``base_url`` are for that one model's provider; by default both come from the environment. What is
     not given comes from `multiturn.settings`. Nothing is opened before first use.
 
-    ``provider`` answers instead of the model's own: a `multiturn.providers.scripted.ScriptedProvider` in tests.
+    ``provider`` answers instead of the model's own: in tests, a
+    `multiturn.providers.scripted.ScriptedProvider`.
 
     >>> async def main():
     ...     async with AsyncMultiTurn(model="demo", store=":memory:") as client:

@@ -13,7 +13,7 @@ import orjson
 
 from .asking import check_whole, listed
 from .conversations import Address, Branch, Conversation, Declared, Hit, Owner, Settings, Summary, Turn
-from .embedding import EMBEDDING, RERANKED, Scope
+from .embedding import RERANKED, Scope
 from .errors import ConversationError, ConversationNotFound, ParameterInvalid, TurnNotFound
 from .ledger import Ledger
 from .messages import Entry, Message, Trait
@@ -23,7 +23,7 @@ from .sealing import check_results, encoded, seal, seal_input, split_turns
 from .search.terms import query
 from .step import Place, preview
 from .storage import Reach, Told, UsageRow
-from .summary.summariser import TOLERANCE
+from .summary import TOLERANCE, last_call
 from .terms import Engine, Input, Known, embedder_of, in_force, policy_of
 from .tokens import count_message, count_text
 from .transcript import exported
@@ -155,9 +155,8 @@ class Memory:
     async def summary_error(self) -> str | None:
         """Why the last attempt to write a summary gave none, as a code; ``None`` where it gave one, or there
         was no attempt. It is tried again after a pause, with a later turn."""
-        steps = await self._store.steps(*self._at, 0, self._place.branch)
-        calls = [step for step in steps if step.finish_reason != EMBEDDING]
-        return calls[-1].error if calls else None
+        last = await last_call(self._store, *self._at, self._place.branch)
+        return last.error if last else None
 
     async def usage(self) -> Spending:
         """Tokens and cost of the whole conversation, all branches."""

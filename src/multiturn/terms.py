@@ -107,6 +107,12 @@ class Terms:
         """Under what name the counts are calibrated."""
         return _gauge(self.card, self.counter)
 
+    @property
+    def head_tokens(self) -> int:
+        """Uncalibrated tokens of what stands before the turns: tools, instructions, the opening."""
+        opening = self.opening.tokens if self.opening else 0
+        return self.overhead + sum(entry.tokens for entry in self.instructions) + opening
+
     def counted(self, material: Material) -> Material:
         """The material with exact counts, where those are wanted."""
         exact = material if self.counter is None else recounted(material, self.counter)

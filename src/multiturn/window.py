@@ -133,10 +133,10 @@ class Path(NamedTuple):
     ``bodies`` holds them. ``standing`` are rows from before the oldest of ``turns`` that must be
     considered all the same: messages of pinned turns and instructions in the middle of the path.
     ``standing_at`` says how many messages of the path stand before each of them. ``current`` are the
-    rows of the turn that is being answered. ``earlier_turns`` and
-    ``earlier_messages`` count what lies before the oldest of ``turns``. ``summary`` is the one in force
-    on this path and ``summarised`` how many messages it stands for, where that is known; ``request`` the
-    fingerprint of the last request on this branch (`prefix`).
+    rows of the turn that is being answered. ``earlier_turns`` and ``earlier_messages`` count what lies
+    before the oldest of ``turns``. ``summary`` is the one in force on this path and ``summarised`` how
+    many messages it stands for, where that is known; ``request`` the fingerprint of the last request on
+    this branch (`multiturn.caching`).
     """
 
     settings: Settings = Settings()
@@ -268,7 +268,7 @@ class Window:
     caching: Caching | None = None
     """What is known of the provider's prompt cache; ``None``: nothing was asked."""
     past: bytes | None = None
-    """The fingerprint of the request before (`prefix`)."""
+    """The fingerprint of the request before (`multiturn.caching`)."""
     at: float = 0.0
     """When it is sent, in seconds since 1970."""
     cache: Mapping[str, object] | None = None

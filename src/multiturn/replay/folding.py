@@ -34,8 +34,7 @@ def folded(past: Spoken, terms: Terms, cut: Cut | None, present: Summary | None)
     """
     bounds = terms.limits
     path = past.path(Reach(tokens=int(bounds.high / bounds.scale), key=bounds.key), cut, summary=present)
-    head = [*terms.instructions, *([terms.opening] if terms.opening else [])]
-    span = folding(path, bounds, terms.overhead + sum(entry.tokens for entry in head))
+    span = folding(path, bounds, terms.head_tokens)
     if span is None:
         return None
     first, last = span

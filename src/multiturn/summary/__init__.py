@@ -1,5 +1,6 @@
 """After a turn: which old turns become part of the summary, who writes it, and when? This is the door."""
 
-from .compaction import Compactor, compact
+from .compaction import Compactor, compact, last_call
+from .summariser import TOLERANCE
 
-__all__ = ["Compactor", "compact"]
+__all__ = ["TOLERANCE", "Compactor", "compact", "last_call"]

@@ -15,7 +15,7 @@ from ..conversations import Owner, Step, Summary
 from ..embedding import EMBEDDING
 from ..errors import ConfigurationInvalid, Error
 from ..prompts import Asked
-from ..storage import Due, Reach
+from ..storage import Due, Reach, Store
 from ..terms import Engine, Input, Terms, policy_of, terms_of
 from ..tokens import count_text
 from ..window import Material
@@ -23,7 +23,7 @@ from .continuation import continuation
 from .retelling import retell
 from .summariser import Flaw, Summariser, Writing
 
-__all__ = ["Compactor", "compact", "pause"]
+__all__ = ["Compactor", "compact", "last_call", "pause"]
 
 HOLD = 90.0
 """Seconds a claim lasts: more than a run may take."""
@@ -69,11 +69,16 @@ def pause(failures: int) -> float:
     return min(FIRST_PAUSE * 2.0 ** min(failures, 30), LONGEST_PAUSE)
 
 
+async def last_call(store: Store, owner: Owner, conversation: str, branch: int | None) -> Step | None:
+    """The last attempt to write a summary of this branch; ``None`` where there was none."""
+    calls = await store.steps(owner, conversation, 0, branch)
+    return next((call for call in reversed(calls) if call.finish_reason != EMBEDDING), None)
+
+
 async def _tell(engine: Engine, due: Due, code: str) -> None:
     """Keep why no summary was asked for, or what was written not used; once, however often it is tried."""
-    calls = await engine.store.steps(due.owner, due.conversation, 0, due.branch)
-    steps = [call for call in calls if call.finish_reason != EMBEDDING]
-    if not steps or steps[-1].error != code:
+    last = await last_call(engine.store, due.owner, due.conversation, due.branch)
+    if last is None or last.error != code:
         await engine.store.record(due.owner, due.conversation, Step("", b"", error=code), due.branch)
 
 
@@ -87,8 +92,7 @@ async def _begun(engine: Engine, due: Due) -> _Run | None:
     path = await engine.store.gather(*at, reach, due.branch)
     terms = terms.calibrated(path.cut)
     path = terms.counted(Material(path=path)).path
-    head = [*terms.instructions, *([terms.opening] if terms.opening else [])]
-    turns = folding(path, terms.limits, terms.overhead + sum(entry.tokens for entry in head))
+    turns = folding(path, terms.limits, terms.head_tokens)
     if turns is None:
         return None
     policy = policy_of(settings, engine)
