@@ -103,6 +103,23 @@ def test_a_dropped_turn_is_left_out(shell: Shell) -> None:
     assert "excluded_by_user" in done.stdout
 
 
+def test_what_was_pinned_or_dropped_can_be_taken_back(shell: Shell) -> None:
+    off = ("--summarize", "off", "--recall", "off")
+    typed = "I am 27 years old.\n/drop 1\n/include 1\nHow old am I?\n/pin 1\n/unpin 1\n/fill 40\n/context 2\n"
+    done = shell.run("chat", *off, typed=typed)
+    assert "I found in message 1: I am 27 years old." in done.stdout
+    assert "turn 1 may be sent again" in done.stderr
+    asked = shell.run("chat", "-c", "last", *off, typed="How old am I?\n/context\n")
+    assert "am 27" not in asked.stdout
+    assert "pinned" not in asked.stdout
+
+
+def test_a_conversation_is_exported_from_inside(shell: Shell) -> None:
+    done = shell.run("chat", typed="I am Ada.\n/export openai\n/export markdown\n/export\n/export pdf\n")
+    assert '"content":"I am Ada."' in done.stdout.replace('": "', '":"')
+    assert "/export [jsonl|openai|markdown]" in done.stderr
+
+
 def test_undo_goes_on_without_the_newest_turn_also_in_the_next_process(shell: Shell) -> None:
     done = shell.run("chat", typed="I am Ada.\nI am Bob.\n/undo\n/branch\n")
     assert "turn 2 was taken back" in done.stderr

@@ -196,6 +196,27 @@ async def drop(talk: Talk, rest: str) -> None:
     talk.screen.note(talk.screen.say("slash.dropped", turn=rest))
 
 
+async def unpin(talk: Talk, rest: str) -> None:
+    """No longer send a turn every time."""
+    await talk.chat.unpin(_number(rest))
+    talk.screen.note(talk.screen.say("slash.unpinned", turn=rest))
+
+
+async def include(talk: Talk, rest: str) -> None:
+    """Take back that a turn is left out."""
+    await talk.chat.include(_number(rest))
+    talk.screen.note(talk.screen.say("slash.included", turn=rest))
+
+
+async def export(talk: Talk, rest: str) -> None:
+    """The conversation as text, as lossless JSON lines where nothing else is said."""
+    formats = {"": "jsonl", "jsonl": "jsonl", "openai": "openai", "markdown": "markdown"}
+    if rest not in formats:
+        raise Misused
+    text = await talk.chat.export(formats[rest])  # type: ignore[arg-type]  # one of the three
+    talk.screen.line(text.rstrip("\n"))
+
+
 async def fill(talk: Talk, rest: str) -> None:
     """Add invented turns, so that one sees what is pushed out of the window."""
     screen, turns = talk.screen, _number(rest)
@@ -244,7 +265,10 @@ COMMANDS: Mapping[str, Work] = {
     "cost": cost,
     "model": model,
     "pin": pin,
+    "unpin": unpin,
     "drop": drop,
+    "include": include,
+    "export": export,
     "fill": fill,
     "help": show_help,
 }
