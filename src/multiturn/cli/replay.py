@@ -17,7 +17,7 @@ from ..catalog import Card, Catalog
 from ..conversations import Conversation, Owner
 from ..errors import ConversationNotFound
 from ..providers import Provider
-from ..replay import Dialogue, Outcome, Said, billed, read, total, uses, worst
+from ..replay import Dialogue, Outcome, Said, Use, billed, read, total, uses, worst
 from ..replay import replay as replayed
 from ..storage import Store, open_store
 from ..terms import Engine, Input, Terms, policy_of, terms_of
@@ -61,6 +61,42 @@ class _Collected:
     said: dict[tuple[str, int], Said] = field(default_factory=dict)
     apart: frozenset[str] = frozenset()
 
+    def take(
+        self,
+        engine: Engine,
+        dialogue: Dialogue,
+        scheme: Scheme,
+        used: Sequence[Sequence[Use]],
+        since: float,
+        tick: Callable[[int], None],
+    ) -> None:
+        """One conversation under one scheme."""
+        case = _case(engine, dialogue, scheme)
+        self.apart |= case.apart
+        outcome = replayed(
+            dialogue,
+            scheme.name,
+            case.terms,
+            used,
+            writer=case.writer,
+            ratio=engine.calibration.of(case.terms.card.name).ratio,
+            since=since,
+            tick=tick,
+        )
+        self.outcomes[scheme.name].append(outcome)
+
+    def compared(self, *, with_bill: bool) -> Comparison:
+        """The schemes beside the first, which is what is stored."""
+        first, *others = self.outcomes
+        base = self.outcomes[first]
+        return Comparison(
+            totals=[total(name, outcomes) for name, outcomes in self.outcomes.items()],
+            outcomes=self.outcomes,
+            worst={name: worst(base, self.outcomes[name]) for name in others},
+            billed=billed(base, self.said) if with_bill else None,
+            apart=self.apart,
+        )
+
 
 async def replay(
     session: Session,
@@ -85,19 +121,10 @@ async def replay(
     try:
         found = [each async for each in _conversations(store, session, conversation, since)]
         collected = await _walk(session, store, catalog, plan, found, since or 0.0)
-        names = [scheme.name for scheme in plan]
-        totals = [total(name, collected.outcomes[name]) for name in names]
-        if not totals[0].turns:
+        comparison = collected.compared(with_bill=bool(against))
+        if not comparison.totals[0].turns:
             screen.note(screen.say("replay.nothing"))
             return None
-        base = collected.outcomes[names[0]]
-        comparison = Comparison(
-            totals=totals,
-            outcomes=collected.outcomes,
-            worst={name: worst(base, collected.outcomes[name]) for name in names[1:]},
-            billed=billed(base, collected.said) if against else None,
-            apart=collected.apart,
-        )
         await show(screen, comparison, _reader(store, found) if show_text else None)
     finally:
         await store.close()
@@ -161,19 +188,7 @@ async def _walk(
             dialogue = await read(store, each)
             used = uses(dialogue.turns)
             for scheme in plan:
-                case = _case(engine, dialogue, scheme)
-                collected.apart |= case.apart
-                outcome = replayed(
-                    dialogue,
-                    scheme.name,
-                    case.terms,
-                    used,
-                    writer=case.writer,
-                    ratio=engine.calibration.of(case.terms.card.name).ratio,
-                    since=since,
-                    tick=partial(show, done),
-                )
-                collected.outcomes[scheme.name].append(outcome)
+                collected.take(engine, dialogue, scheme, used, since, partial(show, done))
                 done += each.turns
             for said in dialogue.turns:
                 collected.said[dialogue.id, said.turn.number] = replace(said, rows=())
