@@ -19,7 +19,7 @@ from .outgoing import Piece, Shaper, image_allowance, joined, merged, with_mark,
 from .recency import Kept, left_out_as
 from .summary import note
 
-__all__ = ["Assembly", "Recounted", "listed"]
+__all__ = ["Assembly", "Made", "Recounted", "listed"]
 
 OPENING_QUOTE = "[You opened this conversation with the words:]\n"
 HOLE = "[{count} earlier tool calls of this turn were left out to fit the window]"

@@ -15,7 +15,21 @@ from typing import Any, NamedTuple
 from ..phrases import phrase
 from .concepts import CONCEPTS, FILLER, RELATIONS, Concept
 
-__all__ = ["Statement", "answer", "best", "is_question", "sentences", "statements", "tongue", "words"]
+__all__ = [
+    "CJK",
+    "LATIN",
+    "MARK",
+    "SPEAKER",
+    "Statement",
+    "answer",
+    "best",
+    "is_question",
+    "sentences",
+    "statements",
+    "text_of",
+    "tongue",
+    "words",
+]
 
 QUOTABLE = frozenset(("user", "system", "developer"))
 PIECE = re.compile(r".*?(?:[。！？!?…]+[”’」』\"')）]*|[.;；](?=\s|$)[”’\"')]*|\n|$)", re.DOTALL)
