@@ -78,6 +78,8 @@ async def test_what_was_recalled_is_ranked_by_meaning_and_a_failing_endpoint_cos
         await chat.send(FACTS[0])
         for number in range(30):
             await chat.send(f"第{number}个话题：{FACTS[1 + number % 3]}")
+        while await vectors(tmp_path) < 2 * 31:  # noqa: ASYNC110  (it happens in the background)
+            await asyncio.sleep(0.05)
         window = await chat.window("你还记得我家的猫叫什么吗？")
         assert window.recalled is not None
         assert "小白" in window.recalled.text.decode()

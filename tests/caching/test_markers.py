@@ -26,14 +26,16 @@ def body(turns: int, first: int = 1) -> bytes:
     return orjson.dumps([*messages, {"role": "user", "content": f"question {turns + 1} 😀"}])
 
 
-def chat(gap: float, turns: int, *, tokens: int = 5_000, cached: float = 1.0) -> tuple[bytes, float]:
+def chat(
+    gap: float, turns: int, *, tokens: int = 5_000, cached: float = 1.0, until: int = 1_000
+) -> tuple[bytes, float]:
     """The fingerprint after so many turns with this pause; ``cached``: how much of what should be cached the
-    automatic cache has had."""
+    automatic cache has had, ``until`` that turn."""
     before, at = None, 0.0
     for turn in range(1, turns + 1):
         counted = tokens + 100 * turn
         expected = forecast(MARKED, before, body(turn), counted, at)
-        report = Usage(counted, 40, cached=int((expected.cached or 0) * cached))
+        report = Usage(counted, 40, cached=int((expected.cached or 0) * cached) if turn <= until else 0)
         before = fingerprint(MARKED, body(turn), counted, at, before, usage=report, expected=expected)
         at += gap
     assert before
@@ -55,6 +57,13 @@ def test_markers_pay_in_a_quick_conversation_that_the_automatic_cache_fails() ->
 def test_markers_do_not_pay(gap: float, turns: int, cached: float) -> None:
     before, at = chat(gap, turns, cached=cached)
     assert wanted(before, at, turns + 1) == ()
+
+
+def test_an_automatic_cache_that_fails_lately_is_not_trusted_for_what_it_did_long_ago() -> None:
+    before, at = chat(30, 200)
+    assert wanted(before, at, 201) == ()
+    before, at = chat(30, 203, until=200)
+    assert wanted(before, at, 204) != ()
 
 
 def test_no_marker_without_a_rule_a_past_or_enough_tokens() -> None:

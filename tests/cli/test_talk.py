@@ -55,7 +55,7 @@ def test_who_waits_for_another_turn_is_told_until_when(shell: Shell, tmp_path: P
 
     async def leave_it_held() -> float:
         store = SQLiteStore(str(path))
-        start = Start(entries=[seal("half a question", count_message)], hold=4.0)
+        start = Start(entries=[seal("half a question", count_message)], hold=6.0)
         await store.begin(Owner("", ""), "c", start)
         held_until = (await store.conversation(Owner("", ""), "c")).held_until
         await store.close()

@@ -85,6 +85,8 @@ def test_a_date_is_read(text: str, expected: list[str]) -> None:
         "今天天气",
         "version 3.11.2",
         "9999年9月9日",
+        "0 days ago",
+        "300 years ago",
     ],
 )
 def test_what_is_no_date_or_not_yet_past_is_none(text: str) -> None:

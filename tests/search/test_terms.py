@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiturn.search.terms import LENGTH, NAMES, names, query, terms
+from multiturn.search.terms import LENGTH, NAMES, names, query, searchable, terms
 
 NOW = 1.7e9
 
@@ -38,6 +38,19 @@ def test_what_is_said_is_found_by_what_is_asked(said: str, asked: str) -> None:
 @pytest.mark.parametrize("text", ["", "   ", "？！…", "的了吗", "what is it about", "🙂👍", "我们是这个"])
 def test_words_that_say_nothing_are_no_terms(text: str) -> None:
     assert not terms(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("你好", "你好"),
+        ([{"type": "text", "text": "a"}, {"type": "image_url"}, {"text": 5}, "b", {"text": "c"}], "a\nc"),
+        (None, ""),
+        ({"text": "a"}, ""),
+    ],
+)
+def test_of_a_content_only_its_texts_are_searched(content: object, words: str) -> None:
+    assert searchable(content) == words
 
 
 def test_characters_and_pairs_are_terms_without_a_dictionary() -> None:
@@ -69,6 +82,27 @@ def test_names_are_apart_from_words() -> None:
     assert names("张曼婷") & query("张曼婷说了什么", now=NOW).names
     assert not names("Caroline") & terms("Caroline").keys()
     assert not names("")
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("What did I buy on 2023-11-10?", "buy"),
+        ("What did I buy on May 8, 2023, for 20 or 8?", "buy 20 or 8"),
+        ("我５月８日买了什么", "我 买了什么"),
+        ("昨天我们说的第20个", "我们说的第20个"),
+    ],
+)
+def test_the_words_of_a_date_are_told_apart(text: str, rest: str) -> None:
+    asked = query(text, now=NOW)
+    assert asked.dates
+    assert asked.undated == query(rest, now=NOW).terms
+    assert asked.terms.keys() > set(asked.undated)
+
+
+def test_a_day_to_come_and_one_that_is_none_are_words() -> None:
+    assert query("the flight on 2031-05-08", now=NOW).undated is None
+    assert query("the flight on 2023-02-30", now=NOW).undated is None
 
 
 @given(st.text(max_size=200))
