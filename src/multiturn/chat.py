@@ -109,8 +109,28 @@ class AsyncConversation(Memory):
         given = input_of(asking)
         results = asking.get("tool_results")
         said = entries_of(content, results) if entries is None else entries
-        key, busy = asking.get("key"), asking.get("on_busy")
-        start = Start(
+        start = self._start(asking, said, prepared=prepared, again=again, after=after, branch=branch)
+        if "tools" not in asking and (again or results is not None):
+            given = replace(given, tools=self._tools)
+
+        async def open_turn() -> OpenTurn | Reply:
+            return await self._begin(start, replace(given, entries=said), prepared=prepared)
+
+        return open_turn
+
+    def _start(
+        self,
+        asking: Asking,
+        said: Sequence[Entry],
+        *,
+        prepared: bool,
+        again: bool,
+        after: int | None,
+        branch: int | None,
+    ) -> Start:
+        """What the turn begins with, as a store takes it."""
+        results, key, busy = asking.get("tool_results"), asking.get("key"), asking.get("on_busy")
+        return Start(
             entries=said,
             results=None if results is None else tuple(results),
             again=again,
@@ -125,13 +145,6 @@ class AsyncConversation(Memory):
             limited=prepared,
             make=not again,
         )
-        if "tools" not in asking and (again or results is not None):
-            given = replace(given, tools=self._tools)
-
-        async def open_turn() -> OpenTurn | Reply:
-            return await self._begin(start, replace(given, entries=said), prepared=prepared)
-
-        return open_turn
 
     async def _begin(self, start: Start, given: Input, *, prepared: bool) -> OpenTurn | Reply:
         await self._settings()
