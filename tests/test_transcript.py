@@ -13,8 +13,16 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionMessage
 from tests.scene import Make, call_of
 
-from multiturn import AsyncMultiTurn, InputInvalid, Message, MessageInvalid, ParameterInvalid
-from multiturn.conversations import Conversation, Settings
+from multiturn import (
+    AsyncMultiTurn,
+    ContextPolicy,
+    InputInvalid,
+    Message,
+    MessageInvalid,
+    ParameterInvalid,
+    Summary,
+)
+from multiturn.conversations import Conversation, Owner, Settings
 from multiturn.sealing import seal
 from multiturn.storage import Told
 from multiturn.tokens import count_message
@@ -68,7 +76,7 @@ def messages(draw: st.DrawFn) -> dict[str, Any]:
 @given(st.lists(messages(), min_size=1, max_size=4))
 def test_every_message_comes_back_byte_for_byte(given: list[dict[str, Any]]) -> None:
     text = exported("jsonl", conversation(), [told(message, place) for place, message in enumerate(given)])
-    ((name, _, found, _),) = imported(text.encode(), "file")
+    ((name, _, found, *_),) = imported(text.encode(), "file")
     assert name == "c"
     for was, now in zip(given, found, strict=True):
         assert now.pop("id").startswith("msg_")
@@ -188,6 +196,34 @@ async def test_a_conversation_is_written_in_three_ways(scene: Make) -> None:
         await chat.export("yaml")  # type: ignore[arg-type]  # wrong on purpose
 
 
+async def test_summaries_and_what_was_quoted_stand_in_the_head(scene: Make) -> None:
+    policy = ContextPolicy(budget=700, summarize=None)
+    it = scene(*["Noted."] * 14, model="qwen/qwen-plus", policy=policy)
+    chat = it.client.conversation("c", user="ada")
+    await chat.send("The locker code is 48213, remember it.")
+    for day in range(12):
+        await chat.send(f"Day {day}: " + "water garden tree " * 14)
+    reply = await chat.send("What was the locker code?")
+    assert reply.window.recalled
+    for text, model in (("Seven.", "m"), ("Mine.", None)):
+        present = await chat.summary()
+        summary = Summary(0, 3, text, 2, model)
+        await it.client._store.write_summary(
+            Owner("", "ada"), "c", summary, present.version if present else None
+        )
+    texts = (await chat.export(), await it.client.export_user("ada"))
+    for head, *lines in ([orjson.loads(line) for line in text.splitlines()] for text in texts):
+        assert [one.pop("created_at") > 1e9 for one in head["summaries"]] == [True, True]
+        assert head["summaries"] == [
+            {"version": 2, "upto": 3, "messages": 6, "text": "Mine.", "tokens": 2, "model": None},
+            {"version": 1, "upto": 3, "messages": 6, "text": "Seven.", "tokens": 2, "model": "m"},
+        ]
+        *_, quoted = head["quotations"]
+        assert quoted == {"message": lines[-2]["id"], "text": reply.window.recalled.text.decode()}
+        assert "48213" in quoted["text"]
+        assert lines[-2]["content"] == "What was the locker code?"
+
+
 async def test_markdown_shows_words_of_lists_and_results(scene: Make) -> None:
     chat = scene().client.conversation("c")
     await chat.add(
@@ -250,6 +286,28 @@ def test_something_else_is_no_conversation(text: str) -> None:
         imported(text.encode(), "f")
 
 
+@pytest.mark.parametrize(
+    "summaries",
+    [
+        "{}",
+        "null",
+        '["x"]',
+        '[{"messages": 2, "text": " ", "model": null}]',
+        '[{"messages": 2, "text": 1, "model": null}]',
+        '[{"messages": "2", "text": "x", "model": null}]',
+        '[{"messages": 2, "text": "x", "model": 1}]',
+        '[{"text": "x", "model": null}]',
+        '[{"messages": 2, "text": "half \\ud83d", "model": null}]',
+    ],
+    ids=range(9),
+)
+def test_what_is_no_summary_is_refused(summaries: str) -> None:
+    for more in ("", ', "branch": 1, "after": null'):
+        head = f'{{"format": "multiturn/1", "id": "c"{more}, "summaries": {summaries}}}'
+        with pytest.raises(InputInvalid):
+            imported(f'{{"format": "multiturn/1", "id": "c"}}\n{head}'.encode(), "f")
+
+
 def test_an_empty_file_holds_nothing() -> None:
     assert imported(b"", "f") == []
-    assert imported(b" [ ] ", "f") == [("f", {}, [], [])]
+    assert imported(b" [ ] ", "f") == [("f", {}, [], [], ())]

@@ -236,14 +236,15 @@ class AsyncMultiTurn:
 
     async def _everything(self, owner: Owner, one: Conversation) -> str:
         """The path in use, then every other branch with what stands nowhere else."""
+        summaries = await self._store.summaries(owner, one.id)
         rows = await self._store.history(owner, one.id)
-        text, seen = exported("jsonl", one, rows), {told.id for told in rows}
+        text, seen = exported("jsonl", one, rows, summaries), {told.id for told in rows}
         for branch in await self._store.branches(owner, one.id):
+            summaries = await self._store.summaries(owner, one.id, branch.number)
             rows = await self._store.history(owner, one.id, branch=branch.number)
-            aside = [told for told in rows if told.id not in seen]
-            seen.update(told.id for told in aside)
-            before = rows[len(rows) - len(aside) - 1] if len(aside) < len(rows) else None
-            text += exported_aside(one, branch, aside, before) if aside else ""
+            shared = sum(told.id in seen for told in rows)
+            seen.update(told.id for told in rows)
+            text += exported_aside(one, branch, rows, shared, summaries) if shared < len(rows) else ""
         return text
 
     async def delete_user(self, user: str) -> int:

@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .chat import AsyncConversation
-from .conversations import Address, Owner
+from .conversations import Address, Owner, Summary
 from .errors import ConversationNotFound, InputInvalid
 from .memory import message_of
+from .messages import Trait
 from .phrases import Reason
 from .sealing import check_results, seal, split_turns
-from .storage import Store
-from .tokens import count_message
-from .transcript import Aside, Transcript
+from .storage import Store, Told
+from .tokens import count_message, count_text
+from .transcript import Aside, Retelling, Transcript
 
 __all__ = ["Loading"]
+
+GONE = Trait.RETRACTED | Trait.EXCLUDED
 
 
 @dataclass(slots=True)
@@ -69,13 +72,39 @@ class Loading:
         return [message_of(told).id for told in rows]
 
     async def take_in(self) -> None:
-        """Store what is not there yet: the path in use, then every other branch beside it."""
+        """Store what is not there yet: the path in use, then every other branch beside it, and last the
+        summaries, since a branch would share those that are there when it is made."""
+        summaries: list[tuple[int | None, Sequence[Retelling]]] = []
         if self.new or self.rest:
             await self.chat.add(self.rest)
+            summaries.append((None, self.transcript.summaries))
         for aside in self.asides:
             turns = split_turns(seal(message, count_message) for message in aside.messages)
             branch = await self._grown(aside.after)
             await self.store.add(self.owner, self.chat.id, turns, branch=branch)
+            summaries.append((branch, aside.summaries))
+        for where, retellings in summaries:
+            if retellings:
+                await self._retell(where, retellings)
+
+    async def _retell(self, branch: int | None, retellings: Sequence[Retelling]) -> None:
+        """Put the summaries of a path in force one after the other: those that go on from what is in force
+        here. None that stands for a turn withdrawn here: it may tell what was taken back."""
+        rows = await self.store.history(self.owner, self.chat.id, branch=branch)
+        turns = await self.store.turns(self.owner, self.chat.id, branch=branch)
+        most = next((turn.number - 1 for turn in turns if turn.traits & GONE), len(turns))
+        there = list(reversed(await self.store.summaries(self.owner, self.chat.id, branch)))
+        told = [(_upto(rows, one.messages), one.text, one.model) for one in retellings]
+        if [(one.upto, one.text, one.model) for one in there] != told[: len(there)]:
+            return
+        expected = there[-1].version if there else None
+        for upto, text, model in told[len(there) :]:
+            if 1 <= upto <= most:
+                summary = Summary(0, upto, text, count_text(text), model)
+                written = await self.store.write_summary(self.owner, self.chat.id, summary, expected, branch)
+                if written is None:  # somebody else was quicker
+                    return
+                expected = written.version
 
     async def _grown(self, after: str | None) -> int:
         """A new branch that shares everything up to the turn of the message with the id ``after``."""
@@ -97,3 +126,13 @@ def _shared(ids: Sequence[str], path: Sequence[str]) -> int:
         (n for n, (one, other) in enumerate(zip(ids, path, strict=False)) if one != other),
         min(len(ids), len(path)),
     )
+
+
+def _upto(rows: Sequence[Told], messages: int) -> int:
+    """The last turn that ends within the first ``messages`` messages of a path; 0 where there is none, or
+    there are not so many."""
+    if not 1 <= messages <= len(rows):
+        return 0
+    last = rows[messages - 1].row.turn
+    whole = messages == len(rows) or rows[messages].row.turn != last
+    return last if whole else last - 1

@@ -164,8 +164,10 @@ class Memory:
         return Spending.total(self.id, [spending(row) for row in rows])
 
     async def export(self, format: Literal["jsonl", "openai", "markdown"] = "jsonl") -> str:
-        """The path as text: lossless JSON lines, an OpenAI-style list, or Markdown to read."""
-        return exported(format, await self.info(), await self._rows())
+        """The path as text: lossless JSON lines, with its summaries and what was quoted; an OpenAI-style
+        list; or Markdown to read."""
+        summaries = await self.summaries()  # before the messages, so that these hold all they stand for
+        return exported(format, await self.info(), await self._rows(), summaries)
 
     # -- changing what is remembered
 

@@ -9,41 +9,56 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from .conversations import Branch, Conversation
+from .conversations import Branch, Conversation, Summary
 from .errors import InputInvalid, ParameterInvalid
 from .phrases import Reason
+from .sealing import encoded
 from .storage import Told
 from .wire import opened
 
-__all__ = ["Aside", "Transcript", "exported", "exported_aside", "imported"]
+__all__ = ["Aside", "Retelling", "Transcript", "exported", "exported_aside", "imported"]
 
 FORMAT = "multiturn/1"
 
 
+class Retelling(NamedTuple):
+    """A summary as a file tells it: it stands for the first ``messages`` messages of its path. Turns have
+    no number in a file."""
+
+    messages: int
+    text: str
+    model: str | None
+
+
 class Aside(NamedTuple):
-    """A branch that is not in use: what stands nowhere else, and the id of the message it goes on with
-    (``None``: with nothing)."""
+    """A branch that is not in use: what stands nowhere else, the id of the message it goes on with
+    (``None``: with nothing), and its summaries, oldest first."""
 
     after: str | None
     messages: list[dict[str, Any]]
+    summaries: Sequence[Retelling] = ()
 
 
 class Transcript(NamedTuple):
-    """One conversation read from a file: its id, its settings, the messages of the path in use, and its other
-    branches in the order in which they can be made."""
+    """One conversation read from a file: its id, its settings, the messages of the path in use, its other
+    branches in the order in which they can be made, and the summaries of the path in use, oldest first."""
 
     id: str
     settings: Mapping[str, Any]
     messages: list[dict[str, Any]]
     asides: list[Aside]
+    summaries: Sequence[Retelling] = ()
 
 
-def exported(format: str, conversation: Conversation, messages: Sequence[Told]) -> str:
-    """A conversation as text. ``"jsonl"``: a head line, then one message a line as it was stored, with
-    ids, times and models; ``"openai"``: a JSON list of messages; ``"markdown"``: to read."""
+def exported(
+    format: str, conversation: Conversation, messages: Sequence[Told], summaries: Sequence[Summary] = ()
+) -> str:
+    """A conversation as text. ``"jsonl"``: a head line with the ``summaries`` of the path, newest first, and
+    what was quoted in front of messages, then one message a line as it was stored, with ids, times and
+    models; ``"openai"``: a JSON list of messages; ``"markdown"``: to read."""
     match format:
         case "jsonl":
-            return "\n".join([_head(conversation), *(_line(told) for told in messages)]) + "\n"
+            return _lines(_head(conversation) | _beside(messages, messages, summaries), messages)
         case "openai":
             instructions = [orjson.loads(body) for body in conversation.settings.instructions]
             opening = [_opening(conversation)] if conversation.settings.opening else []
@@ -57,12 +72,44 @@ def exported(format: str, conversation: Conversation, messages: Sequence[Told]) 
 
 
 def exported_aside(
-    conversation: Conversation, branch: Branch, messages: Sequence[Told], after: Told | None
+    conversation: Conversation,
+    branch: Branch,
+    path: Sequence[Told],
+    shared: int,
+    summaries: Sequence[Summary] = (),
 ) -> str:
-    """A branch that is not in use, with the messages that stand nowhere else, which go on with ``after``."""
-    place = {"branch": branch.number, "fork": branch.fork, "after": _facts(after)["id"] if after else None}
-    head = orjson.loads(_head(conversation)) | place
+    """A branch that is not in use, with the messages of its ``path`` that stand nowhere else: those behind
+    the first ``shared`` ones."""
+    own, after = path[shared:], _facts(path[shared - 1])["id"] if shared else None
+    place = {"branch": branch.number, "fork": branch.fork, "after": after}
+    return _lines(_head(conversation) | place | _beside(path, own, summaries), own)
+
+
+def _lines(head: Mapping[str, Any], messages: Sequence[Told]) -> str:
     return "\n".join([orjson.dumps(head).decode(), *(_line(told) for told in messages)]) + "\n"
+
+
+def _beside(path: Sequence[Told], own: Sequence[Told], summaries: Sequence[Summary]) -> dict[str, Any]:
+    """What is kept beside the messages. It stands in the head: a key of its own in a message's line could
+    be one that the message brought along."""
+    retold = [_summary(summary, path) for summary in summaries]
+    quotations = [
+        {"message": _facts(told)["id"], "text": told.row.quote.decode()} for told in own if told.row.quote
+    ]
+    beside = {"summaries": retold, "quotations": quotations}
+    return {name: value for name, value in beside.items() if value}
+
+
+def _summary(summary: Summary, path: Sequence[Told]) -> dict[str, Any]:
+    return {
+        "version": summary.version,
+        "upto": summary.upto,
+        "messages": sum(told.row.turn <= summary.upto for told in path),
+        "text": summary.text,
+        "tokens": summary.tokens,
+        "model": summary.model,
+        "created_at": summary.created_at,
+    }
 
 
 def _opening(conversation: Conversation) -> dict[str, Any]:
@@ -81,20 +128,18 @@ def _text(message: Mapping[str, Any]) -> str:
     return opened(orjson.dumps(message)).text
 
 
-def _head(conversation: Conversation) -> str:
+def _head(conversation: Conversation) -> dict[str, Any]:
     settings = conversation.settings
-    return orjson.dumps(
-        {
-            "format": FORMAT,
-            "id": conversation.id,
-            "created_at": conversation.created_at,
-            "instructions": [orjson.loads(body) for body in settings.instructions],
-            "opening": settings.opening,
-            "policy": settings.policy,
-            "model": settings.model,
-            "memory": settings.memory,
-        }
-    ).decode()
+    return {
+        "format": FORMAT,
+        "id": conversation.id,
+        "created_at": conversation.created_at,
+        "instructions": [orjson.loads(body) for body in settings.instructions],
+        "opening": settings.opening,
+        "policy": settings.policy,
+        "model": settings.model,
+        "memory": settings.memory,
+    }
 
 
 def _line(told: Told) -> str:
@@ -132,15 +177,32 @@ def imported(text: bytes, name: str) -> list[Transcript]:
 def _begun(found: list[Transcript], head: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """Where the messages behind a head line belong: to a conversation of their own, or to a branch of the
     one before."""
-    conversation = str(head.get("id") or name)
+    conversation, summaries = str(head.get("id") or name), _summaries(head, name)
     if "branch" not in head:
-        found.append(Transcript(conversation, head, [], []))
+        found.append(Transcript(conversation, head, [], [], summaries))
         return found[-1].messages
     after = head.get("after")
     if not found or found[-1].id != conversation or "after" not in head or not isinstance(after, str | None):
         raise InputInvalid(Reason("why.file_aside", file=name, branch=f"{head['branch']!r:.40}"))
-    found[-1].asides.append(Aside(after, []))
+    found[-1].asides.append(Aside(after, [], summaries))
     return found[-1].asides[-1].messages
+
+
+def _summaries(head: Mapping[str, Any], name: str) -> list[Retelling]:
+    """The summaries of a head line, oldest first; a file of long ago has none."""
+    lines = head.get("summaries", [])
+    if not isinstance(lines, list):
+        raise InputInvalid(Reason("why.file_summary", file=name, value=f"{lines!r:.60}"))
+    return [_retelling(line, name) for line in reversed(lines)]
+
+
+def _retelling(line: object, name: str) -> Retelling:
+    match line:
+        case {"messages": int(messages), "text": str(text), "model": None | str() as model} if text.strip():
+            encoded([text, model])
+            return Retelling(messages, text, model)
+        case _:
+            raise InputInvalid(Reason("why.file_summary", file=name, value=f"{line!r:.60}"))
 
 
 def _problem(error: ValueError | RecursionError) -> object:

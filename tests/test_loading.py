@@ -1,0 +1,211 @@
+"""Summaries come back with their conversations, and nothing that was taken back comes back with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+from tests.scene import Make, Scene
+
+from multiturn import AsyncConversation, ContextPolicy, Summary
+from multiturn.conversations import Owner
+
+NOBODY = Owner("", "")
+QUIET = ContextPolicy(recall=None)
+
+
+async def spoken(it: Scene, turns: int = 4) -> AsyncConversation:
+    chat = it.client.conversation("c", policy=QUIET)
+    for turn in range(turns):
+        await chat.send(f"question {turn + 1}")
+    return chat
+
+
+async def folded(
+    it: Scene, upto: int, text: str, model: str | None = "m", branch: int | None = None
+) -> Summary:
+    """Put a summary in force."""
+    there = await it.client._store.summaries(NOBODY, "c", branch)
+    written = await it.client._store.write_summary(
+        NOBODY, "c", Summary(0, upto, text, 5, model), there[0].version if there else None, branch
+    )
+    assert written is not None
+    return written
+
+
+async def told(chat: AsyncConversation) -> list[tuple[int, str, str | None]]:
+    return [(one.upto, one.text, one.model) for one in await chat.summaries()]
+
+
+async def test_summaries_come_back_and_can_be_undone(scene: Make, tmp_path: Path) -> None:
+    it, there = scene(*"ABCD"), scene()
+    chat = await spoken(it)
+    await folded(it, 1, "old")
+    await folded(it, 3, "newer")
+    await chat.undo_summary()
+    await folded(it, 2, "new")
+    await chat.edit_summary("mine")
+    file = tmp_path / "c.jsonl"
+    file.write_text(await chat.export(), "utf-8")
+    for _ in range(2):
+        (copy,) = await there.client.load(file)
+        assert await told(copy) == [(2, "mine", None), (2, "new", "m"), (1, "old", "m")]
+    in_force = await copy.summary()
+    assert in_force is not None
+    assert in_force.edited
+    assert in_force.tokens == (await chat.summaries())[0].tokens
+    assert (await copy.window("x")).body == (await chat.window("x")).body
+    assert "mine" in str((await copy.window("x")).messages)
+    undone = await copy.undo_summary()
+    assert undone is not None
+    assert undone.text == "new"
+    await there.client.load(file)
+    assert await told(copy) == [(2, "new", "m"), (1, "old", "m")], "undone stays undone"
+    await it.client.load(file)
+    assert len(await chat.summaries()) == 3, "also not where it comes from"
+
+
+async def test_every_branch_gets_its_own_summaries_back(scene: Make, tmp_path: Path) -> None:
+    it, there = scene(*"ABCDEF"), scene()
+    chat = await spoken(it)
+    await chat.edit(4, "without any")
+    await folded(it, 2, "of the second")
+    await chat.edit(4, "shares it")
+    await folded(it, 3, "of the third")
+    await folded(it, 1, "of the first", branch=0)
+    await folded(it, 2, "by hand", None, branch=0)
+
+    async def everywhere(of: Scene) -> dict[str, list[tuple[int, str, str | None]]]:
+        handle, found = of.client.conversation("c"), {}
+        branches = await handle.branches()
+        (used,) = [branch for branch in branches if branch.in_use]
+        for branch in (*branches, used):
+            await handle.switch(branch)
+            found[(await handle.history())[-2].text] = await told(handle)
+        return found
+
+    wanted = await everywhere(it)
+    assert wanted == {
+        "question 4": [(2, "by hand", None), (1, "of the first", "m")],
+        "without any": [(2, "of the second", "m")],
+        "shares it": [(3, "of the third", "m"), (2, "of the second", "m")],
+    }
+    file = tmp_path / "all.jsonl"
+    file.write_text(await it.client.export_user(""), "utf-8")
+    for _ in range(2):
+        await there.client.load(file)
+        assert await everywhere(there) == wanted
+
+
+async def test_a_branch_without_a_summary_gets_none(scene: Make, tmp_path: Path) -> None:
+    it, there = scene(*"ABCDE"), scene()
+    chat = await spoken(it)
+    await chat.edit(4, "used")
+    await folded(it, 2, "of the branch in use")
+    file = tmp_path / "all.jsonl"
+    file.write_text(await it.client.export_user(""), "utf-8")
+    (copy,) = await there.client.load(file)
+    assert len(await copy.summaries()) == 1
+    (aside,) = [branch for branch in await copy.branches() if not branch.in_use]
+    await copy.switch(aside)
+    assert (await copy.history())[-2].text == "question 4"
+    assert await copy.summaries() == []
+
+
+async def test_with_new_messages_come_the_summaries_that_follow(scene: Make, tmp_path: Path) -> None:
+    it, kept, edited, bare = scene(*"ABCDE"), scene(), scene(), scene()
+    chat = await spoken(it)
+    first, grown = tmp_path / "first.jsonl", tmp_path / "grown.jsonl"
+    first.write_text(await chat.export(), "utf-8")
+    await bare.client.load(first)
+    await folded(it, 2, "first")
+    first.write_text(await chat.export(), "utf-8")
+    for one in (kept, edited):
+        await one.client.load(first)
+    await edited.client.conversation("c").edit_summary("edited here")
+    await chat.send("question 5")
+    await folded(it, 3, "second")
+    await folded(it, 4, "third")
+    grown.write_text(await chat.export(), "utf-8")
+    for one, wanted in (
+        (kept, ["third", "second", "first"]),
+        (edited, ["edited here", "first"]),
+        (bare, ["third", "second", "first"]),
+    ):
+        (copy,) = await one.client.load(grown)
+        assert len(await copy.turns()) == 5
+        assert [text for _, text, _ in await told(copy)] == wanted
+
+
+@pytest.mark.parametrize("way", ["retract", "exclude"])
+async def test_no_summary_comes_back_that_stands_for_a_withdrawn_turn(
+    scene: Make, tmp_path: Path, way: str
+) -> None:
+    it, there = scene(*"ABCDE"), scene()
+    chat = await spoken(it)
+    await folded(it, 1, "one")
+    await folded(it, 2, "one and two")
+    file = tmp_path / "c.jsonl"
+    file.write_text(await chat.export(), "utf-8")
+    (copy,) = await there.client.load(file)
+    await getattr(copy, way)((await copy.turns())[1])
+    assert [text for _, text, _ in await told(copy)] == ["one"]
+    await chat.send("question 5")
+    await folded(it, 3, "one, two and three")
+    file.write_text(await chat.export(), "utf-8")
+    await there.client.load(file)
+    assert [text for _, text, _ in await told(copy)] == ["one"]
+
+
+@pytest.mark.parametrize(("fold", "wanted"), [(3, 2), (2, 1), (1, 1)])
+async def test_a_summary_stands_for_the_same_messages_where_turns_are_counted_otherwise(
+    scene: Make, tmp_path: Path, fold: int, wanted: int
+) -> None:
+    it, there = scene(*"AB"), scene()
+    chat = await spoken(it, 1)
+    await chat.add([{"role": "system", "content": "From now on in rhymes."}])
+    await chat.send("last")
+    assert len(await chat.turns()) == 3
+    await folded(it, fold, "so far")
+    file = tmp_path / "c.jsonl"
+    file.write_text(await chat.export(), "utf-8")
+    (copy,) = await there.client.load(file)
+    assert len(await copy.turns()) == 2
+    assert await told(copy) == [(wanted, "so far", "m")]
+
+
+@pytest.mark.parametrize("messages", [-1, 0, 1, 9])
+async def test_a_summary_of_no_turn_that_is_there_is_left_out(
+    scene: Make, tmp_path: Path, messages: int
+) -> None:
+    there = scene()
+    head = {
+        "format": "multiturn/1",
+        "id": "c",
+        "summaries": [
+            {"messages": messages, "text": "odd", "model": None},
+            {"messages": 2, "text": "fine", "model": None},
+        ],
+    }
+    lines = [head, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    file = tmp_path / "c.jsonl"
+    file.write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    (copy,) = await there.client.load(file)
+    assert await told(copy) == [(1, "fine", None)]
+    assert len(await copy.history()) == 2
+
+
+async def test_what_was_quoted_is_no_part_of_the_message_that_comes_back(scene: Make, tmp_path: Path) -> None:
+    it, there = scene(*["Noted."] * 14, policy=ContextPolicy(budget=700, summarize=None)), scene()
+    chat = it.client.conversation("c")
+    await chat.send("The locker code is 48213, remember it.")
+    for day in range(12):
+        await chat.send(f"Day {day}: " + "water garden tree " * 14)
+    assert (await chat.send("What was the locker code?")).window.recalled
+    file = tmp_path / "c.jsonl"
+    file.write_text(await chat.export(), "utf-8")
+    assert orjson.loads(file.read_bytes().splitlines()[0])["quotations"]
+    (copy,) = await there.client.load(file)
+    assert await copy.export("openai") == await chat.export("openai")
+    assert "quotations" not in await copy.export()
