@@ -28,12 +28,12 @@ LARGE = 200_000
 KNOWN = [model for model in MODELS if not model.startswith("compatible/")]
 
 many = settings(
-    max_examples=EXAMPLES,
+    max_examples=EXAMPLES // 4,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 some = settings(many, max_examples=EXAMPLES // 10)
-patient = pytest.mark.timeout(0 if THOROUGH else 120)
+patient = pytest.mark.timeout(0 if THOROUGH else 600)
 
 
 # ------------------------------------------------------------------------------------- counters
@@ -152,6 +152,14 @@ def unusable(case: Case) -> bool:
 @given(cases())
 def test_every_window_is_right(case: Case) -> None:
     window_of(case)
+
+
+@patient
+def test_every_window_of_a_seed_is_right() -> None:
+    """The other three quarters: ten times as quick to make, but nothing makes a failing one smaller."""
+    for seed in range(EXAMPLES // 4, EXAMPLES):
+        draw = random.Random(seed)
+        window_of(Case(generate(draw), policy_of(draw), draw.choice(MODELS), draw.choice(COUNTERS)))
 
 
 @patient

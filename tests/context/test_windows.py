@@ -27,7 +27,7 @@ from multiturn.window import Quotation, Window
 
 THOROUGH = bool(os.environ.get("MULTITURN_THOROUGH"))
 EXAMPLES = 100_000 if THOROUGH else 2_000
-patient = pytest.mark.timeout(0 if THOROUGH else 120)
+patient = pytest.mark.timeout(0 if THOROUGH else 600)
 TEXTS = (
     "They talked about phones.",
     "他们谈了手机，价格 3999 元。",
