@@ -188,12 +188,12 @@ async def test_a_summary_of_no_turn_that_is_there_is_left_out(
             {"messages": 2, "text": "fine", "model": None},
         ],
     }
-    lines = [head, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    lines = [head, *({"role": role, "content": "x"} for role in ("user", "assistant") * 2)]
     file = tmp_path / "c.jsonl"
     file.write_bytes(b"\n".join(map(orjson.dumps, lines)))
     (copy,) = await there.client.load(file)
     assert await told(copy) == [(1, "fine", None)]
-    assert len(await copy.history()) == 2
+    assert len(await copy.history()) == 4
 
 
 async def test_what_was_quoted_is_no_part_of_the_message_that_comes_back(scene: Make, tmp_path: Path) -> None:
