@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -136,6 +137,29 @@ async def test_with_new_messages_come_the_summaries_that_follow(scene: Make, tmp
         (copy,) = await one.client.load(grown)
         assert len(await copy.turns()) == 5
         assert [text for _, text, _ in await told(copy)] == wanted
+
+
+async def test_whoever_writes_a_summary_meanwhile_wins(
+    scene: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it, there = scene(*"ABCD"), scene()
+    chat = await spoken(it)
+    await folded(it, 1, "one")
+    await folded(it, 2, "two")
+    file = tmp_path / "c.jsonl"
+    file.write_text(await chat.export(), "utf-8")
+    store = there.client._store
+    write = store.write_summary
+
+    async def overtaken(*given: Any) -> Summary | None:
+        monkeypatch.undo()
+        await folded(there, 3, "quicker")
+        return await write(*given)
+
+    monkeypatch.setattr(store, "write_summary", overtaken)
+    (copy,) = await there.client.load(file)
+    assert await told(copy) == [(3, "quicker", "m")]
+    assert len(await copy.turns()) == 4
 
 
 @pytest.mark.parametrize("way", ["retract", "exclude"])
