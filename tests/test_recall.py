@@ -28,6 +28,10 @@ async def it(scene: Make) -> Scene:
     return scene(*repeat("Noted.", 60), policy=POLICY)
 
 
+def told_at(*said: tuple[str, float]) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": words, "created_at": at} for words, at in said]
+
+
 async def talk(chat: AsyncConversation, turns: int = 12) -> None:
     for day in range(turns):
         await chat.send(f"Day {day}: " + "water garden tree " * 14)
@@ -45,6 +49,49 @@ async def test_what_a_kept_turn_quotes_is_not_quoted_again(it: Scene) -> None:
     again = (await chat.send(QUESTION)).window
     assert "48213" not in quoted(again)
     assert again.body.count(b"48213") == 1
+
+
+async def test_a_day_that_is_named_decides_and_not_who_said_its_number(it: Scene) -> None:
+    chat = it.client.conversation("c")
+    noon, day = 1_698_840_000.0, 86_400.0  # 1 November 2023
+    await chat.add(
+        told_at(*((f"I bought item number {number}", noon + number * day) for number in range(40)))
+    )
+    for question, turn in (
+        ("What did I buy on 2023-11-20?", 20),
+        ("What item did I buy on November 8, 2023?", 8),
+        ("我2023年11月30日买了什么？", 30),
+        ("What about number 12?", 13),
+    ):
+        assert (await chat.recall(question, k=1))[0].turn == turn
+
+
+async def test_a_date_on_which_nothing_was_said_is_found_where_it_is_spoken_of(it: Scene) -> None:
+    chat = it.client.conversation("c")
+    words = ("The concert was on 2019-04-07.", *(f"I bought item number {number}" for number in range(9)))
+    await chat.add(told_at(*((each, 1.7e9 + number) for number, each in enumerate(words))))
+    assert (await chat.recall("What was on 2019-04-07?", k=1))[0].turn == 1
+
+
+@pytest.mark.parametrize("before", [0, 2])
+async def test_a_long_text_that_has_left_the_window_is_quoted_from(scene: Make, before: int) -> None:
+    it = scene(*repeat("Noted.", 9), policy=ContextPolicy(budget=4_000, summarize=None))
+    chat = it.client.conversation("c")
+    for number in range(before):
+        await chat.send(f"Hello number {number}, how are you?")
+    long = {"role": "user", "content": CODE + " water garden tree" * 2_600}
+    await chat.add([long, {"role": "assistant", "content": "Noted."}])
+    assert "48213" in quoted(await chat.window(QUESTION))
+    assert not quoted(await chat.window("Please write a poem about the sea."))
+
+
+@pytest.mark.parametrize("budget", [320, 450])
+async def test_a_small_budget_holds_one_short_quotation(scene: Make, budget: int) -> None:
+    it = scene(*repeat("Noted.", 30), policy=ContextPolicy(budget=budget, summarize=None))
+    chat = it.client.conversation("c")
+    await chat.send(CODE)
+    await talk(chat)
+    assert "48213" in quoted(await chat.window(QUESTION))
 
 
 async def test_what_a_turn_quotes_that_is_not_sent_is_quoted_again(it: Scene) -> None:

@@ -43,7 +43,8 @@ class Summarize:
 @dataclass(frozen=True, slots=True)
 class Recall:
     """Quote old turns that fit the new input: at most ``max_turns`` of them in ``max_tokens`` tokens
-    (``None``: a tenth of the budget, at most 600). ``embedding`` names a model that reranks."""
+    (``None``: a tenth of the budget, at most 600; at least 80, which hold one short message, but never more
+    than a quarter of the budget). ``embedding`` names a model that reranks."""
 
     max_tokens: int | None = None
     max_turns: int = 6

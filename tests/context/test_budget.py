@@ -124,11 +124,15 @@ def test_a_summary_that_would_fill_what_the_model_takes_is_refused() -> None:
     [
         (2_000, Recall(), (200, 6)),
         (20_000, Recall(), (600, 6)),
+        (800, Recall(), (80, 6)),
+        (400, Recall(), (80, 6)),
+        (200, Recall(), (50, 6)),
+        (200, Recall(max_tokens=20), (20, 6)),
         (2_000, Recall(max_tokens=900, max_turns=2), (900, 2)),
         (2_000, None, (0, 0)),
     ],
 )
-def test_what_may_be_quoted_is_a_tenth_of_the_budget(
+def test_what_may_be_quoted_is_a_tenth_of_the_budget_and_one_short_message_where_that_is_too_little(
     budget: int, recall: Recall | None, expected: tuple[int, int]
 ) -> None:
     made = limits(ContextPolicy(budget=budget, recall=recall), input_limit=99_999)

@@ -25,6 +25,7 @@ from multiturn.search.ranking import (
     certainty,
     margin,
     rank,
+    sought,
 )
 from multiturn.search.terms import Query
 
@@ -189,6 +190,13 @@ def test_a_day_alone_is_enough() -> None:
     assert found[1] == found[2] >= MARGIN
 
 
+def test_the_words_of_a_date_are_searched_only_where_nothing_was_said_on_it() -> None:
+    asked = Query("", {1: 1.0, 2: 1.0}, dates=((5.0, 6.0),), undated={1: 1.0})
+    assert sought(asked, Talk(np.ones(2), np.array([1.0, 5.5]))) == {1: 1.0}
+    assert sought(asked, Talk(np.ones(2), np.array([1.0, 6.5]))) == {1: 1.0, 2: 1.0}
+    assert sought(Query("", {1: 1.0}), Talk(np.ones(1), np.ones(1))) == {1: 1.0}
+
+
 # ---------------------------------------------------------------------------------------- margin
 
 
@@ -223,7 +231,7 @@ def test_an_unknown_loose_pair_is_missed_less() -> None:
 def test_the_same_fit_is_worth_less_among_more_messages() -> None:
     few = Told([[[1, 2, 3], *[[each] for each in range(100, 300)]]])
     many = Told([[[1, 2, 3], *[[each] for each in range(100, 3_100)]]])
-    rarer = ranking._Ground(many.talk()).most / ranking._Ground(few.talk()).most
+    rarer = ranking._rarity(0, 3_001) / ranking._rarity(0, 201)
     assert rarer > 1.2
     assert max(many.ranked([1, 2, 3])) < max(few.ranked([1, 2, 3])) * rarer
 
@@ -232,6 +240,23 @@ def test_a_question_that_refers_back_needs_less_and_one_about_this_needs_more() 
     assert margin(Query("")) == MARGIN
     assert margin(Query("", at_hand=True)) == MARGIN_AT_HAND > MARGIN
     assert margin(Query("", refers_back=True, at_hand=True)) == MARGIN_BACK < MARGIN
+
+
+LONG_ONE = [1, 2, *range(1_000, 9_000)]
+
+
+@pytest.mark.parametrize("before", [0, 4, 40])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_long_message_is_found_by_a_question_that_refers_back(before: int, sparse: bool) -> None:
+    others = [[each, each + 1, each + 2] for each in range(100, 100 + before)]
+    told = Told([[*others, LONG_ONE, [50]]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "FEW", 0 if sparse else 4_000)
+        patch.setattr(ranking, "SPARSE", 1)
+        back = max(told.ranked([1, 2], Query("", refers_back=True)))
+        unasked = max(told.ranked([1, 2]))
+    assert back >= 1.5 * MARGIN_BACK
+    assert unasked < MARGIN
 
 
 def test_among_nothing_nothing_fits() -> None:

@@ -27,6 +27,10 @@ DEFAULT_BUDGET = 32_000
 DEFAULT_RESERVE = 4_096
 THINKING_RESERVE = 16_384
 RECALL_SHARE, RECALL_TOKENS = 0.1, 600
+LEAST_RECALL = 80
+"""Tokens of one short quotation with title and fence, which a small budget is given too …"""
+RECALL_MOST = 4
+"""… but never more than this part of it."""
 SUMMARY_SHARE = 4
 LEAST_SUMMARY = 100
 """Tokens below which a summary that nobody asked for could only be a line: none is written."""
@@ -109,7 +113,8 @@ def _summary_tokens(summarize: Summarize, budget: int) -> int:
 
 def _recall_tokens(recall: Recall, budget: int) -> int:
     """How long a block of recalled turns may be."""
-    return recall.max_tokens or min(int(budget * RECALL_SHARE), RECALL_TOKENS)
+    least = min(LEAST_RECALL, budget // RECALL_MOST)
+    return recall.max_tokens or min(max(int(budget * RECALL_SHARE), least), RECALL_TOKENS)
 
 
 class Spent(NamedTuple):

@@ -14,7 +14,7 @@ from ..context import Passage, quotation
 from ..conversations import TurnState
 from ..messages import Trait
 from ..recall import CANDIDATES, Present
-from ..search.ranking import Posting, Talk, certainty, margin, rank
+from ..search.ranking import Posting, Talk, certainty, margin, rank, sought
 from ..search.terms import Query, names, query, searchable, terms
 from ..tokens import count_text
 from ..window import Limits, MessageRow, Path, Quotation
@@ -111,7 +111,7 @@ class Index:
         talk = Talk(np.frombuffer(self.lengths, np.float64, end), np.frombuffer(self.times, np.float64, end))
         postings = [
             self._posting(term, weight, end)._replace(tells=certainty(asked, term))
-            for term, weight in asked.terms.items()
+            for term, weight in sought(asked, talk).items()
         ]
         postings += [self._posting(term, 1.0, end, spreads=False) for term in asked.names]
         return rank(talk, postings, asked)

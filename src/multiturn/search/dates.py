@@ -6,11 +6,21 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta, tzinfo
 from functools import partial
+from typing import NamedTuple
 
-__all__ = ["Stretch", "named_dates"]
+__all__ = ["Named", "Stretch", "dates_in", "named_dates"]
 
 Stretch = tuple[float, float]
 """From when, and up to when, in seconds since 1970."""
+
+
+class Named(NamedTuple):
+    """Words that name a date, by their place in the text, and the stretches they may stand for."""
+
+    start: int
+    end: int
+    stretches: frozenset[Stretch]
+
 
 YEARS = 20
 """How many years a date without a year may lie back."""
@@ -54,22 +64,29 @@ def named_dates(
     >>> named_dates("What did we say on May 8, 2023?", now=1.7e9, zone=UTC)
     ((1683504000.0, 1683590400.0),)
     """
-    text = text.lower()
+    named = dates_in(text.lower(), now=now, opening=opening, zone=zone)
+    return tuple(sorted({stretch for each in named for stretch in each.stretches}))
+
+
+def dates_in(
+    text: str, *, now: float, opening: float | None = None, zone: tzinfo | None = None
+) -> list[Named]:
+    """The dates in a text of small letters, as `named_dates` takes them, with the words that name them."""
     today = datetime.fromtimestamp(now, zone).date()
     first = today.year - YEARS if opening is None else datetime.fromtimestamp(opening, zone).year
     years = range(first, today.year + 1)
-    found: set[Stretch] = set()
-    taken: list[tuple[int, int]] = []
+    found: list[Named] = []
     for pattern, days in PATTERNS:
         for match in pattern.finditer(text):
-            if any(start < match.end() and match.start() < end for start, end in taken):
+            if any(each.start < match.end() and match.start() < each.end for each in found):
                 continue
-            taken.append(match.span())
-            for start, end in days(match.groupdict(), today, years):
-                stretch = _midnight(start, zone), _midnight(end, zone)
-                if stretch[0] < now and (opening is None or stretch[1] > opening):
-                    found.add(stretch)
-    return tuple(sorted(found))
+            meant = (
+                (_midnight(start, zone), _midnight(end, zone))
+                for start, end in days(match.groupdict(), today, years)
+            )
+            begun = (each for each in meant if each[0] < now and (opening is None or each[1] > opening))
+            found.append(Named(*match.span(), frozenset(begun)))
+    return found
 
 
 def _midnight(day: date, zone: tzinfo | None) -> float:

@@ -12,7 +12,7 @@ question is asked.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Numbers = NDArray[np.int64]
 
-__all__ = ["MARGIN", "MARGIN_AT_HAND", "MARGIN_BACK", "Posting", "Talk", "certainty", "margin", "rank"]
+__all__ = [
+    "MARGIN",
+    "MARGIN_AT_HAND",
+    "MARGIN_BACK",
+    "Posting",
+    "Talk",
+    "certainty",
+    "margin",
+    "rank",
+    "sought",
+]
 
 MARGIN = 0.12
 """A message that scores less is not quoted unasked."""
@@ -53,6 +63,12 @@ UNKNOWN = 0.3
 """How much a word that was never said lowers the score, beside a rare one that was."""
 SLIGHT = 2.0
 """As much certainty as this must be gathered before a score means anything: two rare words in full."""
+SHORT = 20
+"""Fewer messages are taken for a piece of so many by a question that refers back: where two borrow each
+other's words, no word is rare."""
+LONG = 4
+"""A message longer than so many usual ones is for such a question no less certain to fit: it may be a
+document, and one sentence of it the answer."""
 USUAL = 400
 """Messages for which the margin was chosen: among more of them the best one fits better by chance."""
 
@@ -91,6 +107,14 @@ def certainty(query: Query, term: int) -> float:
     return LOOSE if term in query.loose else 1.0
 
 
+def sought(query: Query, talk: Talk) -> Mapping[int, float]:
+    """The terms that are searched for, with their weights. Where something was said on a day that the
+    question names, the words of the date are not: the day decides, not who else said its number."""
+    if query.undated is None or not _dated(talk, query).any():
+        return query.terms
+    return query.undated
+
+
 def margin(query: Query) -> float:
     """The score below which nothing is quoted for this question."""
     if query.refers_back:
@@ -108,7 +132,7 @@ def rank(talk: Talk, postings: Sequence[Posting], query: Query) -> Floats:
 
     if not len(talk.lengths):
         return np.zeros(0, np.float32)
-    ground = _Ground(talk)
+    ground = _Ground(talk, query)
     dense = [posting for posting in postings if posting.spreads and not ground.is_sparse(posting)]
     size = max(1, CELLS // ground.width)
     for first in range(0, len(dense), size):
@@ -152,7 +176,7 @@ class _Ground:
     """Where the messages of a talk lie, with empty places between its sittings, and what has been
     added up at each place: BM25, and how much of it is rare."""
 
-    def __init__(self, talk: Talk) -> None:
+    def __init__(self, talk: Talk, query: Query) -> None:
         import numpy as np
 
         self.messages = len(talk.lengths)
@@ -168,16 +192,22 @@ class _Ground:
         lengths += _near(lengths)
         mean = float(lengths[0, self.at].mean()) or 1.0
         self.norm = (K1 * (1 - B) + K1 * B / mean * lengths[0]).astype(np.float32)
+        self.back = query.refers_back
+        self.mild = np.minimum(self.norm, np.float32(K1 * (1 - B + B * LONG))) if self.back else self.norm
         self.scores = np.zeros(self.width, np.float32)
         self.sure = np.zeros(self.width, np.float32)
         self.asked = 0.0
-        self.most = self._rarity(0)
         self.scratch = np.zeros(self.width, np.float32)
         self.taps = np.array([*AFTER[::-1], 1.0, *BEFORE], np.float32)
         self.steps = np.arange(-len(AFTER), len(BEFORE) + 1)
 
     def _rarity(self, holders: float) -> float:
-        return math.log(1 + (self.messages - holders + 0.5) / (holders + 0.5))
+        return _rarity(holders, self.messages)
+
+    def _tells(self, holders: float) -> float:
+        """How certain a term makes that so many messages hold, from 0 to 1."""
+        messages = max(self.messages, SHORT) if self.back else self.messages
+        return (_rarity(holders, messages) / _rarity(0, messages)) ** 2
 
     def is_sparse(self, posting: Posting) -> bool:
         """Whether so few messages have the term that the others need not be looked at."""
@@ -197,14 +227,15 @@ class _Ground:
         counts += own
         counts *= self.said
         holders = np.count_nonzero(counts, axis=1)
+        mild = counts / (counts + self.mild) if self.back else None
         counts /= counts + self.norm
         weights = np.array([posting.weight for posting in postings])
         tells = np.array([posting.tells for posting in postings])
-        rarities = np.log(1 + (self.messages - holders + 0.5) / (holders + 0.5))
-        certain = weights * tells * (rarities / self.most) ** 2
+        rarities = np.array([self._rarity(each) for each in holders.tolist()])
+        certain = weights * tells * np.array([self._tells(each) for each in holders.tolist()])
         both = np.array([weights * rarities, certain], np.float32) * np.float32(K1 + 1)
         self.scores += np.einsum("t,tm->m", both[0], counts)
-        self.sure += np.einsum("t,tm->m", both[1], counts)
+        self.sure += np.einsum("t,tm->m", both[1], counts if mild is None else mild)
         self.asked += float(certain.sum())
 
     def add_sparse(self, posting: Posting) -> None:
@@ -241,10 +272,14 @@ class _Ground:
     def _add(self, posting: Posting, counts: Floats, here: slice | Numbers, holders: int) -> None:
         rarity = self._rarity(holders)
         fits = counts / (counts + self.norm[here])
-        certain = posting.weight * posting.tells * (rarity / self.most) ** 2
+        certain = posting.weight * posting.tells * self._tells(holders)
         self.scores[here] += (posting.weight * rarity * (K1 + 1)) * fits
-        self.sure[here] += (certain * (K1 + 1)) * fits
+        self.sure[here] += (certain * (K1 + 1)) * counts / (counts + self.mild[here])
         self.asked += certain
+
+
+def _rarity(holders: float, messages: int) -> float:
+    return math.log(1 + (messages - holders + 0.5) / (holders + 0.5))
 
 
 def _near(own: Floats) -> Floats:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import lru_cache
 from itertools import pairwise
 from zlib import crc32
 
-from .dates import named_dates
+from .dates import Named, dates_in
 from .stems import stem
 
 __all__ = ["NAMES", "Query", "names", "query", "searchable", "terms"]
@@ -82,7 +82,8 @@ class Query:
     ``terms`` are its terms with their weights, ``names`` the same words as names of speakers, ``dates``
     the stretches of time it names (from, up to; seconds since 1970), ``refers_back`` whether it asks
     for something that was said before, ``at_hand`` whether it points at what was said a moment ago, or
-    wants something new. ``loose`` are the terms that join what need not belong together.
+    wants something new. ``undated`` are the terms without the words of the dates (``None``: it names
+    none). ``loose`` are the terms that join what need not belong together.
     """
 
     text: str
@@ -92,6 +93,7 @@ class Query:
     names: frozenset[int] = frozenset()
     at_hand: bool = False
     loose: frozenset[int] = frozenset()
+    undated: Mapping[int, float] | None = None
 
 
 def query(text: str, *, now: float, opening: float | None = None, zone: tzinfo | None = None) -> Query:
@@ -105,20 +107,19 @@ def query(text: str, *, now: float, opening: float | None = None, zone: tzinfo |
     """
     text = text[:LENGTH]
     plain = _plain(text)
-    dates = named_dates(text, now=now, opening=opening, zone=zone)
-    words = Counter(_words(text))
-    weights: dict[int, float] = {}
-    for word, count in words.items():
-        term = _term(word)
-        weights[term] = weights.get(term, 0.0) + count * (SINGLE if _is_single(word) else 1.0)
+    named = [each for each in dates_in(plain, now=now, opening=opening, zone=zone) if each.stretches]
+    dates = {stretch for each in named for stretch in each.stretches}
+    words = Counter(_words(plain))
+    weights = _weights(words)
     return Query(
         text,
         weights,
-        dates=dates,
+        dates=tuple(sorted(dates)),
         refers_back=bool(dates) or REFERS_BACK.search(plain) is not None,
         names=frozenset(_name(word) for word in words if not _is_single(word)),
         at_hand=AT_HAND.search(plain) is not None,
         loose=frozenset(_term(word) for word in words if _is_loose(word)),
+        undated=_weights(Counter(_words(_without(plain, named)))) if named else None,
     )
 
 
@@ -148,6 +149,21 @@ def terms(text: str) -> Mapping[int, int]:
 def names(name: str) -> frozenset[int]:
     """The terms by which a speaker is found."""
     return frozenset(_name(word) for word in _words(name[:100]) if not _is_single(word))
+
+
+def _weights(words: Mapping[str, int]) -> dict[int, float]:
+    weights: dict[int, float] = {}
+    for word, count in words.items():
+        term = _term(word)
+        weights[term] = weights.get(term, 0.0) + count * (SINGLE if _is_single(word) else 1.0)
+    return weights
+
+
+def _without(text: str, named: Sequence[Named]) -> str:
+    """The text without the words of its dates; what stood on both sides stays apart."""
+    for each in sorted(named, reverse=True, key=lambda one: one.start):
+        text = f"{text[: each.start]} {text[each.end :]}"
+    return text
 
 
 def _plain(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..conversations import Owner, TurnState
 from ..messages import Trait
-from ..search.ranking import Posting, Talk, certainty, rank
+from ..search.ranking import Posting, Talk, certainty, rank, sought
 from ..search.terms import Query
 from .records import Found
 from .sqlite_conversations import find
@@ -142,15 +142,16 @@ turn; a user message that is left out takes its turn with it."""
 
 def _scores(extract: Extract, openings: Sequence[int], query: Query) -> NDArray[np.float32]:
     """How well each message fits."""
+    talk = Talk(extract.lengths, extract.times, openings)
     postings = [
         _posting(extract, term, weight)._replace(tells=certainty(query, term))
-        for term, weight in query.terms.items()
+        for term, weight in sought(query, talk).items()
         if term not in extract.common
     ]
     postings += [
         _posting(extract, term, 1.0, spreads=False) for term in query.names if term in extract.holders
     ]
-    return rank(Talk(extract.lengths, extract.times, openings), postings, query)
+    return rank(talk, postings, query)
 
 
 def _posting(extract: Extract, term: int, weight: float, *, spreads: bool = True) -> Posting:
