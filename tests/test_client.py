@@ -135,7 +135,7 @@ async def test_a_given_key_is_for_that_models_provider_only() -> None:
 async def test_each_provider_is_opened_once(scene: Make) -> None:
     client = AsyncMultiTurn("demo", ":memory:", environment=NOTHING)
     cards: list[Card] = [client.catalog.card(name) for name in ("demo", "demo", "demo?slow=1ms")]
-    first, second, third = [client._endpoints.provider(card) for card in cards]
+    first, second, third = [client.endpoints.provider(card) for card in cards]
     assert first is second
     assert third is not first
     await client.close()

@@ -9,14 +9,24 @@ from typing import Any, Literal, TypedDict
 
 import orjson
 
-from .errors import InputInvalid, MessageInvalid, ParameterInvalid
+from .errors import InputInvalid, MessageEmpty, MessageInvalid, ParameterInvalid
 from .messages import Entry, Trait
 from .phrases import Reason
 from .sealing import as_dict, encoded, seal, seal_input, unwritable
 from .terms import Input
 from .tokens import count_message
 
-__all__ = ["Asking", "OnBusy", "Sampling", "check_whole", "digest_of", "entries_of", "input_of", "listed"]
+__all__ = [
+    "Asking",
+    "OnBusy",
+    "Sampling",
+    "check_whole",
+    "digest_of",
+    "entries_of",
+    "input_of",
+    "listed",
+    "turn_of",
+]
 
 OnBusy = Literal["queue", "interrupt", "reject"]
 LONGEST_KEY = 512
@@ -162,6 +172,20 @@ def entries_of(content: object, results: Mapping[str, object] | None) -> list[En
     if content is not None:
         raise InputInvalid(Reason("why.text_or_results"))
     return [_result(call, value) for call, value in _table("tool_results", results).items()]
+
+
+def turn_of(messages: object) -> tuple[list[Entry], tuple[str, ...] | None]:
+    """The input of a turn in whole messages, sealed, and the calls whose results are among them (``None``:
+    there are no results). Raises `MessageEmpty` or `MessageInvalid`."""
+    entries = [seal(message, count_message) for message in listed("messages", messages)]
+    if any(entry.role == "assistant" for entry in entries):
+        raise MessageInvalid(Reason("why.input_role", role="assistant"))
+    results = [orjson.loads(entry.body)["tool_call_id"] for entry in entries if entry.role == "tool"]
+    if results:
+        return entries, tuple(results)
+    if not any(entry.role == "user" and not entry.traits & Trait.BARE for entry in entries):
+        raise MessageEmpty
+    return entries, None
 
 
 def _result(call: str, value: object) -> Entry:

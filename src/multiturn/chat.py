@@ -11,7 +11,7 @@ from typing import Unpack
 
 import orjson
 
-from .asking import Asking, digest_of, entries_of, input_of
+from .asking import Asking, digest_of, entries_of, input_of, turn_of
 from .conversations import Settings, Turn
 from .errors import CountingUnavailable, TurnNotFound
 from .ledger import Ledger
@@ -47,6 +47,19 @@ class AsyncConversation(Memory):
     def stream(self, content: object = None, **asking: Unpack[Asking]) -> AsyncStream:
         """Like `send`, with the reply as it arrives: ``async with chat.stream(…) as stream``."""
         return AsyncStream(self._asked(content, asking))
+
+    def turn(
+        self, messages: Sequence[object] | None = None, *, stream: bool = True, **asking: Unpack[Asking]
+    ) -> AsyncStream:
+        """A turn whose input are whole messages, as `add` takes them: words of the user with the
+        instructions that stand between them, or the results of all open calls. ``None`` asks again for the
+        newest turn, as `retry` does; with ``stream`` false the answer comes in one piece.
+
+        Raises `MessageInvalid` for an assistant's message, and as `send`."""
+        if messages is None:
+            return AsyncStream(self._asked(None, asking, entries=[], again=True), stream=stream)
+        entries, results = turn_of(messages)
+        return AsyncStream(self._asked(None, asking, entries=entries, answered=results), stream=stream)
 
     def prepare(self, content: object = None, **asking: Unpack[Asking]) -> AsyncPreparedTurn:
         """Begin a turn whose model you call yourself: ``async with chat.prepare(…) as turn``."""
@@ -99,18 +112,20 @@ class AsyncConversation(Memory):
         asking: Asking,
         *,
         entries: Sequence[Entry] | None = None,
+        answered: Sequence[str] | None = None,
         prepared: bool = False,
         again: bool = False,
         after: int | None = None,
         branch: int | None = None,
     ) -> Callable[[], Awaitable[OpenTurn | Reply]]:
         """The turn, checked and ready to begin; nothing happens before it is called. ``entries`` are an
-        input that is stored already."""
+        input that is sealed already, ``answered`` the calls whose results are among them."""
         given = input_of(asking)
         results = asking.get("tool_results")
         said = entries_of(content, results) if entries is None else entries
-        start = self._start(asking, said, prepared=prepared, again=again, after=after, branch=branch)
-        if "tools" not in asking and (again or results is not None):
+        calls = answered if results is None else tuple(results)
+        start = self._start(asking, said, calls, prepared=prepared, again=again, after=after, branch=branch)
+        if "tools" not in asking and (again or calls is not None):
             given = replace(given, tools=self._tools)
 
         async def open_turn() -> OpenTurn | Reply:
@@ -122,6 +137,7 @@ class AsyncConversation(Memory):
         self,
         asking: Asking,
         said: Sequence[Entry],
+        calls: Sequence[str] | None,
         *,
         prepared: bool,
         again: bool,
@@ -129,10 +145,10 @@ class AsyncConversation(Memory):
         branch: int | None,
     ) -> Start:
         """What the turn begins with, as a store takes it."""
-        results, key, busy = asking.get("tool_results"), asking.get("key"), asking.get("on_busy")
+        key, busy = asking.get("key"), asking.get("on_busy")
         return Start(
             entries=said,
-            results=None if results is None else tuple(results),
+            results=None if calls is None else tuple(calls),
             again=again,
             after=after,
             branch=self._place.branch if branch is None else branch,

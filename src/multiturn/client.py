@@ -82,15 +82,15 @@ class AsyncMultiTurn:
         self._model = config.model or choose_model(config, self._catalog.profiles(), self._environment)
         self._catalog.card(self._model)
         self._store = open_store(config.store) if store is None or isinstance(store, str) else store
-        self._endpoints = Endpoints(
+        self.endpoints = Endpoints(  # an attribute, for the doors above: the blocking twin has no use for it
             self._catalog, config, self._environment, self._store, self._model, api_key, base_url, provider
         )
-        self._indexer = Indexer(self._endpoints.embedder)
+        self._indexer = Indexer(self.endpoints.embedder)
         self._engine = self._made_engine()
         self._compactor: Compactor | None = None
 
     def _made_engine(self) -> Engine:
-        endpoints, timing = self._endpoints, self.config.timing
+        endpoints, timing = self.endpoints, self.config.timing
         return Engine(
             store=self._store,
             catalog=self._catalog,
@@ -265,7 +265,7 @@ class AsyncMultiTurn:
         if self._compactor is not None:
             await self._compactor.drain()
         await self._indexer.drain()
-        await self._endpoints.close()
+        await self.endpoints.close()
         await self._store.close()
 
     async def __aenter__(self) -> Self:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import orjson
 
-from .asking import check_whole, listed
+from .asking import check_whole, listed, turn_of
 from .conversations import Address, Branch, Conversation, Declared, Hit, Owner, Settings, Summary, Turn
 from .embedding import RERANKED, Scope
 from .errors import ConversationError, ConversationNotFound, ParameterInvalid, TurnNotFound
@@ -100,11 +100,18 @@ class Memory:
         return list(await self._store.branches(*self._at))
 
     async def window(
-        self, content: object = None, policy: ContextPolicy | None = None, model: str | None = None
+        self,
+        content: object = None,
+        policy: ContextPolicy | None = None,
+        model: str | None = None,
+        *,
+        messages: Sequence[object] | None = None,
     ) -> Window:
-        """A dry run: what would be sent now, with ``content`` as new input where given."""
+        """A dry run: what would be sent now, with ``content`` as new input where given, or whole
+        ``messages`` (see `AsyncConversation.turn`)."""
+        entries = [] if messages is None else turn_of(messages)[0]
         given = Input(
-            entries=[] if content is None else [seal_input(content, count_message)],
+            entries=entries if content is None else [seal_input(content, count_message)],
             policy=policy,
             model=model,
         )

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from .completion import Chunks, read_completion
+from .conversations import Turn
 from .errors import Error, TurnClosed
 from .ledger import Decisions
 from .phrases import Reason
@@ -46,6 +47,14 @@ class AsyncStream:
         if self._reply is None:
             raise TurnClosed(Reason("why.reply_later"))
         return self._reply
+
+    @property
+    def turn(self) -> Turn:
+        """The turn as it was accepted, or as it is stored once it has ended. Raises `TurnClosed` before it
+        has begun."""
+        if self._turn is not None and self._reply is None:
+            return self._turn.begun.turn
+        return self.reply.turn
 
     @property
     def window(self) -> Window:

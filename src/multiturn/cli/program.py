@@ -15,14 +15,14 @@ from ..errors import SettingInvalid
 from ..phrases import language as spoken
 from ..phrases import phrase
 from ..settings import load
-from . import chat, db, doctor, listings, models, removal, replay, tour, windows
+from . import chat, db, doctor, listings, models, removal, replay, serve, tour, windows
 from .failure import guarded
 from .screen import Screen
 from .session import POLICY, Session
 
 __all__ = ["run"]
 
-Run = Callable[..., Awaitable[int | None]]
+Run = Callable[..., Awaitable[int | None] | int]
 
 
 class Amount(click.ParamType[int]):
@@ -92,6 +92,8 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     "images": (("--images",), {"metavar": "all|last|N"}),
     "summarize": (("--summarize",), {"type": switch, "metavar": "on|off"}),
     "recall": (("--recall",), {"type": switch, "metavar": "on|off"}),
+    "host": (("--host",), {"metavar": "ADDRESS"}),
+    "port": (("--port",), {"type": Amount(0), "metavar": "N"}),
     "limit": (("--limit",), {"type": Amount(1), "metavar": "N", "default": 100}),
     "turn": (("--turn",), {"type": Amount(1), "metavar": "N"}),
     "next": (("--next",), {"metavar": "TEXT"}),
@@ -124,6 +126,7 @@ COMMANDS: Mapping[str, tuple[Run, tuple[str, ...], tuple[str, ...]]] = {
     "db": (db.db, ("action",), ("embedding", "yes", "store", "json")),
     "models": (models.models, (), ("provider", "json")),
     "config": (models.config, (), ("store", "user", "model", "json")),
+    "serve": (serve.serve, (), ("host", "port", "model", *POLICY, "store")),
     "demo": (tour.demo, (), ()),
     "doctor": (doctor.doctor, (), ("store", "model", "json")),
 }
@@ -190,7 +193,8 @@ def _callback(work: Run, language: str) -> Callable[..., int | None]:
     def callback(**given: Any) -> int | None:
         screen = Screen.of(language, as_json=bool(given.pop("as_json", False)))
         session, rest = Session.of(screen, given, tolerant=work is doctor.doctor)
-        return asyncio.run(_whole(work(session, **rest)))
+        begun = work(session, **rest)
+        return begun if isinstance(begun, int) else asyncio.run(_whole(begun))
 
     return callback
 

@@ -12,6 +12,7 @@ from ..reply import Delta
 from ..window import Request
 from .faults import Faults
 from .parameters import adapted, marked, written
+from .passing import Passed
 from .patience import Patience, Retry
 from .reading import JsonReader
 from .transport import Call, Transport
@@ -48,6 +49,13 @@ class OpenAIChat:
         accept = "text/event-stream" if request.stream else "application/json"
         call = Call(self._url, self._body(request), request.stream, {**self._headers, "Accept": accept})
         return self._transport.stream(call, lambda: JsonReader(self._faults, choice_of))
+
+    async def passed(self, body: bytes, *, stream: bool) -> Passed:
+        """The answer to a ``body`` that somebody else wrote, as the bytes in which it comes. Asked once."""
+        accept = "text/event-stream" if stream else "application/json"
+        return await self._transport.passed(
+            Call(self._url, body, stream, {**self._headers, "Accept": accept})
+        )
 
     async def close(self) -> None:
         """Close all connections."""

@@ -7,17 +7,16 @@ import asyncio
 import io
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import aiohttp
 
 from ..errors import ProviderError, ProviderTimeout, ProviderUnreachable, StreamCut
-from ..phrases import Reason, system_reason
 from ..reply import Delta
 from .deltas import NOTHING
 from .events import Event, EventParser
 from .faults import Faults
+from .passing import LARGEST_COMPLAINT, LARGEST_PLAIN_BODY, Call, Passed, late, reason_of
 from .patience import Budget, Patience, Retry
 from .proxy import proxy_of
 
@@ -25,21 +24,8 @@ __all__ = ["Call", "Reader", "Transport"]
 
 LARGEST_ANSWER = 32 << 20
 """Bytes of one event, or of an answer that is not streamed."""
-LARGEST_COMPLAINT = 64 << 10
-LARGEST_PLAIN_BODY = 1 << 20
-"""Bytes that may be handed to the network in one piece."""
 FAREWELL = 0.05
 """Seconds in which the rest of a finished answer may come, so that its connection can be used again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One HTTP POST."""
-
-    url: str
-    body: bytes
-    stream: bool
-    headers: dict[str, str] = field(repr=False)
 
 
 class Reader(Protocol):
@@ -92,6 +78,16 @@ class Transport:
                 deltas = await exchange.more()
         finally:
             exchange.close()
+
+    async def passed(self, call: Call) -> Passed:
+        """The answer as the bytes in which it comes, asked for once; `ProviderError` where it is none."""
+        exchange = Passed(call, self._faults, self._patience, self._proxy(call.url))
+        try:
+            await exchange.begin(await self._opened())
+        except BaseException:
+            exchange.close()
+            raise
+        return exchange
 
     async def close(self) -> None:
         """Close all connections."""
@@ -209,23 +205,23 @@ class _Exchange:
                     call.url, data=data, headers=call.headers, allow_redirects=False, proxy=self._proxy
                 )
         except aiohttp.ConnectionTimeoutError as error:
-            why = _late("no_connection", self._patience.connect)
+            why = late("no_connection", self._patience.connect)
             raise ProviderTimeout(why, provider=name) from error
         except TimeoutError as error:
             raise ProviderTimeout(why, provider=name) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ProviderUnreachable(_reason(error), provider=name) from error
+            raise ProviderUnreachable(reason_of(error), provider=name) from error
 
     def _deadline(self) -> tuple[float, str]:
         """Until when we wait for the next bytes, and what is wrong if they do not come."""
         patience = self._patience
         if not self._call.stream:
-            return self._end, _late("no_answer", patience.total)
+            return self._end, late("no_answer", patience.total)
         if self._first is not None:
-            moment, why = self._first, _late("no_beginning", patience.first)
+            moment, why = self._first, late("no_beginning", patience.first)
         else:
-            moment, why = self._alive + patience.idle, _late("no_piece", patience.idle)
-        return (moment, why) if moment <= self._end else (self._end, _late("no_end", patience.total))
+            moment, why = self._alive + patience.idle, late("no_piece", patience.idle)
+        return (moment, why) if moment <= self._end else (self._end, late("no_end", patience.total))
 
     # ---------------------------------------------------------------------------------- reading
 
@@ -238,7 +234,7 @@ class _Exchange:
         except TimeoutError as error:
             raise ProviderTimeout(why, provider=self._faults.provider) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise StreamCut(_reason(error), provider=self._faults.provider) from error
+            raise StreamCut(reason_of(error), provider=self._faults.provider) from error
 
     async def _next(self) -> bytes:
         """The next bytes of a stream, none at its end. What fails after the finish reason is its end."""
@@ -303,30 +299,3 @@ class _Exchange:
             async with asyncio.timeout(FAREWELL):
                 while not self._response.content.at_eof():
                     await self._response.content.readany()
-
-
-def _late(what: str, seconds: float) -> Reason:
-    return Reason(f"why.{what}", seconds=f"{seconds:g}")
-
-
-def _reason(error: Exception) -> str:
-    """Why there is no connection, or no longer one."""
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
-        return Reason("why.unreachable", host=f"{error.host}:{error.port}", problem=_hindrance(error))
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return Reason("why.proxy_refused", status=error.status)
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return Reason("why.disconnected")
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return Reason("why.broken_off")
-    return system_reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
-
-
-def _hindrance(error: aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError) -> str:
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return Reason("why.certificate")
-        case aiohttp.ClientConnectorDNSError():
-            return Reason("why.no_host")
-        case _:
-            return system_reason(error.os_error)

@@ -57,6 +57,12 @@ class BlockingConversation:
         """See `AsyncConversation.stream`."""
         return Stream(self._work, self._current().stream(content, **asking))
 
+    def turn(
+        self, messages: Sequence[object] | None = None, *, stream: bool = True, **asking: Unpack[Asking]
+    ) -> Stream:
+        """See `AsyncConversation.turn`."""
+        return Stream(self._work, self._current().turn(messages, stream=stream, **asking))
+
     def prepare(self, content: object = None, **asking: Unpack[Asking]) -> PreparedTurn:
         """See `AsyncConversation.prepare`."""
         return PreparedTurn(self._work, self._current().prepare(content, **asking))
@@ -90,10 +96,15 @@ class BlockingConversation:
         return self._run(lambda chat: chat.branches())
 
     def window(
-        self, content: object = None, policy: ContextPolicy | None = None, model: str | None = None
+        self,
+        content: object = None,
+        policy: ContextPolicy | None = None,
+        model: str | None = None,
+        *,
+        messages: Sequence[object] | None = None,
     ) -> Window:
         """See `AsyncConversation.window`."""
-        return self._run(lambda chat: chat.window(content, policy, model))
+        return self._run(lambda chat: chat.window(content, policy, model, messages=messages))
 
     def count(self, content: object = None) -> int:
         """See `AsyncConversation.count`."""

@@ -7,6 +7,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from ..conversations import Turn
 from ..ledger import Decisions
 from ..reply import Delta, Reply
 from ..stream import AsyncPreparedTurn, AsyncStream
@@ -36,6 +37,11 @@ class Stream:
     def reply(self) -> Reply:
         """See `AsyncStream.reply`."""
         return self._stream.reply
+
+    @property
+    def turn(self) -> Turn:
+        """See `AsyncStream.turn`."""
+        return self._stream.turn
 
     @property
     def window(self) -> Window:

@@ -1,0 +1,8 @@
+"""The gateway: any OpenAI SDK, stateful, on any stateless provider. This is the door."""
+
+from __future__ import annotations
+
+from .app import application
+from .server import serve
+
+__all__ = ["application", "serve"]

@@ -1,0 +1,26 @@
+"""How do records look as JSON answers?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from .refusal import JSON
+
+__all__ = ["answered", "listing"]
+
+
+def answered(value: object) -> Response:
+    """A value as JSON."""
+    return Response(orjson.dumps(value, default=str), media_type=JSON)
+
+
+def listing(data: Sequence[dict[str, Any]], *, more: bool = False) -> Response:
+    """OpenAI's list envelope; ``first_id`` and ``last_id`` are never null."""
+    first, last = (data[0]["id"], data[-1]["id"]) if data else ("", "")
+    return answered(
+        {"object": "list", "data": list(data), "first_id": first, "last_id": last, "has_more": more}
+    )

@@ -1,0 +1,166 @@
+"""What did the client post? The body is read within limits, and opened by a strict reader that remembers
+where each field stands, so that what nobody interprets can be handed on as it came."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from json.decoder import scanstring  # type: ignore[attr-defined]  # the scanner json itself is made of
+from typing import Any
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope
+
+from .presence import ClientLeft
+from .refusal import Refusal
+
+__all__ = ["LARGEST_BODY", "Body", "read_body"]
+
+LARGEST_BODY = 8 << 20
+READ_SECONDS = 60.0
+DEEPEST = 64
+LARGEST_INTEGER = 1 << 64
+BLANKS = " \t\n\r"
+
+
+async def read_body(scope: Scope, receive: Receive) -> Body:
+    """The body of a request, a JSON object. Raises `Refusal`."""
+    headers = Headers(scope=scope)
+    kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise Refusal(415, "unsupported_media_type")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refusal(415, "unsupported_encoding")
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > LARGEST_BODY:
+        raise _too_large()
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            return Body(await _read(receive))
+    except TimeoutError:
+        raise Refusal(408, "request_timeout", headers={"connection": "close"}) from None
+
+
+async def _read(receive: Receive) -> bytes:
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        if part := message.get("body", b""):
+            parts.append(part)
+            size += len(part)
+        if size > LARGEST_BODY:
+            raise _too_large()
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large() -> Refusal:
+    return Refusal(413, "body_too_large", limit=LARGEST_BODY >> 20, headers={"connection": "close"})
+
+
+@dataclass(frozen=True, slots=False)
+class Body:
+    """A posted JSON object."""
+
+    raw: bytes
+
+    @cached_property
+    def fields(self) -> Mapping[str, Any]:
+        """The fields, opened. Raises `Refusal` for what JSON leaves open: NaN, half surrogates, a name
+        given twice, integers beyond 64 bits; and for what is nested too deeply."""
+        return self._opened[0]
+
+    @cached_property
+    def text(self) -> str:
+        """The body as text."""
+        return self.raw.decode()
+
+    @cached_property
+    def _opened(self) -> tuple[dict[str, Any], dict[str, tuple[int, int]]]:
+        try:
+            value = orjson.loads(self.raw)
+        except ValueError:
+            raise Refusal(400, "invalid_json") from None
+        if not isinstance(value, dict):
+            raise Refusal(400, "not_an_object")
+        _check_depth(value)
+        return _members(self.text)
+
+    def written(self, name: str) -> str:
+        """A field as it was written."""
+        start, end = self._opened[1][name]
+        return self.text[start:end]
+
+    def rewritten(self, changes: Mapping[str, Any]) -> bytes:
+        """The body with some fields changed or added; everything else is as it came."""
+        spans = self._opened[1]
+        new = {name: orjson.dumps(value).decode() for name, value in changes.items()}
+        pieces, done = [], 0
+        for name in sorted(new.keys() & spans.keys(), key=lambda each: spans[each]):
+            pieces += [self.text[done : spans[name][0]], new[name]]
+            done = spans[name][1]
+        end = self.text.rindex("}")
+        added = [f"{json.dumps(name)}:{value}" for name, value in new.items() if name not in spans]
+        comma = "," if spans and added else ""
+        return "".join([*pieces, self.text[done:end], comma, ",".join(added), "}"]).encode()
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            each
+            for node in level
+            for each in (node.values() if isinstance(node, dict) else node)  # type: ignore[attr-defined]  # a list
+            if isinstance(each, dict | list)
+        ]
+        if not level:
+            return
+    raise Refusal(400, "too_deep", limit=DEEPEST)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise Refusal(400, "duplicate_key")
+    return value
+
+
+def _integer(text: str) -> int:
+    value = int(text) if len(text) <= 20 else LARGEST_INTEGER
+    if not -(LARGEST_INTEGER >> 1) <= value < LARGEST_INTEGER:
+        raise Refusal(400, "integer_too_large")
+    return value
+
+
+VALUES = json.JSONDecoder(object_pairs_hook=_once, parse_int=_integer)
+
+
+def _members(text: str) -> tuple[dict[str, Any], dict[str, tuple[int, int]]]:
+    """The members of an object that is known to be JSON, and where their values stand."""
+    fields: dict[str, Any] = {}
+    spans: dict[str, tuple[int, int]] = {}
+    place = _skip(text, _skip(text, 0) + 1)
+    while text[place] != "}":
+        name, place = scanstring(text, place + 1)
+        start = _skip(text, _skip(text, place) + 1)
+        value, end = VALUES.raw_decode(text, start)
+        if name in fields:
+            raise Refusal(400, "duplicate_key")
+        fields[name], spans[name] = value, (start, end)
+        place = _skip(text, end)
+        if text[place] == ",":
+            place = _skip(text, place + 1)
+    return fields, spans
+
+
+def _skip(text: str, place: int) -> int:
+    while text[place] in BLANKS:
+        place += 1
+    return place

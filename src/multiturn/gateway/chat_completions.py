@@ -1,0 +1,43 @@
+"""``/v1/chat/completions``: exactly stateless, until a request names a conversation."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from .body import read_body
+from .gateway import Gateway
+from .refusal import Refusal
+from .stateful import conversation_of, stateful
+from .stateless import stateless
+
+__all__ = ["ChatCompletions"]
+
+SWITCHES = ("stream", "store")
+
+
+class ChatCompletions:
+    """The endpoint, as a plain ASGI callable: every piece of every answer comes through here."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one chat completion."""
+        if scope["method"] != "POST":
+            raise Refusal(405, "method_not_allowed", headers={"allow": "POST"})
+        body = await read_body(scope, receive)
+        fields, headers = body.fields, Headers(scope=scope)
+        for name in SWITCHES:
+            if fields.get(name) not in (None, True, False):
+                raise Refusal(400, "not_a_switch", param=name)
+        named = fields.get("model")
+        if named is not None and not isinstance(named, str):
+            raise Refusal(400, "not_text", param="model")
+        client = self._gateway.client
+        card = client.catalog.card(named or client.model)
+        conversation = conversation_of(headers, fields)
+        if conversation is None:
+            await stateless(self._gateway, body, card, receive, send)
+        else:
+            await stateful(self._gateway, body, card, conversation, headers, receive, send)

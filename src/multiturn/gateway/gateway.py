@@ -1,0 +1,55 @@
+"""What does every endpoint work with? The client, what is being answered, what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+
+from ..client import AsyncMultiTurn
+from .meters import Meters
+from .repeats import Repeats
+
+__all__ = ["Gateway", "gateway_of"]
+
+
+@dataclass(slots=True)
+class Gateway:
+    """One client, and the work that goes on for it. ``stopping`` once no more is taken on."""
+
+    client: AsyncMultiTurn
+    meters: Meters = field(default_factory=Meters)
+    repeats: Repeats = field(default_factory=Repeats)
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    stopping: bool = False
+
+    @property
+    def language(self) -> str:
+        """The language in which errors are told."""
+        return self.client.config.language
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that no client waits for; it is finished before the gateway ends."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for everything that is being done; what takes longer is told to stop, and has a moment to
+        store what there is."""
+        self.stopping = True
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=seconds)
+        for task in self.tasks:
+            task.cancel()
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=seconds)
+
+
+def gateway_of(request: Request) -> Gateway:
+    """The gateway that serves this request."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway

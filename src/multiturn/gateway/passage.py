@@ -1,0 +1,129 @@
+"""What does every request pass through? It gets an id, foreign hosts are refused, its end is counted and
+written down, and whatever goes wrong becomes an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .gateway import Gateway
+from .log import LOG
+from .presence import ClientLeft
+from .refusal import Refusal, refused
+from .sse import stopping
+
+__all__ = ["Passage", "is_loopback"]
+
+GIVEN_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
+ROUTES = re.compile(
+    r"/(?:v1(?:/(?:chat/completions|models|conversations(?:/[^/]+(?:/turns(?:/[^/]+/context)?)?)?))?"
+    r"|healthz|readyz|metrics)"
+)
+LEFT = 499
+"""How the log and the figures name a request whose client did not wait."""
+
+
+class Passage:
+    """The outermost layer of the gateway, around ``app``."""
+
+    def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
+        self._app = app
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        task = asyncio.current_task()
+        passing = _Passing(scope, send)
+        self._gateway.meters.open.inc()
+        if task is not None:
+            self._gateway.tasks.add(task)
+        try:
+            await self._answer(scope, receive, passing)
+        finally:
+            if task is not None:
+                self._gateway.tasks.discard(task)
+            self._gateway.meters.open.dec()
+            self._written_down(scope, passing)
+
+    async def _answer(self, scope: Scope, receive: Receive, passing: _Passing) -> None:
+        language = self._gateway.language
+        try:
+            self._admit(scope)
+            await self._app(scope, receive, passing.send)
+        except ClientLeft:
+            passing.status = LEFT
+            self._gateway.meters.left.inc()
+        except asyncio.CancelledError:
+            if passing.status is not None:
+                raise
+            await refused(stopping(), language)(scope, receive, passing.send)
+        except Exception as error:  # noqa: BLE001  (the last door: nobody above could tell it better)
+            if not isinstance(error, Refusal):
+                LOG.error("failed", exc_info=error, extra={"figures": {"request": passing.id}})
+            if passing.status is None:
+                await refused(error, language)(scope, receive, passing.send)
+
+    def _admit(self, scope: Scope) -> None:
+        _check_host(scope)
+        if self._gateway.stopping:
+            raise Refusal(503, "stopping", headers={"x-should-retry": "true"})
+
+    def _written_down(self, scope: Scope, passing: _Passing) -> None:
+        found = ROUTES.fullmatch(scope["path"])
+        route = re.sub(r"(?<=conversations/)[^/]+|(?<=turns/)[^/]+", "*", scope["path"]) if found else "other"
+        method = scope["method"] if scope["method"] in ("GET", "POST", "DELETE", "HEAD", "PUT") else "other"
+        seconds, status = time.monotonic() - passing.began, passing.status or LEFT
+        self._gateway.meters.answered(route, method, status, seconds)
+        figures = {"request": passing.id, "method": method, "route": route, "status": status}
+        LOG.info("request", extra={"figures": {**figures, "seconds": round(seconds, 4)}})
+
+
+class _Passing:
+    """One request on its way."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        self.id = given.decode() if GIVEN_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        self.status: int | None = None
+        self.began = time.monotonic()
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Send on; the head gets the request's id."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message.get("headers", ()), (b"x-request-id", self.id.encode())]
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address leads to this machine only."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_host(scope: Scope) -> None:
+    """A page of somebody else's may send requests here from a browser: it names a foreign host or origin."""
+    for name, value in scope["headers"]:
+        if name in (b"host", b"origin"):
+            text = value.decode("latin-1")
+            try:
+                host = urlsplit(text if "://" in text else f"//{text}").hostname or ""
+            except ValueError:
+                host = ""
+            if not is_loopback(host):
+                raise Refusal(403, "foreign_host")

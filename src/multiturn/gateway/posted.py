@@ -1,0 +1,57 @@
+"""What of a posted array is new? What follows the last assistant or tool-call exchange; what stands before
+it is history that we hold ourselves, and the instructions at its head are those in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .refusal import Refusal
+
+__all__ = ["Posted", "divide"]
+
+INSTRUCTIONS = ("system", "developer")
+Messages = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A posted array, divided. ``instructions`` are ``None`` where none were posted: then those that are
+    stored stay in force. ``earlier`` is history, ``new`` the input of this turn."""
+
+    instructions: Messages | None
+    earlier: Messages
+    new: Messages
+
+
+def divide(messages: object) -> Posted:
+    """Divide a posted array. Raises `Refusal` for what is no list of messages, and where nothing is new.
+
+    >>> divide([{"role": "user", "content": "a"}, {"role": "assistant"}, {"role": "user"}]).new
+    [{'role': 'user'}]
+    """
+    if not isinstance(messages, list) or not messages:
+        raise Refusal(400, "messages_missing", param="messages")
+    if not all(isinstance(each, dict) and isinstance(each.get("role"), str) for each in messages):
+        raise Refusal(400, "messages_shape", param="messages")
+    lead = 0
+    while lead < len(messages) and messages[lead]["role"] in INSTRUCTIONS:
+        lead += 1
+    start = _start_of_new(messages, lead)
+    if start == len(messages):
+        raise Refusal(400, "nothing_new", param="messages")
+    return Posted(messages[:lead] or None, messages[lead:start], messages[start:])
+
+
+def _start_of_new(messages: Messages, lead: int) -> int:
+    """Where the new input begins: behind the last assistant message; results of its calls belong to it
+    only where nothing follows them."""
+    start = len(messages)
+    while start > lead and messages[start - 1]["role"] not in ("assistant", "tool"):
+        start -= 1
+    if start < len(messages):
+        return start
+    while start > lead and messages[start - 1]["role"] == "tool":
+        start -= 1
+    return start

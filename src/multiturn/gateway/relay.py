@@ -1,0 +1,129 @@
+"""How does a provider's answer pass through untouched? Whole events as bytes; none is opened, but for the
+usage that only we asked for, and for what went wrong."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Mapping
+from typing import Any, Protocol
+
+import orjson
+from starlette.types import Receive, Send
+
+from ..catalog import Card, Profile
+from ..errors import ProviderError, StreamCut
+from ..phrases import Reason
+from ..providers.passing import Passed
+from .body import Body
+from .presence import staying
+from .sse import DONE, send_events, send_whole
+
+__all__ = ["Passes", "relay"]
+
+NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+ENDED = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
+FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+BLANK_LINE = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)")
+LAST = 4
+"""How many of the last pieces are looked at to see whether an answer came to its end."""
+
+
+class Passes(Protocol):
+    """A provider's way to answer a body that somebody else wrote."""
+
+    def __call__(self, body: bytes, *, stream: bool) -> Awaitable[Passed]:
+        """The answer, once its head is there."""
+        ...
+
+
+async def relay(
+    body: Body, card: Card, profile: Profile, passes: Passes, receive: Receive, send: Send, language: str
+) -> None:
+    """Hand a request on, and its answer back."""
+    changes, ours = _changes(body.fields, card, profile)
+    raw = body.rewritten(changes) if changes else body.raw
+    stream = body.fields.get("stream") is True
+    async with staying(receive):
+        answer = await passes(raw, stream=stream)
+    try:
+        if answer.streamed:
+            await send_events(receive, send, _parts(answer, ours=ours), dict, language)
+            return
+        async with staying(receive):
+            whole = await answer.whole()
+        _check_whole(answer, whole)
+    finally:
+        answer.close()
+    await send_whole(send, whole, {})
+
+
+def _changes(fields: Mapping[str, Any], card: Card, profile: Profile) -> tuple[dict[str, Any], bool]:
+    """What must be said differently, and whether the usage of the stream is asked for by us alone."""
+    changes: dict[str, Any] = {}
+    if fields.get("model") != card.model:
+        changes["model"] = card.model
+    options = fields.get("stream_options") or {}
+    ours = bool(
+        fields.get("stream") is True
+        and profile.include_usage
+        and isinstance(options, dict)
+        and options.get("include_usage") is not True
+    )
+    if ours:
+        changes["stream_options"] = {**options, "include_usage": True}
+    return changes, ours
+
+
+async def _parts(answer: Passed, *, ours: bool) -> AsyncGenerator[bytes, None]:
+    last: deque[bytes] = deque(maxlen=LAST)
+    while part := await answer.events():
+        if ours and NO_CHOICES.search(part):
+            part = b"".join(each for each in BLANK_LINE.split(part) if not _is_usage(each))
+            if not part:
+                continue
+        if b'"error"' in part:
+            _check_events(answer, part)
+        last.append(part)
+        yield part
+    end = b"".join(last)
+    if ENDED.search(end):
+        return
+    if not FINISHED.search(end):
+        raise StreamCut(Reason("why.no_finish"), provider=answer.faults.provider)
+    yield DONE
+
+
+def _opened(event: bytes) -> Mapping[str, Any] | None:
+    """The JSON object in an event."""
+    data = b"\n".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
+    try:
+        value = orjson.loads(data)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _is_usage(event: bytes) -> bool:
+    value = _opened(event) if NO_CHOICES.search(event) else None
+    return value is not None and value.get("choices") == [] and bool(value.get("usage"))
+
+
+def _check_events(answer: Passed, part: bytes) -> None:
+    """Raise what an event complains of."""
+    for event in BLANK_LINE.split(part):
+        value = _opened(event)
+        if value is not None and (error := answer.faults.found(value)):
+            raise error
+
+
+def _check_whole(answer: Passed, body: bytes) -> None:
+    """Raise what an answer with a good status complains of all the same."""
+    if b'"choices"' in body:
+        return
+    try:
+        value = orjson.loads(body)
+    except ValueError:
+        value = None
+    error: ProviderError | None = answer.faults.found(value) if isinstance(value, dict) else None
+    raise error or answer.faults.unreadable("event_json", text=body[:60].decode("utf-8", "replace"))

@@ -1,0 +1,80 @@
+"""Is this POST one that came before? OpenAI's SDKs repeat a request by themselves and say so only in
+``x-stainless-retry-count``; such a repeat joins or replays the turn of the first, whose end it never saw.
+Two equal POSTs that are no repeats are two turns: people do say "go on" twice."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ..chat import AsyncConversation
+from ..conversations import Turn, TurnState
+from ..errors import ConversationNotFound
+
+__all__ = ["Repeats", "Seen"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+REMEMBERED = 4096
+PAUSE = 0.05
+ENDED_BADLY = (TurnState.FAILED, TurnState.INCOMPLETE)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The request key of a POST; ``again`` where its turn is there, ended badly, and is to be repeated."""
+
+    key: str
+    again: bool = False
+
+
+@dataclass(slots=True)
+class Repeats:
+    """What this process knows of the newest POSTs. The keys of turns are stored with them, so that a
+    repeat is known after a restart too."""
+
+    posted: OrderedDict[tuple[str, str, str], str] = field(default_factory=OrderedDict)
+    told: OrderedDict[str, None] = field(default_factory=OrderedDict)
+
+    async def seen(self, chat: AsyncConversation, user: str, body: bytes, count: str, wait: float) -> Seen:
+        """The key for a POST. A repeat waits until the turn of the first has ended."""
+        digest = hashlib.sha256(body).hexdigest()[:32]
+        place = (user, chat.id, digest)
+        if count.isdecimal() and int(count) > 0:
+            turn = await _ended(chat, f"post_{digest}_", wait)
+            key = turn.key if turn and turn.key else self.posted.get(place)
+            if key is not None and key not in self.told:
+                return Seen(key, again=turn is not None and turn.state in ENDED_BADLY)
+        key = f"post_{digest}_{secrets.token_hex(8)}"
+        _keep(self.posted, place, key)
+        return Seen(key)
+
+    def was_told(self, key: str) -> None:
+        """The end of the answer was sent to somebody who still listened."""
+        _keep(self.told, key, None)
+
+
+async def _ended(chat: AsyncConversation, prefix: str, wait: float) -> Turn | None:
+    """The newest turn once it has ended, if it is one of this POST."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + wait
+    with suppress(ConversationNotFound):
+        while turns := await chat.turns(limit=1):
+            if not (turns[-1].key or "").startswith(prefix):
+                return None
+            if turns[-1].state >= TurnState.WAITING or loop.time() >= end:
+                return turns[-1]
+            await asyncio.sleep(PAUSE)
+    return None
+
+
+def _keep(shelf: OrderedDict[K, V], key: K, value: V) -> None:
+    shelf[key] = value
+    shelf.move_to_end(key)
+    while len(shelf) > REMEMBERED:
+        shelf.popitem(last=False)

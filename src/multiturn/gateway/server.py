@@ -1,0 +1,133 @@
+"""How is the gateway served? Uvicorn on uvloop with httptools, time and size limits for what arrives, and an
+end that finishes or tells every stream."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ..client import AsyncMultiTurn
+from .app import application
+from .log import set_up
+from .refusal import Refusal, said_of
+
+__all__ = ["serve", "server_of"]
+
+HEAD_SECONDS = 10.0
+LARGEST_HEAD = 64 << 10
+GRACE = 20
+"""Seconds in which open streams may come to their end after the server was told to stop."""
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP with limits for the head of a request, and errors in our envelope."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _head_size = 0
+    _language = "en"
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Somebody is there, and has a moment to say what they want."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is there any more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes, which are at first those of a head."""
+        if self._head_timer is not None:
+            self._head_size += len(data)
+            if self._head_size > LARGEST_HEAD and b"\r\n\r\n" not in data:
+                self._refuse(Refusal(431, "head_too_large"))
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._wait_for_head()
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP."""
+        del msg
+        self._refuse(Refusal(400, "not_http"))
+
+    def _wait_for_head(self) -> None:
+        if self._head_timer is None:
+            self._head_size = 0
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+
+    def _stop_waiting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _too_slow(self) -> None:
+        self._head_timer = None
+        self._refuse(Refusal(408, "request_timeout"))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._stop_waiting()
+        body = said_of(refusal).body
+        head = f"HTTP/1.1 {refusal.status} Refused\r\ncontent-type: application/json\r\n"
+        head += f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's server; a signal is an orderly end, not a failure."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._told = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._told()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End; told twice, end at once."""
+        del sig, frame
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def server_of(
+    client: AsyncMultiTurn, started: Callable[[], None] = lambda: None, *, grace: int = GRACE
+) -> Server:
+    """The server in front of ``client``, which closes with it. ``started`` is called once requests are
+    answered; ``grace`` is how many seconds open streams have when the end comes."""
+    options: dict[str, Any] = {
+        "http": Protocol,
+        "loop": "uvloop",
+        "ws": "none",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_keep_alive": 75,
+        "timeout_graceful_shutdown": grace,
+    }
+    return Server(uvicorn.Config(application(client), **options), started)
+
+
+def serve(client: AsyncMultiTurn, listener: socket.socket, started: Callable[[], None]) -> None:
+    """Serve ``client`` on a socket that is bound, until a signal comes."""
+    set_up()
+    server_of(client, started).run([listener])

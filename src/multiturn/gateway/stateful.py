@@ -1,0 +1,240 @@
+"""A chat completion as a turn of a conversation: the newest of the posted messages are its input, the
+conversation is remembered here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Send
+
+from ..asking import Asking
+from ..catalog import Card, Profile
+from ..chat import AsyncConversation
+from ..reply import Delta, Draft
+from ..stream import AsyncStream
+from ..window import Request, Window
+from .body import Body
+from .completions import Chunks, completion
+from .gateway import Gateway
+from .posted import Posted, divide
+from .presence import staying
+from .refusal import Refusal
+from .sse import DONE, send_events, send_whole
+from .stateless import OURS, answer_request, check_choices, wants_usage
+
+__all__ = ["conversation_of", "stateful"]
+
+OWN = OURS | {"conversation", "store", "user", "metadata"}
+"""Fields that we understand ourselves."""
+OPENAI_ONLY = frozenset(
+    (
+        "audio",
+        "function_call",
+        "functions",
+        "modalities",
+        "moderation",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+        "verbosity",
+        "web_search_options",
+    )
+)
+"""Parameters that other providers' profiles do not know."""
+
+
+def conversation_of(headers: Headers, fields: Mapping[str, Any]) -> str | None:
+    """The conversation a request opts in to; ``None``: it is stateless. Raises `Refusal`."""
+    named = fields.get("conversation")
+    if isinstance(named, dict):
+        named = named.get("id")
+        if named is None:
+            raise Refusal(400, "conversation_shape", param="conversation")
+    header = headers.get("x-conversation-id")
+    if header is not None:
+        header = header.encode("latin-1").decode("utf-8", "replace")
+    if named is None:
+        named = header
+    elif not isinstance(named, str) or (header is not None and header != named):
+        raise Refusal(400, "conversation_shape", param="conversation")
+    if named is not None and not named.strip():
+        raise Refusal(400, "conversation_shape", param="conversation")
+    return named
+
+
+async def stateful(
+    gateway: Gateway, body: Body, card: Card, name: str, headers: Headers, receive: Receive, send: Send
+) -> None:
+    """Answer as the next turn of a conversation."""
+    fields = body.fields
+    check_choices(fields)
+    if headers.get("x-conversation-mode", "").lower() not in ("", "append"):
+        raise Refusal(400, "mode_unknown", param="X-Conversation-Mode")
+    posted = divide(fields.get("messages"))
+    user = fields.get("user")
+    if user is not None and not isinstance(user, str):
+        raise Refusal(400, "not_text", param="user")
+    chat = gateway.client.conversation(
+        name, user=user, system=None if posted.instructions is None else posted.instructions, model=card.name
+    )
+    params, dropped = _params(fields, card, gateway.client.catalog.profile(card.provider))
+    told = {"x-conversation-id": name, "x-multiturn-ignored": str(len(posted.earlier))}
+    if dropped:
+        told["x-multiturn-dropped"] = ", ".join(dropped)
+    work = Work(gateway, chat, card, fields, posted, params, told)
+    if fields.get("store") is False:
+        await work.read_only(receive, send)
+    else:
+        await work.answer(body, headers, receive, send)
+
+
+def _params(fields: Mapping[str, Any], card: Card, profile: Profile) -> tuple[dict[str, Any], list[str]]:
+    """What is handed on, and the names of what the provider does not know."""
+    given = {name: value for name, value in fields.items() if name not in OWN and value is not None}
+    refused = {*profile.drop_params, *card.drop_params}
+    if profile.id not in ("openai", "compatible"):
+        refused |= OPENAI_ONLY - {profile.cache_key}
+    dropped = sorted(given.keys() & refused)
+    return {name: value for name, value in given.items() if name not in refused}, dropped
+
+
+@dataclass(slots=True)
+class Work:
+    """One stateful request. ``told`` are the headers of its answer so far."""
+
+    gateway: Gateway
+    chat: AsyncConversation
+    card: Card
+    fields: Mapping[str, Any]
+    posted: Posted
+    params: Mapping[str, Any]
+    told: dict[str, str]
+    draft: Draft = field(default_factory=Draft)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the client wants events."""
+        return self.fields.get("stream") is True
+
+    async def answer(self, body: Body, headers: Headers, receive: Receive, send: Send) -> None:
+        """A turn that is stored."""
+        asking: Asking = {"params": self.params}
+        if self.fields.get("tools"):
+            asking["tools"] = self.fields["tools"]
+        if self.fields.get("tool_choice") is not None:
+            asking["tool_choice"] = self.fields["tool_choice"]
+        key = headers.get("idempotency-key")
+        again = False
+        if key is None:
+            count = headers.get("x-stainless-retry-count", "0")
+            wait = self.gateway.client.config.timing.queue
+            async with staying(receive):
+                seen = await self.gateway.repeats.seen(
+                    self.chat, str(self.fields.get("user") or ""), body.raw, count, wait
+                )
+            key, again = seen.key, seen.again
+        if not again:
+            asking["key"] = key
+        stream = self.chat.turn(None if again else self.posted.new, stream=self.streamed, **asking)
+        detached = headers.get("x-multiturn-detached", "").lower() in ("true", "1")
+        deltas = self._apart(stream) if detached else self._together(stream)
+        if await self._send(stream, deltas, receive, send):
+            self.gateway.repeats.was_told(key)
+
+    async def _send(
+        self, stream: AsyncStream, deltas: AsyncGenerator[Delta, None], receive: Receive, send: Send
+    ) -> bool:
+        """Send the answer of a turn; whether all of it was."""
+        if self.streamed:
+            parts = self._parts(stream, deltas)
+            return await send_events(
+                receive, send, parts, lambda: self._headers(stream), self.gateway.language
+            )
+        async with staying(receive), aclosing(deltas):
+            async for delta in deltas:
+                self.draft.add(delta)
+        reply = stream.reply
+        whole = completion(_id(stream), reply.model, self.draft, reply.usage)
+        await send_whole(send, whole, self._headers(stream))
+        return True
+
+    async def _parts(
+        self, stream: AsyncStream, deltas: AsyncGenerator[Delta, None]
+    ) -> AsyncGenerator[bytes, None]:
+        chunks: Chunks | None = None
+        async with aclosing(deltas):
+            async for delta in deltas:
+                chunks = chunks or Chunks(_id(stream), self.card.name)
+                yield chunks.of(delta)
+        if chunks is not None and wants_usage(self.fields):
+            yield chunks.usage(stream.reply.usage)
+        yield DONE
+
+    async def _together(self, stream: AsyncStream) -> AsyncGenerator[Delta, None]:
+        """A client that leaves stops the model."""
+        async with stream:
+            async for delta in stream:
+                yield delta
+
+    async def _apart(self, stream: AsyncStream) -> AsyncGenerator[Delta, None]:
+        """The turn goes on whether or not somebody listens."""
+        arrived: asyncio.Queue[Delta | Exception | None] = asyncio.Queue()
+
+        async def run() -> None:
+            try:
+                async with stream:
+                    async for delta in stream:
+                        arrived.put_nowait(delta)
+                arrived.put_nowait(None)
+            except Exception as error:  # noqa: BLE001  (whoever listens is told)
+                arrived.put_nowait(error)
+
+        self.gateway.beside(run())
+        while (delta := await arrived.get()) is not None:
+            if isinstance(delta, Exception):
+                raise delta
+            yield delta
+
+    def _headers(self, stream: AsyncStream) -> dict[str, str]:
+        turn = {"x-multiturn-turn": str(stream.turn.number), "x-multiturn-turn-id": stream.turn.id}
+        return self.told | turn | _of_window(self.card, stream.window)
+
+    async def read_only(self, receive: Receive, send: Send) -> None:
+        """An answer from what the conversation remembers, of which nothing is kept."""
+        async with staying(receive):
+            window = await self.chat.window(messages=self.posted.new)
+        provider = self.gateway.client.endpoints.provider(self.card)
+        request = Request(
+            model=self.card.model,
+            body=window.body,
+            tools=self.fields.get("tools") or (),
+            tool_choice=self.fields.get("tool_choice"),
+            params=self.params,
+            stream=self.streamed or self.card.stream_only,
+            traits=window.traits,
+        )
+        told = self.told | _of_window(self.card, window)
+        await answer_request(
+            self.gateway, provider, self.card, request, self.fields, lambda: told, receive, send
+        )
+
+
+def _of_window(card: Card, window: Window) -> dict[str, str]:
+    left = sum(span.messages for span in window.spans if not span.sent)
+    return {
+        "x-multiturn-model": card.name,
+        "x-multiturn-context-tokens": str(window.tokens),
+        "x-multiturn-left-out": str(left),
+    }
+
+
+def _id(stream: AsyncStream) -> str:
+    """The same for every answer of the same turn."""
+    return f"chatcmpl-{stream.turn.id.removeprefix('turn_')}"

@@ -1,0 +1,182 @@
+"""How is an answer handed on as the bytes in which it came? Whole events at a time, none of them opened."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from ..errors import ProviderError, ProviderTimeout, ProviderUnreachable, StreamCut
+from ..phrases import Reason, system_reason
+from .faults import Faults
+from .patience import Patience
+
+__all__ = ["LARGEST_COMPLAINT", "LARGEST_PLAIN_BODY", "Call", "Passed", "late", "reason_of"]
+
+LARGEST_ANSWER = 32 << 20
+"""Bytes of one event, or of an answer that is not streamed."""
+LARGEST_COMPLAINT = 64 << 10
+LARGEST_PLAIN_BODY = 1 << 20
+"""Bytes that may be handed to the network in one piece."""
+BLANK_LINES = (b"\n\n", b"\r\n\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP POST."""
+
+    url: str
+    body: bytes
+    stream: bool
+    headers: dict[str, str] = field(repr=False)
+
+
+class Passed:
+    """One answer on its way through. One timer watches over the whole of it, so that a piece costs no
+    more than its reading."""
+
+    def __init__(self, call: Call, faults: Faults, patience: Patience, proxy: str | None) -> None:
+        self.faults = faults
+        self.streamed = False
+        """Whether the answer comes as events."""
+        self._call = call
+        self._patience = patience
+        self._proxy = proxy
+        self._loop = asyncio.get_running_loop()
+        self._end = self._loop.time() + patience.total
+        self._alive = self._loop.time()
+        self._limit = patience.first if call.stream else patience.total
+        self._response: aiohttp.ClientResponse | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._late: Reason | None = None
+        self._rest = b""
+
+    async def begin(self, session: aiohttp.ClientSession) -> None:
+        """Ask, and wait for the head of the answer."""
+        response = self._response = await self._ask(session)
+        kind = response.content_type
+        self._watch()
+        if response.status >= 300 or "html" in kind:
+            raise self.faults.answered(response.status, await self._complaint(), response.headers)
+        self.streamed = self._call.stream and "json" not in kind
+
+    async def _ask(self, session: aiohttp.ClientSession) -> aiohttp.ClientResponse:
+        call, name = self._call, self.faults.provider
+        data = call.body if len(call.body) <= LARGEST_PLAIN_BODY else io.BytesIO(call.body)
+        try:
+            async with asyncio.timeout(self._limit):
+                return await session.post(
+                    call.url, data=data, headers=call.headers, allow_redirects=False, proxy=self._proxy
+                )
+        except aiohttp.ConnectionTimeoutError as error:
+            why = late("no_connection", self._patience.connect)
+            raise ProviderTimeout(why, provider=name) from error
+        except TimeoutError as error:
+            why = late("no_beginning" if call.stream else "no_answer", self._limit)
+            raise ProviderTimeout(why, provider=name) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ProviderUnreachable(reason_of(error), provider=name) from error
+
+    async def events(self) -> bytes:
+        """The whole events that are there, at least one; nothing at the end of the answer."""
+        while chunk := await self._read():
+            if self._rest:
+                chunk = self._rest + chunk
+            if chunk.endswith(BLANK_LINES):
+                self._rest = b""
+                return chunk
+            cut = max(_after(chunk, blank) for blank in BLANK_LINES)
+            if cut:
+                self._rest = chunk[cut:]
+                return chunk[:cut]
+            self._rest = chunk
+            self._check_size(len(chunk), "event_size")
+        rest, self._rest = self._rest.strip(), b""
+        return rest + b"\n\n" if rest else b""
+
+    async def whole(self) -> bytes:
+        """The answer in one piece."""
+        body = bytearray()
+        while chunk := await self._read():
+            body += chunk
+            self._check_size(len(body), "answer_size")
+        return bytes(body)
+
+    def close(self) -> None:
+        """Close the connection, unless the answer was read to its end and it can be used again."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._response is not None:
+            self._response.close()
+
+    async def _read(self) -> bytes:
+        assert self._response is not None, "asked before it is read"  # noqa: S101  (for the type checker)
+        try:
+            chunk = await self._response.content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            if self._late is not None:
+                raise ProviderTimeout(self._late, provider=self.faults.provider) from error
+            raise StreamCut(reason_of(error), provider=self.faults.provider) from error
+        self._alive = self._loop.time()
+        if self._call.stream:
+            self._limit = self._patience.idle
+        return chunk
+
+    def _check_size(self, size: int, what: str) -> None:
+        if size > LARGEST_ANSWER:
+            raise self.faults.unreadable(what, size=LARGEST_ANSWER >> 20)
+
+    async def _complaint(self) -> bytes:
+        """As much of an error's body as can be had."""
+        body = bytearray()
+        with suppress(ProviderError):
+            while len(body) < LARGEST_COMPLAINT and (chunk := await self._read()):
+                body += chunk
+        return bytes(body[:LARGEST_COMPLAINT])
+
+    def _watch(self) -> None:
+        """Close a connection on which nothing came for too long; else look again when that could be."""
+        moment = min(self._alive + self._limit, self._end)
+        if self._loop.time() < moment:
+            self._timer = self._loop.call_at(moment, self._watch)
+        else:
+            over = moment == self._end
+            self._late = late("no_end" if over else "no_piece", self._patience.total if over else self._limit)
+            self.close()
+
+
+def _after(chunk: bytes, blank: bytes) -> int:
+    """Where the last event in ``chunk`` ends; 0: nowhere."""
+    place = chunk.rfind(blank)
+    return 0 if place < 0 else place + len(blank)
+
+
+def late(what: str, seconds: float) -> Reason:
+    """Which time limit has passed."""
+    return Reason(f"why.{what}", seconds=f"{seconds:g}")
+
+
+def reason_of(error: Exception) -> str:
+    """Why there is no connection, or no longer one."""
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
+        return Reason("why.unreachable", host=f"{error.host}:{error.port}", problem=_hindrance(error))
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return Reason("why.proxy_refused", status=error.status)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return Reason("why.disconnected")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return Reason("why.broken_off")
+    return system_reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+
+
+def _hindrance(error: aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError) -> str:
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return Reason("why.certificate")
+        case aiohttp.ClientConnectorDNSError():
+            return Reason("why.no_host")
+        case _:
+            return system_reason(error.os_error)
