@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ class Gate:
 
     url: str
     server: Server
+    clients: list[openai.OpenAI] = field(default_factory=list)
 
     @property
     def port(self) -> int:
@@ -38,7 +41,50 @@ class Gate:
     def openai(self, **options: Any) -> openai.OpenAI:
         """The official client, which checks what it gets."""
         given = {"max_retries": 0, "_strict_response_validation": True, **options}
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", **given)
+        self.clients.append(openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", **given))
+        return self.clients[-1]
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes, Any]:
+        """Status, body and headers of an answer."""
+        return self._asked(method, path, None, headers)
+
+    def post(
+        self, body: bytes | dict[str, Any], path: str = "/v1/chat/completions", **headers: str
+    ) -> tuple[int, bytes, Any]:
+        """The same, with a JSON body; ``_`` in a header's name stands for a hyphen."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        given = {"content-type": "application/json"}
+        return self._asked(
+            "POST", path, raw, given | {name.replace("_", "-"): v for name, v in headers.items()}
+        )
+
+    def _asked(self, method: str, path: str, body: bytes | None, headers: Any) -> tuple[int, bytes, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.read(), response.headers
+        finally:
+            connection.close()
+
+    def writes(self, body: dict[str, Any]) -> list[bytes]:
+        """The writes of a streamed answer, as they came over the wire."""
+        with self.socket(body) as sock, sock.makefile("rb") as raw:
+            while raw.readline().strip():
+                pass
+            parts = []
+            while size := int(raw.readline(), 16):
+                parts.append(raw.read(size))
+                raw.readline()
+            return parts
+
+    def socket(self, body: dict[str, Any], *headers: str) -> socket.socket:
+        """A connection over which a request was sent."""
+        raw = json.dumps(body).encode()
+        lines = ["POST /v1/chat/completions HTTP/1.1", "host: localhost", f"content-length: {len(raw)}"]
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        sock.sendall("\r\n".join([*lines, *headers, "", ""]).encode() + raw)
+        return sock
 
     def aopenai(self, **options: Any) -> openai.AsyncOpenAI:
         """The same, for asyncio."""
@@ -48,7 +94,11 @@ class Gate:
 
 @contextmanager
 def gate(
-    *simulators: Any, store: str | Path = ":memory:", model: str = "qwen/qwen-plus", grace: int = 5, **given: Any
+    *simulators: Any,
+    store: str | Path = ":memory:",
+    model: str = "qwen/qwen-plus",
+    grace: int = 5,
+    **given: Any,
 ) -> Iterator[Gate]:
     """A gateway whose keys are those of ``simulators``; ``given`` are arguments of its client."""
     environment = {"HOME": "/nowhere"}
@@ -63,9 +113,12 @@ def gate(
     thread = threading.Thread(target=server.run, args=([listener],), name="gateway", daemon=True)
     thread.start()
     assert ready.wait(10)
+    one = Gate(f"http://127.0.0.1:{listener.getsockname()[1]}", server)
     try:
-        yield Gate(f"http://127.0.0.1:{listener.getsockname()[1]}", server)
+        yield one
     finally:
+        for sdk in one.clients:
+            sdk.close()
         server.should_exit = True
         thread.join(20)
         listener.close()

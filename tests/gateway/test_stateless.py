@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 from tests.gateway.serving import Gate, gate
-from tests.simulators import Answer, Call, Fault, Script, Simulator, Wire, serve
+from tests.simulators import Answer, Call, Fault, Script, Wire, serve
 
 HELLO = [{"role": "user", "content": "你好"}]
 MODEL = "qwen/qwen-plus"
@@ -39,7 +39,7 @@ async def test_the_asynchronous_client_gets_the_same() -> None:
 def test_what_is_asked_goes_on_as_it_was_written_but_for_the_models_name() -> None:
     body = b'{ "messages":[{"content":"\\u4f60 1.0e2","role":"user"}],"model":"qwen/qwen-plus", "x_y":1.0e2 }'
     with serve("qwen", "27.") as sim, gate(sim) as one:
-        status, _, _ = post(one, body)
+        status, _, _ = one.post(body)
         assert status == 200
         assert sim.requests[0].raw == body.replace(b"qwen/qwen-plus", b"qwen-plus")
 
@@ -59,12 +59,14 @@ def test_usage_comes_to_a_client_that_wants_it() -> None:
         assert chunks[-1].usage.completion_tokens > 0
 
 
-@pytest.mark.parametrize("wire", [Wire(split=1), Wire(newline="\r\n", split=7), Wire(chatty=True), Wire(comments=3)])
+@pytest.mark.parametrize(
+    "wire", [Wire(split=1), Wire(newline="\r\n", split=7), Wire(chatty=True), Wire(comments=3)]
+)
 def test_an_event_is_never_split_and_every_character_arrives(wire: Wire) -> None:
     text = "我今年 27 岁 😀。" * 4
     with serve("qwen", Script(text, wire=wire)) as sim, gate(sim) as one:
         assert words(ask(one, stream=True)) == text
-        for part in raw_stream(one):
+        for part in one.writes({"model": MODEL, "messages": HELLO, "stream": True}):
             assert part.endswith((b"\n\n", b"\r\n\r\n"))
 
 
@@ -77,14 +79,17 @@ def test_several_providers_stand_behind_one_address() -> None:
 
 def test_the_demo_answers_too() -> None:
     with gate(model="demo") as one:
-        assert "quote" in ask(one, model="demo").choices[0].message.content
-        assert "quote" in words(ask(one, model="demo", stream=True))
+        assert "引用" in ask(one, model="demo").choices[0].message.content
+        assert "引用" in words(ask(one, model="demo", stream=True))
         chunks = list(ask(one, model="demo", stream=True, stream_options={"include_usage": True}))
         assert chunks[-1].usage.total_tokens > 0
 
 
 def test_tools_are_called_through_it() -> None:
-    tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+    tool = {
+        "type": "function",
+        "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}},
+    }
     with serve("qwen", Answer(calls=[Call("weather")])) as sim, gate(sim) as one:
         reply = ask(one, tools=[tool])
         assert reply.choices[0].message.tool_calls[0].function.name == "weather"
@@ -92,14 +97,20 @@ def test_tools_are_called_through_it() -> None:
 
 @pytest.mark.parametrize("cut", ["reset", "close", "end"])
 def test_an_answer_that_is_cut_off_raises_in_the_sdk(cut: Any) -> None:
-    with serve("qwen", Answer("a long answer that ends too early", cut=cut, cut_after=3)) as sim, gate(sim) as one:
+    with (
+        serve("qwen", Answer("a long answer that ends too early", cut=cut, cut_after=3)) as sim,
+        gate(sim) as one,
+    ):
         with pytest.raises(openai.APIError) as caught:
             words(ask(one, stream=True))
         assert caught.value.code == "stream_cut"
 
 
 def test_a_failure_in_the_middle_raises_in_the_sdk() -> None:
-    with serve("qwen", Answer("a long answer that fails", fail="server", fail_after=3)) as sim, gate(sim) as one:
+    with (
+        serve("qwen", Answer("a long answer that fails", fail="server", fail_after=3)) as sim,
+        gate(sim) as one,
+    ):
         with pytest.raises(openai.APIError):
             words(ask(one, stream=True))
 
@@ -126,7 +137,9 @@ def test_a_refusal_keeps_its_status_in_our_envelope(fault: Fault, status: int, s
 
 
 def test_an_answer_that_is_no_answer_is_a_bad_gateway() -> None:
-    with serve("qwen", Script("no", faults=Fault(200, body={"code": "InternalError", "message": "x"}))) as sim:
+    with serve(
+        "qwen", Script("no", faults=Fault(200, body={"code": "InternalError", "message": "x"}))
+    ) as sim:
         with gate(sim) as one, pytest.raises(openai.InternalServerError):
             ask(one)
 
@@ -134,45 +147,4 @@ def test_an_answer_that_is_no_answer_is_a_bad_gateway() -> None:
 def test_nothing_is_remembered() -> None:
     with serve("qwen") as sim, gate(sim) as one:
         ask(one)
-        assert json.loads(get(one, "/v1/conversations")[1])["data"] == []
-
-
-def raw_stream(one: Gate) -> list[bytes]:
-    """The writes of a stream, as its chunks on the wire."""
-    import http.client
-
-    connection = http.client.HTTPConnection("127.0.0.1", one.port)
-    body = json.dumps({"model": MODEL, "messages": HELLO, "stream": True})
-    connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
-    response = connection.getresponse()
-    assert response.status == 200
-    parts = []
-    raw: Any = response.fp
-    while size := int(raw.readline(), 16):
-        parts.append(raw.read(size))
-        raw.readline()
-    connection.close()
-    return parts
-
-
-def post(one: Gate, body: bytes, **headers: str) -> tuple[int, bytes, Any]:
-    import http.client
-
-    connection = http.client.HTTPConnection("127.0.0.1", one.port)
-    given = {"content-type": "application/json", **headers}
-    connection.request("POST", "/v1/chat/completions", body, given)
-    response = connection.getresponse()
-    answer = response.status, response.read(), response.headers
-    connection.close()
-    return answer
-
-
-def get(one: Gate, path: str, method: str = "GET") -> tuple[int, bytes, Any]:
-    import http.client
-
-    connection = http.client.HTTPConnection("127.0.0.1", one.port)
-    connection.request(method, path)
-    response = connection.getresponse()
-    answer = response.status, response.read(), response.headers
-    connection.close()
-    return answer
+        assert json.loads(one.get("/v1/conversations")[1])["data"] == []

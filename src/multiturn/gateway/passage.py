@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..errors import Error
 from .gateway import Gateway
 from .log import LOG
 from .presence import ClientLeft
@@ -67,7 +68,7 @@ class Passage:
                 raise
             await refused(stopping(), language)(scope, receive, passing.send)
         except Exception as error:  # noqa: BLE001  (the last door: nobody above could tell it better)
-            if not isinstance(error, Refusal):
+            if not isinstance(error, Refusal | Error):
                 LOG.error("failed", exc_info=error, extra={"figures": {"request": passing.id}})
             if passing.status is None:
                 await refused(error, language)(scope, receive, passing.send)

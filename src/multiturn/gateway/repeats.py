@@ -27,10 +27,12 @@ ENDED_BADLY = (TurnState.FAILED, TurnState.INCOMPLETE)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The request key of a POST; ``again`` where its turn is there, ended badly, and is to be repeated."""
+    """The request key of a POST; ``repeated`` where it came before, ``again`` where its turn is there, ended
+    badly, and is to be asked for once more."""
 
     key: str
     again: bool = False
+    repeated: bool = False
 
 
 @dataclass(slots=True)
@@ -46,10 +48,11 @@ class Repeats:
         digest = hashlib.sha256(body).hexdigest()[:32]
         place = (user, chat.id, digest)
         if count.isdecimal() and int(count) > 0:
-            turn = await _ended(chat, f"post_{digest}_", wait)
+            turn = await _newest(chat, f"post_{digest}_")
             key = turn.key if turn and turn.key else self.posted.get(place)
             if key is not None and key not in self.told:
-                return Seen(key, again=turn is not None and turn.state in ENDED_BADLY)
+                turn = await _ended(chat, key, wait)
+                return Seen(key, again=turn is not None and turn.state in ENDED_BADLY, repeated=True)
         key = f"post_{digest}_{secrets.token_hex(8)}"
         _keep(self.posted, place, key)
         return Seen(key)
@@ -59,17 +62,23 @@ class Repeats:
         _keep(self.told, key, None)
 
 
-async def _ended(chat: AsyncConversation, prefix: str, wait: float) -> Turn | None:
-    """The newest turn once it has ended, if it is one of this POST."""
+async def _newest(chat: AsyncConversation, prefix: str) -> Turn | None:
+    """The newest turn, if its key begins so."""
+    with suppress(ConversationNotFound):
+        for turn in await chat.turns(limit=1):
+            if (turn.key or "").startswith(prefix):
+                return turn
+    return None
+
+
+async def _ended(chat: AsyncConversation, key: str, wait: float) -> Turn | None:
+    """The newest turn once it has ended, if it is the one of this key."""
     loop = asyncio.get_running_loop()
     end = loop.time() + wait
-    with suppress(ConversationNotFound):
-        while turns := await chat.turns(limit=1):
-            if not (turns[-1].key or "").startswith(prefix):
-                return None
-            if turns[-1].state >= TurnState.WAITING or loop.time() >= end:
-                return turns[-1]
-            await asyncio.sleep(PAUSE)
+    while turn := await _newest(chat, key):
+        if turn.state >= TurnState.WAITING or loop.time() >= end:
+            return turn
+        await asyncio.sleep(PAUSE)
     return None
 
 

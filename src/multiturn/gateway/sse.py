@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 from starlette.types import Receive, Send
 
-from .presence import staying
+from .presence import ClientLeft, staying
 from .refusal import Refusal, said_of
 
 __all__ = ["DONE", "encoded_headers", "send_events", "send_whole", "stopping"]
@@ -40,6 +40,8 @@ async def send_events(
                 await send({"type": "http.response.body", "body": part, "more_body": True})
     except asyncio.CancelledError:
         failure = stopping()
+    except ClientLeft:
+        raise
     except Exception as error:
         if not begun:
             raise

@@ -18,6 +18,7 @@ from ..chat import AsyncConversation
 from ..reply import Delta, Draft
 from ..stream import AsyncStream
 from ..window import Request, Window
+from .alignment import followed
 from .body import Body
 from .completions import Chunks, completion
 from .gateway import Gateway
@@ -75,7 +76,7 @@ async def stateful(
     """Answer as the next turn of a conversation."""
     fields = body.fields
     check_choices(fields)
-    if headers.get("x-conversation-mode", "").lower() not in ("", "append"):
+    if headers.get("x-conversation-mode", "append").lower() not in ("append", "align"):
         raise Refusal(400, "mode_unknown", param="X-Conversation-Mode")
     posted = divide(fields.get("messages"))
     user = fields.get("user")
@@ -131,7 +132,7 @@ class Work:
         if self.fields.get("tool_choice") is not None:
             asking["tool_choice"] = self.fields["tool_choice"]
         key = headers.get("idempotency-key")
-        again = False
+        again = repeated = False
         if key is None:
             count = headers.get("x-stainless-retry-count", "0")
             wait = self.gateway.client.config.timing.queue
@@ -139,9 +140,13 @@ class Work:
                 seen = await self.gateway.repeats.seen(
                     self.chat, str(self.fields.get("user") or ""), body.raw, count, wait
                 )
-            key, again = seen.key, seen.again
+            key, again, repeated = seen.key, seen.again, seen.repeated
         if not again:
             asking["key"] = key
+        if headers.get("x-conversation-mode", "").lower() == "align" and not repeated:
+            async with staying(receive):
+                self.chat = await followed(self.chat, self.posted.earlier)
+            self.told["x-multiturn-ignored"] = "0"
         stream = self.chat.turn(None if again else self.posted.new, stream=self.streamed, **asking)
         detached = headers.get("x-multiturn-detached", "").lower() in ("true", "1")
         deltas = self._apart(stream) if detached else self._together(stream)
