@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 import pytest
+from tests.gateway.serving import gate
 from tests.simulators import Answer, Call, Received, Reply, Simulator, remember, serve
 
 from multiturn.asking import Asking, Sampling
@@ -28,6 +29,7 @@ from multiturn.cli.program import program as command_line
 from multiturn.client import AsyncMultiTurn
 from multiturn.errors import Error
 from multiturn.ledger import Code
+from multiturn.settings import Config
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -43,6 +45,7 @@ PAIRS = [
     *((page, CHINESE / page.relative_to(ENGLISH)) for page in sorted(ENGLISH.rglob("*.md"))),
 ]
 ALL_PAGES = [*DOCUMENTS, ROOT / "CHANGELOG.md", *sorted((DOCS / "decisions").glob("*.md"))]
+GATEWAY = "http://127.0.0.1:8484"
 FENCE = re.compile(r"^(\s*)```(.*)$")
 
 
@@ -145,6 +148,8 @@ class Reader:
     document: Path
     folder: Path
     names: dict[str, Any]
+    gateway: str = ""
+    """Where the gateway listens that the reader has started."""
 
     def read(self) -> None:
         shown = blocks(self.document.read_text("utf-8"))
@@ -157,7 +162,8 @@ class Reader:
                 self.type(block)
 
     def execute(self, block: Block) -> str:
-        tree = ast.increment_lineno(ast.parse(block.text), block.line - 1)
+        text = block.text.replace(GATEWAY, self.gateway)
+        tree = ast.increment_lineno(ast.parse(text), block.line - 1)
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
             exec(compile(tree, str(self.document), "exec"), self.names)
@@ -232,10 +238,21 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, providers: dict[str, S
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
-def test_what_a_document_shows_is_true(document: Path, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_document_shows_is_true(
+    document: Path, desk: Path, providers: dict[str, Simulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
     chinese = CHINESE in document.parents or document.name == "README.zh-CN.md"
     monkeypatch.setenv("LANG", "zh_CN.UTF-8" if chinese else "C.UTF-8")
-    Reader(document, desk, {"__name__": "__main__"}).read()
+    if GATEWAY not in document.read_text("utf-8"):
+        Reader(document, desk, {"__name__": "__main__"}).read()
+        return
+    language = "zh" if chinese else "en"
+    config = Config(store=f"sqlite:///{desk}/gateway.db", model="qwen/qwen-plus", language=language)
+    with gate(*providers.values(), config=config, store=config.store) as one:
+        names: dict[str, Any] = {"__name__": "__main__"}
+        Reader(document, desk, names, one.url).read()
+        if "client" in names and hasattr(names["client"], "chat"):
+            names["client"].close()
 
 
 def test_a_lie_would_be_found(desk: Path) -> None:

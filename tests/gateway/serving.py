@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import openai
+from openai import AsyncOpenAI
 
 from multiturn import AsyncMultiTurn
 from multiturn.gateway.server import Server, server_of
@@ -86,10 +87,10 @@ class Gate:
         sock.sendall("\r\n".join([*lines, *headers, "", ""]).encode() + raw)
         return sock
 
-    def aopenai(self, **options: Any) -> openai.AsyncOpenAI:
+    def aopenai(self, **options: Any) -> AsyncOpenAI:
         """The same, for asyncio."""
         given = {"max_retries": 0, "_strict_response_validation": True, **options}
-        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key="none", **given)
+        return AsyncOpenAI(base_url=f"{self.url}/v1", api_key="none", **given)
 
 
 @contextmanager

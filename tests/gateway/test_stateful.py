@@ -52,11 +52,12 @@ def asked(sim: Simulator) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("named", ["header", "text", "object"])
 def test_a_conversation_is_named_in_three_ways(named: str) -> None:
-    way: dict[str, Any] = {
+    ways: dict[str, dict[str, Any]] = {
         "header": {"extra_headers": {"X-Conversation-Id": "c1"}},
         "text": {"extra_body": {"conversation": "c1"}},
         "object": {"extra_body": {"conversation": {"id": "c1"}}},
-    }[named]
+    }
+    way = ways[named]
     with serve("qwen") as sim, gate(sim) as one:
         create = one.openai().chat.completions.create
         create(model=MODEL, messages=[{"role": "user", "content": "My name is Ada."}], **way)
@@ -67,7 +68,7 @@ def test_a_conversation_is_named_in_three_ways(named: str) -> None:
 def test_a_stream_remembers_too() -> None:
     with serve("qwen") as sim, gate(sim) as one:
         send(one, user("My name is Ada."))
-        stream = one.openai().chat.completions.create(
+        stream: Any = one.openai().chat.completions.create(
             model=MODEL,
             messages=[{"role": "user", "content": "What is my name?"}],
             stream=True,
@@ -82,7 +83,7 @@ def test_a_stream_remembers_too() -> None:
 def test_usage_of_a_stream_comes_only_when_asked() -> None:
     with serve("qwen", "27.") as sim, gate(sim) as one:
         for options, expected in ((None, 0), ({"include_usage": True}, 1)):
-            stream = one.openai().chat.completions.create(
+            stream: Any = one.openai().chat.completions.create(
                 model=MODEL,
                 messages=[{"role": "user", "content": "hi"}],
                 stream=True,
@@ -118,7 +119,7 @@ def test_several_new_messages_are_one_turn() -> None:
 
 
 def test_results_of_tools_go_on_with_the_waiting_turn() -> None:
-    script = [Answer(calls=[Call("weather", id="call_1")]), "It is sunny."]
+    script: list[Reply | Any] = [Answer(calls=[Call("weather", id="call_1")]), "It is sunny."]
     with serve("qwen", script) as sim, gate(sim) as one:
         answer = send(one, user("How is the weather?"), tools=[TOOL])
         message = answer.parse().choices[0].message
@@ -262,7 +263,7 @@ def test_an_answer_that_was_told_whole_is_not_told_again() -> None:
 
 def test_a_request_key_replays_its_turn_and_refuses_another_input() -> None:
     with serve("qwen", ["first", "second"]) as sim, gate(sim) as one:
-        key = {"extra_headers": {"Idempotency-Key": "k1"}}
+        key: Any = {"extra_headers": {"Idempotency-Key": "k1"}}
         assert text_of(send(one, user("one"), **key)) == "first"
         assert text_of(send(one, user("one"), **key)) == "first"
         with pytest.raises(openai.UnprocessableEntityError):
