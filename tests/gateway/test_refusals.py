@@ -71,6 +71,7 @@ def deep(levels: int) -> bytes:
         (b'{"seed":' + b"9" * 5000 + b"}", 400, "invalid_json"),
         (b'{"seed":18446744073709551616}', 400, "integer_too_large"),
         (b"{}", 400, "messages_missing"),
+        (b'{"messages":[' + b'{"role":"user"},' * 2048 + b'{"role":"user"}]}', 400, "too_many_messages"),
         (b'{"messages":"' + SECRET.encode() + b'"}', 400, "messages_missing"),
         (b'{"messages":["' + SECRET.encode() + b'"]}', 400, "messages_shape"),
         (b'{"messages":[{"role":"user","content":7}]}', 400, "message_invalid"),

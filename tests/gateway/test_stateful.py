@@ -45,9 +45,9 @@ def states(one: Gate, name: str = "c1") -> list[str]:
     return [each["state"] for each in json.loads(one.get(f"/v1/conversations/{name}/turns")[1])["data"]]
 
 
-def asked(sim: Simulator) -> list[tuple[str, str]]:
+def asked(sim: Simulator) -> list[tuple[str, Any]]:
     """What the provider was sent last."""
-    return [(each["role"], each["content"]) for each in sim.requests[-1].messages]
+    return [(each["role"], each.get("content")) for each in sim.requests[-1].messages]
 
 
 @pytest.mark.parametrize("named", ["header", "text", "object"])
@@ -129,6 +129,20 @@ def test_results_of_tools_go_on_with_the_waiting_turn() -> None:
         reply = send(one, user("How is the weather?"), call, result, tools=[TOOL])
         assert text_of(reply) == "It is sunny."
         assert reply.headers["x-multiturn-turn"] == "1"
+        assert reply.headers["x-multiturn-ignored"] == "2"
+        assert states(one) == ["completed"]
+
+
+def test_results_with_words_behind_them_go_on_with_the_waiting_turn() -> None:
+    script: list[Reply | Any] = [Answer(calls=[Call("weather", id="call_1")]), "It is sunny."]
+    with serve("kimi", script) as sim, gate(sim) as one:
+        model = "kimi/kimi-k2.6"
+        message = send(one, user("weather?"), tools=[TOOL], model=model).parse().choices[0].message
+        call = {"role": "assistant", "content": None, "tool_calls": [message.tool_calls[0].to_dict()]}
+        result = {"role": "tool", "tool_call_id": "call_1", "content": "sunny"}
+        reply = send(one, user("weather?"), call, result, user("briefly"), tools=[TOOL], model=model)
+        assert [role for role, _ in asked(sim)] == ["user", "assistant", "tool", "user"]
+        assert asked(sim)[2:] == [("tool", "sunny"), ("user", "briefly")]
         assert reply.headers["x-multiturn-ignored"] == "2"
         assert states(one) == ["completed"]
 

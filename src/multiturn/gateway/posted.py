@@ -12,6 +12,7 @@ from .refusal import Refusal
 __all__ = ["Posted", "divide"]
 
 INSTRUCTIONS = ("system", "developer")
+MOST_MESSAGES = 2048
 Messages = Sequence[Mapping[str, Any]]
 
 
@@ -24,6 +25,21 @@ class Posted:
     earlier: Messages
     new: Messages
 
+    @property
+    def results(self) -> Messages:
+        """The results of tools right before the new input: new too, where the stored turn waits for them."""
+        place = len(self.earlier)
+        while place and self.earlier[place - 1]["role"] == "tool":
+            place -= 1
+        return self.earlier[place:]
+
+    def with_results(self) -> Posted:
+        """The same, with those results as part of the input."""
+        results = self.results
+        return Posted(
+            self.instructions, self.earlier[: len(self.earlier) - len(results)], [*results, *self.new]
+        )
+
 
 def divide(messages: object) -> Posted:
     """Divide a posted array. Raises `Refusal` for what is no list of messages, and where nothing is new.
@@ -33,6 +49,8 @@ def divide(messages: object) -> Posted:
     """
     if not isinstance(messages, list) or not messages:
         raise Refusal(400, "messages_missing", param="messages")
+    if len(messages) > MOST_MESSAGES:
+        raise Refusal(400, "too_many_messages", param="messages", limit=MOST_MESSAGES)
     if not all(isinstance(each, dict) and isinstance(each.get("role"), str) for each in messages):
         raise Refusal(400, "messages_shape", param="messages")
     lead = 0

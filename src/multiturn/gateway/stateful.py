@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from starlette.types import Receive, Send
 from ..asking import Asking
 from ..catalog import Card, Profile
 from ..chat import AsyncConversation
+from ..errors import ConversationNotFound
 from ..reply import Delta, Draft
 from ..stream import AsyncStream
 from ..window import Request, Window
@@ -147,11 +148,24 @@ class Work:
             async with staying(receive):
                 self.chat = await followed(self.chat, self.posted.earlier)
             self.told["x-multiturn-ignored"] = "0"
+        async with staying(receive):
+            await self._take_results()
         stream = self.chat.turn(None if again else self.posted.new, stream=self.streamed, **asking)
         detached = headers.get("x-multiturn-detached", "").lower() in ("true", "1")
         deltas = self._apart(stream) if detached else self._together(stream)
         if await self._send(stream, deltas, receive, send):
             self.gateway.repeats.was_told(key)
+
+    async def _take_results(self) -> None:
+        """Results that the stored turn waits for go on with it, also where the user says more behind them."""
+        called = {each.get("tool_call_id") for each in self.posted.results}
+        if not called or self.posted.new[0]["role"] == "tool":
+            return
+        with suppress(ConversationNotFound):
+            for turn in await self.chat.turns(limit=1):
+                if set(turn.open_calls) == called:
+                    self.posted = self.posted.with_results()
+                    self.told["x-multiturn-ignored"] = str(len(self.posted.earlier))
 
     async def _send(
         self, stream: AsyncStream, deltas: AsyncGenerator[Delta, None], receive: Receive, send: Send
