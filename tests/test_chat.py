@@ -9,16 +9,21 @@ from tests.scene import TOOLS, Make, call_of, calls, said, sent, states, stored
 
 from multiturn import (
     AsyncMultiTurn,
+    AsyncStream,
     ContextPolicy,
     ConversationNotFound,
     Delta,
     Image,
     InputInvalid,
     Message,
+    MessageEmpty,
     MessageInvalid,
     ParameterInvalid,
     ProviderFailed,
+    Reply,
     Text,
+    ToolResultsIncomplete,
+    TurnClosed,
     TurnNotFound,
     TurnState,
     Usage,
@@ -541,3 +546,73 @@ async def test_instructions_that_are_added_later_stay_where_they_are(scene: Make
     other = it.client.conversation("d", system="Mine.")
     await other.add([{"role": "system", "content": "Theirs."}, "a"])
     assert [m["content"] for m in (await other.window("e")).messages][:2] == ["Mine.", "Theirs."]
+
+
+# ------------------------------------------------------------------------------ whole messages
+
+
+async def through(stream: AsyncStream) -> Reply:
+    async with stream:
+        async for _ in stream:
+            pass
+    return stream.reply
+
+
+async def test_a_turn_may_be_made_of_whole_messages(scene: Make) -> None:
+    one = scene("fine")
+    chat = one.client.conversation()
+    messages = [{"role": "user", "content": "one"}, {"role": "system", "content": "Be brief."}]
+    reply = await through(chat.turn([*messages, {"role": "user", "content": "two"}]))
+    assert (reply.text, reply.turn.number) == ("fine", 1)
+    assert [message.text for message in await chat.history()] == ["one", "Be brief.", "two", "fine"]
+
+
+async def test_results_in_whole_messages_go_on_with_the_waiting_turn(scene: Make) -> None:
+    one = scene(calls("a", "b"), "fine")
+    chat = one.client.conversation()
+    await chat.send("weather?", tools=TOOLS)
+    results = [{"role": "tool", "tool_call_id": each, "content": "sunny"} for each in ("a", "b")]
+    with pytest.raises(ToolResultsIncomplete):
+        await through(chat.turn(results[:1]))
+    stream = chat.turn(results)
+    with pytest.raises(TurnClosed):
+        _ = stream.turn
+    assert (await through(stream)).turn.number == 1
+    assert stream.turn.state.name == "COMPLETED"
+    assert one.requests[-1].tools == TOOLS
+
+
+async def test_no_messages_repeat_the_newest_turn(scene: Make) -> None:
+    one = scene(ProviderFailed("gone"), "fine")
+    chat = one.client.conversation()
+    with pytest.raises(ProviderFailed):
+        await chat.send("one")
+    reply = await through(chat.turn(None))
+    assert (reply.text, reply.turn.number) == ("fine", 1)
+
+
+@pytest.mark.parametrize(
+    ("messages", "error"),
+    [
+        ([], MessageEmpty),
+        ([{"role": "user", "content": " "}], MessageEmpty),
+        ([{"role": "system", "content": "Be brief."}], MessageEmpty),
+        ([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], MessageInvalid),
+    ],
+)
+async def test_what_is_no_input_of_a_turn_is_refused(scene: Make, messages: list[Any], error: type) -> None:
+    chat = scene("never").client.conversation()
+    with pytest.raises(error):
+        await through(chat.turn(messages))
+    assert await stored(chat) == 0
+
+
+async def test_a_dry_run_may_be_made_of_whole_messages(scene: Make) -> None:
+    chat = scene("fine").client.conversation()
+    await chat.send("one")
+    window = await chat.window(
+        messages=[{"role": "user", "content": "two"}, {"role": "user", "content": "three"}]
+    )
+    assert [each["content"] for each in window.messages][:2] == ["one", "fine"]
+    assert "three" in str(window.messages[-1]["content"])
+    assert await stored(chat) == 2
