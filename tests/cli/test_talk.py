@@ -69,7 +69,7 @@ def test_who_waits_for_another_turn_is_told_until_when(shell: Shell, tmp_path: P
 
 
 def test_a_slow_model_is_no_other_turn(shell: Shell) -> None:
-    done = shell.run("ask", "Hello.", "--model", "demo?slow=400ms")
+    done = shell.run("ask", "Hello.", "--model", "demo?slow=150ms")
     assert "holds the conversation" not in done.stderr
 
 
