@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import repeat
 from typing import Any
 
 import pytest
 from tests.scene import Make, Scene
 
-from multiturn import AsyncConversation, ContextPolicy, recall
+from multiturn import AsyncConversation, ContextPolicy, ConversationNotFound, recall
 from multiturn.conversations import Owner
 from multiturn.messages import Trait
-from multiturn.recall import Present
+from multiturn.recall import Present, better
 from multiturn.sealing import seal_input
 from multiturn.storage import Found
 from multiturn.tokens import count_message
@@ -94,6 +95,32 @@ async def test_a_small_budget_holds_one_short_quotation(scene: Make, budget: int
     assert "48213" in quoted(await chat.window(QUESTION))
 
 
+@pytest.mark.parametrize(
+    ("early", "question", "fits"),
+    [
+        (
+            "My gym bag is red.\nIt lies near the locker, beside the blue umbrella and two old coats.",
+            QUESTION,
+            False,
+        ),
+        ("The locker code was 11111, before somebody changed it.", QUESTION, True),
+        ("My gym bag is red.\nIt lies near the locker.", "What did I say lies near the gym locker?", True),
+    ],
+)
+async def test_beside_the_best_in_the_window_only_what_fits_nearly_as_well_is_quoted(
+    it: Scene, early: str, question: str, fits: bool
+) -> None:
+    chat = it.client.conversation("c")
+    await chat.send(early)
+    await talk(chat)
+    before = quoted(await chat.window(question))
+    assert early.splitlines()[0] in before
+    await chat.send(CODE)
+    window = await chat.window(question)
+    assert CODE.encode() in window.body
+    assert (early.splitlines()[0] in quoted(window)) is fits
+
+
 async def test_what_a_turn_quotes_that_is_not_sent_is_quoted_again(it: Scene) -> None:
     chat = it.client.conversation("c")
     await chat.send(CODE)
@@ -140,7 +167,8 @@ async def test_a_conversation_that_vanishes_meanwhile_costs_nobody_their_turn(
 
     async def then_gone(*args: Any, **where: Any) -> Sequence[Found]:
         found = await search(*args, **where)
-        await other.delete()
+        with suppress(ConversationNotFound):
+            await other.delete()
         return found
 
     monkeypatch.setattr(store, "recall", then_gone)
@@ -174,3 +202,10 @@ async def test_the_question_of_an_answer_is_not_quoted_again(it: Scene) -> None:
     assert "Where is" in words[False]
     assert "paddock seven" in words[True]
     assert "Where is" not in words[True]
+
+
+def test_only_what_stands_in_the_window_outdoes_the_rest() -> None:
+    around = [("a", 0.5), ("b", 0.3), ("c", 0.1)]
+    assert better(around, {"a"}) == {"a", "b"}
+    assert better(around, {"b", "c"}) is None
+    assert better([], {"a"}) is None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from .context import Passage, is_quoted, left_out_as, quotation
 from .conversations import Owner
@@ -23,10 +23,15 @@ from .tokens import count_text
 from .window import Limits, MessageRow, Path, Quotation
 from .wire import opened
 
-__all__ = ["CANDIDATES", "Present", "question_of", "quoted"]
+__all__ = ["AROUND", "CANDIDATES", "Present", "better", "question_of", "quoted"]
 
+K = TypeVar("K")
 CANDIDATES = 24
 """Messages that are looked at: several of them may be of one turn, or stand in the window already."""
+AROUND = 96
+"""… where the window is searched as well."""
+NEARLY = 0.4
+"""Where the window holds the best answer, others are quoted only when they fit at least so well beside it."""
 
 
 async def quoted(
@@ -51,21 +56,30 @@ async def quoted(
     if nowhere or not limits.recall_tokens or not question.strip():
         return None
     asked = query(question, now=time.time())
-    found = await store.recall(
-        owner,
-        conversation,
-        asked,
-        branch=path.branch,
-        before=first,
-        memory=memory,
-        limit=CANDIDATES if embedder is None else RERANKED,
-    )
     least = margin(asked)
-    if embedder is not None and found and found[0].score >= least:  # else nothing will be quoted
-        scope = Scope(owner, conversation, path.branch, first, memory)
-        found = await embedder.rerank(found, question, scope, notes)
+
+    async def search(before: int | None, limit: int) -> Sequence[Found]:
+        found = await store.recall(
+            owner,
+            conversation,
+            asked,
+            branch=path.branch,
+            before=before,
+            memory=memory,
+            limit=limit if embedder is None else RERANKED,
+        )
+        if embedder is not None and found and found[0].score >= least:  # else nothing will be quoted
+            scope = Scope(owner, conversation, path.branch, before, memory)
+            found = await embedder.rerank(found, question, scope, notes if before is not None else None)
+        return found[:limit]
+
     present = Present.of(path, first)
-    fresh = list(_unsent(found[:CANDIDATES], conversation, present))
+    fresh = list(_unsent(await search(first, CANDIDATES), conversation, present))
+    if any(one.score >= least for one in fresh):
+        around = await search(None, AROUND)
+        outside = {one.told.id for one in _unsent(around, conversation, present, first)}
+        good = better([(one.told.id, one.score) for one in around], {one.told.id for one in around} - outside)
+        fresh = [one for one in fresh if good is None or one.told.id in good]
     passages = [passage_of(one.told, one.score, _other(one, conversation), one.at) for one in fresh]
     beside = [passage_of(*each) for each in await _beside(store, owner, conversation, path, fresh, least)]
     passages += [each for each in beside if not present.holds(None, each.text)]
@@ -112,10 +126,23 @@ class Present(NamedTuple):
         return turn in self.turns or any(is_quoted(words, quote) for quote in self.quotes)
 
 
-def _unsent(found: Sequence[Found], conversation: str, present: Present) -> Iterable[Found]:
-    """What does not stand in the window already."""
+def better(around: Sequence[tuple[K, float]], sent: Container[K]) -> set[K] | None:
+    """What may be quoted beside a window that holds ``sent``: messages with their scores, best first, of the
+    window and what lies outside. Where the best stands in the window, those that are nearly as good; the
+    rest only stand near it. Else all (``None``)."""
+    if not around or around[0][0] not in sent:
+        return None
+    return {key for key, score in around if score >= NEARLY * around[0][1]}
+
+
+def _unsent(
+    found: Sequence[Found], conversation: str, present: Present, first: int | None = None
+) -> Iterable[Found]:
+    """What does not stand in the window already, which begins with the turn ``first``."""
     for one in found:
         turn = one.told.row.turn if one.conversation == conversation else None
+        if turn is not None and first is not None and turn >= first:
+            continue
         if not present.holds(turn, opened(one.told.row.body).text):
             yield one
 

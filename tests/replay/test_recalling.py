@@ -131,6 +131,23 @@ def test_what_the_window_holds_is_not_quoted_again() -> None:
     assert b"Poor Rex." in quotation.text
 
 
+@pytest.mark.parametrize(
+    ("early", "fits"),
+    [
+        ("Rex is a dog, big and brown and rather lazy in the mornings.", False),
+        ("Rex is allergic to milk and to very much else.", True),
+    ],
+)
+def test_beside_the_best_in_the_window_only_what_fits_nearly_as_well_is_quoted(
+    early: str, fits: bool
+) -> None:
+    pairs = [(early, "Oh."), *PAIRS[1:]]
+    assert turns_of(found(dialogue(*pairs).turns, before=18))[:1] == [1]
+    told = dialogue(*pairs, PAIRS[0]).turns
+    assert (1 in turns_of(found(told, before=18))) is fits
+    assert 22 not in turns_of(found(told, before=18))
+
+
 def test_a_speaker_is_found_by_name() -> None:
     named = {"role": "user", "content": "I love the sea, and the wide sky.", "name": "Ophelia"}
     turns = [said(1, named, {"role": "assistant", "content": "Nice."}, at=1e9)]

@@ -13,7 +13,7 @@ import orjson
 from ..context import Passage, quotation
 from ..conversations import TurnState
 from ..messages import Trait
-from ..recall import CANDIDATES, Present
+from ..recall import AROUND, CANDIDATES, Present, better
 from ..search.ranking import Posting, Talk, certainty, margin, rank, sought
 from ..search.terms import Query, names, query, searchable, terms
 from ..tokens import count_text
@@ -81,6 +81,9 @@ class Index:
             return None
         present = Present.of(path, before)
         found = self._found(asked, end, present)
+        if any(score >= margin(asked) for score in found.values()):
+            good = self._better(asked, before, present)
+            found = {place: score for place, score in found.items() if good is None or place in good}
         best = {self.turns[place] for place, score in found.items() if score >= margin(asked)}
         passages = [self._passage(place, score) for place, score in found.items()]
         beside = (place for turn in sorted(best) for place in self._places(turn))
@@ -92,14 +95,27 @@ class Index:
 
     def _found(self, asked: Query, end: int, present: Present) -> dict[int, float]:
         """The best of the first ``end`` messages with their scores, but for what the window holds."""
+        best = self._best(asked, end, CANDIDATES)
+        return {
+            place: score for place, score in best if not present.holds(self.turns[place], self.said[place][2])
+        }
+
+    def _best(self, asked: Query, end: int, limit: int) -> list[tuple[int, float]]:
+        """The best of the first ``end`` messages with their scores, best first."""
         scores = self._scores(asked, end)
         best = scores.argsort(kind="stable")[::-1].tolist()
         good = (place for place in best if scores[place] > 0 and self._shows(place))
-        return {
-            place: float(scores[place])
-            for place in islice(good, CANDIDATES)
-            if not present.holds(self.turns[place], self.said[place][2])
+        return [(place, float(scores[place])) for place in islice(good, limit)]
+
+    def _better(self, asked: Query, before: int, present: Present) -> set[int] | None:
+        """See `multiturn.recall.better`: of all messages so far, those of the window included."""
+        around = self._best(asked, len(self.said), AROUND)
+        sent = {
+            place
+            for place, _ in around
+            if self.turns[place] >= before or present.holds(self.turns[place], self.said[place][2])
         }
+        return better(around, sent)
 
     def _places(self, turn: int) -> range:
         return range(bisect_left(self.turns, turn), bisect_right(self.turns, turn))
