@@ -41,6 +41,20 @@ def test_reasoning_that_never_came_differs_from_reasoning_that_said_nothing(piec
     assert made.empty
 
 
+@given(
+    st.lists(
+        st.builds(Delta, st.text(), st.none() | st.text(), finish_reason=st.sampled_from((None, "stop")))
+    )
+)
+def test_deltas_that_are_added_first_come_to_the_same(pieces: list[Delta]) -> None:
+    at_once = Delta()
+    for piece in pieces:
+        at_once += piece
+    once, singly = draft(at_once), draft(*pieces)
+    assert (once.text, once.reasoning) == (singly.text, singly.reasoning)
+    assert once.finish_reason == singly.finish_reason
+
+
 # ---------------------------------------------------------------------------------------- calls
 
 
