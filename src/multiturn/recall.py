@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from .context import Passage, is_quoted, left_out_as, quotation
@@ -17,7 +18,7 @@ from .embedding import RERANKED, Embedder, Scope
 from .errors import ConversationNotFound
 from .messages import Trait
 from .search.ranking import margin
-from .search.terms import query
+from .search.terms import Query, query
 from .storage import Found, Store, Told
 from .tokens import count_text
 from .window import Limits, MessageRow, Path, Quotation
@@ -55,35 +56,77 @@ async def quoted(
     nowhere = first <= 1 and memory is None
     if nowhere or not limits.recall_tokens or not question.strip():
         return None
-    asked = query(question, now=time.time())
-    least = margin(asked)
-
-    async def search(before: int | None, limit: int) -> Sequence[Found]:
-        found = await store.recall(
-            owner,
-            conversation,
-            asked,
-            branch=path.branch,
-            before=before,
-            memory=memory,
-            limit=limit if embedder is None else RERANKED,
-        )
-        if embedder is not None and found and found[0].score >= least:  # else nothing will be quoted
-            scope = Scope(owner, conversation, path.branch, before, memory)
-            found = await embedder.rerank(found, question, scope, notes if before is not None else None)
-        return found[:limit]
-
+    search = _Search(store, owner, conversation, path.branch, memory, question, embedder)
     present = Present.of(path, first)
-    fresh = list(_unsent(await search(first, CANDIDATES), conversation, present))
-    if any(one.score >= least for one in fresh):
-        around = await search(None, AROUND)
-        outside = {one.told.id for one in _unsent(around, conversation, present, first)}
-        good = better([(one.told.id, one.score) for one in around], {one.told.id for one in around} - outside)
+    fresh = list(_unsent(await search.best(first, CANDIDATES, notes), conversation, present))
+    if any(one.score >= search.least for one in fresh):
+        around = await search.best(None, AROUND)
+        unsent = {one.told.id for one in _unsent(around, conversation, present, first)}
+        sent = {one.told.id for one in around} - unsent
+        good = better([(one.told.id, one.score) for one in around], sent)
         fresh = [one for one in fresh if good is None or one.told.id in good]
     passages = [passage_of(one.told, one.score, _other(one, conversation), one.at) for one in fresh]
-    beside = [passage_of(*each) for each in await _beside(store, owner, conversation, path, fresh, least)]
+    beside = [passage_of(*each) for each in await search.beside(fresh)]
     passages += [each for each in beside if not present.holds(None, each.text)]
-    return quotation(passages, question, limits, count_text, least)
+    return quotation(passages, question, limits, count_text, search.least)
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What is asked, and where: a branch of a conversation, and those that share its memory."""
+
+    store: Store
+    owner: Owner
+    conversation: str
+    branch: int
+    memory: str | None
+    question: str
+    embedder: Embedder | None
+    asked: Query = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asked", query(self.question, now=time.time()))
+
+    @property
+    def least(self) -> float:
+        """How well a message must fit to be quoted."""
+        return margin(self.asked)
+
+    async def best(self, before: int | None, limit: int, notes: list[str] | None = None) -> Sequence[Found]:
+        """The best finds of the turns before ``before`` (``None``: of all)."""
+        embedder = self.embedder
+        found = await self.store.recall(
+            self.owner,
+            self.conversation,
+            self.asked,
+            branch=self.branch,
+            before=before,
+            memory=self.memory,
+            limit=limit if embedder is None else RERANKED,
+        )
+        if embedder is not None and found and found[0].score >= self.least:  # else nothing will be quoted
+            scope = Scope(self.owner, self.conversation, self.branch, before, self.memory)
+            found = await embedder.rerank(found, self.question, scope, notes)
+        return found[:limit]
+
+    async def beside(self, found: Sequence[Found]) -> list[tuple[Told, float, str | None]]:
+        """What stands beside the best finds in their turns: the answer to a question, the question of an
+        answer."""
+        known = {one.told.id for one in found}
+        turns = {(one.conversation, one.told.row.turn) for one in found if one.score >= self.least}
+        beside: list[tuple[Told, float, str | None]] = []
+        for name, turn in sorted(turns):
+            here = name == self.conversation
+            branch = self.branch if here else None
+            rows: Sequence[Told] = ()
+            with suppress(ConversationNotFound):  # another one may be deleted at any time
+                rows = await self.store.history(self.owner, name, after=turn - 1, limit=1, branch=branch)
+            beside += [
+                (told, 0.0, None if here else name)
+                for told in rows
+                if told.id not in known and told.row.turn == turn and _quotable(told)
+            ]
+        return beside
 
 
 def question_of(current: Sequence[MessageRow]) -> str:
@@ -145,28 +188,6 @@ def _unsent(
             continue
         if not present.holds(turn, opened(one.told.row.body).text):
             yield one
-
-
-async def _beside(
-    store: Store, owner: Owner, conversation: str, path: Path, found: Sequence[Found], least: float
-) -> list[tuple[Told, float, str | None]]:
-    """What stands beside the best finds in their turns: the answer to a question, the question of an
-    answer."""
-    known = {one.told.id for one in found}
-    turns = {(one.conversation, one.told.row.turn) for one in found if one.score >= least}
-    beside: list[tuple[Told, float, str | None]] = []
-    for name, turn in sorted(turns):
-        here = name == conversation
-        branch = path.branch if here else None
-        rows: Sequence[Told] = ()
-        with suppress(ConversationNotFound):  # another one may be deleted at any time
-            rows = await store.history(owner, name, after=turn - 1, limit=1, branch=branch)
-        beside += [
-            (told, 0.0, None if here else name)
-            for told in rows
-            if told.id not in known and told.row.turn == turn and _quotable(told)
-        ]
-    return beside
 
 
 def _quotable(told: Told) -> bool:
