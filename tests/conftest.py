@@ -1,10 +1,19 @@
 """What all tests share."""
 
+import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from tests.scene import Make, Scene
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts() -> None:
+    """Ctrl-C reaches the programs that tests start, also where a shell runs the tests in the background
+    and has it ignored: what is ignored stays so in every child."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
