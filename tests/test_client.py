@@ -186,6 +186,39 @@ async def test_tenants_do_not_see_each_other(tmp_path: Path) -> None:
     await bank.client.close()
 
 
+async def test_a_view_sees_another_tenant_through_the_same_store(scene: Make) -> None:
+    it = scene("A", "B")
+    shop = it.client.within("shop")
+    await it.client.conversation("c").send("mine")
+    await shop.conversation("c").send("secret of the shop")
+    assert said(it.requests[1]) == ["secret of the shop"]
+    assert [hit.message.text for hit in await shop.search("secret")] == ["secret of the shop"]
+    assert await it.client.search("secret") == []
+    assert [one.calls for one in await shop.within("").usage()] == [1]
+    await shop.close()
+    assert (await shop.conversation("c").history())[0].text == "secret of the shop"
+    assert (await it.client.conversation("c").history())[0].text == "mine"
+
+
+async def test_a_view_bound_to_a_user_sees_nobody_else(scene: Make) -> None:
+    it = scene("A", "B")
+    await it.client.conversation("a", user="ada").send("hers")
+    bob = it.client.within("", user="bob")
+    await bob.conversation("b").send("his")
+    assert [one.id for one in await bob.conversations(everybody=True)] == ["b"]
+    assert [one.id for one in await bob.conversations(user="bob")] == ["b"]
+    assert await bob.search("hers", everybody=True) == []
+    assert [one.group for one in await bob.usage(by="user")] == ["bob"]
+    with pytest.raises(ConversationNotFound):
+        await bob.conversation("a").history()
+    for refused in (bob.conversations, bob.delete_user, bob.export_user, bob.usage):
+        with pytest.raises(ParameterInvalid):
+            await refused(user="ada")
+    with pytest.raises(ParameterInvalid):
+        bob.conversation("a", user="ada")
+    assert [one.id for one in await it.client.conversations(everybody=True)] == ["b", "a"]
+
+
 # ------------------------------------------------------------------------------- search and usage
 
 

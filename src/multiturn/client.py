@@ -77,6 +77,7 @@ class AsyncMultiTurn:
             given["store"] = store
         self.config = config = _stated(config, given) if config else load(given, self._environment)
         self._tenant = tenant
+        self._bound: str | None = None
         self._catalog = Catalog(config.overrides)
         self._declared = Declared(model=model, policy=None if policy is None else _policy(policy).to_dict())
         self._model = config.model or choose_model(config, self._catalog.profiles(), self._environment)
@@ -118,6 +119,16 @@ class AsyncMultiTurn:
     def catalog(self) -> Catalog:
         """What is known of each model, the operator's overrides included."""
         return self._catalog
+
+    def within(self, tenant: str, *, user: str | None = None) -> AsyncMultiTurn:
+        """The same client for another tenant: same store, providers and settings, other conversations.
+        With ``user`` it is bound to that user: what belongs to others is not there, and naming somebody
+        else raises `ParameterInvalid`. It costs next to nothing; closing it closes nothing.
+
+        >>> AsyncMultiTurn(model="demo", store=":memory:").within("shop", user="ada").config.user
+        'ada'
+        """
+        return _View(self, tenant, user)
 
     # -- conversations
 
@@ -184,7 +195,7 @@ class AsyncMultiTurn:
     async def usage(self, *, by: By = "all", user: str | None = None) -> list[Spending]:
         """Tokens and cost, one entry a group: by day, model, user or conversation, or all together. They
         are those of everybody, since they are the client's bill; ``user`` names one."""
-        owner = Owner(self._tenant, user) if user is not None else Owner(self._tenant, None)
+        owner = self._owner(user, everybody=user is None)
         if by not in get_args(By):
             known = ", ".join(get_args(By))
             raise ParameterInvalid(Reason("why.not_among", known=known, value=f"{by!r:.40}"), name="by")
@@ -228,7 +239,7 @@ class AsyncMultiTurn:
 
     async def export_user(self, user: str) -> str:
         """Everything a user said and was told, as JSON lines: the answer to a request for their data."""
-        owner, texts, before = Owner(self._tenant, user), [], None
+        owner, texts, before = self._owner(user), [], None
         while page := await self._store.conversations(owner, before=before):
             texts += [await self._everything(owner, one) for one in page]
             before = page[-1].id
@@ -249,14 +260,14 @@ class AsyncMultiTurn:
 
     async def delete_user(self, user: str) -> int:
         """Remove all conversations of a user; how many there were."""
-        return await self._store.delete_user(Owner(self._tenant, user))
+        return await self._store.delete_user(self._owner(user))
 
     # -- life
 
     def _wake(self, owner: Owner, conversation: str) -> None:
         """A summary is due: it is written beside the turns."""
         if self._compactor is None:
-            self._compactor = Compactor(self._engine, self._tenant)
+            self._compactor = Compactor(self._engine)
         self._compactor.wake(owner, conversation)
 
     async def close(self) -> None:
@@ -280,8 +291,23 @@ class AsyncMultiTurn:
         if everybody and user is not None:
             raise ParameterInvalid(Reason("why.user_and_everybody"), name="everybody")
         if everybody:
-            return Owner(self._tenant, None)
+            return Owner(self._tenant, self._bound)
+        if user is not None and self._bound not in (None, user):
+            raise ParameterInvalid(Reason("why.user_bound"), name="user")
         return Owner(self._tenant, self.config.user if user is None else user)
+
+
+class _View(AsyncMultiTurn):
+    """Another tenant, or one user, through a client that is there."""
+
+    def __init__(self, whole: AsyncMultiTurn, tenant: str, user: str | None) -> None:
+        vars(self).update(vars(whole))
+        self._tenant, self._bound = tenant, user
+        if user is not None:
+            self.config = replace(whole.config, user=user)
+
+    async def close(self) -> None:
+        """A view holds nothing."""
 
 
 def _stated(config: Config, arguments: Mapping[str, Any]) -> Config:

@@ -591,6 +591,25 @@ async def test_other_tenants_summaries_are_left_to_them(tmp_path: Path) -> None:
     await left.client.close()
 
 
+async def test_summaries_of_every_tenant_that_comes_by_are_written(tmp_path: Path) -> None:
+    left = World([SUMMARY], store=f"sqlite:///{tmp_path}/c.db", tenant="other")
+    left.provider.gate.clear()
+    await sends(left, 14)
+    await left.provider.asked.wait()
+    assert left.client._compactor is not None
+    await left.client._compactor.drain(0.0)
+    it = World(numbered(), store=f"sqlite:///{tmp_path}/c.db")
+    await it.grow(14)
+    assert await it.chat.summary() is not None
+    assert await left.chat.summary() is None
+    it.chat = it.client.within("other").conversation("another")
+    await it.grow(14)
+    assert await it.chat.summary() is not None
+    assert await left.chat.summary() is not None
+    await it.client.close()
+    await left.client.close()
+
+
 async def test_one_at_a_time(world: Make) -> None:
     it = world(numbered())
     chats = [it.client.conversation(f"c{number}") for number in range(5)]
@@ -603,7 +622,7 @@ async def test_one_at_a_time(world: Make) -> None:
 
 async def test_a_closed_compactor_takes_up_nothing(world: Make) -> None:
     it = world(numbered())
-    compactor = Compactor(it.client._engine, "")
+    compactor = Compactor(it.client._engine)
     await compactor.drain()
     compactor.wake(ALICE, "c")
     assert compactor._task is None

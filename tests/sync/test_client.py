@@ -141,6 +141,10 @@ def test_every_method_does_the_same(tmp_path: Path) -> None:
         assert [c.id for c in client.conversations()] == ["c"]
         assert [hit.message.text for hit in client.search("committed")] == ["committed"]
         assert [spent.group for spent in client.usage(by="model")] == ["qwen/qwen-plus"]
+        with client.within("shop", user="bob") as shop:
+            assert (shop.conversations(everybody=True), shop.usage(), shop.config.user) == ([], [], "bob")
+            assert shop.conversation("c").add(["theirs"])[0].text == "theirs"
+        assert [c.user for c in shop.conversations(everybody=True)] == ["bob"]
         chat.delete()
         (loaded,) = client.load(file)
         assert [m.text for m in loaded.history()][-1] == "committed"

@@ -47,6 +47,7 @@ def blocking() -> None:
         assert_type(chat.branch(1).send("Aside"), Reply)
         assert_type(chat.add([{"role": "user", "content": "Hello"}]), list[Message])
         assert_type(client.conversations(user="alice"), list[Conversation])
+        assert_type(client.within("shop", user="alice"), MultiTurn)
         chat.send("Hello", heat=0.2)  # type: ignore[call-arg]  # no such parameter
         chat.send("Hello", on_busy="wait")  # type: ignore[arg-type]  # no such way
 

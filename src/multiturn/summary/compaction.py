@@ -196,13 +196,13 @@ class _Run:
 
 class Compactor:
     """Writes the summaries of one client, one after the other, beside its turns. Nothing runs before the
-    first is due; then it also looks for those that other processes have left behind."""
+    first of a tenant is due; then it also looks for those of this tenant that other processes have left
+    behind."""
 
-    def __init__(self, engine: Engine, tenant: str) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._everybody = Owner(tenant, None)
         self._waiting: dict[tuple[Owner, str], None] = {}
-        self._looked = False
+        self._looked: set[str] = set()
         self._closed = False
         self._task: asyncio.Task[None] | None = None
 
@@ -230,9 +230,9 @@ class Compactor:
                 del self._waiting[owner, conversation]
                 seen: set[tuple[Owner, str, int]] = set()
                 await self._serve(owner, conversation, seen)
-                if not self._looked:
-                    self._looked = True
-                    await self._serve(self._everybody, None, seen)
+                if owner.tenant not in self._looked:
+                    self._looked.add(owner.tenant)
+                    await self._serve(Owner(owner.tenant, None), None, seen)
 
     async def _serve(self, owner: Owner, conversation: str | None, seen: set[tuple[Owner, str, int]]) -> None:
         """Write what is due there, each branch once; what others left behind, only while there is time."""

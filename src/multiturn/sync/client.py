@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from ..catalog import Catalog
 from ..chat import AsyncConversation
@@ -102,6 +102,10 @@ class MultiTurn:
         """See `AsyncMultiTurn.catalog`."""
         return self._client.catalog
 
+    def within(self, tenant: str, *, user: str | None = None) -> MultiTurn:
+        """See `AsyncMultiTurn.within`."""
+        return _View(self._run, lambda: self._current().within(tenant, user=user))
+
     def conversation(
         self,
         id: str | None = None,
@@ -177,6 +181,26 @@ class MultiTurn:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _View(MultiTurn):
+    """Another tenant through the same client, on the same thread."""
+
+    def __init__(
+        self, run: Callable[[Callable[[], Awaitable[Any]]], Any], view: Callable[[], AsyncMultiTurn]
+    ) -> None:
+        self._through, self._seen = run, view
+        self._client = view()
+
+    def _run(self, work: Callable[[], Awaitable[T]]) -> T:
+        done: T = self._through(work)
+        return done
+
+    def _current(self) -> AsyncMultiTurn:
+        return self._seen()
+
+    def close(self) -> None:
+        """A view holds nothing."""
 
 
 def _close(loop: Loop, client: AsyncMultiTurn, owner: weakref.ref[MultiTurn]) -> None:
