@@ -9,7 +9,7 @@ from .body import read_body
 from .gateway import Gateway
 from .refusal import Refusal
 from .stateful import conversation_of, stateful
-from .stateless import stateless
+from .stateless import form_of, stateless
 
 __all__ = ["ChatCompletions"]
 
@@ -34,10 +34,13 @@ class ChatCompletions:
         named = fields.get("model")
         if named is not None and not isinstance(named, str):
             raise Refusal(400, "not_text", param="model")
-        client = self._gateway.client
+        client = self._gateway.client_of(scope)
         card = client.catalog.card(named or client.model)
         conversation = conversation_of(headers, fields)
         if conversation is None:
             await stateless(self._gateway, body, card, receive, send)
         else:
-            await stateful(self._gateway, body, card, conversation, headers, receive, send)
+            form = form_of(fields)
+            await stateful(
+                self._gateway, client, fields, body.raw, card, conversation, headers, form, receive, send
+            )

@@ -15,19 +15,19 @@ from starlette.types import Receive, Send
 from ..asking import Asking
 from ..catalog import Card, Profile
 from ..chat import AsyncConversation
+from ..client import AsyncMultiTurn
 from ..errors import ConversationNotFound
 from ..reply import Delta, Draft
 from ..stream import AsyncStream
 from ..window import Request, Window
 from .alignment import followed
-from .body import Body
-from .completions import Chunks, completion
+from .form import Form, Pieces
 from .gateway import Gateway
 from .posted import Posted, divide
 from .presence import staying
 from .refusal import Refusal
-from .sse import DONE, send_events, send_whole
-from .stateless import OURS, answer_request, check_choices, wants_usage
+from .sse import send_events, send_whole
+from .stateless import OURS, answer_request, check_choices
 
 __all__ = ["conversation_of", "stateful"]
 
@@ -72,10 +72,19 @@ def conversation_of(headers: Headers, fields: Mapping[str, Any]) -> str | None:
 
 
 async def stateful(
-    gateway: Gateway, body: Body, card: Card, name: str, headers: Headers, receive: Receive, send: Send
+    gateway: Gateway,
+    client: AsyncMultiTurn,
+    fields: Mapping[str, Any],
+    raw: bytes,
+    card: Card,
+    name: str,
+    headers: Headers,
+    form: Form,
+    receive: Receive,
+    send: Send,
 ) -> None:
-    """Answer as the next turn of a conversation."""
-    fields = body.fields
+    """Answer as the next turn of a conversation. ``fields`` are those of a chat completion, ``raw`` the
+    body as it was posted, by which a repeat is known."""
     check_choices(fields)
     if headers.get("x-conversation-mode", "append").lower() not in ("append", "align"):
         raise Refusal(400, "mode_unknown", param="X-Conversation-Mode")
@@ -83,18 +92,18 @@ async def stateful(
     user = fields.get("user")
     if user is not None and not isinstance(user, str):
         raise Refusal(400, "not_text", param="user")
-    chat = gateway.client.conversation(
+    chat = client.conversation(
         name, user=user, system=None if posted.instructions is None else posted.instructions, model=card.name
     )
-    params, dropped = _params(fields, card, gateway.client.catalog.profile(card.provider))
+    params, dropped = _params(fields, card, client.catalog.profile(card.provider))
     told = {"x-conversation-id": name, "x-multiturn-ignored": str(len(posted.earlier))}
     if dropped:
         told["x-multiturn-dropped"] = ", ".join(dropped)
-    work = Work(gateway, chat, card, fields, posted, params, told)
+    work = Work(gateway, client.tenant, chat, card, fields, form, posted, params, told)
     if fields.get("store") is False:
         await work.read_only(receive, send)
     else:
-        await work.answer(body, headers, receive, send)
+        await work.answer(raw, headers, receive, send)
 
 
 def _params(fields: Mapping[str, Any], card: Card, profile: Profile) -> tuple[dict[str, Any], list[str]]:
@@ -112,9 +121,11 @@ class Work:
     """One stateful request. ``told`` are the headers of its answer so far."""
 
     gateway: Gateway
+    tenant: str
     chat: AsyncConversation
     card: Card
     fields: Mapping[str, Any]
+    form: Form
     posted: Posted
     params: Mapping[str, Any]
     told: dict[str, str]
@@ -125,7 +136,7 @@ class Work:
         """Whether the client wants events."""
         return self.fields.get("stream") is True
 
-    async def answer(self, body: Body, headers: Headers, receive: Receive, send: Send) -> None:
+    async def answer(self, raw: bytes, headers: Headers, receive: Receive, send: Send) -> None:
         """A turn that is stored."""
         asking: Asking = {"params": self.params}
         if self.fields.get("tools"):
@@ -138,9 +149,8 @@ class Work:
             count = headers.get("x-stainless-retry-count", "0")
             wait = self.gateway.client.config.timing.queue
             async with staying(receive):
-                seen = await self.gateway.repeats.seen(
-                    self.chat, str(self.fields.get("user") or ""), body.raw, count, wait
-                )
+                whose = (self.tenant, str(self.fields.get("user") or ""))
+                seen = await self.gateway.repeats.seen(self.chat, whose, raw, count, wait)
             key, again, repeated = seen.key, seen.again, seen.repeated
         if not again:
             asking["key"] = key
@@ -174,27 +184,27 @@ class Work:
         if self.streamed:
             parts = self._parts(stream, deltas)
             return await send_events(
-                receive, send, parts, lambda: self._headers(stream), self.gateway.language
+                receive, send, parts, lambda: self._headers(stream), self.gateway.language, self.form.failed
             )
         async with staying(receive), aclosing(deltas):
             async for delta in deltas:
                 self.draft.add(delta)
         reply = stream.reply
-        whole = completion(_id(stream), reply.model, self.draft, reply.usage)
+        whole = self.form.whole(_id(stream), reply.model, self.draft, reply.usage)
         await send_whole(send, whole, self._headers(stream))
         return True
 
     async def _parts(
         self, stream: AsyncStream, deltas: AsyncGenerator[Delta, None]
     ) -> AsyncGenerator[bytes, None]:
-        chunks: Chunks | None = None
+        pieces: Pieces | None = None
         async with aclosing(deltas):
             async for delta in deltas:
-                chunks = chunks or Chunks(_id(stream), self.card.name)
-                yield chunks.of(delta)
-        if chunks is not None and wants_usage(self.fields):
-            yield chunks.usage(stream.reply.usage)
-        yield DONE
+                pieces = pieces or self.form.pieces(_id(stream), self.card.name)
+                if part := pieces.of(delta):
+                    yield part
+        pieces = pieces or self.form.pieces(_id(stream), self.card.name)
+        yield pieces.end(stream.reply.usage)
 
     async def _together(self, stream: AsyncStream) -> AsyncGenerator[Delta, None]:
         """A client that leaves stops the model."""
@@ -241,7 +251,15 @@ class Work:
         )
         told = self.told | _of_window(self.card, window)
         await answer_request(
-            self.gateway, provider, self.card, request, self.fields, lambda: told, receive, send
+            self.gateway,
+            provider,
+            self.card,
+            request,
+            self.form,
+            lambda: told,
+            receive,
+            send,
+            streamed=self.streamed,
         )
 
 
