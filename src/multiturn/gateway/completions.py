@@ -9,16 +9,20 @@ import orjson
 
 from ..reply import CallPiece, Delta, Draft
 from ..usage import Usage
+from .form import Pieces
+from .refusal import Said
+from .sse import DONE, failed_event
 
-__all__ = ["Chunks", "completion", "usage_written"]
+__all__ = ["Chunks", "Completions", "completion", "usage_written"]
 
 
 class Chunks:
     """Writes the chunks of one answer as events."""
 
-    def __init__(self, id: str, model: str) -> None:
+    def __init__(self, id: str, model: str, *, usage: bool) -> None:
         head = {"id": id, "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
         self._head = b"data: " + orjson.dumps(head)[:-1]
+        self._wants_usage = usage
         self._named: set[int] = set()
         self._first = True
 
@@ -47,9 +51,30 @@ class Chunks:
             function["name"] = piece.name
         return value
 
-    def usage(self, usage: Usage | None) -> bytes:
-        """The chunk of the usage, which has no choice."""
-        return b'%b,"choices":[],"usage":%b}\n\n' % (self._head, orjson.dumps(usage_written(usage)))
+    def end(self, usage: Usage | None) -> bytes:
+        """The end, before it the chunk of the usage where it is wanted, which has no choice."""
+        if not self._wants_usage:
+            return DONE
+        return b'%b,"choices":[],"usage":%b}\n\n%b' % (self._head, orjson.dumps(usage_written(usage)), DONE)
+
+
+class Completions:
+    """The form of chat completions; ``usage``: the client wants it at the end of a stream."""
+
+    def __init__(self, *, usage: bool) -> None:
+        self._usage = usage
+
+    def pieces(self, id: str, model: str) -> Pieces:
+        """What writes the chunks of one answer."""
+        return Chunks(id, model, usage=self._usage)
+
+    def whole(self, id: str, model: str, draft: Draft, usage: Usage | None) -> bytes:
+        """A whole answer."""
+        return completion(id, model, draft, usage)
+
+    def failed(self, said: Said) -> bytes:
+        """The event of an error."""
+        return failed_event(said)
 
 
 def completion(id: str, model: str, draft: Draft, usage: Usage | None) -> bytes:

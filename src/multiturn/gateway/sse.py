@@ -10,9 +10,9 @@ from contextlib import aclosing
 from starlette.types import Receive, Send
 
 from .presence import ClientLeft, staying
-from .refusal import Refusal, said_of
+from .refusal import Refusal, Said, said_of
 
-__all__ = ["DONE", "encoded_headers", "send_events", "send_whole", "stopping"]
+__all__ = ["DONE", "encoded_headers", "failed_event", "send_events", "send_whole", "stopping"]
 
 DONE = b"data: [DONE]\n\n"
 EVENTS = (
@@ -24,11 +24,22 @@ Headers = Callable[[], Mapping[str, str]]
 """What is told beside the answer; asked for when its first piece is there."""
 
 
+def failed_event(said: Said) -> bytes:
+    """An error as an event that OpenAI's SDKs raise."""
+    return b"data: " + said.body + b"\n\n"
+
+
 async def send_events(
-    receive: Receive, send: Send, parts: AsyncGenerator[bytes, None], headers: Headers, language: str
+    receive: Receive,
+    send: Send,
+    parts: AsyncGenerator[bytes, None],
+    headers: Headers,
+    language: str,
+    failed: Callable[[Said], bytes] = failed_event,
 ) -> bool:
     """Send events as they come; whether all of them were. What fails before the first one is raised, so
-    that it gets a status of its own; `ClientLeft` where nobody listens any more."""
+    that it gets a status of its own; `ClientLeft` where nobody listens any more. What fails later is told
+    by an event that ``failed`` writes."""
     begun = False
     failure: Exception | None = None
     try:
@@ -48,7 +59,7 @@ async def send_events(
         failure = error
     if failure is not None and not begun:
         raise failure
-    last = b"" if failure is None else b"data: " + said_of(failure, language).body + b"\n\n"
+    last = b"" if failure is None else failed(said_of(failure, language))
     if not begun:
         await _begin(send, headers())
     await send({"type": "http.response.body", "body": last})

@@ -18,15 +18,16 @@ from ..sealing import seal
 from ..tokens import count_message
 from ..window import Request
 from .body import Body
-from .completions import Chunks, completion
+from .completions import Completions
+from .form import Form
 from .gateway import Gateway
 from .posted import divide
 from .presence import staying
 from .refusal import Refusal
 from .relay import relay
-from .sse import DONE, Headers, send_events, send_whole
+from .sse import Headers, send_events, send_whole
 
-__all__ = ["OURS", "answer_request", "check_choices", "stateless", "wants_usage"]
+__all__ = ["OURS", "answer_request", "check_choices", "form_of", "request_of", "stateless"]
 
 OURS = frozenset(("model", "messages", "stream", "stream_options", "tools", "tool_choice", "n"))
 """Fields that have a place of their own in a request, or that we decide."""
@@ -40,9 +41,17 @@ async def stateless(gateway: Gateway, body: Body, card: Card, receive: Receive, 
         profile = gateway.client.catalog.profile(card.provider)
         await relay(body, card, profile, passes, receive, send, gateway.language)
         return
-    fields = body.fields
+    fields, form = body.fields, form_of(body.fields)
     check_choices(fields)
     divide(fields.get("messages"))
+    request = request_of(fields, body.written("messages").encode(), card)
+    await answer_request(
+        gateway, provider, card, request, form, dict, receive, send, streamed=fields.get("stream") is True
+    )
+
+
+def request_of(fields: Mapping[str, Any], messages: bytes, card: Card) -> Request:
+    """The fields of a chat completion as a request in our words; ``messages`` are the same as JSON."""
     entries = [seal(dict(each), count_message) for each in fields["messages"]]
     traits = 0
     for entry in entries:
@@ -51,16 +60,15 @@ async def stateless(gateway: Gateway, body: Body, card: Card, receive: Receive, 
     given = input_of(
         {"params": params, "tools": fields.get("tools") or (), "tool_choice": fields.get("tool_choice") or ""}
     )
-    request = Request(
+    return Request(
         model=card.model,
-        body=body.written("messages").encode(),
+        body=messages,
         tools=given.tools,
         tool_choice=given.tool_choice or None,
         params=given.params,
         stream=fields.get("stream") is True or card.stream_only,
         traits=traits,
     )
-    await answer_request(gateway, provider, card, request, fields, dict, receive, send)
 
 
 def check_choices(fields: Mapping[str, Any]) -> None:
@@ -69,10 +77,10 @@ def check_choices(fields: Mapping[str, Any]) -> None:
         raise Refusal(400, "one_choice", param="n")
 
 
-def wants_usage(fields: Mapping[str, Any]) -> bool:
-    """Whether the client asked for the usage of a stream."""
+def form_of(fields: Mapping[str, Any]) -> Completions:
+    """The form of the answer, with the usage of a stream where the client asked for it."""
     options = fields.get("stream_options")
-    return isinstance(options, dict) and options.get("include_usage") is True
+    return Completions(usage=isinstance(options, dict) and options.get("include_usage") is True)
 
 
 async def answer_request(
@@ -80,29 +88,30 @@ async def answer_request(
     provider: Provider,
     card: Card,
     request: Request,
-    fields: Mapping[str, Any],
+    form: Form,
     headers: Headers,
     receive: Receive,
     send: Send,
+    *,
+    streamed: bool,
 ) -> None:
-    """Ask a provider in our words, and write its deltas as chat completions."""
+    """Ask a provider in our words, and write its deltas in the client's ``form``."""
     identity, draft = f"chatcmpl-{secrets.token_hex(12)}", Draft()
 
     async def parts() -> AsyncGenerator[bytes, None]:
-        chunks = Chunks(identity, card.name)
+        pieces = form.pieces(identity, card.name)
         async for delta in _deltas(provider, request, draft):
-            yield chunks.of(delta)
-        if wants_usage(fields):
-            yield chunks.usage(draft.usage)
-        yield DONE
+            if part := pieces.of(delta):
+                yield part
+        yield pieces.end(draft.usage)
 
-    if fields.get("stream") is True:
-        await send_events(receive, send, parts(), headers, gateway.language)
+    if streamed:
+        await send_events(receive, send, parts(), headers, gateway.language, form.failed)
         return
     async with staying(receive):
         async for _ in _deltas(provider, request, draft):
             pass
-    await send_whole(send, completion(identity, card.name, draft, draft.usage), headers())
+    await send_whole(send, form.whole(identity, card.name, draft, draft.usage), headers())
 
 
 async def _deltas(provider: Provider, request: Request, draft: Draft) -> AsyncGenerator[Delta, None]:
