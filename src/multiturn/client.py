@@ -14,6 +14,7 @@ from .asking import check_whole, listed
 from .catalog import Catalog
 from .chat import AsyncConversation
 from .conversations import Conversation, Declared, Hit, Owner, new_ulid
+from .credentials import choose_model
 from .endpoints import Endpoints
 from .errors import InputInvalid, ParameterInvalid
 from .indexing import Indexer
@@ -24,7 +25,7 @@ from .phrases import Reason, system_reason
 from .policy import ContextPolicy
 from .providers import Provider
 from .sealing import encoded, seal
-from .settings import Config, choose_model, load
+from .settings import Config, load
 from .storage import Store, open_store
 from .summary import Compactor
 from .terms import Engine
@@ -114,6 +115,11 @@ class AsyncMultiTurn:
     def model(self) -> str:
         """The model of conversations that name none."""
         return self._model
+
+    @property
+    def tenant(self) -> str:
+        """The tenant whose conversations this client sees."""
+        return self._tenant
 
     @property
     def catalog(self) -> Catalog:

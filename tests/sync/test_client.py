@@ -143,6 +143,7 @@ def test_every_method_does_the_same(tmp_path: Path) -> None:
         assert [spent.group for spent in client.usage(by="model")] == ["qwen/qwen-plus"]
         with client.within("shop", user="bob") as shop:
             assert (shop.conversations(everybody=True), shop.usage(), shop.config.user) == ([], [], "bob")
+            assert (shop.tenant, client.tenant) == ("shop", "")
             assert shop.conversation("c").add(["theirs"])[0].text == "theirs"
         assert [c.user for c in shop.conversations(everybody=True)] == ["bob"]
         chat.delete()

@@ -34,11 +34,13 @@ class ChatCompletions:
         named = fields.get("model")
         if named is not None and not isinstance(named, str):
             raise Refusal(400, "not_text", param="model")
-        client = self._gateway.client
+        client = self._gateway.client_of(scope)
         card = client.catalog.card(named or client.model)
         conversation = conversation_of(headers, fields)
         if conversation is None:
             await stateless(self._gateway, body, card, receive, send)
         else:
             form = form_of(fields)
-            await stateful(self._gateway, fields, body.raw, card, conversation, headers, form, receive, send)
+            await stateful(
+                self._gateway, client, fields, body.raw, card, conversation, headers, form, receive, send
+            )

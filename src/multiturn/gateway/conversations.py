@@ -95,7 +95,9 @@ def _chat(request: Request) -> AsyncConversation:
     name = request.path_params["id"]
     if not name.strip():
         raise ConversationNotFound(conversation=name)
-    return gateway_of(request).client.conversation(name, user=request.query_params.get("user"))
+    return (
+        gateway_of(request).client_of(request.scope).conversation(name, user=request.query_params.get("user"))
+    )
 
 
 def _limit(request: Request) -> int:

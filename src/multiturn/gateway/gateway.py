@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from ..client import AsyncMultiTurn
 from .meters import Meters
+from .principal import principal_of
 from .repeats import Repeats
 
 __all__ = ["Gateway", "gateway_of"]
@@ -34,8 +35,8 @@ class Gateway:
 
     def client_of(self, scope: Scope) -> AsyncMultiTurn:
         """The client of whoever sends this request: conversations of their tenant only."""
-        del scope
-        return self.client
+        principal = principal_of(scope)
+        return self.client if principal is None else principal.client
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that no client waits for; it is finished before the gateway ends."""

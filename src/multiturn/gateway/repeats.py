@@ -40,13 +40,15 @@ class Repeats:
     """What this process knows of the newest POSTs. The keys of turns are stored with them, so that a
     repeat is known after a restart too."""
 
-    posted: OrderedDict[tuple[str, str, str], str] = field(default_factory=OrderedDict)
+    posted: OrderedDict[tuple[tuple[str, str], str, str], str] = field(default_factory=OrderedDict)
     told: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
-    async def seen(self, chat: AsyncConversation, user: str, body: bytes, count: str, wait: float) -> Seen:
-        """The key for a POST. A repeat waits until the turn of the first has ended."""
+    async def seen(
+        self, chat: AsyncConversation, whose: tuple[str, str], body: bytes, count: str, wait: float
+    ) -> Seen:
+        """The key for a POST of a tenant's user. A repeat waits until the turn of the first has ended."""
         digest = hashlib.sha256(body).hexdigest()[:32]
-        place = (user, chat.id, digest)
+        place = (whose, chat.id, digest)
         if count.isdecimal() and int(count) > 0:
             turn = await _newest(chat, f"post_{digest}_")
             key = turn.key if turn and turn.key else self.posted.get(place)

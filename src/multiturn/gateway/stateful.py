@@ -15,6 +15,7 @@ from starlette.types import Receive, Send
 from ..asking import Asking
 from ..catalog import Card, Profile
 from ..chat import AsyncConversation
+from ..client import AsyncMultiTurn
 from ..errors import ConversationNotFound
 from ..reply import Delta, Draft
 from ..stream import AsyncStream
@@ -72,6 +73,7 @@ def conversation_of(headers: Headers, fields: Mapping[str, Any]) -> str | None:
 
 async def stateful(
     gateway: Gateway,
+    client: AsyncMultiTurn,
     fields: Mapping[str, Any],
     raw: bytes,
     card: Card,
@@ -90,14 +92,14 @@ async def stateful(
     user = fields.get("user")
     if user is not None and not isinstance(user, str):
         raise Refusal(400, "not_text", param="user")
-    chat = gateway.client.conversation(
+    chat = client.conversation(
         name, user=user, system=None if posted.instructions is None else posted.instructions, model=card.name
     )
-    params, dropped = _params(fields, card, gateway.client.catalog.profile(card.provider))
+    params, dropped = _params(fields, card, client.catalog.profile(card.provider))
     told = {"x-conversation-id": name, "x-multiturn-ignored": str(len(posted.earlier))}
     if dropped:
         told["x-multiturn-dropped"] = ", ".join(dropped)
-    work = Work(gateway, chat, card, fields, form, posted, params, told)
+    work = Work(gateway, client.tenant, chat, card, fields, form, posted, params, told)
     if fields.get("store") is False:
         await work.read_only(receive, send)
     else:
@@ -119,6 +121,7 @@ class Work:
     """One stateful request. ``told`` are the headers of its answer so far."""
 
     gateway: Gateway
+    tenant: str
     chat: AsyncConversation
     card: Card
     fields: Mapping[str, Any]
@@ -146,9 +149,8 @@ class Work:
             count = headers.get("x-stainless-retry-count", "0")
             wait = self.gateway.client.config.timing.queue
             async with staying(receive):
-                seen = await self.gateway.repeats.seen(
-                    self.chat, str(self.fields.get("user") or ""), raw, count, wait
-                )
+                whose = (self.tenant, str(self.fields.get("user") or ""))
+                seen = await self.gateway.repeats.seen(self.chat, whose, raw, count, wait)
             key, again, repeated = seen.key, seen.again, seen.repeated
         if not again:
             asking["key"] = key

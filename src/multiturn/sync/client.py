@@ -98,6 +98,11 @@ class MultiTurn:
         return self._client.model
 
     @property
+    def tenant(self) -> str:
+        """See `AsyncMultiTurn.tenant`."""
+        return self._client.tenant
+
+    @property
     def catalog(self) -> Catalog:
         """See `AsyncMultiTurn.catalog`."""
         return self._client.catalog
