@@ -9,17 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multiturn import settings
-from multiturn.catalog import Catalog, Profile
+from multiturn.catalog import Catalog
 from multiturn.errors import SettingInvalid
 from multiturn.phrases import error_sentence
 from multiturn.policy import ContextPolicy
-from multiturn.settings import Config, Timing, api_key, choose_model, load
-
-QWEN = Profile("qwen", "openai_chat", keys=("DASHSCOPE_API_KEY",), default_model="qwen-plus")
-NATIVE = Profile("dashscope", "dashscope", keys=("DASHSCOPE_API_KEY",), default_model="qwen-plus")
-KIMI = Profile("kimi", "openai_chat", keys=("MOONSHOT_API_KEY",), default_model="kimi/kimi-k2")
-STEP = Profile("stepfun", "openai_chat", keys=("STEP_API_KEY", "STEPFUN_API_KEY"))
-PROFILES = (QWEN, NATIVE, KIMI, STEP)
+from multiturn.settings import Timing, load
 
 
 @pytest.fixture
@@ -203,24 +197,6 @@ def test_the_language_follows_the_system_unless_something_nearer_is_set(home: Pa
     assert (config.language, config.origins["language"]) == ("zh", "LANG")
 
 
-def test_a_key_is_found_under_its_alias_and_blank_counts_as_unset() -> None:
-    assert api_key(STEP.keys, {"STEP_API_KEY": " ", "STEPFUN_API_KEY": " sk-1\n"}) == (
-        "sk-1",
-        "STEPFUN_API_KEY",
-    )
-    assert api_key(STEP.keys, {}) is None
-
-
-def test_the_model_where_none_is_named() -> None:
-    nothing = Config(store="")
-    assert choose_model(nothing, PROFILES, {}) == "demo"
-    assert choose_model(nothing, PROFILES, {"DASHSCOPE_API_KEY": "k"}) == "qwen/qwen-plus"
-    assert choose_model(nothing, PROFILES, {"MOONSHOT_API_KEY": "k"}) == "kimi/kimi-k2"
-    assert (
-        choose_model(Config(store="", model="glm/glm-5"), PROFILES, {"MOONSHOT_API_KEY": "k"}) == "glm/glm-5"
-    )
-
-
 def test_models_can_be_described_whose_names_hold_dots(home: Path) -> None:
     environment, work = write(home, own='[models."compatible/llama-3.1"]\nwindow = 32768')
     config = load({}, environment, work)
@@ -237,22 +213,6 @@ def test_counting_and_vectors_can_be_chosen(home: Path) -> None:
     assert (config.tokenizer, config.vocabulary, config.search_vectors) == ("exact", "/vocabularies", True)
     card = Catalog(config.overrides).embedding("compatible/bge-1.5")
     assert (card.dimension, card.batch) == (512, 4)
-
-
-def test_the_catalogue_names_a_model_for_each_single_key() -> None:
-    profiles = Catalog().profiles()
-    for profile in profiles:
-        for variable in profile.keys if profile.default_model else ():
-            chosen = choose_model(Config(store=""), profiles, {variable: "k"})
-            assert Catalog().card(chosen).known
-
-
-def test_several_keys_and_no_model_must_be_decided() -> None:
-    with pytest.raises(SettingInvalid, match="DASHSCOPE_API_KEY, MOONSHOT_API_KEY") as caught:
-        choose_model(Config(store=""), PROFILES, {"DASHSCOPE_API_KEY": "k", "MOONSHOT_API_KEY": "k"})
-    assert caught.value.figures["models"] == ["qwen/qwen-plus", "kimi/kimi-k2"]
-    with pytest.raises(SettingInvalid, match="stepfun/NAME"):
-        choose_model(Config(store=""), PROFILES, {"STEPFUN_API_KEY": "k"})
 
 
 @given(st.sampled_from(settings.NAMES), st.text(min_size=1, max_size=12))

@@ -21,6 +21,7 @@ from .cards import UNKNOWN_WINDOW, Card, EmbeddingCard, Profile
 from .errors import ModelUnknown, SettingInvalid
 from .images import ImageRule
 from .phrases import Reason
+from .route import Route, route_of
 from .window import Target
 
 __all__ = ["PROVIDERS", "UNKNOWN_WINDOW", "Card", "Catalog", "EmbeddingCard", "Profile"]
@@ -61,7 +62,7 @@ MAKERS = (
 )
 """How the makers begin the names of their models: a bare name is its maker's."""
 
-OVERRIDABLE = ("providers", "models", "embeddings")
+OVERRIDABLE = ("providers", "models", "embeddings", "routes")
 DATA = Path(__file__).parent / "profiles"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -70,8 +71,9 @@ class Catalog:
     """Providers and models, with the operator's ``overrides`` on top.
 
     ``overrides`` is a nested mapping as TOML gives it: ``providers`` by id (``base_url``, ``multiplier``
-    of a relay's prices, …), ``models`` by ``provider/model`` (``window``, ``max_input``, ``price``, …) and
-    ``embeddings`` by ``provider/model`` (``dimension``, ``batch``, …).
+    of a relay's prices, …), ``models`` by ``provider/model`` (``window``, ``max_input``, ``price``, …),
+    ``embeddings`` by ``provider/model`` (``dimension``, ``batch``, …), and ``routes`` by a name of the
+    operator's (``targets``).
     Raises `SettingInvalid` for a field that does not exist or a value that cannot be.
 
     >>> Catalog({"models": {"compatible/llama": {"window": 32768}}}).card("compatible/llama").window
@@ -79,10 +81,14 @@ class Catalog:
     """
 
     def __init__(self, overrides: Mapping[str, Any] | None = None) -> None:
-        self._providers, self._models, self._embeddings = (
-            _checked(overrides) if overrides else (NOTHING, NOTHING, NOTHING)
+        self._providers, self._models, self._embeddings, routes = (
+            _checked(overrides) if overrides else (NOTHING,) * len(OVERRIDABLE)
         )
         self._profiles: dict[str, Profile] = {}
+        self.routes: Mapping[str, Route] = NOTHING
+        """The operator's routes, by name."""
+        if routes:
+            self.routes = {name: self._route(name, values) for name, values in routes.items()}
 
     def profile(self, provider: str) -> Profile:
         """The profile of a provider by its id; raises `ModelUnknown` for one that does not exist."""
@@ -99,11 +105,14 @@ class Catalog:
         return [self.profile(provider) for provider in PROVIDERS]
 
     def card(self, model: str) -> Card:
-        """The card of a model: ``provider/model``, or a bare name, which is its maker's.
+        """The card of a model: ``provider/model``, or a bare name: a route's, which is its first target, else
+        one of its maker's.
 
         A model that is not in the catalogue has no price and a window of 8,192 tokens. Raises
         `ModelUnknown` where no provider can be told.
         """
+        if route := self.routes.get(model):
+            model = route.targets[0]
         bare, _, query = model.partition("?")
         if bare in ("demo", "scripted"):
             options = dict(parse_qsl(query, keep_blank_values=True))
@@ -115,6 +124,14 @@ class Catalog:
             raise ModelUnknown(model=model)
         profile = self.profile(provider)
         return profile.cards.get(name) or self._unlisted(profile, name)
+
+    def route(self, model: str) -> Route | None:
+        """The route of this name, else the first one of which this model is a target: it goes on there when
+        the model is no longer offered."""
+        if model in self.routes or not self.routes:
+            return self.routes.get(model)
+        name = self.card(model).name
+        return next((each for each in self.routes.values() if name in each.targets), None)
 
     def cards(self) -> list[Card]:
         """The card of every model that is listed, in the order of `PROVIDERS`."""
@@ -162,6 +179,18 @@ class Catalog:
         )
 
     # ------------------------------------------------------------------------------- reading
+
+    def _route(self, name: str, values: Mapping[str, Any]) -> Route:
+        """A route whose targets are models, by their whole names."""
+        route = route_of(name, values, PROVIDERS)
+        names = []
+        for target in route.targets:
+            try:
+                names.append(self.card(target).name)
+            except ModelUnknown as unknown:
+                reason = Reason("why.route_target", target=target)
+                raise SettingInvalid(reason, name=f"routes.{name}.targets") from unknown
+        return route_of(name, {"targets": names}, PROVIDERS)
 
     def _open(self, provider: str) -> Profile:
         raw = dict(_data(provider))
@@ -298,6 +327,8 @@ def _checked(overrides: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
             raise SettingInvalid(Reason("why.sections", known=", ".join(OVERRIDABLE)), name=section)
         for name, values in profile_fields.table(entries, section).items():
             profile_fields.table(values, f"{section}.{name}")
+            if section == "routes":
+                continue
             if name.partition("/")[0] not in PROVIDERS:
                 raise SettingInvalid(Reason("why.no_provider", name=name), name=f"{section}.{name}")
             if section == "providers":

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .catalog import Card, Catalog
+from .credentials import api_key
 from .embedding import Embedder
 from .errors import KeyMissing, SettingInvalid
 from .phrases import Reason
 from .providers import Patience, Provider, open_counting, open_embeddings, open_provider
-from .settings import Config, api_key
+from .settings import Config
 from .storage import Store
 from .vocabulary import Counter, counter
 

@@ -1,7 +1,7 @@
 """What did the operator choose? Argument before environment ``MULTITURN_*`` before ``./multiturn.toml``
 before the user's file before the default; each value remembers where it came from.
 
-API keys are read from the environment only and are no part of a `Config`.
+API keys are read from the environment only (`multiturn.credentials`) and are no part of a `Config`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
-from .catalog import Profile
 from .errors import PolicyInvalid, SettingInvalid
 from .phrases import Reason, system_reason
 from .phrases import language as spoken
@@ -23,10 +22,9 @@ from .policy import ContextPolicy
 
 __all__ = [
     "NAMES",
+    "OVERRIDES",
     "Config",
     "Timing",
-    "api_key",
-    "choose_model",
     "defaults",
     "load",
     "places",
@@ -35,7 +33,7 @@ __all__ = [
 ]
 
 PREFIX = "MULTITURN_"
-SECRETS = frozenset({"api_key", "apikey", "key", "secret", "token", "password", "authorization"})
+SECRETS = frozenset({"api_key", "apikey", "api_keys", "key", "secret", "token", "password", "authorization"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,8 @@ class Config:
     first; ``search_vectors`` whether recall may go through all vectors of a conversation instead of
     reranking what the words found. ``providers`` is what the operator
     overrides in the catalogue, by provider (``{"qwen": {"base_url": …}}``), ``models`` and ``embeddings``
-    the same by model (``{"compatible/llama": {"window": 32768}}``). ``origins`` tells for each
+    the same by model (``{"compatible/llama": {"window": 32768}}``); ``routes`` are models under a name of the
+    operator's (``{"chat-fast": {"targets": ["qwen/qwen-plus", …]}}``). ``origins`` tells for each
     setting (``"policy.budget"``) where it came from: ``"argument"``, the name of an environment
     variable, the path of a file, or ``"default"``.
     """
@@ -85,12 +84,14 @@ class Config:
     providers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     embeddings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    routes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def overrides(self) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
-        """What the operator overrides in the catalogue, as `multiturn.catalog.Catalog` takes it."""
-        return {"providers": self.providers, "models": self.models, "embeddings": self.embeddings}
+        """What the operator overrides in the catalogue or adds to it, as `multiturn.catalog.Catalog` takes
+        it."""
+        return {section: getattr(self, section) for section in OVERRIDES}
 
 
 POLICY = tuple(f"policy.{f.name}" for f in fields(ContextPolicy))
@@ -107,7 +108,7 @@ SINGLE = (
 )
 SWITCHES = ("keep_reasoning", "search_vectors")
 NAMES = (*SINGLE, *POLICY, *TIMING)
-OVERRIDES = ("providers", "models", "embeddings")
+OVERRIDES = ("providers", "models", "embeddings", "routes")
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -273,7 +274,7 @@ def _overrides(section: str, entries: Mapping[str, object], origin: str) -> Foun
 
 def _secret(name: str) -> bool:
     leaf = name.rpartition(".")[2].lower()
-    return leaf in SECRETS or leaf.endswith("_api_key")
+    return leaf in SECRETS or leaf.endswith(("_api_key", "_api_keys"))
 
 
 def _table(name: str, value: object, origin: str) -> Mapping[str, object]:
@@ -313,6 +314,7 @@ def _config(found: Found) -> Config:
         providers=_gathered(found, "providers"),
         models=_gathered(found, "models"),
         embeddings=_gathered(found, "embeddings"),
+        routes=_gathered(found, "routes"),
         origins=origins | {name: origin for name, (_, origin) in found.items() if name not in NAMES},
     )
 
@@ -391,47 +393,3 @@ def _wrong(name: str, because: str, **figures: object) -> SettingInvalid:
     if figures.get("origin") in ("argument", "default"):
         figures["origin"] = Reason(f"word.{figures['origin']}")
     return SettingInvalid(Reason(f"setting.{because}", **figures), turn=None, name=name, **figures)
-
-
-# ---------------------------------------------------------------------------------------- keys
-
-
-def api_key(variables: Sequence[str], environment: Mapping[str, str]) -> tuple[str, str] | None:
-    """The first key that is set among ``variables``, and the variable that holds it.
-
-    >>> api_key(("STEP_API_KEY", "STEPFUN_API_KEY"), {"STEPFUN_API_KEY": "sk-1"})
-    ('sk-1', 'STEPFUN_API_KEY')
-    """
-    for variable in variables:
-        if value := environment.get(variable, "").strip():
-            return value, variable
-    return None
-
-
-def choose_model(config: Config, profiles: Sequence[Profile], environment: Mapping[str, str]) -> str:
-    """The model to use: the one that was named, else the default of the only provider whose key is set,
-    else ``demo``. Providers that share a key count as one, the first of ``profiles``.
-
-    Raises `SettingInvalid` when the keys of several providers are set; its figure ``models`` lists what
-    could be meant.
-    """
-    if config.model:
-        return config.model
-    held: dict[str, Profile] = {}
-    for profile in profiles:
-        if key := api_key(profile.keys, environment):
-            held.setdefault(key[1], profile)
-    if len(held) > 1:
-        models = [_full(profile) for profile in held.values() if profile.default_model]
-        example = models[0] if models else "qwen/qwen-plus"
-        raise _wrong("model", "several_keys", variables=", ".join(held), example=example, models=models)
-    for variable, profile in held.items():
-        if not profile.default_model:
-            raise _wrong("model", "no_default", variable=variable, provider=profile.id)
-        return _full(profile)
-    return "demo"
-
-
-def _full(profile: Profile) -> str:
-    name = profile.default_model or ""
-    return name if name.startswith(f"{profile.id}/") else f"{profile.id}/{name}"

@@ -8,7 +8,8 @@ from dataclasses import fields
 from decimal import Decimal
 
 from ..catalog import Card, Catalog
-from ..settings import Config, api_key
+from ..credentials import variables_of
+from ..settings import OVERRIDES, Config
 from ..usage import Price
 from .figures import UNKNOWN, count
 from .screen import Screen
@@ -85,7 +86,7 @@ def _value(config: Config, name: str) -> object:
     if name in ("policy.high", "policy.low"):
         return config.policy.marks()[name == "policy.low"]
     section, _, rest = name.partition(".")
-    if section in ("providers", "models", "embeddings"):
+    if section in OVERRIDES:
         entry, _, key = rest.rpartition(".")
         return getattr(config, section)[entry][key]
     value = getattr(config, section)
@@ -120,6 +121,8 @@ def shown(value: object) -> str:
             return f"{number:g}"
         case dict(parts):
             return ", ".join(f"{name}={shown(each)}" for name, each in parts.items())
+        case list(parts):
+            return ", ".join(shown(each) for each in parts)
         case other:
             return str(other)
 
@@ -130,8 +133,9 @@ def _origin(origin: str, screen: Screen) -> str:
 
 def _keys(session: Session) -> dict[str, bool]:
     """Each variable of a key, and whether it is set; a key is never shown."""
+    names = [name for profile in Catalog(session.config.overrides).profiles() for name in profile.keys]
     return {
-        name: api_key((name,), session.environment) is not None
-        for profile in Catalog(session.config.overrides).profiles()
-        for name in profile.keys
+        each: bool(session.environment.get(each, "").strip())
+        for name in names
+        for each in variables_of(name, session.environment)
     }

@@ -13,10 +13,11 @@ from ..catalog import Catalog
 from ..chat import AsyncConversation
 from ..client import AsyncMultiTurn
 from ..conversations import Conversation
+from ..credentials import api_key, choose_model
 from ..errors import ConversationNotFound, KeyMissing, SettingInvalid, StoreUnavailable
 from ..phrases import Reason
 from ..policy import ContextPolicy
-from ..settings import Config, api_key, choose_model, defaults, load
+from ..settings import Config, defaults, load
 from .screen import Screen
 
 __all__ = ["POLICY", "Session", "handle", "is_demo"]
