@@ -1,0 +1,156 @@
+"""Who plays the model in the gateway's benchmark? ``python -m bench.upstream PORT``: chat completions on raw
+asyncio, whole or streamed with one wake-up for each piece, which counts the requests that show it a
+history other than what was said."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import orjson
+import uvloop
+
+from .talk import Talk, answer, asked, history_is_wrong, pieces
+
+__all__ = ["Figures", "Upstream"]
+
+LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+HEAD = '"id":"chatcmpl-8f1d0f6a2b7c4e5d9a3b","created":1795260000,"model":"bench","system_fingerprint":"fp_3d1c"'
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+CHUNK = f'data: {{{HEAD},"object":"chat.completion.chunk","choices":['.encode()
+FINISH = CHUNK + b'{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+SUMMARY = "The customer asked about phones; the assistant answered."
+
+
+@dataclass(slots=True)
+class Figures:
+    """What the model was asked so far: ``wrong`` with a history that is not what was said, ``cut`` without
+    the beginning, ``beside`` something that is no turn (a summary)."""
+
+    requests: int = 0
+    wrong: int = 0
+    cut: int = 0
+    beside: int = 0
+
+
+@dataclass(slots=True)
+class Writing:
+    """A streamed answer on its way."""
+
+    texts: tuple[str, ...]
+    talk: Talk
+    usage: bytes
+    began: float
+    done: int = 0
+
+
+class Upstream(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+        self._loop = asyncio.get_running_loop()
+        self._buffer = b""
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport = asyncio.Transport()  # until there is one
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, blank, body = self._buffer.partition(b"\r\n\r\n")
+        if not blank:
+            return
+        length = LENGTH.search(head)
+        size = int(length[1]) if length else 0
+        if len(body) < size:
+            return
+        self._buffer = body[size:]
+        if head.startswith(b"GET "):
+            self._whole(orjson.dumps(asdict(self._figures)))
+        else:
+            self._asked(orjson.loads(body[:size]))
+
+    def _asked(self, request: dict[str, Any]) -> None:
+        messages = request["messages"]
+        known = asked(str(messages[-1]["content"]))
+        talk, turn = known or (Talk(0, 1), 0)
+        self._count(messages, talk, turn)
+        texts = pieces(talk, turn) if known else (SUMMARY,)
+        usage = _usage(len(orjson.dumps(messages)) // 4, talk.pieces)
+        if not request.get("stream"):
+            self._whole(_completion("".join(texts), usage))
+            return
+        wants = (request.get("stream_options") or {}).get("include_usage")
+        self._stream(Writing(texts, talk, usage if wants else b"", self._loop.time()))
+
+    def _count(self, messages: list[dict[str, Any]], talk: Talk, turn: int) -> None:
+        figures = self._figures
+        figures.requests += 1
+        if not turn:
+            figures.beside += 1
+        elif history_is_wrong(messages, talk, turn):
+            figures.wrong += 1
+        elif len(messages) // 2 < turn:
+            figures.cut += 1
+
+    def _whole(self, body: bytes) -> None:
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        self._transport.write(head % len(body) + body)
+
+    def _stream(self, writing: Writing) -> None:
+        """Write what is due, and come back for the rest."""
+        talk, begun = writing.talk, writing.done
+        head = b"" if begun else STREAM
+        while True:
+            end = min(writing.done + talk.burst, len(writing.texts))
+            events = b"".join(_chunk(text, talk) for text in writing.texts[writing.done : end])
+            writing.done = end + (events == b"")
+            if not events:
+                events = FINISH + writing.usage + DONE
+                self._transport.write(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(events), events))
+                return
+            head += b"%x\r\n%b\r\n" % (len(events), events)
+            if talk.every:
+                self._transport.write(head)
+                break
+        due = writing.began + writing.done // talk.burst * talk.every / 1000
+        self._timer = self._loop.call_at(due, self._stream, writing)
+
+
+def _chunk(text: str, talk: Talk) -> bytes:
+    content = b'"~%d~"' % time.monotonic_ns() if talk.stamped else orjson.dumps(text)
+    return b'%b{"index":0,"delta":{"content":%b},"logprobs":null,"finish_reason":null}]}\n\n' % (CHUNK, content)
+
+
+def _usage(prompt: int, out: int) -> bytes:
+    usage = {"prompt_tokens": prompt, "completion_tokens": out, "total_tokens": prompt + out}
+    return b'%b],"usage":%b}\n\n' % (CHUNK, orjson.dumps(usage))
+
+
+def _completion(text: str, usage: bytes) -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    counted = usage[usage.index(b'"usage"') :].strip()
+    return f'{{{HEAD},"object":"chat.completion","choices":['.encode() + orjson.dumps(choice) + b"]," + counted
+
+
+async def _serve(port: int) -> None:
+    figures = Figures()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Upstream(figures), "127.0.0.1", port, backlog=4096
+    )
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve(int(sys.argv[1])))
