@@ -210,7 +210,8 @@ class Entry(NamedTuple):
     ``body`` is its JSON object as chat completions writes it, reasoning apart; ``tokens`` the
     uncalibrated count of the body; ``reasoning`` the UTF-8 text of the thinking (``None`` where there
     was none, ``b""`` where it was empty); ``facts`` a JSON object with the ``id``, ``created_at`` and
-    ``model`` an imported message brought along.
+    ``model`` an imported message brought along, and where it came as items of the Responses API, what
+    these said beside it (``response_items``) and their own ids (``item_ids``).
     """
 
     role: str

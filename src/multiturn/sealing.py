@@ -179,14 +179,23 @@ def _seconds(value: object) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
+def _list(value: object) -> object:
+    if not isinstance(value, list):
+        raise MessageInvalid(Reason("why.not_list", value=f"{value!r:.60}"))
+    return value
+
+
 FACT_FIELDS: Mapping[str, Callable[[Any], object]] = {
     "id": str,
     "created_at": _seconds,
     "model": str,
     "text_replaced": bool,
+    "response_items": _list,
+    "item_ids": _list,
 }
 """What is kept beside a message and never sent. ``text_replaced`` says that characters nobody could
-read were replaced when the message arrived."""
+read were replaced when the message arrived; ``response_items`` and ``item_ids`` what items of the
+Responses API said beside the message they are."""
 
 
 # ------------------------------------------------------------------------------------- checking

@@ -131,10 +131,10 @@ def _insert(
 
 
 def _facts(db: sqlite3.Connection, here: Here, message: int, facts: bytes) -> tuple[str | None, bytes | None]:
-    """The model has a column of its own; an id that was brought along can be looked up."""
+    """The model has a column of its own; ids that were brought along can be looked up."""
     opened = orjson.loads(facts)
-    if "id" in opened:
-        db.execute("INSERT INTO own_ids VALUES (?, ?, ?)", (here.key, str(opened["id"]), message))
+    ids = {str(own) for own in (opened.get("id"), *opened.get("item_ids", ())) if own is not None}
+    db.executemany("INSERT INTO own_ids VALUES (?, ?, ?)", [(here.key, own, message) for own in ids])
     if "model" not in opened:
         return None, facts
     model = str(opened.pop("model"))

@@ -41,6 +41,7 @@ from .records import (
     Begun,
     Due,
     Ending,
+    Exchange,
     Found,
     Hit,
     Lease,
@@ -96,6 +97,19 @@ class Store(Protocol):
         """Ask the running turn to stop; whether there was one."""
         ...
 
+    async def settle(self, owner: Owner, conversation: str) -> None:
+        """Close a turn whose holder is gone and whose time ran out, as the next ``begin`` would."""
+        ...
+
+    async def exchange(self, owner: Owner, at: Address) -> Exchange:
+        """A step that was asked for through a door (`Start.asked`), by the address of its response. Raises
+        `TurnNotFound` where there is none, or it was forgotten."""
+        ...
+
+    async def forget_exchange(self, owner: Owner, at: Address) -> None:
+        """Keep no longer how a step was asked for and told; its messages stay."""
+        ...
+
     # -- history
 
     async def add(
@@ -149,8 +163,8 @@ class Store(Protocol):
         ...
 
     async def locate(self, owner: Owner, conversation: str, message: str) -> Address:
-        """Where the message is that brought this id of its own along (`Entry.facts`); the newest, if
-        several did. Raises `TurnNotFound` where none did."""
+        """Where the message is that brought this id of its own along (`Entry.facts`: its ``id``, or one
+        of its ``item_ids``); the newest, if several did. Raises `TurnNotFound` where none did."""
         ...
 
     async def branches(self, owner: Owner, conversation: str) -> Sequence[Branch]:
