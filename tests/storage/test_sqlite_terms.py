@@ -1,19 +1,23 @@
-"""The index of recall is written with the turn, turned round in blocks, and those never change."""
+"""The index of recall is written in chunks, turned round in blocks, and those never change; what waits is
+found as well."""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from typing import Any
 
 import pytest
-from tests.conformance.talk import ALICE, answer, ask, entry, user
+from tests.conformance.talk import ALICE, answer, ask, assistant, begin, entry, finish, held, user
 
-from multiturn.conversations import Declared
+from multiturn.conversations import Declared, TurnState
+from multiturn.messages import Trait
 from multiturn.search.terms import query
-from multiturn.storage import sqlite_postings, sqlite_terms
+from multiturn.storage import Start, sqlite_postings, sqlite_terms
 from multiturn.storage.migrations import _scripts
 from multiturn.storage.sqlite import SQLiteStore
-from multiturn.storage.sqlite_terms import BLOCK, SLACK
+from multiturn.storage.sqlite_recall import BEHIND
+from multiturn.storage.sqlite_terms import BLOCK, CHUNK
 
 NOW = 1.7e9
 
@@ -39,19 +43,47 @@ async def filled(store: SQLiteStore, turns: int) -> None:
     await store.add(ALICE, "c", [[user(f"tea number{turn}")] for turn in range(1, turns + 1)])
 
 
-async def test_the_newest_lie_by_message_and_full_blocks_by_term(store: SQLiteStore) -> None:
-    await filled(store, BLOCK + SLACK)
-    assert await count(store, "recall_tail") == BLOCK + SLACK
+async def waiting(store: SQLiteStore) -> int:
+    """Messages that are not in the index."""
+    return int((await rows(store, "SELECT SUM(messages - indexed) FROM branches"))[0][0])
+
+
+# --------------------------------------------------------------------------------- from turn to block
+
+
+async def test_words_go_in_by_chunks_and_are_found_before(store: SQLiteStore) -> None:
+    for turn in range(1, CHUNK + 2):
+        assert await count(store, "recall_chunks") == 0
+        await store.add(ALICE, "c", [[user(f"tea number{turn}")]])
+        assert await found(store, f"number{turn}", limit=1) == [turn]
+    assert (await count(store, "recall_chunks"), await waiting(store)) == (1, 1)
+    assert [await found(store, f"number{turn}", limit=1) for turn in (1, CHUNK)] == [[1], [CHUNK]]
+    assert sorted(await found(store, "tea", limit=99)) == list(range(1, CHUNK + 2))
+
+
+async def test_sent_turns_go_in_as_added_ones_do(store: SQLiteStore) -> None:
+    for turn in range(1, CHUNK + 2):
+        await ask(store, f"tea number{turn}", "milk")
+    assert await waiting(store) <= CHUNK + 2
+    assert [await found(store, f"number{turn}", limit=1) for turn in (1, 20, CHUNK)] == [[1], [20], [CHUNK]]
+
+
+async def test_full_blocks_lie_by_term(store: SQLiteStore) -> None:
+    await filled(store, BLOCK)
+    assert await count(store, "recall_chunks") == BLOCK // CHUNK - 1
     assert await count(store, "recall_blocks") == 0
     await answer(store, 1)
-    assert await count(store, "recall_tail") == SLACK + 2
+    for _ in range(CHUNK):
+        await ask(store, "milk", "honey")
     assert await count(store, "recall_spans") == 1
+    assert await count(store, "recall_chunks") <= 2
     assert await count(store, "recall_blocks") <= 512
 
 
-async def test_the_tail_stays_short(store: SQLiteStore) -> None:
+async def test_many_at_once_go_in_at_once(store: SQLiteStore) -> None:
     await filled(store, 3_000)
-    assert await count(store, "recall_tail") <= BLOCK + SLACK
+    assert await waiting(store) <= CHUNK
+    assert await count(store, "recall_chunks") < BLOCK // CHUNK
     assert await count(store, "recall_spans") == 5
 
 
@@ -66,22 +98,111 @@ async def test_a_block_is_never_written_again(store: SQLiteStore) -> None:
     assert before < set(await rows(store, statement))
 
 
-async def test_a_turn_longer_than_the_tail_stays_in_it_until_it_can_change_no_more(
-    store: SQLiteStore,
-) -> None:
+async def test_nothing_is_left_of_a_deleted_conversation(store: SQLiteStore) -> None:
+    await filled(store, 1_000)
+    await store.delete(ALICE, "c")
+    tables = ("recall_chunks", "recall_blocks", "recall_spans")
+    assert [await count(store, table) for table in tables] == [0] * 3
+    await store._write(lambda db: sqlite_terms.index(db, 1, whole=True))
+    assert [await count(store, table) for table in tables] == [0] * 3
+
+
+# --------------------------------------------------------------------------------------- what waits
+
+
+async def test_a_long_turn_waits_until_it_can_change_no_more(store: SQLiteStore) -> None:
     await store.add(ALICE, "c", [[user(f"tea {number}") for number in range(1_500)]])
-    assert await count(store, "recall_tail") == 1_500
+    assert await count(store, "recall_chunks") == 0
     await answer(store, 1)
-    assert await count(store, "recall_tail") < BLOCK + SLACK
+    assert await waiting(store) < CHUNK + 2
     assert (await found(store, "tea", limit=2_000)).count(1) == 1_500
 
 
-async def test_nothing_is_left_of_a_deleted_conversation(store: SQLiteStore) -> None:
-    await filled(store, 1_000)
-    await rows(store, "INSERT INTO recall_backlog SELECT segment, 1 FROM branches")
-    await store.delete(ALICE, "c")
-    tables = ("recall_tail", "recall_blocks", "recall_spans", "recall_backlog")
-    assert [await count(store, table) for table in tables] == [0] * 4
+async def test_a_question_that_reads_much_that_waits_has_it_put_in(store: SQLiteStore) -> None:
+    await store.add(ALICE, "c", [[user(f"tea {number}") for number in range(BEHIND)]])
+    await found(store, "tea")
+    await store.lookup(ALICE, (await store.conversation(ALICE, "c")).ulid)
+    assert await waiting(store) == BEHIND
+    await store.add(ALICE, "c", [[user("honey")], [user("milk")]])
+    await store.add(ALICE, "c", [[user(f"tea {number}") for number in range(BEHIND)]])
+    hits = await store.recall(ALICE, "c", query("tea milk", now=NOW), limit=200)
+    assert await waiting(store) == 0
+    assert await store.recall(ALICE, "c", query("tea milk", now=NOW), limit=200) == hits
+    assert len(hits) > 2 * BEHIND
+
+
+async def test_many_conversations_with_one_memory_are_read_from_the_index_the_next_time(
+    store: SQLiteStore,
+) -> None:
+    for number in range(40):
+        await store.add(ALICE, f"c{number}", [[user(f"tea {number}")]] * 3, Declared(memory="m"))
+    assert await waiting(store) == 120
+    hits = await store.recall(ALICE, "new", query("tea", now=NOW), memory="m", limit=200)
+    assert await waiting(store) == 0
+    assert len(hits) == 120
+    assert await store.recall(ALICE, "new", query("tea", now=NOW), memory="m", limit=200) == hits
+
+
+async def put_in(store: SQLiteStore) -> None:
+    """All that may be found now."""
+    await store._write(lambda db: sqlite_terms.index(db, 1, whole=True))
+
+
+@pytest.mark.parametrize("turns", [1, 20, 40])
+async def test_a_turn_that_is_in_the_index_may_still_change(store: SQLiteStore, turns: int) -> None:
+    for turn in range(turns):
+        await ask(store, f"tea number{turn}", "sugar")
+    await put_in(store)
+    assert await waiting(store) == 0
+    await store.add(ALICE, "c", [[assistant("marzipan")]])
+    assert await found(store, "marzipan", limit=1) == [turns]
+    await put_in(store)
+    hits = await store.recall(ALICE, "c", query("sugar marzipan", now=NOW), limit=200)
+    assert len({hit.told for hit in hits}) == len(hits) > turns
+
+
+async def test_a_stopped_turn_that_is_in_the_index_loses_its_reply_when_it_is_tried_again(
+    store: SQLiteStore,
+) -> None:
+    await filled(store, CHUNK - 1)
+    lease = await begin(store, "tea")
+    await finish(store, lease, assistant("liquorice"), state=TurnState.INCOMPLETE, traits=Trait.STOPPED)
+    await put_in(store)
+    assert CHUNK in await found(store, "liquorice")
+    lease = held(await store.begin(ALICE, "c", Start(again=True)))
+    assert CHUNK not in await found(store, "liquorice", limit=99)
+    await finish(store, lease, assistant("marzipan"))
+    await put_in(store)
+    assert CHUNK in await found(store, "marzipan")
+    assert CHUNK + 1 not in await found(store, "liquorice", limit=99)
+
+
+async def test_what_a_failed_turn_said_is_passed_and_what_runs_is_not(store: SQLiteStore) -> None:
+    lease = await begin(store, "strawberry")
+    await put_in(store)
+    assert await waiting(store) == 1
+    await finish(store, lease, assistant("jam"))
+    await put_in(store)
+    assert await found(store, "strawberry jam", limit=2) == [1, 1]
+
+
+async def test_a_message_was_said_with_the_one_before_it_also_across_chunks(store: SQLiteStore) -> None:
+    early = entry("user", "tea")._replace(facts=b'{"created_at": 1000000000}')
+    await store.add(
+        ALICE, "c", [[early, *(assistant(f"milk {n}") for n in range(2 * CHUNK))], [user("honey")]]
+    )
+    stretch = (1 << 32, (1 << 32) + 2 * CHUNK + 1)
+    said = await store._write(lambda db: sqlite_postings.read(db, [stretch], []).times.tolist())
+    assert set(said[:-1]) == {1_000_000_000}
+    assert said[-1] > NOW
+
+
+async def test_two_programs_that_put_the_same_in_put_it_in_once(store: SQLiteStore) -> None:
+    await filled(store, 3 * CHUNK)
+    other = SQLiteStore(store.path)
+    await asyncio.gather(put_in(store), put_in(other))
+    await other.close()
+    assert len(await found(store, "tea", limit=999)) == 3 * CHUNK
 
 
 async def test_conversations_side_by_side_are_kept_apart(store: SQLiteStore) -> None:
@@ -125,56 +246,74 @@ async def test_many_blocks_are_searched_term_by_term_to_the_same_end(
 
 async def test_blocks_and_tail_together_count_as_one(store: SQLiteStore) -> None:
     """The same talk scores the same however it lies."""
-    groups = [[entry("user", f"tea number{turn}", name="Ann" * (turn % 3))] for turn in range(BLOCK + SLACK)]
+    groups = [[entry("user", f"tea number{turn}", name="Ann" * (turn % 3))] for turn in range(BLOCK)]
     await store.add(ALICE, "c", groups)
-    query_ = query("number500 number520 tea of Ann", now=NOW)
-    before = [(hit.told.row.turn, round(hit.score, 6)) for hit in await store.recall(ALICE, "c", query_)]
-    await store._write(lambda db: sqlite_terms._turn_round(db, 1, BLOCK + SLACK))
-    assert await count(store, "recall_tail") == SLACK
-    after = [(hit.told.row.turn, round(hit.score, 6)) for hit in await store.recall(ALICE, "c", query_)]
-    assert after == before
-
-
-# ----------------------------------------------------------------------------------------- backlog
-
-
-async def unindexed(store: SQLiteStore) -> None:
-    """As a store was before there was an index."""
-    (script,) = [script for script in _scripts() if "recall_backlog" in script]
-    (insert,) = [part for part in script.split(";") if "INSERT INTO recall_backlog" in part]
-    for table in ("recall_tail", "recall_blocks", "recall_spans"):
-        await rows(store, f"DELETE FROM {table}")
-    await rows(store, insert)
-
-
-async def test_what_was_stored_before_there_was_an_index_is_caught_up_with(store: SQLiteStore) -> None:
-    await filled(store, 1_200)
-    await unindexed(store)
-    assert await found(store, "number7") == []
-    await ask(store, "strawberry", "jam")
-    assert (await found(store, "number7", limit=1), await found(store, "number1199")) == ([7], [])
-    assert set(await found(store, "strawberry jam", limit=2)) == {1_201}
+    await put_in(store)
+    query_ = query("number400 number500 tea of Ann", now=NOW)
+    hits = await store.recall(ALICE, "c", query_)
+    before = [(hit.told.row.turn, round(hit.score, 6)) for hit in hits]
     assert await count(store, "recall_spans") == 0
+    await store._write(lambda db: sqlite_terms._turn_round(db, 1 << 32, BLOCK))
+    assert await count(store, "recall_spans") == 1
+    hits = await store.recall(ALICE, "c", query_)
+    assert [(hit.told.row.turn, round(hit.score, 6)) for hit in hits] == before
+
+
+# --------------------------------------------------------------------------------------- old files
+
+
+async def since_version_4(store: SQLiteStore) -> None:
+    """As a file was whose index lay message by message behind the blocks."""
+    (script,) = [script for script in _scripts() if "ADD COLUMN indexed" in script]
+    (update,) = [part for part in script.split(";") if "UPDATE branches" in part]
+    await rows(store, "DELETE FROM recall_chunks")
+    await rows(store, update)
+
+
+@pytest.mark.parametrize(("turns", "blocks"), [(20, 0), (BLOCK + 200, 1), (3 * BLOCK, 2)])
+async def test_blocks_of_old_files_stay_and_the_rest_goes_in_again(
+    store: SQLiteStore, turns: int, blocks: int
+) -> None:
+    await filled(store, turns)
+    await since_version_4(store)
+    assert await count(store, "recall_spans") == blocks
+    assert await waiting(store) == turns - blocks * BLOCK
+    hits = await found(store, "tea", limit=9_999)
+    assert sorted(hits) == list(range(1, turns + 1))
+    await ask(store, "milk", "honey")
+    await put_in(store)
+    assert set(hits) < set(await found(store, "tea", limit=9_999))
+    assert await waiting(store) == 0
+
+
+async def test_of_a_file_without_an_index_the_newest_are_found_at_once_and_soon_all(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(store, 1_000)
+    for table in ("recall_blocks", "recall_spans"):
+        await rows(store, f"DELETE FROM {table}")
+    await since_version_4(store)
+    assert await waiting(store) == 1_000
+    monkeypatch.setattr(sqlite_postings, "WAITING", 100)
+    assert await found(store, "number1000", limit=1) == [1_000]
+    assert await waiting(store) == 0
+    assert await found(store, "number1", limit=1) == [1]
+
+
+async def test_failed_turns_are_not_found(store: SQLiteStore) -> None:
+    await filled(store, 40)
+    await rows(store, "UPDATE turns SET state = 5 WHERE (id & 4294967295) IN (2, 39)")
+    await since_version_4(store)
     for _ in range(2):
-        await ask(store, "milk", "honey")
-    assert await count(store, "recall_backlog") == 0
-    for number in (1, 500, 501, 513, 1_000, 1_001, 1_200):
-        assert await found(store, f"number{number}", limit=1) == [number]
-    assert await count(store, "recall_tail") <= BLOCK + SLACK
-
-
-async def test_failed_turns_of_old_are_not_caught_up_with(store: SQLiteStore) -> None:
-    await filled(store, 3)
-    await rows(store, "UPDATE turns SET state = 5 WHERE (id & 4294967295) = 2")
-    await unindexed(store)
-    await ask(store, "strawberry", "jam")
-    assert await found(store, "number2", limit=1) != [2]
-    assert await found(store, "number3", limit=1) == [3]
+        assert [await found(store, f"number{turn}", limit=1) == [turn] for turn in (1, 2, 39, 40)] == [
+            True, False, False, True,
+        ]  # fmt: skip
+        await put_in(store)
 
 
 async def test_the_memory_of_old_conversations_is_known(store: SQLiteStore) -> None:
     await store.add(ALICE, "c", [[user("tea")]], Declared(memory="m"))
-    (script,) = [script for script in _scripts() if "recall_backlog" in script]
+    (script,) = [script for script in _scripts() if "INSERT INTO recall_backlog" in script]
     (update,) = [part for part in script.split(";") if "UPDATE conversations" in part]
     await rows(store, "UPDATE conversations SET memory = NULL")
     await rows(store, update)

@@ -37,6 +37,7 @@ from . import (
     sqlite_recall,
     sqlite_segments,
     sqlite_summaries,
+    sqlite_terms,
     sqlite_turns,
     sqlite_usage,
 )
@@ -157,14 +158,18 @@ class SQLiteStore:
 
     def _give_back(self, key: int, work: Work[None]) -> None:
         """Nobody waits for this but the next in line. In a closed store it lapses by itself."""
+        self._aside(work, lambda: self._line.freed(key))
 
-        def given_back(done: asyncio.Future[None]) -> None:
-            if not done.cancelled():
-                done.exception()  # so that the loop does not complain of one that nobody took
-            self._line.freed(key)
+    def _aside(self, work: Work[None], then: Callable[[], None] = lambda: None) -> None:
+        """Have something done for which nobody waits, and which may as well fail."""
+
+        def done(outcome: asyncio.Future[None]) -> None:
+            if not outcome.cancelled():
+                outcome.exception()  # so that the loop does not complain of one that nobody took
+            then()
 
         with suppress(StoreUnavailable):
-            self._write(work).add_done_callback(given_back)
+            self._write(work).add_done_callback(done)
 
     async def gather(self, owner: Owner, conversation: str, reach: Reach, branch: int | None = None) -> Path:
         """See `Store.gather`."""
@@ -316,11 +321,14 @@ class SQLiteStore:
         limit: int = 10,
     ) -> Sequence[Found]:
         """See `Store.recall`."""
-        return await self._read(
+        finds = await self._read(
             lambda db: sqlite_recall.search(
                 db, owner, conversation, query, branch=branch, before=before, memory=memory, limit=limit
             )
         )
+        for segment in finds.behind:
+            self._aside(partial(sqlite_terms.index, segment=segment, whole=True))
+        return finds.found
 
     # -- summaries
 

@@ -65,6 +65,8 @@ class Here(NamedTuple):
     request: bytes | None
     summary: int | None
     """The key of the one in force."""
+    indexed: int
+    """Messages of the segment, from its first on, whose words are in the index of recall."""
     head_state: int | None
     """State of the last turn of the path."""
     version: int | None
@@ -76,7 +78,7 @@ class Here(NamedTuple):
 
 COLUMNS = """c.id, c.user, c.ulid, c.title, c.segment, c.branches, c.epoch, c.held_until, c.held_turn,
     b.segment, b.number, b.parent, b.fork, b.head, b.shared, b.messages, b.cut_turn, b.cut_key,
-    b.cut_scale, b.request, b.summary,
+    b.cut_scale, b.request, b.summary, b.indexed,
     (SELECT state FROM turns
         WHERE id = (CASE WHEN b.head > b.fork THEN b.segment ELSE b.parent END << 32) + b.head)"""
 FIND = f"""

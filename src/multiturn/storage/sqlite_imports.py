@@ -12,7 +12,7 @@ from .sqlite_conversations import Here, declare, require, title_of
 from .sqlite_leases import Queued, line_up, recover
 from .sqlite_rows import NOW, SEGMENT, told
 from .sqlite_segments import Stored, close_waiting, extend, new_turn, own_head
-from .sqlite_terms import index
+from .sqlite_terms import CHUNK, index
 
 __all__ = ["add"]
 
@@ -41,7 +41,6 @@ def add(
     if groups and here.head and groups[0][0].role in ("assistant", "tool"):
         here = own_head(db, here)
         found += _told(here, extend(db, here, groups[0]), _completed(db, here))
-        index(db, here.segment * SEGMENT + here.head)
         messages = here.messages + len(groups.pop(0))
         here = here._replace(messages=messages, head_state=TurnState.COMPLETED)
     if groups:
@@ -49,8 +48,9 @@ def add(
     for entries in groups:
         rows = new_turn(db, here, entries, TurnState.COMPLETED)
         here = here._replace(head=here.head + 1, messages=here.messages + len(entries))
-        index(db, here.segment * SEGMENT + here.head)
         found += _told(here, rows, here.now)
+    if here.messages - here.indexed >= CHUNK:
+        index(db, here.segment)
     title = here.title or title_of(entry for group in turns for entry in group)
     db.execute(f"UPDATE conversations SET updated_at = {NOW}, title = ? WHERE id = ?", (title, here.key))
     return found

@@ -14,7 +14,6 @@ from .records import Lease
 from .sqlite_conversations import HELD, Here, require
 from .sqlite_rows import NOW, SEGMENT
 from .sqlite_segments import extend
-from .sqlite_terms import index
 
 __all__ = [
     "TICKET_LIFE",
@@ -144,7 +143,6 @@ def recover(db: sqlite3.Connection, owner: Owner, name: str, here: Here) -> Here
         "UPDATE turns SET state = ?, marks = marks | ?, traits = traits | ? WHERE id = ?",
         (TurnState.INCOMPLETE, stopped, stopped, here.held_turn),
     )
-    index(db, here.held_turn)
     db.execute(
         "UPDATE conversations SET held_until = NULL, held_turn = NULL, stop = 0, epoch = epoch + 1"
         " WHERE id = ?",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..search.terms import NAMES
 from .sqlite_rows import SEGMENT
-from .sqlite_terms import BLOCK, BUCKET_SHIFT, COUNT_BITS, MOST, PLACE_BITS, SUB_BITS
+from .sqlite_terms import BLOCK, BUCKET_SHIFT, CHUNK, CHUNKS, PLACE_BITS, SUB_BITS, Tail, opened
+from .sqlite_words import COUNT_BITS, MOST, words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Extract", "read"]
 
 SPANS = "SELECT id & 4294967295, body FROM recall_spans WHERE id BETWEEN ? AND ? ORDER BY id"
-TAIL = "SELECT id, said, terms FROM recall_tail WHERE id BETWEEN ? AND ? ORDER BY id"
+INDEXED = "SELECT indexed FROM branches WHERE segment = ?"
 BUCKETS = """
 SELECT b.id & 8388607, b.terms, j.value FROM json_each(?1) j
     CROSS JOIN recall_blocks b ON b.id BETWEEN j.value + ?2 AND j.value + ?3"""
@@ -42,12 +43,16 @@ COMMON = 8
 """A term is common that more than one of so many messages has."""
 ENOUGH = 4
 """Terms that are kept, however common they are."""
+WAITING = 8_192
+"""Messages whose words are read from the messages themselves, the newest of each stretch: so many wait only
+where conversations are older than the index, or many share a memory for the first time."""
 
 
 class Extract(NamedTuple):
     """The messages that can be found, stretch after stretch: their keys, how many terms they have, when
     they were said; the place of the first of each stretch; and the wanted terms, each with the places
-    where it stands and how often; and terms that are too common to be looked up."""
+    where it stands and how often; and terms that are too common to be looked up. ``waiting`` are segments
+    of which messages are not in the index, each with how many."""
 
     keys: Numbers
     lengths: Floats
@@ -55,6 +60,7 @@ class Extract(NamedTuple):
     starts: list[int]
     holders: dict[int, list[tuple[Numbers, Counts]]]
     common: set[int]
+    waiting: dict[int, int]
 
 
 def read(db: sqlite3.Connection, stretches: Sequence[tuple[int, int]], wanted: Sequence[int]) -> Extract:
@@ -64,17 +70,21 @@ def read(db: sqlite3.Connection, stretches: Sequence[tuple[int, int]], wanted: S
 
     parts: list[_Blocks | _Tail] = []
     starts: list[int] = []
-    size = 0
+    waiting: dict[int, int] = {}
+    size, left = 0, WAITING
     for first, last in stretches:
         starts.append(size)
         spans = _spans(db, first, last)
         if spans:
             parts.append(_Blocks(db, first, last, spans, size))
             size += len(parts[-1].keys)
-        rows = db.execute(TAIL, (first, last)).fetchall()
-        if rows:
-            parts.append(_Tail(rows, size))
-            size += len(rows)
+        tail, count = _tail(db, first, last, left)
+        if len(tail.keys):
+            parts.append(_Tail(tail, size))
+            size += len(tail.keys)
+        if count:
+            waiting[first // SEGMENT] = count
+            left -= count
     holders: dict[int, list[tuple[Numbers, Counts]]] = {}
     blocks = [part for part in parts if isinstance(part, _Blocks)]
     many = [found for block in blocks if block.many for found in block.holders(wanted)]
@@ -89,7 +99,20 @@ def read(db: sqlite3.Connection, stretches: Sequence[tuple[int, int]], wanted: S
         starts,
         holders,
         set().union(*(block.common for block in blocks)),
+        waiting,
     )
+
+
+def _tail(db: sqlite3.Connection, first: int, last: int, most: int) -> tuple[Tail, int]:
+    """The messages of a stretch that lie by message, ``most`` of them not yet in the index; and how many
+    those are."""
+    base = first // SEGMENT * SEGMENT
+    row = db.execute(INDEXED, (first // SEGMENT,)).fetchone()
+    done = base + (row[0] if row else 0)
+    since = max(first, done, last + 1 - most)
+    count = max(0, last + 1 - since)
+    chunks = db.execute(CHUNKS, (first - first % CHUNK, min(last, done - 1))).fetchall()
+    return opened(chunks, words(db, since, last) if count else [], first, last), count
 
 
 def _spans(db: sqlite3.Connection, first: int, last: int) -> list[tuple[int, bytes]]:
@@ -203,15 +226,16 @@ class _Hits(NamedTuple):
 class _Tail:
     """The newest messages, which lie one by one; the first of them has the place ``start``."""
 
-    def __init__(self, rows: Sequence[tuple[int, int, bytes]], start: int) -> None:
+    def __init__(self, tail: Tail, start: int) -> None:
         import numpy as np
 
-        self.keys: Numbers = np.array([row[0] for row in rows], np.int64)
-        self.times: Floats = np.array([row[1] for row in rows], np.float64)
-        records = np.frombuffer(b"".join([row[2] for row in rows]), "<u4").astype(np.int64)
-        owners = np.repeat(np.arange(len(rows)), [len(row[2]) // 4 for row in rows])
+        size = len(tail.keys)
+        self.keys: Numbers = tail.keys
+        self.times: Floats = tail.said.astype(np.float64)
+        records = tail.records.astype(np.int64)
+        owners = np.repeat(np.arange(size), tail.sizes)
         terms, counts = records >> COUNT_BITS, records & MOST
-        self.lengths: Floats = np.bincount(owners, counts * (terms < NAMES), len(rows)).astype(np.float64)
+        self.lengths: Floats = np.bincount(owners, counts * (terms < NAMES), size).astype(np.float64)
         self.records: Records = terms, owners + start, counts
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..conversations import Owner, TurnState
+from ..conversations import Owner
 from ..messages import Trait
 from ..search.ranking import Posting, Talk, certainty, rank, sought
 from ..search.terms import Query
@@ -17,15 +17,19 @@ from .sqlite_conversations import find
 from .sqlite_paths import pieces
 from .sqlite_postings import Extract, read
 from .sqlite_rows import MESSAGE, SEGMENT, to_message, told
+from .sqlite_terms import CHUNK
+from .sqlite_words import FINDABLE
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Stretch", "as_found", "search", "searched"]
+__all__ = ["Finds", "Stretch", "as_found", "search", "searched"]
 
 SHARED = 200
 """Conversations with the same memory that are searched: those used last."""
+BEHIND = 2 * CHUNK
+"""Messages a question may read that are not in the index; after one that read more they are put there."""
 
 
 class Stretch(NamedTuple):
@@ -40,6 +44,13 @@ class Stretch(NamedTuple):
     shared: int | None = None
 
 
+class Finds(NamedTuple):
+    """What was found; and segments of which so much is not in the index yet that it should be put there."""
+
+    found: Sequence[Found]
+    behind: Sequence[int]
+
+
 def search(
     db: sqlite3.Connection,
     owner: Owner,
@@ -50,7 +61,7 @@ def search(
     before: int | None = None,
     memory: str | None = None,
     limit: int = 10,
-) -> Sequence[Found]:
+) -> Finds:
     """See `Store.recall`."""
     paths = searched(db, owner, name, branch, before, memory)
     stretches = [stretch for path in paths for stretch in path]
@@ -64,7 +75,8 @@ def search(
             break
         stretch = stretches[bisect_right(extract.starts, place) - 1]
         found += as_found(db, stretch, int(extract.keys[place]), score)
-    return found
+    behind = extract.waiting if sum(extract.waiting.values()) > BEHIND else ()
+    return Finds(found, tuple(behind))
 
 
 def _best(scores: NDArray[np.float32]) -> Iterator[tuple[int, float]]:
@@ -125,14 +137,12 @@ def _sharing(db: sqlite3.Connection, whose: tuple[str, str | None, str, int]) ->
 
 WITHDRAWN = Trait.RETRACTED | Trait.MODERATED
 EXCLUDED = Trait.EXCLUDED
-STOPPED = Trait.STOPPED
 STANDS = f"""
 SELECT {MESSAGE}, m.facts, t.created_at FROM messages m
     JOIN turns t ON t.id = (m.id & ~4294967295) + m.turn
 WHERE m.id = ? AND (t.traits & {WITHDRAWN}) = 0 AND (m.traits & {EXCLUDED}) = 0
     AND (t.marks & {EXCLUDED}) = 0
-    AND (t.state = {int(TurnState.COMPLETED)}
-        OR t.state = {int(TurnState.INCOMPLETE)} AND (t.traits & {STOPPED}) <> 0)
+    AND {FINDABLE}
     AND NOT EXISTS (SELECT 1 FROM messages u WHERE (t.traits & {EXCLUDED}) <> 0
         AND u.id >= (t.id & ~4294967295) + t.before AND u.id < (t.id & ~4294967295) + t.before + t.messages
         AND u.role = 0 AND (u.traits & {EXCLUDED}) <> 0)"""

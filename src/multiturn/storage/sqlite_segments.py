@@ -20,7 +20,7 @@ from .sqlite_paths import owner_of, pieces
 from .sqlite_quotes import citing_dropped, copy_quotes, drop_quotes
 from .sqlite_rows import ROLE_NUMBERS, SEGMENT, STANDING
 from .sqlite_summaries import give_up
-from .sqlite_terms import forget, index
+from .sqlite_terms import forget
 
 __all__ = ["Stored", "close_waiting", "drop_reply", "extend", "mark", "new_turn", "own_head"]
 
@@ -183,7 +183,6 @@ def drop_reply(db: sqlite3.Connection, here: Here) -> None:
         "SELECT before, messages, marks FROM turns WHERE id = ?", (base + here.head,)
     ).fetchone()
     drop_quotes(db, base + before, base + before + count - 1)
-    forget(db, base + before, base + before + count - 1)
     rows = db.execute(
         "SELECT role, traits, tokens, reasoning_tokens FROM messages WHERE id >= ? AND id < ? ORDER BY id",
         (base + before, base + before + count),
@@ -229,7 +228,6 @@ def close_waiting(db: sqlite3.Connection, here: Here) -> None:
             " WHERE id = ?",
             (TurnState.INCOMPLETE, Trait.STOPPED, Trait.STOPPED, head_key(here)),
         )
-        index(db, head_key(here))
 
 
 def own_head(db: sqlite3.Connection, here: Here) -> Here:
@@ -237,6 +235,7 @@ def own_head(db: sqlite3.Connection, here: Here) -> Here:
     branch's own segment, and the fork moves back by one turn. The other branches keep theirs."""
     if here.head > here.fork:
         give_up(db, here, here.head)
+        forget(db, here.segment * SEGMENT + here.head)
         return here
     source, target = here.parent * SEGMENT, here.segment * SEGMENT
     before, count = db.execute(

@@ -1,178 +1,172 @@
-"""How do the words of a turn get into the index of recall, and out of it?
+"""How do the words of messages get into the index of recall, and out of it?
 
-The newest messages lie by message, in ``recall_tail``. A block of 512 messages that cannot change any
-more is turned round to lie by term, in ``recall_blocks``, within the same transaction, and never
-written again: only the last turn of a segment ever changes, and it stays in the tail.
+The messages themselves are the queue: each segment knows how many of its messages are in the index, and a
+question reads the words of the others from the messages. So a turn that is stored leaves its words
+alone, and every 32 messages they go in together, within the transaction that stores the turn.
+
+Chunks of 32 messages lie by message, in ``recall_chunks``. A block of 512 messages that cannot change any
+more is turned round to lie by term, in ``recall_blocks``, and never written again: only the last turn of
+a segment ever changes.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from struct import pack
+from typing import TYPE_CHECKING, NamedTuple
 
-import orjson
+from ..search.terms import NAMES
+from .sqlite_rows import SEGMENT, last_key
+from .sqlite_words import COUNT_BITS, FINDABLE, MOST, Said, words
 
-from ..conversations import TurnState
-from ..messages import Trait
-from ..search.terms import NAMES, names, searchable, terms
-from .sqlite_rows import ROLE_NUMBERS, SEGMENT, last_key
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Words = NDArray[np.uint32]
 
 __all__ = [
     "BLOCK",
     "BUCKET_SHIFT",
-    "COUNT_BITS",
-    "MOST",
+    "CHUNK",
+    "CHUNKS",
     "PLACE_BITS",
     "SUB_BITS",
+    "Tail",
     "forget",
     "forget_segment",
     "index",
+    "opened",
 ]
 
+CHUNK = 32
+"""Messages whose words go into the index at one time, and lie in one row."""
 BLOCK_BITS = PLACE_BITS = 9
 BLOCK = 1 << BLOCK_BITS
-SLACK = 128
-"""Messages more than a block that the tail grows to before a block is turned round."""
-COUNT_BITS = 4
-MOST = (1 << COUNT_BITS) - 1
-"""A term that stands in a message more often is counted as so many."""
 SUB_BITS = 19
 """Lower bits of a term, which are written out in a block; the upper ones are in the key of its row."""
 BUCKET_SHIFT = 23
-BACKLOG_TURNS = 500
-"""Turns from before there was an index that are caught up with at one time."""
 
-USER, ASSISTANT = ROLE_NUMBERS["user"], ROLE_NUMBERS["assistant"]
-STOPPED = Trait.STOPPED
-LATEST = (1 << 32) - 1
-
-TURN = "SELECT state, traits, before, messages, created_at FROM turns WHERE id = ?"
-MESSAGES = f"""
-SELECT id, body, facts FROM messages WHERE id >= ? AND id < ? AND role IN ({USER}, {ASSISTANT})
-ORDER BY id"""
+STAND = f"""
+SELECT b.indexed, t.before, CASE WHEN {FINDABLE} THEN b.messages ELSE t.before END FROM branches b
+    JOIN turns t ON t.id = (b.segment << 32) + b.head WHERE b.segment = ?"""
+LAST = """
+SELECT t.before FROM turns t JOIN branches b ON b.segment = t.id >> 32
+WHERE t.id = ? AND b.indexed > t.before"""
 
 
-def index(db: sqlite3.Connection, turn: int) -> None:
-    """Bring the index up to date with the turn that has this key, the last of its segment. A turn that
-    is not completed, nor was stopped by its user, is not in it."""
-    before = _put_in(db, turn)
-    if before is not None:
-        _turn_round(db, turn // SEGMENT, _caught_up(db, turn, before))
+def index(db: sqlite3.Connection, segment: int, *, whole: bool = False) -> None:
+    """Put the words in that wait: of full chunks of turns that cannot change any more, or ``whole``, of
+    all turns that may be found."""
+    stand = db.execute(STAND, (segment,)).fetchone()
+    if stand is None:
+        return
+    done, settled, findable = stand
+    end = findable if whole else settled - settled % CHUNK
+    if end <= done:
+        return
+    base = segment * SEGMENT
+    for first in range(done - done % CHUNK, end, BLOCK):
+        _put_in(db, words(db, base + first, base + min(first + BLOCK, end) - 1))
+    db.execute("UPDATE branches SET indexed = ? WHERE segment = ?", (end, segment))
+    _turn_round(db, base, min(settled, end))
 
 
-def _put_in(db: sqlite3.Connection, turn: int) -> int | None:
-    """Put the words of a turn into the tail, if they may be found; gives its first message's number."""
-    state, traits, before, count, created_at = db.execute(TURN, (turn,)).fetchone()
-    if state != TurnState.COMPLETED and not (state == TurnState.INCOMPLETE and traits & STOPPED):
-        return None
-    first = turn // SEGMENT * SEGMENT + before
-    rows = db.execute(MESSAGES, (first, first + count)).fetchall()
-    db.executemany("INSERT OR REPLACE INTO recall_tail VALUES (?, ?, ?)", _tail_rows(rows, created_at))
-    return int(before)
-
-
-def forget(db: sqlite3.Connection, first: int, last: int) -> None:
-    """The messages with these keys, the last of their segment, cannot be found any more."""
-    db.execute("DELETE FROM recall_tail WHERE id BETWEEN ? AND ?", (first, last))
+def forget(db: sqlite3.Connection, turn: int) -> None:
+    """The turn with this key, the last of its segment, will change: its words wait again."""
+    segment = turn // SEGMENT
+    row = db.execute(LAST, (turn,)).fetchone()
+    if row is not None:
+        first = row[0] - row[0] % CHUNK
+        db.execute("UPDATE branches SET indexed = ? WHERE segment = ?", (first, segment))
+        keys = segment * SEGMENT + first, last_key(segment)
+        db.execute("DELETE FROM recall_chunks WHERE id BETWEEN ? AND ?", keys)
 
 
 def forget_segment(db: sqlite3.Connection, segment: int) -> None:
     """Nothing of the segment can be found any more."""
     keys = segment * SEGMENT, last_key(segment)
-    for table in ("recall_tail", "recall_blocks", "recall_spans"):
+    for table in ("recall_chunks", "recall_blocks", "recall_spans"):
         db.execute(f"DELETE FROM {table} WHERE id BETWEEN ? AND ?", keys)
-    db.execute("DELETE FROM recall_backlog WHERE segment = ?", (segment,))
 
 
-# ------------------------------------------------------------------------------------------ words
+# ----------------------------------------------------------------------------------------- chunks
 
 
-def _tail_rows(
-    rows: Sequence[tuple[int, bytes, bytes | None]], created_at: int
-) -> list[tuple[int, int, bytes]]:
-    """Those that have words. One that does not know when it was said was said with the one before it."""
-    found = []
-    said = created_at // 1000
-    for key, body, facts in rows:
-        said = _said_at(facts, said)
-        packed = _packed(body)
-        if packed:
-            found.append((key, said, packed))
-    return found
+class Tail(NamedTuple):
+    """Messages that lie one by one: their keys, when they were said, how many records each has, and the
+    records of all of them."""
+
+    keys: NDArray[np.int64]
+    said: NDArray[np.uint32]
+    sizes: NDArray[np.int64]
+    records: Words
 
 
-def _packed(body: bytes) -> bytes:
-    """The terms of a message; one without words has none."""
-    message = _opened(body)
-    counts = terms(searchable(message.get("content")))
-    if not counts:
-        return b""
-    if max(counts.values()) > MOST:
-        counts = {term: min(count, MOST) for term, count in counts.items()}
-    found = [term << COUNT_BITS | count for term, count in counts.items()]
-    name = message.get("name")
-    if isinstance(name, str):
-        found += [term << COUNT_BITS | 1 for term in names(name)]
-    return pack(f"<{len(found)}I", *found)
+def _put_in(db: sqlite3.Connection, said: Iterable[Said]) -> None:
+    """Write the chunks of these messages, which are all that have words there."""
+    chunks = groupby(said, key=lambda one: one[0] - one[0] % CHUNK)
+    rows = [(first, _closed(first, list(messages))) for first, messages in chunks]
+    db.executemany("INSERT OR REPLACE INTO recall_chunks VALUES (?, ?)", rows)
 
 
-def _opened(body: bytes | None) -> Mapping[str, object]:
-    try:
-        value = orjson.loads(body or b"{}")
-    except orjson.JSONDecodeError:
-        value = _opened_leniently(body or b"")
-    return value if isinstance(value, dict) else {}
+def _closed(first: int, messages: Sequence[Said]) -> bytes:
+    """A chunk: of each of its messages when it was said and how many records it has, then all records."""
+    times, sizes = [0] * CHUNK, [0] * CHUNK
+    for key, said, packed in messages:
+        times[key - first] = said
+        sizes[key - first] = len(packed) // 4
+    return pack(f"<{2 * CHUNK}I", *times, *sizes) + b"".join(packed for _, _, packed in messages)
 
 
-def _opened_leniently(body: bytes) -> object:
-    """Bodies are kept as they came, with numbers of any size."""
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None
+def opened(rows: Sequence[tuple[int, bytes]], waiting: Sequence[Said], first: int, last: int) -> Tail:
+    """The messages of these chunks that have keys from ``first`` to ``last``, and those that wait."""
+    import numpy as np
 
-
-def _said_at(facts: bytes | None, otherwise: int) -> int:
-    """When the message was said, in seconds: an imported one may know it."""
-    moment = _opened(facts).get("created_at") if facts else None
-    if isinstance(moment, int | float) and 0 <= moment <= LATEST:
-        return int(moment)
-    return otherwise
+    bodies = [np.frombuffer(body, "<u4") for _, body in rows]
+    heads = np.array([body[: 2 * CHUNK] for body in bodies]).reshape(len(rows), 2 * CHUNK)
+    keys = (np.array([key for key, _ in rows], np.int64)[:, None] + np.arange(CHUNK)).ravel()
+    said, sizes = heads[:, :CHUNK].ravel(), heads[:, CHUNK:].ravel().astype(np.int64)
+    held = (sizes > 0) & (keys >= first) & (keys <= last)
+    records = np.concatenate([np.zeros(0, "<u4"), *(body[2 * CHUNK :] for body in bodies)])
+    return Tail(
+        np.concatenate([keys[held], np.array([one[0] for one in waiting], np.int64)]),
+        np.concatenate([said[held], np.array([one[1] for one in waiting], "<u4")]),
+        np.concatenate([sizes[held], np.array([len(one[2]) // 4 for one in waiting], np.int64)]),
+        np.concatenate(
+            [records[np.repeat(held, sizes)], np.frombuffer(b"".join([one[2] for one in waiting]), "<u4")]
+        ),
+    )
 
 
 # ----------------------------------------------------------------------------------------- blocks
 
-OLDEST = "SELECT MIN(id) FROM recall_tail WHERE id BETWEEN ? AND ?"
-OF_BLOCK = "SELECT id, said, terms FROM recall_tail WHERE id BETWEEN ? AND ? ORDER BY id"
+OLDEST = "SELECT MIN(id) FROM recall_chunks WHERE id BETWEEN ? AND ?"
+CHUNKS = "SELECT id, body FROM recall_chunks WHERE id BETWEEN ? AND ? ORDER BY id"
 
 
-def _turn_round(db: sqlite3.Connection, segment: int, settled: int) -> None:
+def _turn_round(db: sqlite3.Connection, base: int, settled: int) -> None:
     """Have the blocks lie by term whose messages are all before the segment's message ``settled``."""
-    base = segment * SEGMENT
     while True:
-        oldest = db.execute(OLDEST, (base, last_key(segment))).fetchone()[0]
+        oldest = db.execute(OLDEST, (base, base + SEGMENT - 1)).fetchone()[0]
         if oldest is None:
             return
         block = (oldest - base) >> BLOCK_BITS
-        if (block + 1) * BLOCK + SLACK > settled:
+        if (block + 1) * BLOCK > settled:
             return
-        first = base + block * BLOCK
-        rows = db.execute(OF_BLOCK, (first, first + BLOCK - 1)).fetchall()
-        _write_block(db, base, block, rows)
-        forget(db, first, first + BLOCK - 1)
+        keys = base + block * BLOCK, base + (block + 1) * BLOCK - 1
+        _write_block(db, base, block, opened(db.execute(CHUNKS, keys).fetchall(), [], *keys))
+        db.execute("DELETE FROM recall_chunks WHERE id BETWEEN ? AND ?", keys)
 
 
-def _write_block(
-    db: sqlite3.Connection, base: int, block: int, rows: Sequence[tuple[int, int, bytes]]
-) -> None:
+def _write_block(db: sqlite3.Connection, base: int, block: int, messages: Tail) -> None:
     import numpy as np
 
-    records = np.frombuffer(b"".join(row[2] for row in rows), "<u4").astype(np.uint64)
-    sizes = [len(row[2]) // 4 for row in rows]
-    places = np.array([row[0] % BLOCK for row in rows], np.uint64)
-    owners = np.repeat(places, sizes)
+    places = messages.keys % BLOCK
+    records = messages.records.astype(np.uint64)
+    owners = np.repeat(places.astype(np.uint64), messages.sizes)
     found = records >> np.uint64(COUNT_BITS)
     counts = records & np.uint64(MOST)
     packed = np.sort((found << np.uint64(PLACE_BITS) | owners) << np.uint64(COUNT_BITS) | counts)
@@ -189,27 +183,6 @@ def _write_block(
     )
     lengths = np.bincount(owners.astype(np.int64), (counts * (found < NAMES)).astype(np.float64), BLOCK)
     said = np.zeros(BLOCK, "<u4")
-    said[places.astype(np.int64)] = [row[1] for row in rows]
+    said[places] = messages.said
     body = np.minimum(lengths, 0xFFFF).astype("<u2").tobytes() + said.tobytes()
     db.execute("INSERT INTO recall_spans VALUES (?, ?)", (base + block, body))
-
-
-# ---------------------------------------------------------------------------------------- backlog
-
-
-def _caught_up(db: sqlite3.Connection, turn: int, before: int) -> int:
-    """Put some turns into the index that were stored before there was one; gives the message of the
-    segment up to which nothing is missing."""
-    segment, number = divmod(turn, SEGMENT)
-    row = db.execute("SELECT next FROM recall_backlog WHERE segment = ?", (segment,)).fetchone()
-    if row is None:
-        return before
-    base = segment * SEGMENT
-    last = min(row[0] + BACKLOG_TURNS, number)
-    for key in range(base + row[0], base + last):
-        _put_in(db, key)
-    if last == number:
-        db.execute("DELETE FROM recall_backlog WHERE segment = ?", (segment,))
-        return before
-    db.execute("UPDATE recall_backlog SET next = ? WHERE segment = ?", (last, segment))
-    return int(db.execute("SELECT before FROM turns WHERE id = ?", (base + last,)).fetchone()[0])

@@ -40,7 +40,7 @@ from .sqlite_rows import (
     write_calls,
 )
 from .sqlite_segments import close_waiting, drop_reply, extend, new_turn, own_head
-from .sqlite_terms import index
+from .sqlite_terms import CHUNK, index
 
 __all__ = ["abandon", "append", "begin", "finish", "record"]
 
@@ -234,7 +234,8 @@ def finish(db: sqlite3.Connection, lease: Lease, ending: Ending) -> Turn:
     if ending.quote is not None:
         keep_quote(db, lease, turn, ending.quote)
     _keep_with_branch(db, here.segment, ending)
-    index(db, turn)
+    if here.messages - here.indexed >= CHUNK:
+        index(db, here.segment)
     return _turn(db, turn, lease.ulid)
 
 
