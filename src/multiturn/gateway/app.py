@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -15,9 +15,11 @@ from ..client import AsyncMultiTurn
 from ..errors import Error
 from . import conversations, health, models
 from .chat_completions import ChatCompletions
+from .dashscope import MULTIMODAL, TEXT, Generation
+from .dashscope_errors import refused_to
 from .gateway import Gateway, gateway_of
 from .passage import Passage
-from .refusal import Refusal, refused
+from .refusal import Refusal
 
 __all__ = ["application"]
 
@@ -44,20 +46,22 @@ def application(client: AsyncMultiTurn) -> Passage:
     )
     app.router.redirect_slashes = False
     app.state.gateway = gateway
-    return Passage(_Shortcut(app, ChatCompletions(gateway)), gateway)
+    generation = Generation(gateway)
+    hot: dict[str, ASGIApp] = {CHAT: ChatCompletions(gateway), TEXT: generation, MULTIMODAL: generation}
+    return Passage(_Shortcut(app, hot), gateway)
 
 
 class _Shortcut:
-    """The hot route goes past the router."""
+    """The hot routes go past the router."""
 
-    def __init__(self, app: ASGIApp, hot: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, hot: Mapping[str, ASGIApp]) -> None:
         self._app = app
         self._hot = hot
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        hot = scope["type"] == "http" and scope["path"] == CHAT
-        await (self._hot if hot else self._app)(scope, receive, send)
+        hot = self._hot.get(scope["path"]) if scope["type"] == "http" else None
+        await (hot or self._app)(scope, receive, send)
 
 
 async def _no_such_thing(request: Request, error: Exception) -> Response:
@@ -65,8 +69,8 @@ async def _no_such_thing(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     headers = error.headers if isinstance(error, HTTPException) else None
     code = "method_not_allowed" if status == 405 else "unknown_url"
-    return refused(Refusal(status, code, headers=headers), gateway_of(request).language)
+    return refused_to(request.scope, Refusal(status, code, headers=headers), gateway_of(request).language)
 
 
 async def _told(request: Request, error: Exception) -> Response:
-    return refused(error, gateway_of(request).language)
+    return refused_to(request.scope, error, gateway_of(request).language)

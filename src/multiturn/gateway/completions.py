@@ -61,6 +61,8 @@ class Chunks:
 class Completions:
     """The form of chat completions; ``usage``: the client wants it at the end of a stream."""
 
+    says_repeats = True
+
     def __init__(self, *, usage: bool) -> None:
         self._usage = usage
 

@@ -27,6 +27,11 @@ class Pieces(Protocol):
 class Form(Protocol):
     """How answers look to one kind of client."""
 
+    @property
+    def says_repeats(self) -> bool:
+        """Whether these clients say so when they repeat a request by themselves."""
+        ...
+
     def pieces(self, id: str, model: str) -> Pieces:
         """What writes the events of the answer with this id."""
         ...

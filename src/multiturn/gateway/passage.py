@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import Error
+from .dashscope_errors import REQUEST, refused_to
 from .gateway import Gateway
 from .log import LOG
 from .presence import ClientLeft
-from .refusal import Refusal, refused
+from .refusal import Refusal
 from .sse import stopping
 
 __all__ = ["Passage", "is_loopback"]
@@ -24,7 +25,7 @@ __all__ = ["Passage", "is_loopback"]
 GIVEN_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
 ROUTES = re.compile(
     r"/(?:v1(?:/(?:chat/completions|models|conversations(?:/[^/]+(?:/turns(?:/[^/]+/context)?)?)?))?"
-    r"|healthz|readyz|metrics)"
+    r"|api/v1/services/aigc/(?:text|multimodal)-generation/generation|healthz|readyz|metrics)"
 )
 LEFT = 499
 """How the log and the figures name a request whose client did not wait."""
@@ -66,12 +67,12 @@ class Passage:
         except asyncio.CancelledError:
             if passing.status is not None:
                 raise
-            await refused(stopping(), language)(scope, receive, passing.send)
+            await refused_to(scope, stopping(), language)(scope, receive, passing.send)
         except Exception as error:  # noqa: BLE001  (the last door: nobody above could tell it better)
             if not isinstance(error, Refusal | Error):
                 LOG.error("failed", exc_info=error, extra={"figures": {"request": passing.id}})
             if passing.status is None:
-                await refused(error, language)(scope, receive, passing.send)
+                await refused_to(scope, error, language)(scope, receive, passing.send)
 
     def _admit(self, scope: Scope) -> None:
         _check_host(scope)
@@ -94,6 +95,7 @@ class _Passing:
     def __init__(self, scope: Scope, send: Send) -> None:
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
         self.id = given.decode() if GIVEN_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        scope[REQUEST] = self.id
         self.status: int | None = None
         self.began = time.monotonic()
         self._send = send

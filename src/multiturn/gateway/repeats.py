@@ -44,12 +44,14 @@ class Repeats:
     told: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     async def seen(
-        self, chat: AsyncConversation, whose: tuple[str, str], body: bytes, count: str, wait: float
+        self, chat: AsyncConversation, whose: tuple[str, str], body: bytes, count: str | None, wait: float
     ) -> Seen:
-        """The key for a POST of a tenant's user. A repeat waits until the turn of the first has ended."""
+        """The key for a POST of a tenant's user. A repeat waits until the turn of the first has ended.
+        ``count`` says how often the client repeated it; where it cannot say (``None``), an equal POST
+        whose answer never reached its end is repeated."""
         digest = hashlib.sha256(body).hexdigest()[:32]
         place = (whose, chat.id, digest)
-        if count.isdecimal() and int(count) > 0:
+        if place in self.posted if count is None else count.isdecimal() and int(count) > 0:
             turn = await _newest(chat, f"post_{digest}_")
             key = turn.key if turn and turn.key else self.posted.get(place)
             if key is not None and key not in self.told:

@@ -4,7 +4,7 @@ conversation is remembered here."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,9 +82,12 @@ async def stateful(
     form: Form,
     receive: Receive,
     send: Send,
+    *,
+    unknown: Sequence[str] = (),
 ) -> None:
     """Answer as the next turn of a conversation. ``fields`` are those of a chat completion, ``raw`` the
-    body as it was posted, by which a repeat is known."""
+    body as it was posted, by which a repeat is known; ``unknown`` the names of what was left out of the
+    fields already."""
     check_choices(fields)
     if headers.get("x-conversation-mode", "append").lower() not in ("append", "align"):
         raise Refusal(400, "mode_unknown", param="X-Conversation-Mode")
@@ -97,8 +100,8 @@ async def stateful(
     )
     params, dropped = _params(fields, card, client.catalog.profile(card.provider))
     told = {"x-conversation-id": name, "x-multiturn-ignored": str(len(posted.earlier))}
-    if dropped:
-        told["x-multiturn-dropped"] = ", ".join(dropped)
+    if dropped or unknown:
+        told["x-multiturn-dropped"] = ", ".join(sorted({*dropped, *unknown}))
     work = Work(gateway, client.tenant, chat, card, fields, form, posted, params, told)
     if fields.get("store") is False:
         await work.read_only(receive, send)
@@ -146,7 +149,7 @@ class Work:
         key = headers.get("idempotency-key")
         again = repeated = False
         if key is None:
-            count = headers.get("x-stainless-retry-count", "0")
+            count = headers.get("x-stainless-retry-count", "0" if self.form.says_repeats else None)
             wait = self.gateway.client.config.timing.queue
             async with staying(receive):
                 whose = (self.tenant, str(self.fields.get("user") or ""))

@@ -1,0 +1,105 @@
+"""``/api/v1/services/aigc/…``: DashScope's own protocol in front of any provider, with a memory where a
+conversation is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from ..catalog import Card
+from ..client import AsyncMultiTurn
+from .body import read_body
+from .dashscope_errors import REQUEST
+from .dashscope_frames import Native
+from .dashscope_posted import adds, fields_of, known_to, plain_text
+from .gateway import Gateway
+from .refusal import Refusal
+from .stateful import conversation_of, stateful
+from .stateless import answer_request, check_choices, request_of
+
+__all__ = ["MULTIMODAL", "TEXT", "Generation"]
+
+TEXT = "/api/v1/services/aigc/text-generation/generation"
+MULTIMODAL = "/api/v1/services/aigc/multimodal-generation/generation"
+
+
+class Generation:
+    """The endpoint, as a plain ASGI callable."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one generation."""
+        if scope["method"] != "POST":
+            raise Refusal(405, "method_not_allowed", headers={"allow": "POST"})
+        body, headers = await read_body(scope, receive), Headers(scope=scope)
+        client = self._gateway.client_of(scope)
+        card = _card(client, body.fields.get("model"))
+        form = _form(scope, body.fields)
+        fields, dropped = known_to(client.catalog.profile(card.provider), fields_of(body.fields))
+        fields["stream"] = _streamed(headers)
+        check_choices(fields)
+        name = conversation_of(headers, fields)
+        if name is None:
+            await self._stateless(client, fields, dropped, card, form, receive, send)
+            return
+        await stateful(
+            self._gateway, client, fields, body.raw, card, name, headers, form, receive, send, unknown=dropped
+        )
+
+    async def _stateless(
+        self,
+        client: AsyncMultiTurn,
+        fields: Mapping[str, Any],
+        dropped: list[str],
+        card: Card,
+        form: Native,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer without remembering anything."""
+        request = request_of(fields, orjson.dumps(fields["messages"]), card)
+        provider = client.endpoints.provider(card)
+        told = {"x-multiturn-dropped": ", ".join(dropped)} if dropped else {}
+        await answer_request(
+            self._gateway,
+            provider,
+            card,
+            request,
+            form,
+            lambda: told,
+            receive,
+            send,
+            streamed=fields["stream"],
+        )
+
+
+def _card(client: AsyncMultiTurn, named: object) -> Card:
+    if named is not None and not isinstance(named, str):
+        raise Refusal(400, "not_text", param="model")
+    return client.catalog.card(named or client.model)
+
+
+def _streamed(headers: Headers) -> bool:
+    wanted = headers.get("x-dashscope-sse", "").lower() == "enable"
+    return wanted or "text/event-stream" in headers.get("accept", "").lower()
+
+
+def _form(scope: Scope, body: Mapping[str, Any]) -> Native:
+    """How the answer is to be written; the multimodal path always answers in messages."""
+    parts = scope["path"] == MULTIMODAL
+    parameters = body.get("parameters") or {}
+    if not isinstance(parameters, Mapping):
+        raise Refusal(400, "native_parameters", param="parameters")
+    return Native(
+        scope.get(REQUEST, ""),
+        parts=parts,
+        text=not parts and plain_text(body),
+        adding=adds(body),
+        thinking=parameters.get("enable_thinking") is True,
+    )
