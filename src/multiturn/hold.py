@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from typing import TypeVar
 
+from .course import Course
 from .errors import Error, TurnExpired
 from .reply import Delta
 from .storage import Lease, Partial, Store
@@ -66,12 +67,13 @@ class Hold:
 
     # -- keeping
 
-    def keep(self, delta: Delta) -> None:
-        """Store what arrived with the next batch."""
+    def keep(self, delta: Delta, course: Course | None = None) -> None:
+        """Store what arrived with the next batch, and in what pieces, where note is taken of that."""
         reasoning = delta.reasoning if self._keep_reasoning else None
         if not delta.text and not reasoning:
             return
-        self._arrived = arrived = _joined(self._arrived, Partial(delta.text, reasoning))
+        noted = course.taken() if course else b""
+        self._arrived = arrived = _joined(self._arrived, Partial(delta.text, reasoning, noted))
         if len(arrived.text) + len(arrived.reasoning or "") >= BATCH_CHARACTERS:
             self._flush()
         elif self._flush_timer is None:
@@ -138,7 +140,7 @@ class Hold:
 def _joined(one: Partial, other: Partial) -> Partial:
     silent = one.reasoning is None and other.reasoning is None
     reasoning = None if silent else (one.reasoning or "") + (other.reasoning or "")
-    return Partial(one.text + other.text, reasoning)
+    return Partial(one.text + other.text, reasoning, one.course + other.course)
 
 
 async def to_the_end(task: asyncio.Task[T]) -> T:

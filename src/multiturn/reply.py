@@ -67,6 +67,8 @@ class Draft:
     texts: list[str] = field(default_factory=list)
     thoughts: list[str] | None = None
     calls: dict[int, list[str]] = field(default_factory=dict)
+    dropped: dict[int, list[str]] = field(default_factory=dict)
+    """Calls that were not finished when the answer ended."""
     finish_reason: str | None = None
     usage: Usage | None = None
     model: str | None = None
@@ -89,6 +91,10 @@ class Draft:
         self.response_id = delta.response_id or self.response_id
         if delta.extra:
             self.extra.update(delta.extra)
+
+    def drop_calls(self) -> None:
+        """The answer ends early: calls that may lack their end are not made."""
+        self.dropped, self.calls = self.calls, {}
 
     def _add_call(self, piece: CallPiece) -> None:
         call = self.calls.setdefault(piece.index, ["", "", ""])

@@ -54,16 +54,19 @@ def _in_spite(rows: Sequence[MessageRow]) -> list[MessageRow]:
     return [row._replace(traits=row.traits & ~Trait.EXCLUDED) if row.role == "user" else row for row in rows]
 
 
-async def preview(engine: Engine, place: Place, given: Input, known: Known) -> Window:
-    """A dry run: the window that would be sent now. ``known`` learns from it."""
+async def preview(
+    engine: Engine, place: Place, given: Input, known: Known, before: int | None = None
+) -> Window:
+    """A dry run: the window that would be sent now, or after no more than the turns ``before`` that number.
+    ``known`` learns from it."""
     await engine.calibration.load(engine.store.model_facts)
     terms = known.terms_of(engine, given)
-    reach = _reach(terms, given, None)
+    reach = _reach(terms, given, None)._replace(before=before)
     while True:
         path = await engine.store.gather(place.owner, place.conversation, reach, place.branch)
         if known.learn(path.settings):
             terms = known.terms_of(engine, given)
-            reach = _reach(terms, given, None)
+            reach = _reach(terms, given, None)._replace(before=before)
             continue
         newest = path.turns[0].number if path.turns else path.earlier_turns
         current = sealed(given.entries, newest + 1)

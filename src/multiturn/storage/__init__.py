@@ -5,9 +5,11 @@ from __future__ import annotations
 from ..errors import SettingInvalid
 from ..phrases import Reason
 from .records import (
+    Asked,
     Begun,
     Due,
     Ending,
+    Exchange,
     Found,
     Hit,
     Lease,
@@ -16,14 +18,17 @@ from .records import (
     Reach,
     Start,
     Told,
+    Upon,
     UsageRow,
 )
 from .store import Store
 
 __all__ = [
+    "Asked",
     "Begun",
     "Due",
     "Ending",
+    "Exchange",
     "Found",
     "Hit",
     "Lease",
@@ -33,6 +38,7 @@ __all__ = [
     "Start",
     "Store",
     "Told",
+    "Upon",
     "UsageRow",
     "open_store",
 ]

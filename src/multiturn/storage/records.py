@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..conversations import Declared, Owner, Settings, Step, Turn, TurnState
+from ..conversations import Address, Declared, Owner, Settings, Step, Turn, TurnState
 from ..messages import Entry
 from ..window import Cut, MessageRow, Quotation
 
 __all__ = [
+    "Asked",
     "Begun",
     "Due",
     "Ending",
+    "Exchange",
     "Found",
     "Hit",
     "Lease",
@@ -23,6 +25,7 @@ __all__ = [
     "Reach",
     "Start",
     "Told",
+    "Upon",
     "UsageRow",
 ]
 
@@ -45,10 +48,26 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a door was asked for beside the words, in its own form: ``common`` is kept once for all steps of
+    the conversation that were asked for alike, ``own`` is what only this step says."""
+
+    common: bytes
+    own: bytes | None = None
+
+
+class Upon(NamedTuple):
+    """The step that a turn follows."""
+
+    turn: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """What a turn begins with.
 
-    Exactly one of four things happens:
+    Exactly one of five things happens:
 
     - a **new turn** with ``entries`` as its input (``results`` and ``again`` unset);
     - the **waiting turn goes on**: ``results`` are the ids of the tool calls that ``entries`` answer,
@@ -57,7 +76,14 @@ class Start:
     - a **failed turn is repeated** (``again``): the newest turn of the path must be failed or
       incomplete; its user input stays, whatever else it held is dropped, it gets its next step;
     - with ``after`` set, a **new branch** is made whose path shares the turns up to ``after`` (0:
-      none) with the branch in use, it becomes the one in use, and the new turn is its first own turn.
+      none) with the branch in use, it becomes the one in use, and the new turn is its first own turn;
+    - with ``upon`` set, the turn **follows a step**: on ``branch`` itself where nothing came after that
+      step, with ``results`` as the waiting turn that goes on; else on a new branch that shares the path up
+      to that step and does not become the one in use. A turn that went on since is repeated there as far as
+      that step.
+
+    ``earlier`` are whole turns that were spoken elsewhere; they come before a new turn, in the same
+    transaction. ``asked`` is kept with the step, which is then told of by `Store.exchange`.
 
     A waiting turn on which a new turn begins becomes incomplete with `Trait.STOPPED` (the calls stay
     open in history; windows close them).
@@ -88,25 +114,32 @@ class Start:
     hold: float = 15.0
     limited: bool = False
     make: bool = True
+    upon: Upon | None = None
+    earlier: Sequence[Sequence[Entry]] = ()
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
     """What ``begin`` gives: the lease of an accepted turn, or (``lease`` is ``None``) the completed
-    turn that the same request key made before. ``settings`` are those in force now."""
+    turn that the same request key made before. ``settings`` are those in force now; ``step`` is the step
+    that the key made, where it was ``asked`` for."""
 
     lease: Lease | None
     turn: Turn
     settings: Settings
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Partial:
     """What arrived since the last ``append``. Pieces of tool calls are not kept: a call that was not
-    finished cannot be answered."""
+    finished cannot be answered. ``course`` says in what pieces it came (`multiturn.course`), where that is
+    wanted."""
 
     text: str = ""
     reasoning: str | None = None
+    course: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +156,7 @@ class Ending:
     fingerprint of what was sent, kept with the branch. ``counted`` is what the window was counted to
     cost before calibration: with the reported usage it calibrates the model (`Store.model_facts`).
     ``due`` marks the branch: a summary is to be written. The words of a turn that ends completed or
-    stopped can be recalled from then on.
+    stopped can be recalled from then on. ``course`` says in what pieces the whole answer came.
     """
 
     state: TurnState
@@ -137,6 +170,7 @@ class Ending:
     request: bytes | None = None
     counted: int | None = None
     due: bool = False
+    course: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +215,32 @@ class Found:
     told: Told
     score: float
     at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One step as it was asked for and answered: ``asked`` and ``course`` as they were kept, the messages
+    that went in and the one that came out.
+
+    ``step`` is what ended it (``None``: it has not ended, or its holder is gone). ``state`` is that of its
+    turn, ``last`` whether no later step of the turn was begun, ``running`` whether somebody holds it.
+    """
+
+    conversation: str
+    user: str
+    address: Address
+    asked: Asked
+    state: TurnState
+    last: bool
+    running: bool
+    created_at: float
+    ended_at: float | None = None
+    step: Step | None = None
+    input: Sequence[Told] = ()
+    output: Told | None = None
+    course: bytes = b""
+    traits: int = 0
+    """Traits of its turn."""
 
 
 class Reach(NamedTuple):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from types import MappingProxyType
 from typing import TypeVar
 
 from ..conversations import (
@@ -29,6 +30,7 @@ from . import (
     sqlite_branches,
     sqlite_conversations,
     sqlite_dues,
+    sqlite_exchanges,
     sqlite_history,
     sqlite_imports,
     sqlite_leases,
@@ -48,6 +50,7 @@ from .records import (
     Begun,
     Due,
     Ending,
+    Exchange,
     Found,
     Hit,
     Lease,
@@ -193,6 +196,18 @@ class SQLiteStore:
         """See `Store.cancel`."""
         return await self._write(lambda db: sqlite_leases.cancel(db, owner, conversation))
 
+    async def settle(self, owner: Owner, conversation: str) -> None:
+        """See `Store.settle`."""
+        await self._write(lambda db: sqlite_leases.settle(db, owner, conversation))
+
+    async def exchange(self, owner: Owner, at: Address) -> Exchange:
+        """See `Store.exchange`."""
+        return await self._read(lambda db: sqlite_exchanges.exchange(db, owner, at))
+
+    async def forget_exchange(self, owner: Owner, at: Address) -> None:
+        """See `Store.forget_exchange`."""
+        await self._write(lambda db: sqlite_exchanges.forget_exchange(db, owner, at))
+
     # -- history
 
     async def add(
@@ -203,11 +218,14 @@ class SQLiteStore:
         declared: Declared = Declared(),
         wait: float = 30.0,
         branch: int | None = None,
+        make: bool = True,
     ) -> Sequence[Told]:
         """See `Store.add`."""
 
         def attempt(db: sqlite3.Connection, ticket: int | None) -> Sequence[Told] | Queued:
-            return sqlite_imports.add(db, owner, conversation, turns, declared, ticket, wait, branch)
+            return sqlite_imports.add(
+                db, owner, conversation, turns, declared, ticket, wait, branch, make=make
+            )
 
         return await self._in_turn(attempt, conversation, wait, None)
 
@@ -289,16 +307,44 @@ class SQLiteStore:
         return await self._read(lambda db: sqlite_conversations.conversation(db, owner, conversation))
 
     async def conversations(
-        self, owner: Owner, *, limit: int = 100, before: str | None = None
+        self,
+        owner: Owner,
+        *,
+        limit: int = 100,
+        before: str | None = None,
+        after: str | None = None,
+        oldest: bool = False,
+        metadata: Mapping[str, str] = MappingProxyType({}),
     ) -> Sequence[Conversation]:
         """See `Store.conversations`."""
-        return await self._read(lambda db: sqlite_conversations.conversations(db, owner, limit, before))
+        return await self._read(
+            lambda db: sqlite_conversations.conversations(
+                db, owner, limit, before, after, metadata, oldest=oldest
+            )
+        )
+
+    async def describe(
+        self,
+        owner: Owner,
+        conversation: str,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        expires_after: float | None = None,
+    ) -> Conversation:
+        """See `Store.describe`."""
+        return await self._write(
+            lambda db: sqlite_conversations.describe(db, owner, conversation, metadata, expires_after)
+        )
+
+    async def sweep(self, limit: int = 100) -> int:
+        """See `Store.sweep`."""
+        return await self._write(lambda db: sqlite_conversations.sweep(db, limit))
 
     async def declare(self, owner: Owner, conversation: str, declared: Declared) -> Settings:
         """See `Store.declare`."""
 
         def work(db: sqlite3.Connection) -> Settings:
-            here = sqlite_conversations.require(db, owner, conversation, make=True)
+            here = sqlite_conversations.require(db, owner, conversation, make=declared)
             return sqlite_conversations.declare(db, here, declared)
 
         return await self._write(work)

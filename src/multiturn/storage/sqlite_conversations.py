@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -15,23 +15,26 @@ from ..phrases import Reason
 from .records import Lease
 from .sqlite_media import drop_media
 from .sqlite_quotes import citing_dropped, drop_quotes
-from .sqlite_rows import NOW, SEGMENT, last_key, read_settings, write_settings
+from .sqlite_rows import NOW, SEGMENT, last_key, read_settings, write_metadata, write_seconds, write_settings
 from .sqlite_terms import forget_segment
 
 __all__ = [
     "HELD",
+    "LASTS",
     "Here",
     "conversation",
     "conversations",
     "declare",
     "delete",
     "delete_user",
+    "describe",
     "find",
     "find_held",
     "head_key",
     "lookup",
     "require",
     "settings_of",
+    "sweep",
     "title_of",
 ]
 
@@ -81,11 +84,14 @@ COLUMNS = """c.id, c.user, c.ulid, c.title, c.segment, c.branches, c.epoch, c.he
     b.cut_scale, b.request, b.summary, b.indexed,
     (SELECT state FROM turns
         WHERE id = (CASE WHEN b.head > b.fork THEN b.segment ELSE b.parent END << 32) + b.head)"""
+LASTS = f"""(c.expires_after IS NULL OR c.updated_at + c.expires_after > {NOW}
+    OR c.held_until >= {NOW})"""
+"""A conversation ``c`` whose time is not over; no turn that runs loses its conversation."""
 FIND = f"""
 SELECT {COLUMNS}, s.version, s.body,
     (SELECT MIN(id) FROM tickets WHERE conversation = c.id AND expires > {NOW}), {NOW}
 FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings s ON s.id = c.settings
-WHERE c.tenant = ? AND c.name = ?"""
+WHERE c.tenant = ? AND c.name = ? AND {LASTS}"""
 HELD = f"held_turn IS NOT NULL AND (NOT ? OR held_until >= {NOW})"
 """A turn runs here; one whose time is limited, only until that is over."""
 FIND_HELD = f"""
@@ -125,24 +131,33 @@ def find_held(db: sqlite3.Connection, lease: Lease) -> Here:
 
 
 def require(
-    db: sqlite3.Connection, owner: Owner, name: str, branch: int | None = None, *, make: bool = False
+    db: sqlite3.Connection,
+    owner: Owner,
+    name: str,
+    branch: int | None = None,
+    *,
+    make: Declared | None = None,
 ) -> Here:
-    """The conversation; one that is not there is made or is an error."""
+    """The conversation; one that is not there is made as declared, or is an error."""
     here = find(db, owner, name, branch)
-    if here is None and make and not branch:
-        _make(db, owner, name)
+    if here is None and make is not None and not branch:
+        _make(db, owner, name, make)
         here = find(db, owner, name, branch)
     if here is None:
         raise ConversationNotFound(conversation=name)
     return here
 
 
-def _make(db: sqlite3.Connection, owner: Owner, name: str) -> None:
+def _make(db: sqlite3.Connection, owner: Owner, name: str, declared: Declared) -> None:
     now = int(db.execute(f"SELECT {NOW}").fetchone()[0])
+    over = db.execute("SELECT id FROM conversations WHERE tenant = ? AND name = ?", (owner.tenant, name))
+    for (key,) in over.fetchall():
+        _delete(db, key)
+    kept = write_metadata(declared.metadata or {}), write_seconds(declared.expires_after)
     key = db.execute(
-        "INSERT INTO conversations (tenant, name, user, ulid, created_at, updated_at)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (owner.tenant, name, owner.user or "", new_ulid(now / 1000), now, now),
+        "INSERT INTO conversations (tenant, name, user, ulid, created_at, updated_at, metadata,"
+        " expires_after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (owner.tenant, name, owner.user or "", new_ulid(now / 1000), now, now, *kept),
     ).lastrowid
     segment = db.execute("INSERT INTO branches (conversation, number) VALUES (?, 0)", (key,)).lastrowid
     db.execute("UPDATE conversations SET segment = ? WHERE id = ?", (segment, key))
@@ -174,6 +189,23 @@ def declare(db: sqlite3.Connection, here: Here, declared: Declared) -> Settings:
     return settings
 
 
+def describe(
+    db: sqlite3.Connection,
+    owner: Owner,
+    name: str,
+    metadata: Mapping[str, str] | None,
+    expires_after: float | None,
+) -> Conversation:
+    """See `Store.describe`."""
+    key = require(db, owner, name).key
+    if metadata is not None:
+        db.execute("UPDATE conversations SET metadata = ? WHERE id = ?", (write_metadata(metadata), key))
+    if expires_after is not None:
+        lasting = write_seconds(expires_after)
+        db.execute("UPDATE conversations SET expires_after = ? WHERE id = ?", (lasting, key))
+    return conversation(db, owner, name)
+
+
 def title_of(entries: Iterable[Entry]) -> str:
     """The beginning of what the user said first, on one line."""
     for entry in entries:
@@ -197,55 +229,83 @@ def _text(body: bytes) -> str:
 CONVERSATION = f"""
 SELECT CASE WHEN c.held_until >= {NOW} THEN c.held_until / 1000.0 END,
     c.name, c.ulid, c.user, c.created_at, c.updated_at, s.version, s.body, b.number, b.head,
-    b.shared + b.messages, c.title
+    b.shared + b.messages, c.title, c.metadata, c.expires_after
 FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings s ON s.id = c.settings"""
 
 
 def _conversation(row: Sequence[Any]) -> Conversation:
-    held_until, name, ulid, user, created_at, updated_at, version, body, branch, turns, messages, title = row
+    held_until, name, ulid, user, created_at, updated_at, version, body, *figures, metadata, after = row
     settings = read_settings(version, body)
     made, used = created_at / 1000, updated_at / 1000
-    return Conversation(name, ulid, user, made, used, settings, branch, turns, messages, title, held_until)
+    kept = orjson.loads(metadata or "{}"), None if after is None else after / 1000
+    return Conversation(name, ulid, user, made, used, settings, *figures, held_until, *kept)
+
+
+ONE = f"{CONVERSATION} WHERE c.tenant = ? AND c.name = ? AND {LASTS}"
 
 
 def conversation(db: sqlite3.Connection, owner: Owner, name: str) -> Conversation:
     """One conversation."""
-    row = db.execute(f"{CONVERSATION} WHERE c.tenant = ? AND c.name = ?", (owner.tenant, name)).fetchone()
+    row = db.execute(ONE, (owner.tenant, name)).fetchone()
     if row is None or owner.user not in (None, row[3]):
         raise ConversationNotFound(conversation=name)
     return _conversation(row)
 
 
 LISTED = f"""{CONVERSATION}
-WHERE c.tenant = :tenant AND c.user = :user AND (c.updated_at, c.id) < (:time, :key)
+WHERE c.tenant = :tenant AND c.user = :user AND {LASTS}
+    AND (c.updated_at, c.id) < (:time, :key) AND (c.updated_at, c.id) > (:from, :first)
+    AND NOT EXISTS (SELECT key, value FROM json_each(:metadata)
+        EXCEPT SELECT key, value FROM json_each(COALESCE(c.metadata, '{{}}')))
 ORDER BY c.updated_at DESC, c.id DESC LIMIT :limit"""
 LISTED_ALL = LISTED.replace("AND c.user = :user ", "")
+OLDEST, OLDEST_ALL = (each.replace("DESC", "ASC") for each in (LISTED, LISTED_ALL))
 END_OF_TIME = (1 << 63) - 1
 
 
 def conversations(
-    db: sqlite3.Connection, owner: Owner, limit: int, before: str | None
+    db: sqlite3.Connection,
+    owner: Owner,
+    limit: int,
+    before: str | None,
+    after: str | None,
+    metadata: Mapping[str, str],
+    *,
+    oldest: bool,
 ) -> Sequence[Conversation]:
-    """The most recently used ones."""
-    time = key = END_OF_TIME
-    if before is not None:
-        row = db.execute(
-            "SELECT updated_at, id, user FROM conversations WHERE tenant = ? AND name = ?",
-            (owner.tenant, before),
-        ).fetchone()
-        if row is None or owner.user not in (None, row[2]):
-            raise ConversationNotFound(conversation=before)
-        time, key, _ = row
-    rows = db.execute(
-        LISTED_ALL if owner.user is None else LISTED,
-        {"tenant": owner.tenant, "user": owner.user, "time": time, "key": key, "limit": limit},
-    )
+    """See `Store.conversations`."""
+    time, key = (END_OF_TIME, END_OF_TIME) if before is None else _last_used(db, owner, before)
+    start, first = (-1, -1) if after is None else _last_used(db, owner, after)
+    values = {
+        "tenant": owner.tenant,
+        "user": owner.user,
+        "time": time,
+        "key": key,
+        "from": start,
+        "first": first,
+        "metadata": write_metadata(metadata) or "{}",
+        "limit": limit,
+    }
+    everybody, one = (OLDEST_ALL, OLDEST) if oldest else (LISTED_ALL, LISTED)
+    rows = db.execute(everybody if owner.user is None else one, values)
     return [_conversation(row) for row in rows]
+
+
+def _last_used(db: sqlite3.Connection, owner: Owner, name: str) -> tuple[int, int]:
+    row = db.execute(
+        f"SELECT c.updated_at, c.id, c.user FROM conversations c WHERE c.tenant = ? AND c.name = ? AND {LASTS}",
+        (owner.tenant, name),
+    ).fetchone()
+    if row is None or owner.user not in (None, row[2]):
+        raise ConversationNotFound(conversation=name)
+    return row[0], row[1]
 
 
 def lookup(db: sqlite3.Connection, owner: Owner, ulid: str) -> str:
     """The application's id of the conversation with this ULID."""
-    row = db.execute("SELECT tenant, user, name FROM conversations WHERE ulid = ?", (ulid,)).fetchone()
+    row = db.execute(
+        f"SELECT c.tenant, c.user, c.name FROM conversations c WHERE c.ulid = ? AND {LASTS}", (ulid,)
+    ).fetchone()
     if row is None or row[0] != owner.tenant or owner.user not in (None, row[1]):
         raise ConversationNotFound(conversation=ulid)
     return str(row[2])
@@ -257,6 +317,7 @@ OF_SEGMENT = (
     "DELETE FROM messages WHERE id BETWEEN ? AND ?",
     "DELETE FROM turns WHERE id BETWEEN ? AND ?",
     "DELETE FROM steps WHERE turn BETWEEN ? AND ?",
+    "DELETE FROM exchanges WHERE turn BETWEEN ? AND ?",
 )
 OF_CONVERSATION = (
     "DELETE FROM branches WHERE conversation = ?",
@@ -265,6 +326,7 @@ OF_CONVERSATION = (
     "DELETE FROM own_ids WHERE conversation = ?",
     "DELETE FROM partials WHERE conversation = ?",
     "DELETE FROM request_keys WHERE conversation = ?",
+    "DELETE FROM requests WHERE conversation = ?",
     "DELETE FROM tickets WHERE conversation = ?",
     "DELETE FROM conversations WHERE id = ?",
 )
@@ -284,6 +346,19 @@ def delete_user(db: sqlite3.Connection, owner: Owner) -> int:
     for (key,) in keys:
         _delete(db, key)
     return len(keys)
+
+
+def sweep(db: sqlite3.Connection, limit: int) -> int:
+    """See `Store.sweep`."""
+    over = db.execute(OVER, (limit,)).fetchall()
+    for (key,) in over:
+        _delete(db, key)
+    return len(over)
+
+
+OVER = f"""
+SELECT c.id FROM conversations c WHERE c.expires_after IS NOT NULL
+    AND c.updated_at + c.expires_after <= {NOW} AND NOT {LASTS} LIMIT ?"""
 
 
 def _delete(db: sqlite3.Connection, key: int) -> None:

@@ -12,6 +12,7 @@ from ..sealing import seal
 from ..tokens import count_message
 from .records import Lease
 from .sqlite_conversations import HELD, Here, require
+from .sqlite_exchanges import keep_course
 from .sqlite_rows import NOW, SEGMENT
 from .sqlite_segments import extend
 
@@ -26,6 +27,7 @@ __all__ = [
     "may_go",
     "recover",
     "renew",
+    "settle",
 ]
 
 TICKET_LIFE = 1.5
@@ -126,6 +128,13 @@ def cancel(db: sqlite3.Connection, owner: Owner, name: str) -> bool:
 # --------------------------------------------------------------------------------------- recovery
 
 
+def settle(db: sqlite3.Connection, owner: Owner, name: str) -> None:
+    """See `Store.settle`."""
+    here = require(db, owner, name)
+    if here.held_until is not None and here.held_until < here.now:
+        recover(db, owner, name, here)
+
+
 def recover(db: sqlite3.Connection, owner: Owner, name: str, here: Here) -> Here:
     """Close the turn of a holder whose time ran out, and free its lease.
 
@@ -156,9 +165,11 @@ def _asked_to_stop(db: sqlite3.Connection, here: Here) -> bool:
 
 
 def _keep_partials(db: sqlite3.Connection, there: Here) -> None:
+    steps = db.execute("SELECT steps FROM turns WHERE id = ?", (there.held_turn,)).fetchone()[0]
     rows = db.execute(
-        "SELECT text, reasoning FROM partials WHERE conversation = ? ORDER BY number", (there.key,)
+        "SELECT text, reasoning, course FROM partials WHERE conversation = ? ORDER BY number", (there.key,)
     ).fetchall()
+    keep_course(db, there.segment * SEGMENT + there.head, steps, b"".join(row[2] or b"" for row in rows))
     db.execute("DELETE FROM partials WHERE conversation = ?", (there.key,))
     text = b"".join(row[0] for row in rows).decode()
     thoughts = [row[1] for row in rows if row[1] is not None]

@@ -24,6 +24,8 @@ from .records import Begun, Ending, Lease, Partial, Start
 from .sqlite_branches import new_branch
 from .sqlite_conversations import Here, declare, find_held, head_key, require, settings_of, title_of
 from .sqlite_dues import fall_due
+from .sqlite_exchanges import keep_asked, keep_course, step_of_key
+from .sqlite_following import followed
 from .sqlite_leases import Queued, fenced, line_up, recover
 from .sqlite_models import calibrate, model_number
 from .sqlite_quotes import keep_quote
@@ -55,15 +57,16 @@ def begin(
     db: sqlite3.Connection, owner: Owner, name: str, start: Start, ticket: int | None
 ) -> Begun | Queued:
     """See `Store.begin`; `Queued` where somebody else is at it."""
-    here = require(db, owner, name, start.branch, make=start.make)
+    here = require(db, owner, name, start.branch, make=start.declared if start.make else None)
     answered = _answered(db, here, start)
     if answered is not None:
-        return Begun(None, answered, settings_of(here))
+        return Begun(None, answered, settings_of(here), step_of_key(db, here.key, start.key))
     queued = line_up(db, here, ticket, wait=start.wait > 0, interrupt=start.interrupt)
     if queued is not None:
         return queued
     here = recover(db, owner, name, here)
     settings = declare(db, here, start.declared)
+    here = followed(db, owner, name, here, start)
     if start.results is not None:
         here = _go_on(db, here, start)
     elif start.again:
@@ -73,6 +76,7 @@ def begin(
     lease = _take(db, owner, name, here, start)
     if start.key is not None:
         _remember_key(db, here, start.key, start.digest)
+    keep_asked(db, here, here.segment * SEGMENT + here.head, lease.step, start)
     return Begun(lease, _turn(db, here.segment * SEGMENT + here.head, here.ulid), settings)
 
 
@@ -113,6 +117,9 @@ def _new(db: sqlite3.Connection, owner: Owner, name: str, here: Here, start: Sta
         db.execute("UPDATE conversations SET segment = ? WHERE id = ?", (segment, here.key))
         here = require(db, owner, name, number)
     close_waiting(db, here)
+    for entries in start.earlier:
+        new_turn(db, here, entries, TurnState.COMPLETED)
+        here = here._replace(head=here.head + 1, messages=here.messages + len(entries))
     new_turn(db, here, start.entries, TurnState.ACCEPTED)
     return here._replace(head=here.head + 1)
 
@@ -194,12 +201,12 @@ def _turn(db: sqlite3.Connection, key: int, ulid: str) -> Turn:
 def append(db: sqlite3.Connection, lease: Lease, partial: Partial) -> bool:
     """See `Store.append`."""
     going = fenced(db, lease)
-    if partial.text or partial.reasoning is not None:
+    if partial.text or partial.reasoning is not None or partial.course:
         thoughts = None if partial.reasoning is None else partial.reasoning.encode("utf-8", "replace")
         db.execute(
-            "INSERT INTO partials SELECT ?1, COALESCE(MAX(number), 0) + 1, ?2, ?3 FROM partials"
+            "INSERT INTO partials SELECT ?1, COALESCE(MAX(number), 0) + 1, ?2, ?3, ?4 FROM partials"
             " WHERE conversation = ?1",
-            (lease.key, partial.text.encode("utf-8", "replace"), thoughts),
+            (lease.key, partial.text.encode("utf-8", "replace"), thoughts, partial.course or None),
         )
     db.execute(
         "UPDATE turns SET state = 1 WHERE state = 0"
@@ -230,6 +237,7 @@ def finish(db: sqlite3.Connection, lease: Lease, ending: Ending) -> Turn:
         (ending.state, OPEN, marks, OPEN, marks, write_calls(ending.open_calls), ending.error, model, turn),
     )
     _keep_step(db, turn, lease.step, model, step)
+    keep_course(db, turn, lease.step, ending.course)
     calibrate(db, model, step.usage, ending.counted)
     if ending.quote is not None:
         keep_quote(db, lease, turn, ending.quote)

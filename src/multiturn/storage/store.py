@@ -20,7 +20,8 @@ exactly like one that does not exist.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from ..conversations import (
@@ -120,12 +121,14 @@ class Store(Protocol):
         declared: Declared = Declared(),
         wait: float = 30.0,
         branch: int | None = None,
+        make: bool = True,
     ) -> Sequence[Told]:
         """Append whole turns that were spoken elsewhere to the branch in use, or to ``branch``, in one
         transaction, without a lease.
 
         A first group that does not begin with a user or instruction message goes on with the newest
-        turn, which is completed by it. Gives the stored messages.
+        turn, which is completed by it. Gives the stored messages. A conversation that does not exist is
+        made, unless ``make`` is false: then `ConversationNotFound`.
         """
         ...
 
@@ -201,9 +204,39 @@ class Store(Protocol):
         ...
 
     async def conversations(
-        self, owner: Owner, *, limit: int = 100, before: str | None = None
+        self,
+        owner: Owner,
+        *,
+        limit: int = 100,
+        before: str | None = None,
+        after: str | None = None,
+        oldest: bool = False,
+        metadata: Mapping[str, str] = MappingProxyType({}),
     ) -> Sequence[Conversation]:
-        """Conversations, most recently used first; ``before`` is the id of the last one seen."""
+        """Conversations, most recently used first, or least recently with ``oldest``: those used before
+        the one with the id ``before``, and after the one with the id ``after``, that are noted with all
+        of ``metadata``."""
+        ...
+
+    async def describe(
+        self,
+        owner: Owner,
+        conversation: str,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        expires_after: float | None = None,
+    ) -> Conversation:
+        """Note something else about a conversation, or keep it for another time (`Declared`); ``None``
+        leaves what is. Gives the conversation.
+
+        One that nobody used for ``expires_after`` seconds, and in which no turn runs, is from then on
+        like one that does not exist: its id is free, and it is no more listed, found or recalled.
+        """
+        ...
+
+    async def sweep(self, limit: int = 100) -> int:
+        """Remove at most ``limit`` conversations of all tenants whose time is over, with everything that
+        belongs to them; how many were."""
         ...
 
     async def declare(self, owner: Owner, conversation: str, declared: Declared) -> Settings:
