@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiturn.ledger import Change, Code, Decision, Decisions, Ledger, Span
+from multiturn.ledger import Change, Code, Decision, Decisions, Ledger, Span, Spans
 
 LEFT_OUT = {
     "summarised",
@@ -56,6 +56,33 @@ EXAMPLE: Sequence[Span] = (
     Span(Code.RECENT, 3, 1_234, (21, 22), omitted=("modality_unsupported",)),
     Span(Code.NEW, 1, 9, (23, 23)),
 )
+
+
+# ---------------------------------------------------------------------------------------- lines
+
+
+def test_lines_are_worked_out_when_somebody_looks_and_only_once() -> None:
+    made: list[int] = []
+
+    def make() -> Sequence[Span]:
+        made.append(1)
+        return list(EXAMPLE)
+
+    lines = Spans(make)
+    assert not made
+    assert len(lines) == 4
+    assert list(lines) == list(EXAMPLE)
+    assert (lines[1], lines[-1], lines[1:3]) == (EXAMPLE[1], EXAMPLE[-1], tuple(EXAMPLE[1:3]))
+    assert repr(lines) == repr(tuple(EXAMPLE))
+    assert made == [1]
+
+
+def test_lines_are_compared_by_what_they_say() -> None:
+    lines, same, other = Spans(lambda: EXAMPLE), Spans(lambda: list(EXAMPLE)), Spans(lambda: EXAMPLE[1:])
+    assert lines == same == tuple(EXAMPLE)
+    assert lines != other
+    assert lines != list(EXAMPLE)
+    assert hash(Spans(lambda: ())) == hash(())
 
 
 # ---------------------------------------------------------------------------------------- codes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate, groupby
@@ -13,7 +13,7 @@ import orjson
 
 from .phrases import decision_reason, phrase
 
-__all__ = ["NO_FIGURES", "Change", "Code", "Decision", "Decisions", "Ledger", "Span"]
+__all__ = ["NO_FIGURES", "Change", "Code", "Decision", "Decisions", "Ledger", "Span", "Spans"]
 
 
 class Code(StrEnum):
@@ -92,6 +92,45 @@ class Span(NamedTuple):
         return self.code.sent
 
 
+class Spans(Sequence[Span]):
+    """Lines of a ledger that are worked out when somebody looks at them: a window that is only read needs
+    none. They are worked out once, and what they were made of is let go of then."""
+
+    __slots__ = ("_lines", "_make")
+
+    def __init__(self, make: Callable[[], Sequence[Span]]) -> None:
+        self._make: Callable[[], Sequence[Span]] | None = make
+        self._lines: tuple[Span, ...] = ()
+
+    def _all(self) -> tuple[Span, ...]:
+        make = self._make
+        if make is not None:
+            self._lines, self._make = tuple(make()), None
+        return self._lines
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __iter__(self) -> Iterator[Span]:
+        return iter(self._all())
+
+    @overload
+    def __getitem__(self, index: int) -> Span: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Span]: ...
+    def __getitem__(self, index: int | slice) -> Span | Sequence[Span]:
+        return self._all()[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Spans | tuple) and self._all() == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Why one message of the path was sent or left out.
@@ -168,7 +207,7 @@ class Ledger:
     ``reported`` tokens, ``verdict`` (``hit``, ``short``, ``miss``) and ``cause`` (`caching.prefix`).
     """
 
-    spans: tuple[Span, ...]
+    spans: Sequence[Span]
     tokens: int
     budget: int
     notes: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ from .wire import opened, plain
 __all__ = ["Memory", "TurnLike", "message_of", "spending"]
 
 BILLION = Decimal(10) ** 9
+NOTHING_GIVEN = Input()
 TurnLike = int | str | Turn
 """A turn by its number on the path, by its id, or itself."""
 
@@ -109,6 +110,8 @@ class Memory:
     ) -> Window:
         """A dry run: what would be sent now, with ``content`` as new input where given, or whole
         ``messages`` (see `AsyncConversation.turn`)."""
+        if content is None and messages is None and policy is None and model is None:
+            return await preview(self._engine, self._place, NOTHING_GIVEN, self._known)
         entries = [] if messages is None else turn_of(messages)[0]
         given = Input(
             entries=entries if content is None else [seal_input(content, count_message)],

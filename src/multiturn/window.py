@@ -251,7 +251,7 @@ class Window:
     """
 
     body: bytes
-    spans: tuple[Span, ...]
+    spans: Sequence[Span]
     tokens: int
     limits: Limits
     target: Target = Target()

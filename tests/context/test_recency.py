@@ -37,8 +37,13 @@ def keep(
     max_turns: int | None = None,
     max_messages: int | None = None,
 ) -> Kept:
+    """Of ordinary turns a path has no rows: that way it is asked, too, and has the same answer."""
     limits = Limits(room.high, room.high, room.low, max_turns, max_messages, key=KEY)
-    return newest_turns(Path(turns=turns, cut=cut, earlier_turns=earlier), turns, limits, room)
+    path = Path(turns=turns, rows=(), cut=cut, earlier_turns=earlier)
+    kept = newest_turns(path, turns, limits, room)
+    if all(turn == row(turn.number, turn.tokens) for turn in turns):
+        assert newest_turns(path._replace(rows=None), turns, limits, room) == kept
+    return kept
 
 
 # ----------------------------------------------------------------------------- what may be sent
@@ -272,6 +277,16 @@ def test_what_is_kept_fits_and_no_more_would(tokens: list[int], room: Room) -> N
     mark = room.low_mark if chosen else room.high
     assert room.fixed + kept.tokens + following.tokens > mark
     assert len(chosen) <= 1 or room.fixed + kept.tokens <= room.low_mark
+
+
+@given(costs, rooms(), st.none() | st.integers(0, 6), st.none() | st.integers(1, 14))
+def test_ordinary_turns_are_counted_as_others_are(
+    tokens: list[int], room: Room, turns: int | None, messages: int | None
+) -> None:
+    kept = keep(rows(*tokens), room, max_turns=turns, max_messages=messages)
+    sent = len(tokens) + 1 - kept.first
+    assert turns is None or sent <= turns
+    assert messages is None or not sent or room.messages + 2 * sent <= messages
 
 
 @given(costs, rooms(), st.none() | st.integers(0, 13))

@@ -42,7 +42,7 @@ class Made(NamedTuple):
     as they are known, what is still to be counted, and the `Trait` bits of all messages together."""
 
     body: bytes
-    spans: tuple[Span, ...]
+    spans: Sequence[Span]
     tokens: int
     changed: Recounted
     traits: int = 0

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple, cast
 
 from ..errors import ContextOverflow
-from ..ledger import Code, Span
+from ..ledger import Code, Span, Spans
 from ..messages import Trait
-from ..window import Limits, Material, Target, Window
+from ..window import Limits, Material, Target, TurnRow, Window
 from .assembly import Assembly, Made, Recounted, listed
 from .budget import Spent, overflow, scaled, spend
 from .decisions import Decided
@@ -147,9 +148,7 @@ def _is_plain(material: Material, target: Target) -> bool:
 
 def _plain(material: Material, limits: Limits, chosen: Chosen) -> Made:
     path, new, (spent, kept) = material.path, material.current, chosen
-    recent = path.turns[: path.turns[0].number + 1 - kept.first] if path.turns else ()
-    messages = sum([turn.messages for turn in recent])
-    turns_sent = path.bodies[len(path.bodies) - messages :]
+    turns_sent = path.bodies[len(path.bodies) - 2 * len(_recent(material, kept)) :]
     bodies = [*[entry.body for entry in material.instructions], *turns_sent, *[row.body for row in new]]
     changed = NOTHING_CHANGED
     if spent.noted and path.summary:
@@ -158,15 +157,29 @@ def _plain(material: Material, limits: Limits, chosen: Chosen) -> Made:
         piece = with_note(plain, note(path.summary.text, path.summary.upto))
         bodies[place : place + 1] = [piece.body]
         changed = Recounted([piece.body], piece.origin)
+    spans = Spans(partial(_plain_spans, material, limits, chosen))
+    return Made(listed(bodies), spans, spent.room.fixed - spent.noted + kept.tokens, changed)
+
+
+def _recent(material: Material, kept: Kept) -> Sequence[TurnRow]:
+    """The ordinary turns that are sent, newest first."""
+    turns = material.path.turns
+    return turns[: turns[0].number + 1 - kept.first] if turns else ()
+
+
+def _plain_spans(material: Material, limits: Limits, chosen: Chosen) -> list[Span]:
+    """The lines of the ledger of a plain window."""
+    path, new, (spent, kept) = material.path, material.current, chosen
+    recent = _recent(material, kept)
     decided = Decided(material, limits, spent, kept)
     spans = decided.head()
-    unsent = path.earlier_messages + len(path.bodies) - messages
+    unsent = path.earlier_messages + len(path.bodies) - 2 * len(recent)
     if unsent:
         spans += decided.earlier(unsent, max(1, kept.first - 1))
     if recent:
         turns = (recent[-1].number, recent[0].number)
-        spans.append(Span(Code.RECENT, messages, scaled(kept.tokens, limits), turns))
+        spans.append(Span(Code.RECENT, 2 * len(recent), scaled(kept.tokens, limits), turns))
     if new:
         cost = scaled(sum(row.tokens for row in new), limits)
         spans.append(Span(Code.NEW, len(new), cost, (new[0].turn, new[0].turn)))
-    return Made(listed(bodies), tuple(spans), spent.room.fixed - spent.noted + kept.tokens, changed)
+    return spans

@@ -114,14 +114,16 @@ def newest_turns(path: Path, turns: Sequence[TurnRow], limits: Limits, room: Roo
     if begin:
         turns = [turn for turn in turns if turn.number > begin]
     read = len(turns)
-    turns, why = within_counts(turns, limits, room)
+    ordinary = path.rows is None
+    within = _within_counts_of_ordinary if ordinary else within_counts
+    turns, why = within(turns, limits, room)
     held = path.cut if path.cut and path.cut.key == limits.key and path.cut.turn > begin else None
     reached = path.earlier_turns <= begin or bool(held and path.earlier_turns < held.turn)
     settled = len(turns) < read or reached
     if held and (not turns or turns[-1].number <= held.turn):
         turns = [turn for turn in turns if turn.number >= held.turn]
         why = Code.OVER_BUDGET
-    tokens = _cost_of_all(turns, room)
+    tokens = sum([turn.tokens for turn in turns]) if ordinary else _cost_of_all(turns, room)
     if room.fixed + tokens <= room.high:
         return Kept(_first(turns, path), why, tokens, room.fixed + tokens, held, settled, begin)
     kept, spent = down_to_low(turns, room)
@@ -145,6 +147,18 @@ def within_counts(turns: Sequence[TurnRow], limits: Limits, room: Room) -> tuple
         if too_many_turns or (limits.max_messages is not None and messages > limits.max_messages):
             return turns[:index], Code.OUTSIDE_WINDOW
     return turns, Code.OUTSIDE_WINDOW
+
+
+def _within_counts_of_ordinary(
+    turns: Sequence[TurnRow], limits: Limits, room: Room
+) -> tuple[Sequence[TurnRow], Code]:
+    """The same where every turn is ordinary: each is sent, with two messages, so none is looked at."""
+    most, why = len(turns), Code.OVER_BUDGET
+    if limits.max_turns is not None:
+        most, why = min(most, limits.max_turns), Code.OUTSIDE_WINDOW
+    if limits.max_messages is not None:
+        most, why = min(most, max(0, limits.max_messages - room.messages) // 2), Code.OUTSIDE_WINDOW
+    return turns[:most], why
 
 
 def down_to_low(turns: Sequence[TurnRow], room: Room) -> tuple[list[TurnRow], int]:
