@@ -120,6 +120,21 @@ async def test_one_that_is_refused_takes_nothing_with_it(store: SQLiteStore) -> 
     assert await said(store) == ["u1", "a1", "u2", "a2"]
 
 
+async def test_one_that_is_refused_by_itself_leaves_nothing(store: SQLiteStore) -> None:
+    await answer(store, 1)
+
+    def broken(db: sqlite3.Connection) -> None:
+        db.execute("DELETE FROM messages")
+        next(iter(db.execute("SELECT * FROM turns")))
+        raise KeyError("a mistake after it wrote")
+
+    with pytest.raises(KeyError):
+        await store._writer.run(broken)
+    assert await said(store) == ["u1", "a1"]
+    await answer(store, 2)
+    assert await said(store) == ["u1", "a1", "u2", "a2"]
+
+
 def test_a_loop_that_is_gone_takes_no_thread_with_it(path: Path) -> None:
     store = SQLiteStore(str(path))
     held: list[Gate] = []

@@ -1,7 +1,7 @@
 """Who writes? One thread, which commits together what arrived together.
 
-Each operation runs in a savepoint of its own: one that fails takes nothing with it. Nobody hears of
-success before the COMMIT that covers it.
+Operations that share a transaction have a savepoint each: one that fails takes nothing with it. Nobody
+hears of success before the COMMIT that covers it.
 """
 
 from __future__ import annotations
@@ -95,6 +95,8 @@ class Writer:
         try:
             connection = self._connection = self._connection or self._connect()
             connection.execute("BEGIN IMMEDIATE")
+            if len(jobs) == 1:
+                return [self._perform_alone(connection, jobs[0])]
             outcomes.extend(self._perform(connection, job) for job in jobs)
             connection.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001  (it belongs to those who wait)
@@ -110,6 +112,19 @@ class Writer:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
         return connection
+
+    def _perform_alone(self, connection: sqlite3.Connection, job: Job) -> Outcome:
+        """Nobody else's work is in the transaction: it needs no savepoint, which costs as much as a row."""
+        try:
+            result = job.work(connection)
+        except BaseException as error:
+            if not connection.in_transaction:  # a full disk undoes the whole transaction at once
+                raise
+            failure = as_ours(error, self._path)
+            connection.execute("ROLLBACK")
+            return job, None, failure
+        connection.execute("COMMIT")
+        return job, result, None
 
     def _perform(self, connection: sqlite3.Connection, job: Job) -> Outcome:
         connection.execute("SAVEPOINT operation")
