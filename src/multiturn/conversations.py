@@ -11,7 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from .messages import Message
@@ -91,6 +91,10 @@ class Declared:
     policy: Mapping[str, object] | None = None
     model: str | None = None
     memory: str | None = None
+    metadata: Mapping[str, str] | None = None
+    """What a conversation that is made now is noted with; for one that is there it says nothing."""
+    expires_after: float | None = None
+    """For how many seconds without use a conversation that is made now is kept; 0: for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,10 @@ class Conversation:
     """The beginning of the first user message."""
     held_until: float | None = None
     """Until when a running turn holds it, unless its holder gives a sign of life; ``None``: none runs."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What the application noted about it."""
+    expires_after: float | None = None
+    """For how many seconds without use it is kept; ``None``: for ever."""
 
 
 @dataclass(frozen=True, slots=True)

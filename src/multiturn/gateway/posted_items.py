@@ -116,11 +116,11 @@ def _part(part: Any, place: str) -> dict[str, Any]:  # noqa: PLR0911  (one line 
         case {"type": kind} if kind in TEXTS:
             if not isinstance(part.get("text"), str):
                 raise _shapeless(f"{place}.text")
-            return {"annotations": [], "logprobs": [], **_present(part)} if kind == "output_text" else part
+            return {"annotations": [], "logprobs": [], **_present(part)} if kind == "output_text" else dict(part)
         case {"type": "refusal"}:
             if not isinstance(part.get("refusal"), str):
                 raise _shapeless(f"{place}.refusal")
-            return part
+            return dict(part)
         case {"type": "image_url", "image_url": {"url": str(url), **rest}}:
             return {"type": "input_image", "image_url": url, "detail": "auto", **_present(rest)}
         case {"type": "input_image"}:
@@ -130,12 +130,12 @@ def _part(part: Any, place: str) -> dict[str, Any]:  # noqa: PLR0911  (one line 
         case {"type": "input_file"}:
             return _present(part)
         case {"type": str()}:
-            return part
+            return dict(part)
         case _:
             raise _shapeless(place)
 
 
-def _present(part: Mapping[str, Any]) -> dict[str, Any]:
+def _present(part: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: value for name, value in part.items() if value is not None}
 
 

@@ -15,12 +15,20 @@ from ..phrases import Reason
 from .records import Lease
 from .sqlite_media import drop_media
 from .sqlite_quotes import citing_dropped, drop_quotes
-from .sqlite_rows import NOW, SEGMENT, last_key, read_settings, write_metadata, write_seconds, write_settings
+from .sqlite_rows import (
+    LASTS,
+    NOW,
+    SEGMENT,
+    last_key,
+    read_settings,
+    write_metadata,
+    write_seconds,
+    write_settings,
+)
 from .sqlite_terms import forget_segment
 
 __all__ = [
     "HELD",
-    "LASTS",
     "Here",
     "conversation",
     "conversations",
@@ -84,9 +92,6 @@ COLUMNS = """c.id, c.user, c.ulid, c.title, c.segment, c.branches, c.epoch, c.he
     b.cut_scale, b.request, b.summary, b.indexed,
     (SELECT state FROM turns
         WHERE id = (CASE WHEN b.head > b.fork THEN b.segment ELSE b.parent END << 32) + b.head)"""
-LASTS = f"""(c.expires_after IS NULL OR c.updated_at + c.expires_after > {NOW}
-    OR c.held_until >= {NOW})"""
-"""A conversation ``c`` whose time is not over; no turn that runs loses its conversation."""
 FIND = f"""
 SELECT {COLUMNS}, s.version, s.body,
     (SELECT MIN(id) FROM tickets WHERE conversation = c.id AND expires > {NOW}), {NOW}
@@ -234,11 +239,23 @@ FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings
 
 
 def _conversation(row: Sequence[Any]) -> Conversation:
-    held_until, name, ulid, user, created_at, updated_at, version, body, *figures, metadata, after = row
-    settings = read_settings(version, body)
-    made, used = created_at / 1000, updated_at / 1000
-    kept = orjson.loads(metadata or "{}"), None if after is None else after / 1000
-    return Conversation(name, ulid, user, made, used, settings, *figures, held_until, *kept)
+    held_until, name, ulid, user, created_at, updated_at, version, body, *rest = row
+    branch, turns, messages, title, metadata, expires_after = rest
+    return Conversation(
+        name,
+        ulid,
+        user,
+        created_at / 1000,
+        updated_at / 1000,
+        read_settings(version, body),
+        branch,
+        turns,
+        messages,
+        title,
+        held_until,
+        orjson.loads(metadata or "{}"),
+        None if expires_after is None else expires_after / 1000,
+    )
 
 
 ONE = f"{CONVERSATION} WHERE c.tenant = ? AND c.name = ? AND {LASTS}"
@@ -260,6 +277,8 @@ WHERE c.tenant = :tenant AND c.user = :user AND {LASTS}
 ORDER BY c.updated_at DESC, c.id DESC LIMIT :limit"""
 LISTED_ALL = LISTED.replace("AND c.user = :user ", "")
 OLDEST, OLDEST_ALL = (each.replace("DESC", "ASC") for each in (LISTED, LISTED_ALL))
+LAST_USED = f"""
+SELECT c.updated_at, c.id, c.user FROM conversations c WHERE c.tenant = ? AND c.name = ? AND {LASTS}"""
 END_OF_TIME = (1 << 63) - 1
 
 
@@ -292,10 +311,7 @@ def conversations(
 
 
 def _last_used(db: sqlite3.Connection, owner: Owner, name: str) -> tuple[int, int]:
-    row = db.execute(
-        f"SELECT c.updated_at, c.id, c.user FROM conversations c WHERE c.tenant = ? AND c.name = ? AND {LASTS}",
-        (owner.tenant, name),
-    ).fetchone()
+    row = db.execute(LAST_USED, (owner.tenant, name)).fetchone()
     if row is None or owner.user not in (None, row[2]):
         raise ConversationNotFound(conversation=name)
     return row[0], row[1]

@@ -10,7 +10,7 @@ import sqlite3
 
 from ..conversations import Owner
 from .records import Due
-from .sqlite_rows import NOW
+from .sqlite_rows import LASTS, NOW
 
 __all__ = ["claim", "end_claim", "fall_due", "holds", "settle"]
 
@@ -27,7 +27,7 @@ def fall_due(db: sqlite3.Connection, segment: int) -> None:
 OLDEST = f"""
 SELECT b.segment, c.tenant, c.user, c.name, b.number, b.due_failures, b.due
 FROM branches b CROSS JOIN conversations c ON c.id = b.conversation
-WHERE b.due IS NOT NULL AND b.due_until <= {NOW}
+WHERE b.due IS NOT NULL AND b.due_until <= {NOW} AND {LASTS}
     AND (:tenant IS NULL OR c.tenant = :tenant) AND (:user IS NULL OR c.user = :user)
     AND (:name IS NULL OR c.name = :name)
 ORDER BY b.due, b.segment LIMIT 1"""

@@ -12,6 +12,7 @@ from .records import Hit, Told
 from .sqlite_conversations import require
 from .sqlite_paths import Piece, owner_of, pieces
 from .sqlite_rows import (
+    LASTS,
     MESSAGE,
     MESSAGE_COLUMNS,
     SEGMENT,
@@ -108,7 +109,7 @@ SELECT {MESSAGE}, m.facts, t.created_at, c.ulid, b.number, c.name
 FROM conversations c JOIN branches b ON b.conversation = c.id
     JOIN messages m ON m.id BETWEEN b.segment * {SEGMENT} AND b.segment * {SEGMENT} + {SEGMENT - 1}
     JOIN turns t ON t.id = b.segment * {SEGMENT} + m.turn
-WHERE c.tenant = :tenant AND (:user IS NULL OR c.user = :user)
+WHERE c.tenant = :tenant AND (:user IS NULL OR c.user = :user) AND {LASTS}
     AND (:conversation IS NULL OR c.name = :conversation)
     AND INSTR(LOWER(CAST(m.body AS TEXT)), LOWER(:text)) > 0
 ORDER BY t.created_at DESC, m.id DESC LIMIT :limit"""

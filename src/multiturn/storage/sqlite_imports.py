@@ -28,9 +28,11 @@ def add(
     ticket: int | None,
     wait: float,
     branch: int | None,
+    *,
+    make: bool,
 ) -> Sequence[Told] | Queued:
     """See `Store.add`; `Queued` where a turn is running."""
-    here = require(db, owner, name, branch, make=True)
+    here = require(db, owner, name, branch, make=declared if make else None)
     queued = line_up(db, here, ticket, wait=wait > 0)
     if queued is not None:
         return queued

@@ -18,6 +18,7 @@ from ..phrases import Reason
 from ..window import Cut, MessageRow, Path, TurnRow
 from .records import Reach
 from .sqlite_rows import (
+    LASTS,
     MESSAGE,
     MESSAGE_COLUMNS,
     SEGMENT,
@@ -80,12 +81,12 @@ HEAD_COLUMNS = """c.user, c.standing, s.version, s.body, b.cut_turn, b.cut_key, 
 HEAD = f"""
 SELECT {HEAD_COLUMNS}
 FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings s ON s.id = c.settings
-WHERE c.tenant = ? AND c.name = ?"""
+WHERE c.tenant = ? AND c.name = ? AND {LASTS}"""
 HEAD_OF_BRANCH = f"""
 SELECT {HEAD_COLUMNS}
 FROM conversations c LEFT JOIN branches b ON b.conversation = c.id AND b.number = ?
     LEFT JOIN settings s ON s.id = c.settings
-WHERE c.tenant = ? AND c.name = ?"""
+WHERE c.tenant = ? AND c.name = ? AND {LASTS}"""
 PARENT = "SELECT segment, number, parent, fork, shared FROM branches WHERE segment = ?"
 FIGURES = """
 SELECT id & 4294967295, state, traits, tokens, reasoning_tokens, messages

@@ -16,7 +16,7 @@ from .records import Found
 from .sqlite_conversations import find
 from .sqlite_paths import pieces
 from .sqlite_postings import Extract, read
-from .sqlite_rows import MESSAGE, SEGMENT, to_message, told
+from .sqlite_rows import LASTS, MESSAGE, SEGMENT, to_message, told
 from .sqlite_terms import CHUNK
 from .sqlite_words import FINDABLE
 
@@ -94,9 +94,10 @@ def _best(scores: NDArray[np.float32]) -> Iterator[tuple[int, float]]:
 # ------------------------------------------------------------------------------------------ paths
 
 ENDS = "SELECT a.before, z.before + z.messages FROM turns a JOIN turns z ON z.id = ? WHERE a.id = ?"
-SHARING = """
-SELECT name, ulid, segment FROM conversations
-WHERE tenant = ? AND user = ? AND memory = ? AND id <> ? ORDER BY updated_at DESC LIMIT ?"""
+SHARING = f"""
+SELECT c.name, c.ulid, c.segment FROM conversations c
+WHERE c.tenant = ? AND c.user = ? AND c.memory = ? AND c.id <> ? AND {LASTS}
+ORDER BY c.updated_at DESC LIMIT ?"""
 
 
 def searched(

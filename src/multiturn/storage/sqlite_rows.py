@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
@@ -19,6 +19,7 @@ from .records import Told
 from .sqlite_media import put_back
 
 __all__ = [
+    "LASTS",
     "MESSAGE",
     "MESSAGE_COLUMNS",
     "NOW",
@@ -40,11 +41,16 @@ __all__ = [
     "totals",
     "usage_columns",
     "write_calls",
+    "write_metadata",
+    "write_seconds",
     "write_settings",
 ]
 
 NOW = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
 """The database's clock in milliseconds."""
+LASTS = f"""(c.expires_after IS NULL OR c.updated_at + c.expires_after > {NOW}
+    OR c.held_until >= {NOW})"""
+"""A conversation ``c`` whose time is not over; no turn that runs loses its conversation."""
 SEGMENT = 1 << 32
 """Turns and messages of a segment have the keys ``segment * SEGMENT + number``."""
 LOW = SEGMENT - 1
@@ -128,6 +134,16 @@ def _settings_body(settings: Settings) -> bytes:
     value: dict[str, Any] = {name: getattr(settings, name) for name in SETTINGS}
     value["instructions"] = [instruction.decode() for instruction in settings.instructions]
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def write_metadata(metadata: Mapping[str, str]) -> str | None:
+    """What was noted, for a row."""
+    return orjson.dumps(dict(metadata)).decode() if metadata else None
+
+
+def write_seconds(seconds: float | None) -> int | None:
+    """For how many milliseconds a conversation is kept, for a row; 0 and ``None`` are for ever."""
+    return round(seconds * 1000) if seconds else None
 
 
 def write_calls(calls: Sequence[str]) -> bytes | None:

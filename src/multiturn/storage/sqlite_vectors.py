@@ -12,7 +12,7 @@ from ..search.vectors import dimension_of, nearest
 from .records import Found
 from .sqlite_conversations import Here, find
 from .sqlite_recall import Stretch, as_found, searched
-from .sqlite_rows import SEGMENT, last_key
+from .sqlite_rows import LASTS, SEGMENT, last_key
 from .vector_store import Backlog, Kept, VectorModel, Waiting, digest_of, words_of
 
 __all__ = ["SQLiteVectors"]
@@ -158,10 +158,10 @@ SELECT m.id, m.role, m.traits | t.marks | (t.traits & {WITHDRAWN}), t.state, m.b
 FROM messages m JOIN turns t ON t.id = (m.id & ~{LOW}) + m.turn
 WHERE m.id BETWEEN ? AND ? AND (t.state = {int(TurnState.COMPLETED)} OR t.id < ?) ORDER BY m.id LIMIT ?"""
 """The last turn of a path may still change, unless it is completed."""
-LAGGING = """
+LAGGING = f"""
 SELECT DISTINCT c.tenant, c.user, c.name FROM conversations c JOIN branches b ON b.conversation = c.id
     LEFT JOIN vector_marks v ON v.segment = b.segment AND v.model = :model
-WHERE COALESCE(v.messages, 0) < b.messages AND (NOT :begun OR EXISTS (
+WHERE COALESCE(v.messages, 0) < b.messages AND {LASTS} AND (NOT :begun OR EXISTS (
     SELECT 1 FROM branches x JOIN vector_marks w ON w.segment = x.segment AND w.model = :model
     WHERE x.conversation = c.id))
 ORDER BY c.id LIMIT :limit"""
