@@ -57,14 +57,18 @@ def policies(budget: int) -> dict[str, ContextPolicy]:
             budget=budget, high=1.0, low=0.55, summarize=None, recall=None
         ),
         "ours, 3 × the budget": ContextPolicy(budget=3 * budget),
+        "ours, small cuts": ContextPolicy(budget=budget, high=1.0, low=0.97, summarize=None, recall=None),
+        "ours, small cuts, 1.25 × the budget": ContextPolicy(
+            budget=budget + budget // 4, high=1.0, low=0.9, summarize=None, recall=None
+        ),
     }
 
 
 POLICIES = tuple(policies(BUDGETS[0]))
 SLIDING = "sliding budget"
-OURS = ("ours", "ours, 3 × the budget")
-"""What is set beside the sliding budget: the same budget, and one that costs less than the other all the
-same, because its tokens come from the cache."""
+OURS = ("ours", "ours, small cuts", "ours, small cuts, 1.25 × the budget", "ours, 3 × the budget")
+"""What is set beside the sliding budget: the same budget, and larger ones that cost less than the other all
+the same, because their tokens come from the cache."""
 
 # --------------------------------------------------------------------------------------------- the data
 
