@@ -22,6 +22,7 @@ __all__ = ["Gate", "gate"]
 
 ADDRESSES = {
     "qwen": ("DASHSCOPE_API_KEY", "DASHSCOPE_COMPATIBLE_BASE_URL"),
+    "dashscope": ("DASHSCOPE_API_KEY", "DASHSCOPE_HTTP_BASE_URL"),
     "kimi": ("MOONSHOT_API_KEY", "MOONSHOT_BASE_URL"),
     "openai": ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
 }
@@ -79,10 +80,12 @@ class Gate:
                 raw.readline()
             return parts
 
-    def socket(self, body: dict[str, Any], *headers: str) -> socket.socket:
+    def socket(
+        self, body: dict[str, Any], *headers: str, path: str = "/v1/chat/completions"
+    ) -> socket.socket:
         """A connection over which a request was sent."""
         raw = json.dumps(body).encode()
-        lines = ["POST /v1/chat/completions HTTP/1.1", "host: localhost", f"content-length: {len(raw)}"]
+        lines = [f"POST {path} HTTP/1.1", "host: localhost", f"content-length: {len(raw)}"]
         sock = socket.create_connection(("127.0.0.1", self.port), timeout=30)
         sock.sendall("\r\n".join([*lines, *headers, "", ""]).encode() + raw)
         return sock

@@ -15,7 +15,7 @@ from ..client import AsyncMultiTurn
 from .body import read_body
 from .dashscope_errors import REQUEST
 from .dashscope_frames import Native
-from .dashscope_posted import adds, fields_of, known_to, plain_text
+from .dashscope_posted import adds, fields_of, known_to, parameters_of, plain_text
 from .gateway import Gateway
 from .refusal import Refusal
 from .stateful import conversation_of, stateful
@@ -93,13 +93,10 @@ def _streamed(headers: Headers) -> bool:
 def _form(scope: Scope, body: Mapping[str, Any]) -> Native:
     """How the answer is to be written; the multimodal path always answers in messages."""
     parts = scope["path"] == MULTIMODAL
-    parameters = body.get("parameters") or {}
-    if not isinstance(parameters, Mapping):
-        raise Refusal(400, "native_parameters", param="parameters")
     return Native(
         scope.get(REQUEST, ""),
         parts=parts,
         text=not parts and plain_text(body),
         adding=adds(body),
-        thinking=parameters.get("enable_thinking") is True,
+        thinking=parameters_of(body).get("enable_thinking") is True,
     )

@@ -9,7 +9,7 @@ from ..catalog import Profile
 from .posted import MOST_MESSAGES
 from .refusal import Refusal
 
-__all__ = ["FORMAT", "adds", "fields_of", "known_to", "plain_text"]
+__all__ = ["FORMAT", "adds", "fields_of", "known_to", "parameters_of", "plain_text"]
 
 FORMAT = frozenset(("result_format", "incremental_output", "stream"))
 """Parameters that say how the answer is written."""
@@ -36,16 +36,24 @@ HINTS = ("min_pixels", "max_pixels", "total_pixels", "fps", "cache_control")
 
 def fields_of(body: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a chat completion that asks for the same. Raises `Refusal`."""
-    given, parameters = body.get("input"), body.get("parameters") or {}
+    given, parameters = body.get("input"), parameters_of(body)
     if not isinstance(given, Mapping):
         raise Refusal(400, "native_input", param="input")
-    if not isinstance(parameters, Mapping):
-        raise Refusal(400, "native_parameters", param="parameters")
     fields = {name: value for name, value in parameters.items() if name not in FORMAT and value is not None}
     fields["messages"] = list(_paired(_messages(given)))
     if not fields["messages"]:
         raise Refusal(400, "messages_missing", param="input.messages")
     return fields
+
+
+def parameters_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of a request. Raises `Refusal`."""
+    parameters = body.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, Mapping):
+        raise Refusal(400, "native_parameters", param="parameters")
+    return parameters
 
 
 def known_to(profile: Profile, fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -65,7 +73,7 @@ def known_to(profile: Profile, fields: Mapping[str, Any]) -> tuple[dict[str, Any
 
 def plain_text(body: Mapping[str, Any]) -> bool:
     """Whether the words alone are wanted: what tools and thinking say has no place among them."""
-    parameters = body.get("parameters") or {}
+    parameters = parameters_of(body)
     if parameters.get("tools") or parameters.get(SWITCH):
         return False
     wanted = parameters.get("result_format")
@@ -74,7 +82,7 @@ def plain_text(body: Mapping[str, Any]) -> bool:
 
 def adds(body: Mapping[str, Any]) -> bool:
     """Whether a frame holds only what is new."""
-    wanted = (body.get("parameters") or {}).get("incremental_output")
+    wanted = parameters_of(body).get("incremental_output")
     return _is_newer(body) if wanted is None else wanted is True
 
 
@@ -179,8 +187,9 @@ def _paired(messages: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _calls(message: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The id and the name of each call in a message."""
     calls = message.get("tool_calls")
-    return [
-        (str(call.get("id")), str((call.get("function") or {}).get("name")))
-        for call in (calls if isinstance(calls, list) else ())
-        if isinstance(call, Mapping)
-    ]
+    found = []
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if isinstance(function, Mapping):
+            found.append((str(call.get("id")), str(function.get("name"))))
+    return found
