@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import lru_cache
-from itertools import pairwise
+from operator import add
 from zlib import crc32
 
 from .dates import Named, dates_in
@@ -143,7 +143,9 @@ def terms(text: str) -> Mapping[int, int]:
     >>> terms("Melanie's paintings, painted") == terms("melanie paint PAINT")
     True
     """
-    return {_term(word): count for word, count in Counter(_words(text[:LENGTH])).items()}
+    counts = Counter(map(TERMS.__getitem__, _pieces(text[:LENGTH])))
+    counts.pop(SILENT, 0)
+    return counts
 
 
 def names(name: str) -> frozenset[int]:
@@ -171,18 +173,19 @@ def _plain(text: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    words: list[str] = []
+    return [piece for piece in _pieces(text) if TERMS[piece] != SILENT]
+
+
+def _pieces(text: str) -> list[str]:
+    """Stems of words, characters and pairs; characters and pairs may say nothing."""
+    pieces: list[str] = []
     for token in TOKEN.findall(_plain(text)):
         if token[0] < FIRST_UNSPACED or not IS_UNSPACED.match(token):
-            words += _spaced(token)
-            continue
-        words += [each for each in token if each not in STOP_CHARACTERS]
-        words += [
-            first + second
-            for first, second in pairwise(token)
-            if first not in STOP_CHARACTERS or second not in STOP_CHARACTERS
-        ]
-    return words
+            pieces += _spaced(token)
+        else:
+            pieces += token
+            pieces += map(add, token, token[1:])
+    return pieces
 
 
 @lru_cache(maxsize=1 << 14)
@@ -201,10 +204,25 @@ def _is_loose(word: str) -> bool:
     return len(word) == 2 and not STOP_CHARACTERS.isdisjoint(word)
 
 
-@lru_cache(maxsize=1 << 15)
 def _term(word: str) -> int:
     number = crc32(word.encode("utf-8", "replace")) >> (32 - BITS)
     return number if number < NAMES else number - NAMES
+
+
+class _Terms(dict[str, int]):
+    """The terms of pieces that were met lately; `SILENT` of one that says nothing. One look in a plain
+    dictionary costs half of one in an `lru_cache`, and there are some sixty in a message."""
+
+    def __missing__(self, piece: str) -> int:
+        if len(self) >= KEPT:
+            self.clear()
+        self[piece] = term = SILENT if STOP_CHARACTERS.issuperset(piece) else _term(piece)
+        return term
+
+
+KEPT = 1 << 15
+SILENT = -1
+TERMS = _Terms()
 
 
 def _name(word: str) -> int:
