@@ -61,6 +61,8 @@ from .records import (
     Told,
     UsageRow,
 )
+from .sqlite_accounts import SQLiteAccounts
+from .sqlite_keys import SQLiteKeys
 from .sqlite_leases import TICKET_LIFE, Queued
 from .sqlite_vectors import SQLiteVectors
 from .writer import Writer
@@ -87,6 +89,8 @@ class SQLiteStore:
         self._write = self._writer.run
         self._read = self._writer.run if self._readers is None else self._readers.run
         self.vectors = SQLiteVectors(self._read, self._write)
+        self.keys = SQLiteKeys(self._read, self._write)
+        self.accounts = SQLiteAccounts(self._read, self._write)
 
     async def open(self) -> None:
         """See `Store.open`."""

@@ -18,7 +18,7 @@ KEEP = f"""
 INSERT INTO keys ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, {NOW}, NULL) RETURNING {COLUMNS}"""
 FIND = f"SELECT {COLUMNS} FROM keys WHERE digest = ?"
 REVOKE = f"UPDATE keys SET revoked_at = COALESCE(revoked_at, {NOW}) WHERE id = ? RETURNING {COLUMNS}"
-LISTED = f"SELECT {COLUMNS} FROM keys ORDER BY created_at, id"
+LISTED = f"SELECT {COLUMNS} FROM keys ORDER BY rowid"
 
 
 class SQLiteKeys:
