@@ -13,6 +13,7 @@ from ..errors import ProviderError, ProviderTimeout, ProviderUnreachable, Stream
 from ..phrases import Reason, system_reason
 from .faults import Faults
 from .patience import Patience
+from .sessions import Answer, Session
 
 __all__ = ["LARGEST_COMPLAINT", "LARGEST_PLAIN_BODY", "Call", "Passed", "late", "reason_of"]
 
@@ -49,12 +50,12 @@ class Passed:
         self._end = self._loop.time() + patience.total
         self._alive = self._loop.time()
         self._limit = patience.first if call.stream else patience.total
-        self._response: aiohttp.ClientResponse | None = None
+        self._response: Answer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._late: Reason | None = None
         self._rest = b""
 
-    async def begin(self, session: aiohttp.ClientSession) -> None:
+    async def begin(self, session: Session) -> None:
         """Ask, and wait for the head of the answer."""
         response = self._response = await self._ask(session)
         kind = response.content_type
@@ -63,7 +64,7 @@ class Passed:
             raise self.faults.answered(response.status, await self._complaint(), response.headers)
         self.streamed = self._call.stream and "json" not in kind
 
-    async def _ask(self, session: aiohttp.ClientSession) -> aiohttp.ClientResponse:
+    async def _ask(self, session: Session) -> Answer:
         call, name = self._call, self.faults.provider
         data = call.body if len(call.body) <= LARGEST_PLAIN_BODY else io.BytesIO(call.body)
         try:

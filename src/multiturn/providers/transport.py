@@ -19,6 +19,7 @@ from .faults import Faults
 from .passing import LARGEST_COMPLAINT, LARGEST_PLAIN_BODY, Call, Passed, late, reason_of
 from .patience import Budget, Patience, Retry
 from .proxy import proxy_of
+from .sessions import Answer, Session, Sessions
 
 __all__ = ["Call", "Reader", "Transport"]
 
@@ -64,7 +65,7 @@ class Transport:
         self._patience = patience
         self._retry = retry
         self._budget = Budget(retry)
-        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        self._sessions = Sessions(patience.connect)
         self._proxies: dict[str, str | None] = {}
 
     async def stream(self, call: Call, reader: Callable[[], Reader]) -> AsyncGenerator[Delta, None]:
@@ -81,9 +82,10 @@ class Transport:
 
     async def passed(self, call: Call) -> Passed:
         """The answer as the bytes in which it comes, asked for once; `ProviderError` where it is none."""
-        exchange = Passed(call, self._faults, self._patience, self._proxy(call.url))
+        proxy = self._proxy(call.url)
+        exchange = Passed(call, self._faults, self._patience, proxy)
         try:
-            await exchange.begin(await self._opened())
+            await exchange.begin(await self._sessions.of(proxy))
         except BaseException:
             exchange.close()
             raise
@@ -91,9 +93,7 @@ class Transport:
 
     async def close(self) -> None:
         """Close all connections."""
-        while self._sessions:
-            _, session = self._sessions.popitem()
-            await session.close()
+        await self._sessions.close()
 
     async def _begun(
         self, call: Call, reader: Callable[[], Reader], end: float
@@ -101,11 +101,11 @@ class Transport:
         """An exchange whose first deltas are there; it is tried again where that may help."""
         now = asyncio.get_running_loop().time
         self._budget.ask(now())
-        repetition = 0
+        repetition, proxy = 0, self._proxy(call.url)
         while True:
-            exchange = _Exchange(call, reader(), self._faults, self._patience, end, self._proxy(call.url))
+            exchange = _Exchange(call, reader(), self._faults, self._patience, end, proxy)
             try:
-                return exchange, await exchange.begin(await self._opened())
+                return exchange, await exchange.begin(await self._sessions.of(proxy))
             except ProviderError as error:
                 exchange.close()
                 pause = self._retry.pause(error, repetition)
@@ -123,18 +123,6 @@ class Transport:
         if url not in self._proxies:
             self._proxies[url] = proxy_of(url)
         return self._proxies[url]
-
-    async def _opened(self) -> aiohttp.ClientSession:
-        loop = asyncio.get_running_loop()
-        if loop not in self._sessions:
-            for ended in [each for each in self._sessions if each.is_closed()]:
-                await self._sessions.pop(ended).close()
-            self._sessions[loop] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
-                timeout=aiohttp.ClientTimeout(total=None, connect=self._patience.connect),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._sessions[loop]
 
 
 class _Exchange:
@@ -155,11 +143,11 @@ class _Exchange:
         self._alive = self._clock.time()
         """When we last saw a sign of life, or began to wait for one."""
         self._parser = EventParser()
-        self._response: aiohttp.ClientResponse | None = None
+        self._response: Answer | None = None
         self._failure: ProviderError | None = None
         self._over = False
 
-    async def begin(self, session: aiohttp.ClientSession) -> list[Delta]:
+    async def begin(self, session: Session) -> list[Delta]:
         """Ask, and wait for the first deltas."""
         response = self._response = await self._ask(session)
         kind = response.content_type
@@ -195,7 +183,7 @@ class _Exchange:
 
     # ----------------------------------------------------------------------------------- asking
 
-    async def _ask(self, session: aiohttp.ClientSession) -> aiohttp.ClientResponse:
+    async def _ask(self, session: Session) -> Answer:
         call, name = self._call, self._faults.provider
         data = call.body if len(call.body) <= LARGEST_PLAIN_BODY else io.BytesIO(call.body)
         moment, why = self._deadline()
@@ -275,7 +263,7 @@ class _Exchange:
             raise self._faults.unreadable("event_size", size=LARGEST_ANSWER >> 20)
         return events
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _body(self, response: Answer) -> bytes:
         body = bytearray()
         while not response.content.at_eof():
             body += await self._read()
@@ -283,7 +271,7 @@ class _Exchange:
                 raise self._faults.unreadable("answer_size", size=LARGEST_ANSWER >> 20)
         return bytes(body)
 
-    async def _complaint(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _complaint(self, response: Answer) -> bytes:
         """As much of an error's body as can be had."""
         body = bytearray()
         with suppress(ProviderError):
