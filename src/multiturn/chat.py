@@ -18,7 +18,8 @@ from .ledger import Ledger
 from .memory import Memory, TurnLike, message_of
 from .messages import Entry, Message, Trait
 from .reply import Reply
-from .storage import Reach, Start
+from .request import asked_of
+from .storage import Begun, Reach, Start
 from .stream import AsyncPreparedTurn, AsyncStream
 from .terms import Input, terms_of
 from .tokens import count_message
@@ -165,8 +166,8 @@ class AsyncConversation(Memory):
     async def _begin(self, start: Start, given: Input, *, prepared: bool) -> OpenTurn | Reply:
         await self._settings()
         begun = await begin(self._engine, self._place, start, given, self._known, prepared=prepared)
-        if isinstance(begun, Turn):
-            return await self._stored_reply(begun)
+        if isinstance(begun, Begun):
+            return await self._stored_reply(begun.turn)
         self._tools = given.tools
         if start.after is not None and self._place.branch is not None:
             self._place = replace(self._place, branch=begun.lease.branch)
@@ -176,9 +177,11 @@ class AsyncConversation(Memory):
         """What is stored for the conversation, as far as this handle knows: what is impossible with it
         is refused before anything is stored."""
         if self._known.settings is None:
-            settings = (await self._store.gather(*self._at, Reach(turns=0))).settings
-            self._known.learn(settings)
-            return settings
+            path = await self._store.gather(*self._at, Reach(turns=0))
+            self._known.learn(path.settings)
+            if self._engine.catalog.routes:
+                self._known.last = asked_of(path.request)
+            return path.settings
         return self._known.settings
 
     async def _stored_reply(self, turn: Turn) -> Reply:
@@ -191,7 +194,15 @@ class AsyncConversation(Memory):
         ledger = Ledger.from_json(steps[-1].ledger)
         terms = terms_of(self._engine, await self._settings(), Input(model=steps[-1].model))
         window = Window(
-            b"[]", ledger.spans, ledger.tokens, terms.limits, notes=("stored_reply",), cache=ledger.cache
+            b"[]",
+            ledger.spans,
+            ledger.tokens,
+            terms.limits,
+            target=terms.target,
+            notes=("stored_reply",),
+            cache=ledger.cache,
+            route=ledger.route,
+            tried=ledger.tried,
         )
         return Reply(
             text=last.text,

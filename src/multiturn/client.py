@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
-from .asking import check_whole, listed
+from .asking import check_metadata, check_seconds, check_whole, listed
 from .catalog import Catalog
 from .chat import AsyncConversation
 from .conversations import Conversation, Declared, Hit, Owner, new_ulid
@@ -88,7 +88,7 @@ class AsyncMultiTurn:
             self._catalog, config, self._environment, self._store, self._model, api_key, base_url, provider
         )
         self._indexer = Indexer(self.endpoints.embedder)
-        self._engine = self._made_engine()
+        self._engine = self.engine = self._made_engine()  # likewise
         self._compactor: Compactor | None = None
 
     def _made_engine(self) -> Engine:
@@ -109,6 +109,7 @@ class AsyncMultiTurn:
             embedder=endpoints.embedder,
             counter=endpoints.counter,
             counting=endpoints.counting,
+            routing=endpoints.routing,
         )
 
     @property
@@ -148,13 +149,16 @@ class AsyncMultiTurn:
         policy: ContextPolicy | None = None,
         model: str | None = None,
         memory: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        expires_after: float | None = None,
     ) -> AsyncConversation:
         """A handle of a conversation, made on first use; no ``id`` makes a new one.
 
         ``system`` are the instructions; ``opening`` is what the assistant says before the user's first
         word; ``policy`` and ``model`` are this conversation's own. What differs from what is stored
         applies from the next turn. ``memory`` names a memory shared with other conversations of the
-        same user. Raises `ModelUnknown` or `PolicyInvalid`.
+        same user. ``metadata`` and ``expires_after`` are what a conversation begins with that is made now
+        (see `AsyncConversation.update`). Raises `ModelUnknown`, `PolicyInvalid` or `ParameterInvalid`.
         """
         for name, value in (("id", id), ("user", user), ("memory", memory)):
             _check_text(name, value, LONGEST_NAME)
@@ -169,6 +173,10 @@ class AsyncMultiTurn:
             policy=self._declared.policy if policy is None else _policy(policy).to_dict(),
             model=self._declared.model if model is None else model,
             memory=memory,
+            metadata=check_metadata(metadata),
+            expires_after=check_seconds(
+                "expires_after", self.config.expires_after if expires_after is None else expires_after
+            ),
         )
         return AsyncConversation(self._engine, id or f"conv_{new_ulid()}", self._owner(user), declared)
 
@@ -179,12 +187,28 @@ class AsyncMultiTurn:
         everybody: bool = False,
         limit: int = 100,
         before: str | None = None,
+        after: str | None = None,
+        oldest: bool = False,
+        metadata: Mapping[str, str] | None = None,
     ) -> list[Conversation]:
         """Conversations of a user (by default the client's), or of ``everybody``, most recently used
-        first; at most ``limit``, those used before the one with the id ``before``."""
+        first, or with ``oldest`` least recently; at most ``limit``, those used before the one with the id
+        ``before`` and after the one with the id ``after``, that are noted with all of ``metadata``."""
         _check_limit(limit)
-        owner = self._owner(user, everybody=everybody)
-        return list(await self._store.conversations(owner, limit=limit, before=before))
+        owner, noted = self._owner(user, everybody=everybody), check_metadata(metadata) or {}
+        return list(
+            await self._store.conversations(
+                owner, limit=limit, before=before, after=after, oldest=oldest, metadata=noted
+            )
+        )
+
+    async def sweep(self) -> int:
+        """Remove the conversations of all tenants whose time is over (see `conversation`); how many there
+        were. They are not to be seen anyhow; `multiturn serve` does it from time to time."""
+        swept = 0
+        while found := await self._store.sweep():
+            swept += found
+        return swept
 
     async def search(
         self, text: str, *, user: str | None = None, everybody: bool = False, limit: int = 20

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from .catalog import Card, Catalog
-from .credentials import api_key
+from .credentials import Key, api_keys
 from .embedding import Embedder
 from .errors import KeyMissing, SettingInvalid
 from .phrases import Reason
-from .providers import Patience, Provider, open_counting, open_embeddings, open_provider
+from .providers import Budget, Patience, Provider, open_counting, open_embeddings, open_provider
+from .routing import Routing
 from .settings import Config
 from .storage import Store
 from .vocabulary import Counter, counter
@@ -39,21 +41,38 @@ class Endpoints:
     key: str | None = None
     base_url: str | None = None
     own: Provider | None = None
-    _providers: dict[str, Provider] = field(default_factory=dict)
+    routing: Routing = field(init=False)
+    """Chooses who is asked: among the targets of a route, and the keys of a provider."""
+    _budget: Budget = field(default_factory=Budget)
+    _keys: dict[str, Mapping[str, Key | None]] = field(default_factory=dict)
+    _providers: dict[tuple[str, str], Provider] = field(default_factory=dict)
     _counting: dict[str, Counting] = field(default_factory=dict)
     _embedders: dict[str, Embedder | None] = field(default_factory=dict)
     _counters: dict[str, Counter] = field(default_factory=dict)
 
-    def provider(self, card: Card) -> Provider:
-        """The provider that answers for a model; raises `KeyMissing` where its key is not set."""
+    def __post_init__(self) -> None:
+        self.routing = Routing(self.catalog, self.labels)
+
+    def provider(self, card: Card, key: str = "") -> Provider:
+        """The provider that answers for a model, with its first key or the one of this label; raises
+        `KeyMissing` where none is set."""
         if self.own is not None:
             return self.own
-        name = card.name if card.options else card.provider
+        name = (card.name if card.options else card.provider, key)
         if name not in self._providers:
             profile = self.catalog.profile(card.provider)
-            access = self._access(card.provider)
-            self._providers[name] = open_provider(profile, **access, options=card.options)
+            access = self._access(card.provider, key)
+            self._providers[name] = open_provider(
+                profile, **access, options=card.options, budget=self._budget
+            )
         return self._providers[name]
+
+    def labels(self, provider: str) -> tuple[str, ...]:
+        """The labels of a provider's keys: one that is empty where there is no choice, none where a key is
+        missing."""
+        if self.own is not None:
+            return ("",)
+        return tuple(self._keys_of(provider))
 
     def counting(self, card: Card) -> Counting:
         """The endpoint of a model's provider that counts tokens; raises `CountingUnavailable` where it has
@@ -108,18 +127,38 @@ class Endpoints:
             if embedder is not None:
                 await embedder.close()
 
-    def _access(self, provider: str, total: float | None = None) -> dict[str, Any]:
+    def _keys_of(self, provider: str) -> Mapping[str, Key | None]:
+        """The keys of a provider by their labels, in order."""
+        if provider not in self._keys:
+            profile, configured = self.catalog.profile(provider), self._configured(provider)
+            keys = api_keys(profile.keys, self.environment)
+            if self.key is not None and configured:
+                keys = [Key(self.key, "")]
+            if len(keys) > 1:
+                self._keys[provider] = {_label(key): key for key in keys}
+            elif keys or not profile.key_required:
+                self._keys[provider] = {"": keys[0] if keys else None}
+            else:
+                self._keys[provider] = {}
+        return self._keys[provider]
+
+    def _configured(self, provider: str) -> bool:
+        """Whether key and address that were given are for this provider."""
+        return provider == self.catalog.card(self.model).provider
+
+    def _access(self, provider: str, label: str = "", total: float | None = None) -> dict[str, Any]:
         """Key, address and time limits of a provider; raises `KeyMissing`."""
-        profile = self.catalog.profile(provider)
-        configured = provider == self.catalog.card(self.model).provider
-        key = self.key if configured else None
-        if key is None:
-            found = api_key(profile.keys, self.environment)
-            key = found[0] if found else None
-        if key is None and profile.key_required:
+        profile, keys = self.catalog.profile(provider), self._keys_of(provider)
+        if not keys:
             raise KeyMissing(provider=profile.id, variable=profile.keys[0])
-        base_url = self.base_url if configured else None
+        key = keys[label] if label in keys else next(iter(keys.values()))
+        base_url = self.base_url if self._configured(provider) else None
         base_url = base_url or self.environment.get(profile.base_url_variable or "\0") or None
         timing = self.config.timing
         patience = Patience(timing.connect, timing.first_token, timing.idle, total or timing.total)
-        return {"key": key, "base_url": base_url, "patience": patience}
+        return {"key": key.value if key else None, "base_url": base_url, "patience": patience}
+
+
+def _label(key: Key) -> str:
+    """A name for a key from which the key cannot be told, and which stays the same when others come or go."""
+    return blake2b(key.value.encode(), digest_size=6).hexdigest()

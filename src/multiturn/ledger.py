@@ -205,6 +205,8 @@ class Ledger:
 
     ``cache`` holds the figures of the provider's prompt cache as far as they are known: ``predicted`` and
     ``reported`` tokens, ``verdict`` (``hit``, ``short``, ``miss``) and ``cause`` (`caching.prefix`).
+    ``route`` is the operator's route that chose the model, ``tried`` who was asked before and failed: model
+    and code of the error.
     """
 
     spans: Sequence[Span]
@@ -212,6 +214,8 @@ class Ledger:
     budget: int
     notes: tuple[str, ...] = ()
     cache: Mapping[str, object] | None = None
+    route: str | None = None
+    tried: tuple[tuple[str, str], ...] = ()
 
     @property
     def decisions(self) -> Decisions:
@@ -223,7 +227,9 @@ class Ledger:
         lines = [_line(span, language) for span in self.spans]
         total = phrase("window.total", language, tokens=self.tokens, limit=self.budget)
         cache = _cache_line(self.cache, language) if self.cache else ()
-        return "\n".join([*lines, total, *cache, *(phrase(f"note.{note}", language) for note in self.notes)])
+        notes = [phrase(f"note.{note}", language) for note in self.notes]
+        tried = [phrase("window.tried", language, model=model, code=code) for model, code in self.tried]
+        return "\n".join([*lines, total, *cache, *notes, *tried])
 
     def diff(self, previous: Ledger) -> list[Change]:
         """What is different from the ledger of the step before: new instructions, another summary, turns
@@ -253,7 +259,7 @@ class Ledger:
     def to_json(self) -> bytes:
         """The form in which it is stored."""
         value = {"tokens": self.tokens, "budget": self.budget, "spans": [_row(span) for span in self.spans]}
-        more = {"notes": self.notes, "cache": self.cache}
+        more = {"notes": self.notes, "cache": self.cache, "route": self.route, "tried": self.tried}
         return orjson.dumps(value | {name: each for name, each in more.items() if each})
 
     @classmethod
@@ -262,7 +268,9 @@ class Ledger:
         value = orjson.loads(stored)
         spans = tuple(_span(*row) for row in value["spans"])
         notes = tuple(value.get("notes", ()))
-        return cls(spans, value["tokens"], value["budget"], notes, value.get("cache"))
+        tried = tuple((model, code) for model, code in value.get("tried", ()))
+        cache, route = value.get("cache"), value.get("route")
+        return cls(spans, value["tokens"], value["budget"], notes, cache, route, tried)
 
 
 def _cache_line(cache: Mapping[str, object], language: str) -> Sequence[str]:

@@ -26,6 +26,8 @@ class ProviderError(Error):
     """{provider} refused or failed ({detail})."""
 
     code = "provider_error"
+    final = False
+    """Whether it was asked as often as may be: whoever asks again at once only adds to the trouble."""
 
     def __init__(
         self,

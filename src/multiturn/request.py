@@ -8,13 +8,13 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
-from .caching import Caching, compared, digest_of, fingerprint
+from .caching import Caching, compared, digest_of, fingerprint, opened
 from .cards import Card, Profile
 from .ledger import Code
 from .usage import Usage
 from .window import Request, Window
 
-__all__ = ["answered", "caching_of", "remembered", "request_of", "unmarked"]
+__all__ = ["answered", "asked_of", "caching_of", "remembered", "request_of", "unmarked"]
 
 
 def caching_of(card: Card, tools: Sequence[Mapping[str, Any]], head: int) -> Caching:
@@ -32,6 +32,7 @@ def request_of(
     tool_choice: str | Mapping[str, Any] | None = None,
     params: Mapping[str, Any],
     stream: bool = True,
+    elsewhere: tuple[type[Exception], ...] = (),
 ) -> Request:
     """The request for a window: without the parameters that the model refuses, and with what helps the
     provider's cache. ``conversation`` is the ULID of the conversation, from which its key is made."""
@@ -47,6 +48,7 @@ def request_of(
         stream=stream or card.stream_only,
         traits=window.traits,
         markers=window.markers,
+        elsewhere=elsewhere,
     )
 
 
@@ -73,6 +75,12 @@ def remembered(window: Window | None, usage: Usage | None, at: float) -> bytes |
         anchor=window.anchor,
         passing=_passing(window),
     )
+
+
+def asked_of(request: bytes | None) -> str | None:
+    """The model to which a request was made whose fingerprint was kept."""
+    past = opened(request)
+    return past.model if past else None
 
 
 def answered(window: Window, usage: Usage | None) -> Window:

@@ -21,6 +21,7 @@ from .pictures import pictured, surplus
 from .policy import ContextPolicy
 from .providers import Provider
 from .request import caching_of
+from .routing import Attempts, Routing
 from .sealing import seal
 from .storage import Store
 from .tokens import REPLY_OVERHEAD, count_bodies, count_message, count_text, count_tools
@@ -49,7 +50,8 @@ class Engine:
 
     store: Store
     catalog: Catalog
-    provider: Callable[[Card], Provider]
+    provider: Callable[[Card, str], Provider]
+    """Opens what answers for a model, with the key of this label."""
     model: str
     policy: ContextPolicy = ContextPolicy()
     lease: float = 15.0
@@ -68,6 +70,22 @@ class Engine:
     """Gives what counts for a model by its vocabulary; ``None``: an estimate does."""
     counting: Callable[[Card], Counting] | None = None
     """Opens the endpoint of a model's provider that counts tokens."""
+    routing: Routing | None = None
+    """Chooses who is asked; ``None``: the model that is named, and there is one key."""
+
+    def card(self, model: str, last: str | None = None) -> Card:
+        """The model that would be asked now: of a route the target that answered ``last``, if it can."""
+        card = self.routing.first(model, last) if self.routing else self.catalog.card(model)
+        return self.calibration.card(card)
+
+    def attempts(self, model: str, last: str | None, owner: Owner, conversation: str) -> Attempts:
+        """Who is asked for an answer in this conversation, one after the other."""
+        routing = self.routing or Routing(self.catalog, _one_key)
+        return routing.attempts(model, last=last, seed=f"{owner.tenant}\0{conversation}")
+
+
+def _one_key(_: str) -> tuple[str]:
+    return ("",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +99,11 @@ class Input:
     tool_choice: str | Mapping[str, Any] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     policy: ContextPolicy | None = None
-    """A policy for this window only (a dry run); ``None``: the conversation's."""
+    """A policy for this window only; ``None``: the conversation's."""
     model: str | None = None
     """A model for this window only (a dry run); ``None``: the conversation's."""
+    instructions: tuple[bytes, ...] | None = None
+    """Instructions for this window only; ``None``: the conversation's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +172,12 @@ def in_force(settings: Settings, declared: Declared) -> Settings:
     return replace(settings, **changes) if changes else settings
 
 
-def terms_of(engine: Engine, settings: Settings, given: Input) -> Terms:
-    """Settings in force and a step's input, as terms. Raises `ModelUnknown` or `PolicyInvalid`."""
-    card = engine.calibration.card(engine.catalog.card(given.model or settings.model or engine.model))
+def terms_of(engine: Engine, settings: Settings, given: Input, last: str | None = None) -> Terms:
+    """Settings in force and a step's input, as terms; ``last`` is the model that answered the conversation
+    before. Raises `ModelUnknown` or `PolicyInvalid`."""
+    if given.instructions is not None:
+        settings = replace(settings, instructions=given.instructions)
+    card = engine.card(given.model or settings.model or engine.model, last)
     target = engine.catalog.target(card, given.params)
     policy = _policy(settings, engine, given, card)
     reserved = reserve(policy, _requested(given.params), target.thinking, card.window)
@@ -236,6 +259,8 @@ class Known:
     terms: Terms | None = None
     calibrated: int = 0
     """The version of the calibration that the terms were worked out with."""
+    last: str | None = None
+    """The model that answered last, with which a route goes on."""
 
     def learn(self, settings: Settings) -> bool:
         """Take the stored settings; whether other terms follow from them."""
@@ -249,14 +274,24 @@ class Known:
 
     def terms_of(self, engine: Engine, given: Input) -> Terms:
         """The terms of a step, as far as is known."""
-        own = given.policy or given.model or given.params or given.tools
+        own = given.policy or given.model or given.params or given.tools or given.instructions is not None
         version = engine.calibration.version
-        if self.terms is not None and not own and self.calibrated == version:
+        if self.terms is not None and not own and self.calibrated == version and self._stands(engine):
             return self.terms
-        terms = terms_of(engine, self._in_force(), given)
+        terms = terms_of(engine, self._in_force(), given, self.last)
         if not own:
             self.terms, self.calibrated = terms, version
         return terms
+
+    def model(self, engine: Engine) -> str:
+        """The model of the conversation, or its route."""
+        return self._in_force().model or engine.model
+
+    def _stands(self, engine: Engine) -> bool:
+        """Whether a route would still choose the model of the terms."""
+        if not engine.catalog.routes or self.terms is None:
+            return True
+        return engine.card(self.model(engine), self.last).name == self.terms.card.name
 
     def _in_force(self) -> Settings:
         return in_force(self.settings or Settings(), self.declared)

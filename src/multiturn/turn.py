@@ -21,10 +21,13 @@ from typing import TypeVar
 from .calibration import shrunk
 from .catalog import Card
 from .conversations import Step, Turn, TurnState
+from .course import Course
 from .errors import (
     ContentFiltered,
     ContextOverflow,
     Error,
+    InputInvalid,
+    ProviderError,
     ProviderOverflow,
     StreamCut,
     TurnClosed,
@@ -34,8 +37,10 @@ from .hold import Hold, to_the_end
 from .messages import Trait
 from .outcome import Outcome
 from .phrases import Reason
+from .providers import Provider
 from .reply import Delta, Draft, Reply
 from .request import answered, request_of, unmarked
+from .routing import Attempts
 from .step import Place, refuse_early, window_of
 from .storage import Begun, Ending, Lease, Start
 from .terms import Engine, Input, Known, Terms
@@ -48,8 +53,8 @@ T = TypeVar("T")
 
 async def begin(
     engine: Engine, place: Place, start: Start, given: Input, known: Known, *, prepared: bool = False
-) -> OpenTurn | Turn:
-    """Accept a turn and build its window; or give the stored turn that the same key made before.
+) -> OpenTurn | Begun:
+    """Accept a turn and build its window; or give what the same key began before.
 
     ``known`` is what the caller knows of the stored settings, and learns from the turn: what they show to
     be impossible is refused before anything is stored. What fails afterwards leaves a failed turn, and the
@@ -59,12 +64,13 @@ async def begin(
     await engine.calibration.load(engine.store.model_facts)
     terms = known.terms_of(engine, given)
     if not prepared:
-        engine.provider(terms.card)
+        first = _attempts(engine, place, known).current
+        engine.provider(first.card, first.key)
     if start.results is None and not start.again:
         refuse_early(terms, given)
     begun = await engine.store.begin(place.owner, place.conversation, start)
     if begun.lease is None:
-        return begun.turn
+        return begun
     hold = Hold(
         engine.store,
         begun.lease,
@@ -72,16 +78,22 @@ async def begin(
         renew=None if prepared else engine.renew,
         keep_reasoning=engine.keep_reasoning,
     )
-    turn = OpenTurn(engine, begun, given, hold)
+    known.learn(begun.settings)
+    turn = OpenTurn(engine, begun, given, hold, known, _attempts(engine, place, known))
+    if start.asked is not None:
+        turn.course = Course(turn.draft, keep_reasoning=engine.keep_reasoning)
     try:
-        known.learn(begun.settings)
-        await turn.build(known.terms_of(engine, given))
+        await turn.build(turn.terms_now())
         if prepared:
             turn.built = unmarked(turn.window)
     except BaseException as error:
         await turn.fail(error)
         raise
     return turn
+
+
+def _attempts(engine: Engine, place: Place, known: Known) -> Attempts:
+    return engine.attempts(known.model(engine), known.last, place.owner, place.conversation)
 
 
 @dataclass(slots=True)
@@ -92,11 +104,16 @@ class OpenTurn:
     begun: Begun
     given: Input
     hold: Hold
+    known: Known
+    attempts: Attempts
     draft: Draft = field(default_factory=Draft)
     terms: Terms | None = None
     built: Window | None = None
     closed: Turn | None = None
     ended: bool = False
+    trimmed: bool = False
+    course: Course | None = None
+    """Takes note of the pieces in which the answer comes, where that is wanted."""
     _ending: asyncio.Task[Turn] | None = None
     _started: float = field(default_factory=time.monotonic)
 
@@ -107,10 +124,20 @@ class OpenTurn:
 
     # -- window
 
+    def terms_now(self) -> Terms:
+        """What holds for who is asked now."""
+        route, given = self.attempts.route, self.given
+        if route is not None:
+            given = replace(given, model=self.attempts.current.card.name)
+        return self.known.terms_of(self.engine, given)
+
     async def build(self, terms: Terms) -> None:
         """Read the path and build the window of this step."""
         self.terms = terms
-        self.built = await window_of(self.engine, terms, self.given, self.lease)
+        window = await window_of(self.engine, terms, self.given, self.lease)
+        if self.attempts.route is not None or self.attempts.tried:
+            window = replace(window, route=self.attempts.route, tried=tuple(self.attempts.tried))
+        self.built = window
 
     @property
     def window(self) -> Window:
@@ -133,6 +160,7 @@ class OpenTurn:
             tool_choice=self.given.tool_choice,
             params=self.given.params,
             stream=stream,
+            elsewhere=self.attempts.elsewhere,
         )
 
     # -- stream
@@ -158,20 +186,56 @@ class OpenTurn:
             yield last
 
     async def _answer(self, *, stream: bool) -> AsyncGenerator[Delta, None]:
-        """What the provider says. A window that is too large for the model after all is trimmed once more
-        to what the model turned out to take, and asked for again."""
-        for final in (False, True):
-            answer = self.engine.provider(self.card).stream(self.request(stream=stream))
+        """What the provider says; until it says something, whoever may be asked next."""
+        begun = False
+        while True:
+            answer = self._asked().stream(self.request(stream=stream))
             try:
                 async with contextlib.aclosing(answer):  # type: ignore[type-var]  # providers are generators
                     async for delta in answer:
+                        if not begun:
+                            begun = True
+                            self._begins()
                         yield delta
-            except ProviderOverflow as error:
-                if final or not self.draft.untouched:
+            except ProviderError as error:
+                if begun:
                     raise
-                await self._trim(error)
+                await self._again(error)
+            except BaseException:
+                self.attempts.leave()
+                raise
             else:
                 return
+
+    def _asked(self) -> Provider:
+        """Who is asked now."""
+        self.attempts.enter()
+        return self.engine.provider(self.card, self.attempts.current.key)
+
+    def _begins(self) -> None:
+        """The answer begins: from now on nobody else is asked, and the conversation stays here."""
+        self.attempts.answered()
+        self.known.last = self.card.name
+
+    async def _again(self, error: ProviderError) -> None:
+        """Make ready to ask once more: for less, where the window was too large after all, else somebody
+        else who can be sent the conversation. Raises ``error`` where there is nothing more to try."""
+        if isinstance(error, ProviderOverflow) and not self.trimmed:
+            self.trimmed = True
+            await self._trim(error)
+            return
+        going = self.attempts.failed(error)
+        while going:
+            try:
+                terms = self.terms_now()
+                refuse_early(terms, self.given)
+                await self.build(terms)
+            except (ContextOverflow, InputInvalid):
+                going = self.attempts.skip()
+            else:
+                self.trimmed = False
+                return
+        raise error
 
     async def _trim(self, error: ProviderOverflow) -> None:
         """Build the window again within what the overflow says, and remember that for later turns."""
@@ -186,7 +250,9 @@ class OpenTurn:
     def take(self, delta: Delta) -> None:
         """Add a delta to the draft, and to what is stored with the next batch."""
         self.draft.add(delta)
-        self.hold.keep(delta)
+        if self.course is not None:
+            self.course.add(delta)
+        self.hold.keep(delta, self.course)
 
     # -- the end
 
@@ -202,6 +268,8 @@ class OpenTurn:
     async def complete(self) -> Turn:
         """End the step with the answer in the draft: completed, or waiting where tools are called. One
         that the provider's filter has cut is not sent again."""
+        if self.course is not None:
+            self.course.close()
         calls = tuple(call.id for call in self.draft.tool_calls)
         state = TurnState.WAITING if calls else TurnState.COMPLETED
         filtered = self.draft.finish_reason == "content_filter"
@@ -209,7 +277,7 @@ class OpenTurn:
 
     async def interrupt(self) -> Turn:
         """End the turn as stopped by the user: what arrived is kept and will be sent again."""
-        self.draft.calls.clear()
+        self.draft.drop_calls()
         return await self._end(TurnState.INCOMPLETE, traits=Trait.STOPPED)
 
     async def abort(self) -> Turn:
@@ -227,7 +295,7 @@ class OpenTurn:
             if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
                 await self.interrupt()
                 return
-            self.draft.calls.clear()
+            self.draft.drop_calls()
             state = TurnState.FAILED if self.draft.empty else TurnState.INCOMPLETE
             moderated = isinstance(error, ContentFiltered)
             code = error.code if isinstance(error, Error) else "error"
@@ -248,10 +316,11 @@ class OpenTurn:
         while the first is being stored is the first."""
         if self._ending is None or self._ending.done():
             outcome = self.outcome
+            entries = outcome.entries(self.engine.keep_reasoning, unsure=error is not None)
             ending = Ending(
                 state=state,
                 step=self._step(error),
-                entries=outcome.entries(self.engine.keep_reasoning, unsure=error is not None),
+                entries=entries,
                 open_calls=open_calls,
                 traits=traits,
                 cut=self.built.cut if self.built and error is None else None,
@@ -260,6 +329,7 @@ class OpenTurn:
                 request=outcome.fingerprint if error is None else None,
                 counted=None if self.terms and self.terms.counter else outcome.counted,
                 due=error is None and outcome.due,
+                course=self.course.whole(stored=bool(entries)) if self.course else None,
             )
             self._ending = asyncio.create_task(self._store_end(ending))
         return await to_the_end(self._ending)

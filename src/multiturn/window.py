@@ -273,6 +273,10 @@ class Window:
     """When it is sent, in seconds since 1970."""
     cache: Mapping[str, object] | None = None
     """What the cache held beside what was expected of it, once it was answered (`Ledger`)."""
+    route: str | None = None
+    """The operator's route that chose the model."""
+    tried: tuple[tuple[str, str], ...] = ()
+    """Who was asked before and failed: model and code of the error."""
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -338,7 +342,8 @@ class Window:
     @property
     def ledger(self) -> Ledger:
         """The decisions as ranges: what is stored with the step."""
-        return Ledger(self.spans, self.tokens, self.limits.budget, self.notes, self._cache_figures())
+        cache = self._cache_figures()
+        return Ledger(self.spans, self.tokens, self.limits.budget, self.notes, cache, self.route, self.tried)
 
     def _cache_figures(self) -> Mapping[str, object] | None:
         if self.cache is not None:
@@ -373,3 +378,5 @@ class Request:
     traits: int = 0
     markers: tuple[int, ...] = ()
     """The messages that carry a marker for the provider's cache, by their places."""
+    elsewhere: tuple[type[Exception], ...] = ()
+    """With which errors it is not asked again here, because somebody else can be asked."""

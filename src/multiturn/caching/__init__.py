@@ -2,7 +2,7 @@
 the door."""
 
 from .markers import marks
-from .prefix import Forecast, compared, digest_of, fingerprint, forecast
+from .prefix import Forecast, compared, digest_of, fingerprint, forecast, opened
 from .rules import CacheRule, Caching, MarkerRule
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "fingerprint",
     "forecast",
     "marks",
+    "opened",
 ]

@@ -220,7 +220,7 @@ def _case(engine: Engine, dialogue: Dialogue, scheme: Scheme) -> _Case:
     )
 
 
-def _nobody(card: Card) -> Provider:
+def _nobody(card: Card, _: str) -> Provider:
     raise AssertionError(f"a replay calls nobody, not even {card.name}")
 
 

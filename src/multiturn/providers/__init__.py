@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..catalog import Catalog, EmbeddingCard, Profile
 from ..errors import CountingUnavailable, KeyMissing, ModelUnknown, SettingInvalid
 from ..phrases import Reason
-from .patience import Patience, Retry
+from .patience import Budget, Patience, Retry
 from .provider import Provider
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .embeddings import Embeddings
 
 __all__ = [
+    "Budget",
     "Patience",
     "Provider",
     "Retry",
@@ -40,11 +41,13 @@ def open_provider(
     patience: Patience = PATIENCE,
     retry: Retry = RETRY,
     options: Mapping[str, str] = NO_OPTIONS,
+    budget: Budget | None = None,
 ) -> Provider:
     """The provider that ``profile`` describes; nothing is connected yet.
 
     ``base_url`` replaces the profile's; ``options`` are what stands behind a question mark in a
-    model's name (`Card.options`). A scripted provider is made with its script, not here.
+    model's name (`Card.options`); ``budget`` of repetitions is shared with other providers. A scripted
+    provider is made with its script, not here.
 
     Raises `KeyMissing` where a key is needed and none given, `SettingInvalid` for an address, a key or
     an option that cannot be.
@@ -63,10 +66,10 @@ def open_provider(
     if profile.protocol == "dashscope":
         from .dashscope import DashScope
 
-        return DashScope(profile, key, address, patience, retry)
+        return DashScope(profile, key, address, patience, retry, budget)
     from .openai_chat import OpenAIChat
 
-    return OpenAIChat(profile, key, address, patience, retry)
+    return OpenAIChat(profile, key, address, patience, retry, budget)
 
 
 def open_counting(

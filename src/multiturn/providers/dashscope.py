@@ -13,7 +13,7 @@ from ..reply import Delta
 from ..window import Request
 from .faults import Faults
 from .parameters import adapted, marked, written
-from .patience import Patience, Retry
+from .patience import Budget, Patience, Retry
 from .reading import JsonReader
 from .transport import Call, Transport
 
@@ -34,7 +34,13 @@ class DashScope:
     """
 
     def __init__(
-        self, profile: Profile, key: str | None, base_url: str, patience: Patience, retry: Retry
+        self,
+        profile: Profile,
+        key: str | None,
+        base_url: str,
+        patience: Patience,
+        retry: Retry,
+        budget: Budget | None = None,
     ) -> None:
         self.name = profile.id
         self._profile = profile
@@ -43,7 +49,7 @@ class DashScope:
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
         self._faults = Faults(profile.id, profile.codes, (key,) if key else ())
-        self._transport = Transport(self._faults, patience, retry)
+        self._transport = Transport(self._faults, patience, retry, budget)
 
     def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Answer ``request``; with ``request.stream`` false the whole answer is one delta."""
@@ -57,6 +63,7 @@ class DashScope:
             _body(request, values, multimodal=path == MULTIMODAL),
             request.stream,
             headers,
+            request.elsewhere,
         )
         cumulative = request.stream and not values["incremental_output"]
         return self._transport.stream(

@@ -13,7 +13,7 @@ from ..window import Request
 from .faults import Faults
 from .parameters import adapted, marked, written
 from .passing import Passed
-from .patience import Patience, Retry
+from .patience import Budget, Patience, Retry
 from .reading import JsonReader
 from .transport import Call, Transport
 
@@ -34,6 +34,7 @@ class OpenAIChat:
         base_url: str,
         patience: Patience,
         retry: Retry,
+        budget: Budget | None = None,
     ) -> None:
         self.name = profile.id
         self._profile = profile
@@ -42,12 +43,13 @@ class OpenAIChat:
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
         self._faults = Faults(profile.id, profile.codes, (key,) if key else ())
-        self._transport = Transport(self._faults, patience, retry)
+        self._transport = Transport(self._faults, patience, retry, budget)
 
     def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Answer ``request``; with ``request.stream`` false the whole answer is one delta."""
         accept = "text/event-stream" if request.stream else "application/json"
-        call = Call(self._url, self._body(request), request.stream, {**self._headers, "Accept": accept})
+        headers = {**self._headers, "Accept": accept}
+        call = Call(self._url, self._body(request), request.stream, headers, request.elsewhere)
         return self._transport.stream(call, lambda: JsonReader(self._faults, choice_of))
 
     async def passed(self, body: bytes, *, stream: bool) -> Passed:

@@ -33,6 +33,8 @@ class Call:
     body: bytes
     stream: bool
     headers: dict[str, str] = field(repr=False)
+    elsewhere: tuple[type[Exception], ...] = ()
+    """With which errors it is not made again, because somebody else can be asked."""
 
 
 class Passed:

@@ -53,7 +53,8 @@ class Retry:
 
 @dataclass(slots=True)
 class Budget:
-    """Keeps repetitions a small share of all requests, so that a provider in trouble is not flooded.
+    """Keeps repetitions a small share of all requests, so that a provider in trouble is not flooded. All
+    providers of a client share one.
 
     Both are remembered with less and less weight as time goes by. ``now`` is any clock in seconds.
 
@@ -62,7 +63,7 @@ class Budget:
     (None, True, False)
     """
 
-    retry: Retry
+    retry: Retry = Retry()
     _requests: float = 0.0
     _repetitions: float = 0.0
     _at: float | None = field(default=None)

@@ -58,13 +58,16 @@ class Reader(Protocol):
 
 
 class Transport:
-    """Makes calls to one provider. Each event loop that uses it has connections of its own."""
+    """Makes calls to one provider. Each event loop that uses it has connections of its own. ``budget`` is
+    what it may repeat, by default its own."""
 
-    def __init__(self, faults: Faults, patience: Patience, retry: Retry) -> None:
+    def __init__(
+        self, faults: Faults, patience: Patience, retry: Retry, budget: Budget | None = None
+    ) -> None:
         self._faults = faults
         self._patience = patience
         self._retry = retry
-        self._budget = Budget(retry)
+        self._budget = budget or Budget(retry)
         self._sessions = Sessions(patience.connect)
         self._proxies: dict[str, str | None] = {}
 
@@ -81,11 +84,18 @@ class Transport:
             exchange.close()
 
     async def passed(self, call: Call) -> Passed:
-        """The answer as the bytes in which it comes, asked for once; `ProviderError` where it is none."""
+        """The answer as the bytes in which it comes, asked for once; `ProviderError` where it is none. It is
+        for the client to ask again, within the same budget."""
+        now = asyncio.get_running_loop().time
+        self._budget.ask(now())
         proxy = self._proxy(call.url)
         exchange = Passed(call, self._faults, self._patience, proxy)
         try:
             await exchange.begin(await self._sessions.of(proxy))
+        except ProviderError as error:
+            exchange.close()
+            error.final = error.retryable and not self._budget.take(now())
+            raise
         except BaseException:
             exchange.close()
             raise
@@ -109,8 +119,11 @@ class Transport:
             except ProviderError as error:
                 exchange.close()
                 pause = self._retry.pause(error, repetition)
+                if isinstance(error, call.elsewhere):
+                    raise
                 possible = error.retryable and repetition < self._retry.times and now() + pause < end
                 if not possible or not self._budget.take(now()):
+                    error.final = True
                     raise
             except BaseException:
                 exchange.close()

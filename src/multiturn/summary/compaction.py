@@ -15,6 +15,7 @@ from ..conversations import Owner, Step, Summary
 from ..embedding import EMBEDDING
 from ..errors import ConfigurationInvalid, Error
 from ..prompts import Asked
+from ..request import asked_of
 from ..storage import Due, Reach, Store
 from ..terms import Engine, Input, Terms, policy_of, terms_of
 from ..tokens import count_text
@@ -86,8 +87,9 @@ async def _begun(engine: Engine, due: Due) -> _Run | None:
     """Read the path as the next window will, and see what is to be folded; ``None``: nothing. Raises
     `ConfigurationInvalid` where no model can be asked."""
     at = (due.owner, due.conversation)
-    settings = (await engine.store.gather(*at, Reach(turns=0), due.branch)).settings
-    terms = terms_of(engine, settings, Input())
+    here = await engine.store.gather(*at, Reach(turns=0), due.branch)
+    settings = here.settings
+    terms = terms_of(engine, settings, Input(), asked_of(here.request))
     reach = Reach(tokens=int(terms.limits.high / terms.limits.scale), key=terms.limits.key)
     path = await engine.store.gather(*at, reach, due.branch)
     terms = terms.calibrated(path.cut)
@@ -97,17 +99,18 @@ async def _begun(engine: Engine, due: Due) -> _Run | None:
         return None
     policy = policy_of(settings, engine)
     named = policy.summarize.model if policy.summarize else None
-    writer = _summariser(engine, named, terms)
+    writer = _summariser(engine, named, terms, due)
     warm = None
     if named is None and due.failures == 0:
         warm = await continuation(engine, due, writer, replace(policy, recall=None), path, turns[1])
     return _Run(engine, due, writer, path.summary or NOTHING, turns[1], warm)
 
 
-def _summariser(engine: Engine, name: str | None, terms: Terms) -> Summariser:
+def _summariser(engine: Engine, name: str | None, terms: Terms, due: Due) -> Summariser:
     """The model the policy names, else the conversation's own."""
-    card = engine.calibration.card(engine.catalog.card(name)) if name else terms.card
-    return Summariser.of(engine.provider(card), card, terms.limits.summary_tokens, engine.catalog)
+    card = engine.card(name) if name else terms.card
+    key = engine.attempts(card.name, None, due.owner, due.conversation).current.key
+    return Summariser.of(engine.provider(card, key), card, terms.limits.summary_tokens, engine.catalog)
 
 
 @dataclass(slots=True)
