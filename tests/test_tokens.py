@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -35,6 +36,27 @@ def test_something_costs_something(text: str) -> None:
 def test_a_longer_text_never_costs_less_and_never_much_more_than_its_pieces(one: str, other: str) -> None:
     both, pieces = count_text(one + other), count_text(one) + count_text(other)
     assert max(count_text(one), count_text(other)) <= both <= pieces + 2
+
+
+ASCII = st.text(alphabet=[chr(code) for code in range(128)], max_size=60)
+
+
+@given(texts | ASCII | st.text(alphabet="abcdefgX 09é好", max_size=60))
+@example("\ud83d abcdefghijklmn")
+def test_the_estimate_is_what_its_weights_say(text: str) -> None:
+    def found(pattern: str) -> int:
+        return len("".join(re.findall(pattern, text)))
+
+    runs = 1.04 * len(re.findall("[A-Za-z]+", text)) + 0.62 * len(re.findall("[A-Za-z]{7}", text))
+    signs = 1.2 * found("[0-9]") + 0.38 * found(r"[!-/:-@\[-`{-~]")
+    blanks = 1.1 * len(re.findall(r"\n+|[ \t]{2,}", text))
+    wide = 0.61 * found(r"[\u2e80-\u2fff\u3040-\u9fff\uac00-\ud7ff\uf900-\ufaff]")
+    wide += 0.76 * found(r"[\u3000-\u303f\uff00-\uffef\u2010-\u203a]")
+    wide += 0.6 * found(r"[\u00a1-\u200f\ufb00-\ufdff\ufe70-\ufeff]")
+    known = found(r"[\x00-\x7f\u00a1-\u203a\u2e80-\u2fff\u3000-\u303f\u3040-\u9fff\uac00-\ud7ff]")
+    known += found(r"[\uf900-\ufaff\ufb00-\ufdff\ufe70-\ufeff\uff00-\uffef]")
+    exact = runs + signs + blanks + wide + 2.3 * (len(text) - known)
+    assert abs(count_text(text) - exact) <= 1.01
 
 
 @given(texts)
