@@ -182,6 +182,21 @@ def test_thinking_has_a_field_of_its_own(adding: bool) -> None:
         assert sim.requests[0].body["enable_thinking"] is True
 
 
+def test_the_field_of_the_thinking_stays_where_there_is_or_was_to_be_some() -> None:
+    with serve("kimi", Answer("27.", reasoning="think")) as sim, gate(sim) as one:
+        body = {
+            "model": "kimi/kimi-k2.6",
+            "input": {"messages": [user("?")]},
+            "parameters": {"result_format": "message", "incremental_output": True},
+        }
+        thoughts = [each["output"]["choices"][0]["message"]["reasoning_content"] for each in told(one, body)]
+        assert "".join(thoughts) == "think"
+        assert thoughts[-1] == ""
+        none = first(generate(one, "?", model="demo", enable_thinking=True)).message
+        assert none.reasoning_content == ""
+        assert "reasoning_content" not in first(generate(one, "?", model="demo")).message
+
+
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("name", ["qwen", "openai", "dashscope"])
 def test_tools_are_called_and_their_results_come_back(name: str, stream: bool) -> None:
@@ -196,6 +211,7 @@ def test_tools_are_called_and_their_results_come_back(name: str, stream: bool) -
         result = {"role": "tool", "content": "sunny", "name": "weather", "tool_call_id": "call_1"}
         assert words(generate(one, messages=[user("weather?"), message, result], **given)) == "sunny"
         assert asked(sim)[-1] == ("tool", "sunny")
+        assert "index" not in sim.requests[-1].messages[1]["tool_calls"][0]
 
 
 def test_pieces_of_a_call_add_up() -> None:
@@ -247,17 +263,11 @@ def test_words_alone_are_no_list_for_a_model_that_only_reads() -> None:
         assert asked(sim) == [("user", "one two")]
 
 
-def test_parameters_another_provider_does_not_know_are_left_out_and_named() -> None:
+@pytest.mark.parametrize("to", [None, "c1"])
+def test_parameters_another_provider_does_not_know_are_left_out_and_named(to: str | None) -> None:
     with serve("kimi", "ok") as sim, gate(sim) as one:
-        reply = generate(
-            one,
-            "?",
-            model="kimi/kimi-k2.6",
-            top_k=20,
-            repetition_penalty=1.1,
-            enable_thinking=False,
-            max_tokens=9,
-        )
+        given: Any = {"top_k": 20, "repetition_penalty": 1.1, "enable_thinking": False, "max_tokens": 9}
+        reply = generate(one, "?", model="kimi/kimi-k2.6", to=to, **given)
         assert words(reply) == "ok"
         assert reply.headers["x-multiturn-dropped"] == "repetition_penalty, top_k"
         body = sim.requests[0].body
