@@ -1,4 +1,4 @@
-"""Summaries come back with their conversations, and nothing that was taken back comes back with them."""
+"""Summaries and marks come back with their conversations, and nothing taken back comes back as said."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from tests.scene import Make, Scene
 
 from multiturn import AsyncConversation, ContextPolicy, Summary
 from multiturn.conversations import Owner
+from multiturn.errors import InputInvalid
+from multiturn.messages import Trait
 
 NOBODY = Owner("", "")
 QUIET = ContextPolicy(recall=None)
@@ -233,3 +235,73 @@ async def test_what_was_quoted_is_no_part_of_the_message_that_comes_back(scene: 
     (copy,) = await there.client.load(file)
     assert await copy.export("openai") == await chat.export("openai")
     assert "quotations" not in await copy.export()
+
+
+async def test_what_was_marked_comes_back_marked(scene: Make, tmp_path: Path) -> None:
+    it, there = scene(*"ABCDEF"), scene()
+    chat = await spoken(it, 5)
+    await chat.pin(1)
+    await chat.retract(2, "not so")
+    await chat.exclude(3)
+    await chat.exclude((await chat.history())[-1])
+    file = tmp_path / "c.jsonl"
+    file.write_text(await chat.export(), "utf-8")
+    (copy,) = await there.client.load(file)
+    assert [(turn.traits, turn.reason) for turn in await copy.turns()] == [
+        (turn.traits, turn.reason) for turn in await chat.turns()
+    ]
+    assert (await copy.window("x")).body == (await chat.window("x")).body
+    assert "question 2" not in (await copy.window("x")).body.decode()
+
+
+async def test_a_mark_that_was_taken_away_here_stays_away(scene: Make, tmp_path: Path) -> None:
+    it, there = scene(*"ABCDEF"), scene()
+    chat = await spoken(it, 2)
+    await chat.pin(1)
+    file = tmp_path / "c.jsonl"
+    file.write_text(await chat.export(), "utf-8")
+    (copy,) = await there.client.load(file)
+    await copy.unpin(1)
+    await chat.send("question 3")
+    await chat.retract(3)
+    file.write_text(await chat.export(), "utf-8")
+    (copy,) = await there.client.load(file)
+    first, _, third = await copy.turns()
+    assert not first.traits & Trait.PINNED
+    assert third.traits & Trait.RETRACTED
+
+
+async def test_branches_bring_their_marks_along(scene: Make, tmp_path: Path) -> None:
+    it, there = scene(*"ABCDEF"), scene()
+    chat = await spoken(it, 2)
+    await chat.retract(2, "left")
+    await chat.edit(2, "question 2, better said")
+    file = tmp_path / "c.jsonl"
+    file.write_text(await it.client.export_user(""), "utf-8")
+    (copy,) = await there.client.load(file)
+    assert not (await copy.turns())[1].traits & Trait.RETRACTED
+    (other,) = [branch for branch in await copy.branches() if not branch.in_use]
+    withdrawn = await there.client._store.turns(NOBODY, "c", branch=other.number)
+    assert withdrawn[1].reason == "left"
+
+
+async def test_a_summary_behind_a_withdrawn_turn_comes_back_with_it(scene: Make, tmp_path: Path) -> None:
+    it, there = scene(*"ABCDEF"), scene()
+    chat = await spoken(it)
+    await chat.retract(1, "taken back")
+    await folded(it, 3, "without the first")
+    file = tmp_path / "c.jsonl"
+    file.write_text(await chat.export(), "utf-8")
+    (copy,) = await there.client.load(file)
+    assert await told(copy) == [(3, "without the first", "m")]
+
+
+@pytest.mark.parametrize("marks", [3, ["x"], [{"message": "m", "mark": "loved"}], [{"mark": "pinned"}]])
+async def test_what_is_no_mark_is_refused(scene: Make, tmp_path: Path, marks: Any) -> None:
+    file = tmp_path / "c.jsonl"
+    head = {"format": "multiturn/1", "id": "c", "marks": marks}
+    file.write_bytes(orjson.dumps(head) + b'\n{"role":"user","content":"a"}\n')
+    client = scene().client
+    with pytest.raises(InputInvalid, match="marks something"):
+        await client.load(file)
+    assert await client.conversations() == []

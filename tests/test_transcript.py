@@ -310,4 +310,4 @@ def test_what_is_no_summary_is_refused(summaries: str) -> None:
 
 def test_an_empty_file_holds_nothing() -> None:
     assert imported(b"", "f") == []
-    assert imported(b" [ ] ", "f") == [("f", {}, [], [], ())]
+    assert imported(b" [ ] ", "f") == [("f", {}, [], [], (), ())]

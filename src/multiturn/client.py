@@ -279,13 +279,16 @@ class AsyncMultiTurn:
         """The path in use, then every other branch with what stands nowhere else."""
         summaries = await self._store.summaries(owner, one.id)
         rows = await self._store.history(owner, one.id)
-        text, seen = exported("jsonl", one, rows, summaries), {told.id for told in rows}
+        turns = await self._store.turns(owner, one.id)
+        text, seen = exported("jsonl", one, rows, summaries, turns), {told.id for told in rows}
         for branch in await self._store.branches(owner, one.id):
             summaries = await self._store.summaries(owner, one.id, branch.number)
             rows = await self._store.history(owner, one.id, branch=branch.number)
+            turns = await self._store.turns(owner, one.id, branch=branch.number)
             shared = sum(told.id in seen for told in rows)
             seen.update(told.id for told in rows)
-            text += exported_aside(one, branch, rows, shared, summaries) if shared < len(rows) else ""
+            if shared < len(rows):
+                text += exported_aside(one, branch, rows, shared, summaries, turns)
         return text
 
     async def delete_user(self, user: str) -> int:

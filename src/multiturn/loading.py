@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .chat import AsyncConversation
-from .conversations import Address, Owner, Summary
+from .conversations import Address, Owner, Summary, Turn
 from .errors import ConversationNotFound, InputInvalid
+from .marks import Mark
 from .memory import message_of
 from .messages import Trait
 from .phrases import Reason
@@ -35,6 +36,8 @@ class Loading:
     """The messages of the path in use that are not stored yet."""
     asides: list[Aside] = field(default_factory=list)
     new: bool = True
+    gone: set[tuple[int, int]] = field(default_factory=set)
+    """Branch and number of the turns that were withdrawn before they came here."""
 
     async def check(self) -> None:
         """Find out what is not stored yet. Raises `InputInvalid` for a conversation that holds something
@@ -72,27 +75,53 @@ class Loading:
         return [message_of(told).id for told in rows]
 
     async def take_in(self) -> None:
-        """Store what is not there yet: the path in use, then every other branch beside it, and last the
-        summaries, since a branch would share those that are there when it is made."""
+        """Store what is not there yet: the path in use, then every other branch beside it, what is marked of
+        them, and last the summaries, since a branch would share those that are there when it is made."""
+        marks: list[Mark] = []
         summaries: list[tuple[int | None, Sequence[Retelling]]] = []
         if self.new or self.rest:
             await self.chat.add(self.rest)
+            marks += self._of(self.rest, self.transcript.marks)
             summaries.append((None, self.transcript.summaries))
         for aside in self.asides:
             turns = split_turns(seal(message, count_message) for message in aside.messages)
             branch = await self._grown(aside.after)
             await self.store.add(self.owner, self.chat.id, turns, branch=branch)
+            marks += self._of(aside.messages, aside.marks)
             summaries.append((branch, aside.summaries))
+        for mark in marks:
+            await self._mark(mark)
         for where, retellings in summaries:
             if retellings:
                 await self._retell(where, retellings)
 
+    def _of(self, messages: Sequence[dict[str, Any]], marks: Sequence[Mark]) -> list[Mark]:
+        """The marks of messages that are stored now; what was there before is marked as people want it."""
+        names = set(_ids(messages))
+        return [mark for mark in marks if mark.message in names]
+
+    async def _mark(self, mark: Mark) -> None:
+        """Mark a turn or a message as it was."""
+        at = await self._address(mark.message)
+        place = None if mark.whole else at.place
+        await self.store.mark(
+            self.owner,
+            self.chat.id,
+            at.turn,
+            place=place,
+            set=mark.trait,
+            reason=mark.reason,
+            branch=at.branch,
+        )
+        if mark.trait & GONE:
+            self.gone.add((at.branch, at.turn))
+
     async def _retell(self, branch: int | None, retellings: Sequence[Retelling]) -> None:
         """Put the summaries of a path in force one after the other: those that go on from what is in force
-        here. None that stands for a turn withdrawn here: it may tell what was taken back."""
+        here. None that stands for a turn withdrawn only here: it may tell what was taken back."""
         rows = await self.store.history(self.owner, self.chat.id, branch=branch)
         turns = await self.store.turns(self.owner, self.chat.id, branch=branch)
-        most = next((turn.number - 1 for turn in turns if turn.traits & GONE), len(turns))
+        most = next((turn.number - 1 for turn in turns if self._withdrawn_here(turn)), len(turns))
         there = list(reversed(await self.store.summaries(self.owner, self.chat.id, branch)))
         told = [(_upto(rows, one.messages), one.text, one.model) for one in retellings]
         if [(one.upto, one.text, one.model) for one in there] != told[: len(there)]:
@@ -106,14 +135,22 @@ class Loading:
                     return
                 expected = written.version
 
+    def _withdrawn_here(self, turn: Turn) -> bool:
+        return bool(turn.traits & GONE) and (turn.branch, turn.number) not in self.gone
+
     async def _grown(self, after: str | None) -> int:
         """A new branch that shares everything up to the turn of the message with the id ``after``."""
         if after is None:
             return await self.store.fork(self.owner, self.chat.id, 0)
-        address = Address.parse(after)
+        at = await self._address(after)
+        return await self.store.fork(self.owner, self.chat.id, at.turn, at.branch)
+
+    async def _address(self, message: str) -> Address:
+        """Where the message is that has this id, or brought it along."""
+        address = Address.parse(message)
         if address is None or address.ulid != (await self.chat.info()).ulid:
-            address = await self.store.locate(self.owner, self.chat.id, after)
-        return await self.store.fork(self.owner, self.chat.id, address.turn, address.branch)
+            return await self.store.locate(self.owner, self.chat.id, message)
+        return address
 
 
 def _ids(messages: Sequence[dict[str, Any]]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import orjson
 
-from .asking import check_whole, listed, turn_of
+from .asking import check_metadata, check_seconds, check_whole, listed, turn_of
 from .conversations import Address, Branch, Conversation, Declared, Hit, Owner, Settings, Summary, Turn
 from .embedding import RERANKED, Scope
 from .errors import ConversationError, ConversationNotFound, ParameterInvalid, TurnNotFound
@@ -53,7 +53,7 @@ class Memory:
         self._engine = engine
         self._store = engine.store
         self._place = Place(owner, id, declared, branch)
-        self._at = (owner, id)
+        self._at = self.at = (owner, id)  # an attribute, for the doors above: how a store finds it
         self._known = Known(declared)
         self._ulid = ""
         self._tools: Sequence[Mapping[str, Any]] = ()
@@ -174,20 +174,36 @@ class Memory:
         return Spending.total(self.id, [spending(row) for row in rows])
 
     async def export(self, format: Literal["jsonl", "openai", "markdown"] = "jsonl") -> str:
-        """The path as text: lossless JSON lines, with its summaries and what was quoted; an OpenAI-style
-        list; or Markdown to read."""
+        """The path as text: lossless JSON lines, with its summaries, what was quoted and what is marked; an
+        OpenAI-style list; or Markdown to read."""
         summaries = await self.summaries()  # before the messages, so that these hold all they stand for
-        return exported(format, await self.info(), await self._rows(), summaries)
+        return exported(format, await self.info(), await self._rows(), summaries, await self.turns())
 
     # -- changing what is remembered
 
-    async def add(self, messages: Sequence[object]) -> list[Message]:
+    async def update(
+        self, *, metadata: Mapping[str, str] | None = None, expires_after: float | None = None
+    ) -> Conversation:
+        """Note something else about the conversation: ``metadata`` takes the place of what was noted.
+        ``expires_after``: for how many seconds without use it is kept from now on, 0 for ever; then it is
+        as if it had never been. Gives the conversation. Raises `ParameterInvalid`."""
+        return await self._store.describe(
+            *self._at,
+            metadata=check_metadata(metadata),
+            expires_after=check_seconds("expires_after", expires_after),
+        )
+
+    async def add(
+        self, messages: Sequence[object], *, instructions: bool = True, make: bool = True
+    ) -> list[Message]:
         """Store messages that were spoken elsewhere, without calling a model; gives them with their ids.
 
         OpenAI-style dictionaries, SDK objects or dumps full of nulls, with ``name``, ``created_at`` and
         ``id`` where you have them. Leading system messages become the instructions of a conversation
-        that has none. A handle of a branch adds to that branch. Raises `MessageInvalid` also for a tool's
-        result whose call is neither among the messages nor in the newest turn.
+        that has none, or stay where they are if ``instructions`` is false. A handle of a branch adds to
+        that branch; a conversation that does not exist is made, if ``make`` is true. Raises
+        `MessageInvalid` also for a tool's result whose call is neither among the messages nor in the
+        newest turn.
         """
         plains = [plain(message) for message in listed("messages", messages)]
         lead = 0
@@ -195,10 +211,10 @@ class Memory:
             lead += 1
         entries = [seal(message, count_message) for message in plains]
         check_results(plains, await self._calls_of_newest(plains))
-        declared = await self._declared_with(entries[:lead])
+        declared = await self._declared_with(entries[:lead] if instructions else [])
         turns = split_turns(entries if declared is self._place.declared else entries[lead:])
         told = await self._store.add(
-            *self._at, turns, declared, self._engine.queue, branch=self._place.branch
+            *self._at, turns, declared, self._engine.queue, branch=self._place.branch, make=make
         )
         return [message_of(one) for one in told]
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from .conversations import Branch, Conversation, Summary
+from .conversations import Branch, Conversation, Summary, Turn
 from .errors import InputInvalid, ParameterInvalid
+from .marks import Mark, marks_in, marks_of
 from .phrases import Reason
 from .sealing import encoded
 from .storage import Told
@@ -32,33 +33,40 @@ class Retelling(NamedTuple):
 
 class Aside(NamedTuple):
     """A branch that is not in use: what stands nowhere else, the id of the message it goes on with
-    (``None``: with nothing), and its summaries, oldest first."""
+    (``None``: with nothing), its summaries, oldest first, and what is marked of it."""
 
     after: str | None
     messages: list[dict[str, Any]]
     summaries: Sequence[Retelling] = ()
+    marks: Sequence[Mark] = ()
 
 
 class Transcript(NamedTuple):
     """One conversation read from a file: its id, its settings, the messages of the path in use, its other
-    branches in the order in which they can be made, and the summaries of the path in use, oldest first."""
+    branches in the order in which they can be made, the summaries of the path in use, oldest first, and what
+    is marked of it."""
 
     id: str
     settings: Mapping[str, Any]
     messages: list[dict[str, Any]]
     asides: list[Aside]
     summaries: Sequence[Retelling] = ()
+    marks: Sequence[Mark] = ()
 
 
 def exported(
-    format: str, conversation: Conversation, messages: Sequence[Told], summaries: Sequence[Summary] = ()
+    format: str,
+    conversation: Conversation,
+    messages: Sequence[Told],
+    summaries: Sequence[Summary] = (),
+    turns: Sequence[Turn] = (),
 ) -> str:
-    """A conversation as text. ``"jsonl"``: a head line with the ``summaries`` of the path, newest first, and
-    what was quoted in front of messages, then one message a line as it was stored, with ids, times and
-    models; ``"openai"``: a JSON list of messages; ``"markdown"``: to read."""
+    """A conversation as text. ``"jsonl"``: a head line with the ``summaries`` of the path, newest first,
+    what was quoted in front of messages, and what is marked of its ``turns``, then one message a line as it
+    was stored, with ids, times and models; ``"openai"``: a JSON list of messages; ``"markdown"``: to read."""
     match format:
         case "jsonl":
-            return _lines(_head(conversation) | _beside(messages, messages, summaries), messages)
+            return _lines(_head(conversation) | _beside(messages, messages, summaries, turns), messages)
         case "openai":
             instructions = [orjson.loads(body) for body in conversation.settings.instructions]
             opening = [_opening(conversation)] if conversation.settings.opening else []
@@ -77,26 +85,30 @@ def exported_aside(
     path: Sequence[Told],
     shared: int,
     summaries: Sequence[Summary] = (),
+    turns: Sequence[Turn] = (),
 ) -> str:
     """A branch that is not in use, with the messages of its ``path`` that stand nowhere else: those behind
     the first ``shared`` ones."""
     own, after = path[shared:], _facts(path[shared - 1])["id"] if shared else None
     place = {"branch": branch.number, "fork": branch.fork, "after": after}
-    return _lines(_head(conversation) | place | _beside(path, own, summaries), own)
+    return _lines(_head(conversation) | place | _beside(path, own, summaries, turns), own)
 
 
 def _lines(head: Mapping[str, Any], messages: Sequence[Told]) -> str:
     return "\n".join([orjson.dumps(head).decode(), *(_line(told) for told in messages)]) + "\n"
 
 
-def _beside(path: Sequence[Told], own: Sequence[Told], summaries: Sequence[Summary]) -> dict[str, Any]:
+def _beside(
+    path: Sequence[Told], own: Sequence[Told], summaries: Sequence[Summary], turns: Sequence[Turn]
+) -> dict[str, Any]:
     """What is kept beside the messages. It stands in the head: a key of its own in a message's line could
     be one that the message brought along."""
     retold = [_summary(summary, path) for summary in summaries]
     quotations = [
         {"message": _facts(told)["id"], "text": told.row.quote.decode()} for told in own if told.row.quote
     ]
-    beside = {"summaries": retold, "quotations": quotations}
+    marks = marks_of(turns, own, [_facts(told)["id"] for told in own])
+    beside = {"summaries": retold, "quotations": quotations, "marks": marks}
     return {name: value for name, value in beside.items() if value}
 
 
@@ -177,14 +189,15 @@ def imported(text: bytes, name: str) -> list[Transcript]:
 def _begun(found: list[Transcript], head: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """Where the messages behind a head line belong: to a conversation of their own, or to a branch of the
     one before."""
-    conversation, summaries = str(head.get("id") or name), _summaries(head, name)
+    conversation = str(head.get("id") or name)
+    summaries, marks = _summaries(head, name), marks_in(head, name)
     if "branch" not in head:
-        found.append(Transcript(conversation, head, [], [], summaries))
+        found.append(Transcript(conversation, head, [], [], summaries, marks))
         return found[-1].messages
     after = head.get("after")
     if not found or found[-1].id != conversation or "after" not in head or not isinstance(after, str | None):
         raise InputInvalid(Reason("why.file_aside", file=name, branch=f"{head['branch']!r:.40}"))
-    found[-1].asides.append(Aside(after, [], summaries))
+    found[-1].asides.append(Aside(after, [], summaries, marks))
     return found[-1].asides[-1].messages
 
 
