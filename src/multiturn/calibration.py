@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from .cards import UNKNOWN_WINDOW, Card
+from .usage import ModelFacts
 
-__all__ = ["Calibration", "Facts", "Lesson", "learned", "moved", "scale", "shrunk"]
+__all__ = ["Calibration", "Lesson", "learned", "moved", "scale", "shrunk"]
 
 MARGIN_BEFORE = 1.15
 """Factor on counts of a model that has reported too little."""
@@ -35,32 +36,8 @@ SHRINK = 0.75
 """Share of a window that is tried again where an overflow names no limit we could hold to."""
 
 
-class Facts(Protocol):
-    """What a store keeps of a model (`multiturn.storage.ModelFacts`)."""
-
-    @property
-    def name(self) -> str:
-        """``provider/model``."""
-        ...
-
-    @property
-    def ratio(self) -> float:
-        """Reported tokens by counted ones."""
-        ...
-
-    @property
-    def samples(self) -> int:
-        """How many calls it is the mean of."""
-        ...
-
-    @property
-    def limit(self) -> int | None:
-        """Tokens of input it takes, where an overflow told."""
-        ...
-
-
 class Lesson(NamedTuple):
-    """What is known of one model: see `Facts`."""
+    """What is known of one model: see `ModelFacts`."""
 
     ratio: float = 1.0
     samples: int = 0
@@ -132,17 +109,16 @@ class Calibration:
     loaded: bool = False
     used: dict[str, float] = field(default_factory=dict)
 
-    async def load(self, read: Callable[[], Awaitable[Sequence[Facts]]]) -> None:
+    async def load(self, read: Callable[[], Awaitable[Sequence[ModelFacts]]]) -> None:
         """Read what the store keeps (``store.model_facts``), once; what was learned meanwhile stays."""
+        if not self.loaded:
+            self.take(await read())
+
+    def take(self, facts: Iterable[ModelFacts]) -> None:
+        """Go on from what the store keeps; once, as `load`."""
         if self.loaded:
             return
-        facts = await read()
-        if not self.loaded:
-            self.take(facts)
-            self.loaded = True
-
-    def take(self, facts: Iterable[Facts]) -> None:
-        """Go on from what a store keeps."""
+        self.loaded = True
         for each in facts:
             if each.name not in self.lessons:
                 self.lessons[each.name] = Lesson(each.ratio, each.samples, each.limit)

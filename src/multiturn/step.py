@@ -59,21 +59,37 @@ async def preview(
 ) -> Window:
     """A dry run: the window that would be sent now, or after no more than the turns ``before`` that number.
     ``known`` learns from it."""
-    await engine.calibration.load(engine.store.model_facts)
     terms = known.terms_of(engine, given)
-    reach = _reach(terms, given, None)._replace(before=before)
+    reach = _reach(terms, given, None, before)
     while True:
-        path = await engine.store.gather(place.owner, place.conversation, reach, place.branch)
-        if known.learn(path.settings):
+        path = await _gathered(engine, place, reach)
+        learned = known.learn(path.settings)
+        if learned or path.facts:
             terms = known.terms_of(engine, given)
-            reach = _reach(terms, given, None)._replace(before=before)
-            continue
+            wanted = _reach(terms, given, None, before)
+            if wanted != reach:
+                reach = wanted
+                continue
         newest = path.turns[0].number if path.turns else path.earlier_turns
         current = sealed(given.entries, newest + 1)
         window = await _built(engine, place, terms, given, path, current)
         if window is not None:
             return window
         reach = reach.farther()
+
+
+async def _gathered(engine: Engine, place: Place, reach: Reach) -> Path:
+    """The path; the first time with what use has taught of models, so that a client that looks once asks its
+    store once. A store that does not bring it is asked for it."""
+    calibration, store = engine.calibration, engine.store
+    if calibration.loaded:
+        return await store.gather(place.owner, place.conversation, reach, place.branch)
+    reach = reach._replace(facts=True)
+    path = await store.gather(place.owner, place.conversation, reach, place.branch)
+    if path.facts is None:
+        path = path._replace(facts=await store.model_facts())
+    calibration.take(path.facts or ())
+    return path
 
 
 async def _built(
@@ -129,7 +145,7 @@ def _material(terms: Terms, given: Input, path: Path, current: Sequence[MessageR
     return terms.counted(material)
 
 
-def _reach(terms: Terms, given: Input, lease: Lease | None) -> Reach:
+def _reach(terms: Terms, given: Input, lease: Lease | None, before: int | None = None) -> Reach:
     bounds = terms.limits
     own = len(given.entries)
     head = terms.overhead + sum([entry.tokens for entry in terms.instructions])
@@ -140,7 +156,7 @@ def _reach(terms: Terms, given: Input, lease: Lease | None) -> Reach:
         turns=bounds.max_turns,
         messages=None if bounds.max_messages is None else max(0, bounds.max_messages - own),
         key=bounds.key,
-        before=lease.turn if lease else None,
+        before=lease.turn if lease else before,
         current=lease.turn if lease and lease.step > 1 else None,
         summary=bounds.fold is not None,
     )

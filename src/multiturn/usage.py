@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-__all__ = ["Cost", "Price", "Spending", "Tier", "Usage"]
+__all__ = ["Cost", "ModelFacts", "Price", "Spending", "Tier", "Usage"]
 
 MILLION = Decimal(1_000_000)
 
@@ -51,6 +51,17 @@ def _sum(one: int | None, other: int | None) -> int | None:
     if one is None:
         return other
     return one if other is None else one + other
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What use has taught of a model: ``ratio`` is reported tokens by counted ones (a moving mean of
+    ``samples`` calls), ``limit`` how many tokens of input it takes, where an overflow told."""
+
+    name: str
+    ratio: float = 1.0
+    samples: int = 0
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from .conversations import Settings, Summary
 from .images import ImageRule
 from .ledger import Decisions, Ledger, Span
 from .messages import Entry
-from .usage import Cost
+from .usage import Cost, ModelFacts
 
 __all__ = [
     "Cut",
@@ -136,7 +136,7 @@ class Path(NamedTuple):
     rows of the turn that is being answered. ``earlier_turns`` and ``earlier_messages`` count what lies
     before the oldest of ``turns``. ``summary`` is the one in force on this path and ``summarised`` how
     many messages it stands for, where that is known; ``request`` the fingerprint of the last request on
-    this branch (`multiturn.caching`).
+    this branch (`multiturn.caching`). ``facts`` is what use has taught of models, where that was asked for.
     """
 
     settings: Settings = Settings()
@@ -153,6 +153,7 @@ class Path(NamedTuple):
     summary: Summary | None = None
     summarised: int | None = None
     request: bytes | None = None
+    facts: Sequence[ModelFacts] | None = None
 
 
 class Material(NamedTuple):

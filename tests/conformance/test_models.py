@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from multiturn.conversations import Step, TurnState
-from multiturn.storage import ModelFacts, Store
+from multiturn.storage import ModelFacts, Reach, Store
 from multiturn.usage import Usage
 
-from .talk import assistant, begin, finish
+from .talk import ALICE, assistant, begin, finish
 
 
 async def call(
@@ -64,3 +64,11 @@ async def test_a_limit_is_learned_and_learned_anew(store: Store) -> None:
     await store.learn_limit("new", 4_000)
     await call(store, 100, 120, "new")
     assert await store.model_facts() == [ModelFacts("new", 1.2, 1, 4_000)]
+
+
+async def test_a_path_brings_what_use_has_taught_where_it_is_asked_to(store: Store) -> None:
+    await call(store, 100, 120)
+    for conversation in ("c", "no conversation"):
+        path = await store.gather(ALICE, conversation, Reach(facts=True))
+        assert path.facts is None or list(path.facts) == [ModelFacts("m", 1.2, 1)]
+        assert (await store.gather(ALICE, conversation, Reach())).facts is None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..conversations import Address, Declared, Owner, Settings, Step, Turn, TurnState
 from ..messages import Entry
+from ..usage import ModelFacts
 from ..window import Cut, MessageRow, Quotation
 
 __all__ = [
@@ -184,17 +185,6 @@ class Due:
     mark: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """What use has taught of a model: ``ratio`` is reported tokens by counted ones (a moving mean of
-    ``samples`` calls), ``limit`` how many tokens of input it takes, where an overflow told."""
-
-    name: str
-    ratio: float = 1.0
-    samples: int = 0
-    limit: int | None = None
-
-
 class Told(NamedTuple):
     """A stored message for somebody to look at: its row, its facts (see `Entry.facts`), the time of
     its turn, and its id by place (`Address.message_id`, with the branch that holds it)."""
@@ -251,6 +241,8 @@ class Reach(NamedTuple):
     this key, nothing before the cut is read. ``before``: only turns before this number (the turn
     being answered is read as ``current`` instead). ``summary``: whether a summary counts, before whose
     end nothing is read then; a policy without one wants the turns themselves.
+    ``facts``: whether the path is to bring what use has taught of models, too (`Path.facts`): the first window
+    of a client need not ask for that apart.
     """
 
     tokens: int | None = None
@@ -260,6 +252,7 @@ class Reach(NamedTuple):
     before: int | None = None
     current: int | None = None
     summary: bool = True
+    facts: bool = False
 
     def farther(self) -> Reach:
         """Four times as far back: turns that are never sent used this reach up."""

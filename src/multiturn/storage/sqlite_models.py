@@ -42,11 +42,8 @@ def calibrate(db: sqlite3.Connection, model: int | None, usage: Usage | None, co
 
 def model_facts(db: sqlite3.Connection) -> Sequence[ModelFacts]:
     """See `Store.model_facts`."""
-    rows = db.execute(
-        "SELECT name, ratio, samples, input_limit FROM models"
-        " WHERE samples > 0 OR input_limit IS NOT NULL ORDER BY name"
-    )
-    return [ModelFacts(*row) for row in rows]
+    rows = db.execute("SELECT name, ratio, samples, input_limit FROM models").fetchall()
+    return [ModelFacts(*row) for row in sorted(rows) if row[2] or row[3] is not None]
 
 
 def learn_limit(db: sqlite3.Connection, model: str, limit: int) -> None:

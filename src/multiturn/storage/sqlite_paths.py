@@ -17,6 +17,7 @@ from ..messages import Trait
 from ..phrases import Reason
 from ..window import Cut, MessageRow, Path, TurnRow
 from .records import Reach
+from .sqlite_models import model_facts
 from .sqlite_rows import (
     LASTS,
     MESSAGE,
@@ -114,6 +115,11 @@ may be sent at all: not failed, crashed, withdrawn, refused, nor excluded."""
 
 def gather(db: sqlite3.Connection, owner: Owner, name: str, reach: Reach, branch: int | None) -> Path:
     """See `Store.gather`."""
+    path = _gather(db, owner, name, reach, branch)
+    return path._replace(facts=model_facts(db)) if reach.facts else path
+
+
+def _gather(db: sqlite3.Connection, owner: Owner, name: str, reach: Reach, branch: int | None) -> Path:
     if branch is None:
         row = db.execute(HEAD, (owner.tenant, name)).fetchone()
     else:

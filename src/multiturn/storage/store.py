@@ -78,7 +78,8 @@ class Store(Protocol):
         """Read what a window may be built from, in one snapshot, touching no other row.
 
         A conversation that does not exist gives an empty path; somebody else's raises
-        `ConversationNotFound`.
+        `ConversationNotFound`. What `Reach.facts` asks for may be left out: then it is asked for by
+        `model_facts`.
         """
         ...
 
