@@ -38,6 +38,7 @@ def test_nothing_chosen_gives_the_defaults(home: Path) -> None:
     assert config.timing == Timing(15, 5, 30, 600, 10, 120, 60, 600)
     assert config.keep_reasoning is True
     assert (config.tokenizer, config.vocabulary, config.search_vectors) == ("estimate", "", False)
+    assert config.expires_after == 0
     assert config.store == f"sqlite:///{home}/.local/share/multiturn/multiturn.db"
     assert set(config.origins.values()) == {"default"}
     assert (
@@ -107,6 +108,9 @@ def test_what_the_operator_overrides_of_a_provider(home: Path) -> None:
         ('language = "fr"', {}, ["language", "en or zh"]),
         ('tokenizer = "guess"', {}, ["tokenizer", "guess", "neither estimate nor exact"]),
         ("search_vectors = 1", {}, ["search_vectors", "true nor false"]),
+        ("expires_after = -1", {}, ["expires_after", "-1"]),
+        ("expires_after = false", {}, ["expires_after", "False"]),
+        ("", {"MULTITURN_EXPIRES_AFTER": "soon"}, ["MULTITURN_EXPIRES_AFTER", "soon"]),
         ("vocabulary = 1", {}, ["vocabulary", "not a text"]),
         ("colour = 1", {}, ["colour", "no setting has this name", "policy.budget"]),
         ("[policy]\nbudgett = 1", {}, ["policy.budgett", "policy.budget"]),

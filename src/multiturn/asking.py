@@ -20,6 +20,8 @@ __all__ = [
     "Asking",
     "OnBusy",
     "Sampling",
+    "check_metadata",
+    "check_seconds",
     "check_whole",
     "digest_of",
     "entries_of",
@@ -30,6 +32,9 @@ __all__ = [
 
 OnBusy = Literal["queue", "interrupt", "reject"]
 LONGEST_KEY = 512
+MOST_NOTES, LONGEST_NAME, LONGEST_NOTE = 16, 64, 512
+LONGEST_TIME = 3_153_600_000
+"""A hundred years, in seconds."""
 HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -145,6 +150,36 @@ def check_whole(name: str, text: str) -> None:
     """Raises `ParameterInvalid` for text with half a character (a lone surrogate), which cannot be stored."""
     if not text.isascii() and HALF.search(text):
         raise ParameterInvalid(Reason("why.surrogate"), name=name)
+
+
+def check_metadata(metadata: object) -> Mapping[str, str] | None:
+    """What is to be noted on a conversation, as OpenAI limits it; raises `ParameterInvalid`."""
+    if metadata is None:
+        return None
+    noted = _table("metadata", metadata)
+    for name, value in noted.items():
+        whole = isinstance(name, str) and isinstance(value, str)
+        if not whole or len(name) > LONGEST_NAME or len(value) > LONGEST_NOTE:
+            raise _too_much()
+        check_whole("metadata", name + value)
+    if len(noted) > MOST_NOTES:
+        raise _too_much()
+    return dict(noted)
+
+
+def _too_much() -> ParameterInvalid:
+    reason = Reason("why.metadata", most=MOST_NOTES, name=LONGEST_NAME, longest=LONGEST_NOTE)
+    return ParameterInvalid(reason, name="metadata")
+
+
+def check_seconds(name: str, seconds: object) -> float | None:
+    """For how many seconds something is kept, 0 for ever; raises `ParameterInvalid`."""
+    if seconds is None:
+        return None
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not number or not 0 <= seconds <= LONGEST_TIME:  # type: ignore[operator]  # a number
+        raise ParameterInvalid(Reason("why.seconds", longest=LONGEST_TIME), name=name)
+    return float(seconds)  # type: ignore[arg-type]  # likewise
 
 
 def listed(name: str, value: object) -> Sequence[Any]:

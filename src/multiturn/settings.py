@@ -63,7 +63,8 @@ class Config:
     nobody chose; ``keep_reasoning`` whether thinking is stored; ``tokenizer`` whether windows are counted
     by an estimate or by the model's vocabulary, ``vocabulary`` a file or folder where that is looked for
     first; ``search_vectors`` whether recall may go through all vectors of a conversation instead of
-    reranking what the words found. ``providers`` is what the operator
+    reranking what the words found; ``expires_after`` for how many seconds without use new conversations are
+    kept (0: for ever). ``providers`` is what the operator
     overrides in the catalogue, by provider (``{"qwen": {"base_url": …}}``), ``models`` and ``embeddings``
     the same by model (``{"compatible/llama": {"window": 32768}}``); ``routes`` are models under a name of the
     operator's (``{"chat-fast": {"targets": ["qwen/qwen-plus", …]}}``). ``origins`` tells for each
@@ -81,6 +82,7 @@ class Config:
     tokenizer: Literal["estimate", "exact"] = "estimate"
     vocabulary: str = ""
     search_vectors: bool = False
+    expires_after: float = 0.0
     providers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     embeddings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
@@ -105,6 +107,7 @@ SINGLE = (
     "tokenizer",
     "vocabulary",
     "search_vectors",
+    "expires_after",
 )
 SWITCHES = ("keep_reasoning", "search_vectors")
 NAMES = (*SINGLE, *POLICY, *TIMING)
@@ -208,7 +211,7 @@ def variable_of(name: str) -> str:
 
 def _value(name: str, text: str) -> object:
     """What the text of a variable means: a switch or a number where the setting may be one."""
-    if name not in (*POLICY, *TIMING, *SWITCHES):
+    if name not in (*POLICY, *TIMING, *SWITCHES, "expires_after"):
         return text
     switch = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}.get(
         text.lower()
@@ -311,6 +314,7 @@ def _config(found: Found) -> Config:
         tokenizer=_checked(found, "tokenizer", _tokenizer, "estimate"),
         vocabulary=_checked(found, "vocabulary", _text, ""),
         search_vectors=_checked(found, "search_vectors", _switch, default=False),
+        expires_after=_checked(found, "expires_after", _lasting, 0.0),
         providers=_gathered(found, "providers"),
         models=_gathered(found, "models"),
         embeddings=_gathered(found, "embeddings"),
@@ -362,6 +366,10 @@ def _seconds(name: str, value: object, origin: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise _wrong(name, "number", value=value, origin=origin)
     return float(value)
+
+
+def _lasting(name: str, value: object, origin: str) -> float:
+    return 0.0 if value == 0 and not isinstance(value, bool) else _seconds(name, value, origin)
 
 
 def _timing(found: Found) -> Timing:

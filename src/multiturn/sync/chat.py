@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal, TypeVar, Unpack
 
 from ..asking import Asking
@@ -138,9 +138,17 @@ class BlockingConversation:
         """See `AsyncConversation.export`."""
         return self._run(lambda chat: chat.export(format))
 
-    def add(self, messages: Sequence[object]) -> list[Message]:
+    def update(
+        self, *, metadata: Mapping[str, str] | None = None, expires_after: float | None = None
+    ) -> Conversation:
+        """See `AsyncConversation.update`."""
+        return self._run(lambda chat: chat.update(metadata=metadata, expires_after=expires_after))
+
+    def add(
+        self, messages: Sequence[object], *, instructions: bool = True, make: bool = True
+    ) -> list[Message]:
         """See `AsyncConversation.add`."""
-        return self._run(lambda chat: chat.add(messages))
+        return self._run(lambda chat: chat.add(messages, instructions=instructions, make=make))
 
     def branch(self, at: TurnLike) -> BlockingConversation:
         """See `AsyncConversation.branch`."""

@@ -121,13 +121,23 @@ class MultiTurn:
         policy: ContextPolicy | None = None,
         model: str | None = None,
         memory: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        expires_after: float | None = None,
     ) -> BlockingConversation:
         """See `AsyncMultiTurn.conversation`."""
         name = f"conv_{new_ulid()}" if id is None else id
 
         def make() -> AsyncConversation:
             return self._current().conversation(
-                name, user=user, system=system, opening=opening, policy=policy, model=model, memory=memory
+                name,
+                user=user,
+                system=system,
+                opening=opening,
+                policy=policy,
+                model=model,
+                memory=memory,
+                metadata=metadata,
+                expires_after=expires_after,
             )
 
         return BlockingConversation(self._run, make)
@@ -139,12 +149,28 @@ class MultiTurn:
         everybody: bool = False,
         limit: int = 100,
         before: str | None = None,
+        after: str | None = None,
+        oldest: bool = False,
+        metadata: Mapping[str, str] | None = None,
     ) -> list[Conversation]:
         """See `AsyncMultiTurn.conversations`."""
         client = self._current()
         return self._run(
-            lambda: client.conversations(user=user, everybody=everybody, limit=limit, before=before)
+            lambda: client.conversations(
+                user=user,
+                everybody=everybody,
+                limit=limit,
+                before=before,
+                after=after,
+                oldest=oldest,
+                metadata=metadata,
+            )
         )
+
+    def sweep(self) -> int:
+        """See `AsyncMultiTurn.sweep`."""
+        client = self._current()
+        return self._run(client.sweep)
 
     def search(
         self, text: str, *, user: str | None = None, everybody: bool = False, limit: int = 20
