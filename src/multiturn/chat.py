@@ -198,7 +198,7 @@ class AsyncConversation(Memory):
             ledger.spans,
             ledger.tokens,
             terms.limits,
-            target=terms.target,
+            target=replace(terms.target, model=steps[-1].model),
             notes=("stored_reply",),
             cache=ledger.cache,
             route=ledger.route,

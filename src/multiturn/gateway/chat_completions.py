@@ -7,6 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from .body import read_body
 from .gateway import Gateway
+from .principal import check_user
 from .refusal import Refusal
 from .stateful import conversation_of, stateful
 from .stateless import form_of, stateless
@@ -35,12 +36,13 @@ class ChatCompletions:
         if named is not None and not isinstance(named, str):
             raise Refusal(400, "not_text", param="model")
         client = self._gateway.client_of(scope)
-        card = client.catalog.card(named or client.model)
+        model = named or client.model
         conversation = conversation_of(headers, fields)
+        check_user(scope, fields.get("user"))
         if conversation is None:
-            await stateless(self._gateway, body, card, receive, send)
+            await stateless(self._gateway, client, body, model, receive, send)
         else:
             form = form_of(fields)
             await stateful(
-                self._gateway, client, fields, body.raw, card, conversation, headers, form, receive, send
+                self._gateway, client, fields, body.raw, model, conversation, headers, form, receive, send
             )

@@ -4,6 +4,7 @@ conversation is named."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -18,6 +19,8 @@ from .dashscope_frames import Native
 from .dashscope_posted import adds, fields_of, known_to, parameters_of, plain_text
 from .gateway import Gateway
 from .refusal import Refusal
+from .routed import one_after_another
+from .sse import Headers as Told
 from .stateful import conversation_of, stateful
 from .stateless import answer_request, check_choices, request_of
 
@@ -39,17 +42,28 @@ class Generation:
             raise Refusal(405, "method_not_allowed", headers={"allow": "POST"})
         body, headers = await read_body(scope, receive), Headers(scope=scope)
         client = self._gateway.client_of(scope)
-        card = _card(client, body.fields.get("model"))
+        model = _model(client, body.fields.get("model"))
+        card = client.catalog.card(model)
         form = _form(scope, body.fields)
         fields, dropped = known_to(client.catalog.profile(card.provider), fields_of(body.fields))
         fields["stream"] = _streamed(headers)
         check_choices(fields)
         name = conversation_of(headers, fields)
         if name is None:
-            await self._stateless(client, fields, dropped, card, form, receive, send)
+            await self._stateless(client, fields, dropped, model, form, receive, send)
             return
         await stateful(
-            self._gateway, client, fields, body.raw, card, name, headers, form, receive, send, unknown=dropped
+            self._gateway,
+            client,
+            fields,
+            body.raw,
+            model,
+            name,
+            headers,
+            form,
+            receive,
+            send,
+            unknown=dropped,
         )
 
     async def _stateless(
@@ -57,32 +71,31 @@ class Generation:
         client: AsyncMultiTurn,
         fields: Mapping[str, Any],
         dropped: list[str],
-        card: Card,
+        model: str,
         form: Native,
         receive: Receive,
         send: Send,
     ) -> None:
         """Answer without remembering anything."""
-        request = request_of(fields, orjson.dumps(fields["messages"]), card)
-        provider = client.endpoints.provider(card)
         told = {"x-multiturn-dropped": ", ".join(dropped)} if dropped else {}
-        await answer_request(
-            self._gateway,
-            provider,
-            card,
-            request,
-            form,
-            lambda: told,
-            receive,
-            send,
-            streamed=fields["stream"],
-        )
+        seed = client.tenant + str(fields["messages"][:1])
+        attempts = client.endpoints.routing.attempts(model, seed=seed)
+
+        async def ask(card: Card, key: str, headers: Told) -> None:
+            request = request_of(fields, orjson.dumps(fields["messages"]), card)
+            request = replace(request, elsewhere=attempts.elsewhere)
+            provider, streamed = client.endpoints.provider(card, key), fields["stream"]
+            await answer_request(
+                self._gateway, provider, card, request, form, headers, receive, send, streamed=streamed
+            )
+
+        await one_after_another(attempts, ask, lambda: told)
 
 
-def _card(client: AsyncMultiTurn, named: object) -> Card:
+def _model(client: AsyncMultiTurn, named: object) -> str:
     if named is not None and not isinstance(named, str):
         raise Refusal(400, "not_text", param="model")
-    return client.catalog.card(named or client.model)
+    return named or client.model
 
 
 def _streamed(headers: Headers) -> bool:

@@ -17,7 +17,7 @@ from ..phrases import Reason
 from ..providers.passing import Passed
 from .body import Body
 from .presence import staying
-from .sse import DONE, send_events, send_whole
+from .sse import DONE, Headers, send_events, send_whole
 
 __all__ = ["Passes", "relay"]
 
@@ -38,7 +38,14 @@ class Passes(Protocol):
 
 
 async def relay(
-    body: Body, card: Card, profile: Profile, passes: Passes, receive: Receive, send: Send, language: str
+    body: Body,
+    card: Card,
+    profile: Profile,
+    passes: Passes,
+    headers: Headers,
+    receive: Receive,
+    send: Send,
+    language: str,
 ) -> None:
     """Hand a request on, and its answer back."""
     changes, ours = _changes(body.fields, card, profile)
@@ -48,14 +55,14 @@ async def relay(
         answer = await passes(raw, stream=stream)
     try:
         if answer.streamed:
-            await send_events(receive, send, _parts(answer, ours=ours), dict, language)
+            await send_events(receive, send, _parts(answer, ours=ours), headers, language)
             return
         async with staying(receive):
             whole = await answer.whole()
         _check_whole(answer, whole)
     finally:
         answer.close()
-    await send_whole(send, whole, {})
+    await send_whole(send, whole, headers())
 
 
 def _changes(fields: Mapping[str, Any], card: Card, profile: Profile) -> tuple[dict[str, Any], bool]:

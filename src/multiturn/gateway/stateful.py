@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Send
 
 from ..asking import Asking
-from ..catalog import Card, Profile
+from ..catalog import Card, Catalog, Profile
 from ..chat import AsyncConversation
 from ..client import AsyncMultiTurn
 from ..errors import ConversationNotFound
@@ -26,6 +26,8 @@ from .gateway import Gateway
 from .posted import Posted, divide
 from .presence import staying
 from .refusal import Refusal
+from .routed import one_after_another, routed_headers
+from .sse import Headers as Told
 from .sse import send_events, send_whole
 from .stateless import OURS, answer_request, check_choices
 
@@ -76,7 +78,7 @@ async def stateful(
     client: AsyncMultiTurn,
     fields: Mapping[str, Any],
     raw: bytes,
-    card: Card,
+    model: str,
     name: str,
     headers: Headers,
     form: Form,
@@ -85,9 +87,9 @@ async def stateful(
     *,
     unknown: Sequence[str] = (),
 ) -> None:
-    """Answer as the next turn of a conversation. ``fields`` are those of a chat completion, ``raw`` the
-    body as it was posted, by which a repeat is known; ``unknown`` the names of what was left out of the
-    fields already."""
+    """Answer as the next turn of a conversation. ``fields`` are those of a chat completion, whose ``model``
+    may be a route; ``raw`` is the body as it was posted, by which a repeat is known; ``unknown`` the names of
+    what was left out of the fields already."""
     check_choices(fields)
     if headers.get("x-conversation-mode", "append").lower() not in ("append", "align"):
         raise Refusal(400, "mode_unknown", param="X-Conversation-Mode")
@@ -95,26 +97,37 @@ async def stateful(
     user = fields.get("user")
     if user is not None and not isinstance(user, str):
         raise Refusal(400, "not_text", param="user")
-    chat = client.conversation(
-        name, user=user, system=None if posted.instructions is None else posted.instructions, model=card.name
-    )
-    params, dropped = _params(fields, card, client.catalog.profile(card.provider))
+    catalog, cards = client.catalog, _cards(client.catalog, model)
+    system = None if posted.instructions is None else posted.instructions
+    whole = model if model in catalog.routes else cards[0].name
+    chat = client.conversation(name, user=user, system=system, model=whole)
+    params, dropped = _params(fields, [(card, catalog.profile(card.provider)) for card in cards])
     told = {"x-conversation-id": name, "x-multiturn-ignored": str(len(posted.earlier))}
     if dropped or unknown:
         told["x-multiturn-dropped"] = ", ".join(sorted({*dropped, *unknown}))
-    work = Work(gateway, client.tenant, chat, card, fields, form, posted, params, told)
+    work = Work(gateway, client, chat, whole, fields, form, posted, params, told)
     if fields.get("store") is False:
         await work.read_only(receive, send)
     else:
         await work.answer(raw, headers, receive, send)
 
 
-def _params(fields: Mapping[str, Any], card: Card, profile: Profile) -> tuple[dict[str, Any], list[str]]:
-    """What is handed on, and the names of what the provider does not know."""
+def _cards(catalog: Catalog, model: str) -> list[Card]:
+    """The models that may answer: those of the route, or the one."""
+    route = catalog.routes.get(model)
+    return [catalog.card(target) for target in route.targets] if route else [catalog.card(model)]
+
+
+def _params(
+    fields: Mapping[str, Any], models: Sequence[tuple[Card, Profile]]
+) -> tuple[dict[str, Any], list[str]]:
+    """What is handed on, and the names of what one of the models does not know."""
     given = {name: value for name, value in fields.items() if name not in OWN and value is not None}
-    refused = {*profile.drop_params, *card.drop_params}
-    if profile.id not in ("openai", "compatible"):
-        refused |= OPENAI_ONLY - {profile.cache_key}
+    refused: set[str] = set()
+    for card, profile in models:
+        refused |= {*profile.drop_params, *card.drop_params}
+        if profile.id not in ("openai", "compatible"):
+            refused |= OPENAI_ONLY - {profile.cache_key}
     dropped = sorted(given.keys() & refused)
     return {name: value for name, value in given.items() if name not in refused}, dropped
 
@@ -124,9 +137,9 @@ class Work:
     """One stateful request. ``told`` are the headers of its answer so far."""
 
     gateway: Gateway
-    tenant: str
+    client: AsyncMultiTurn
     chat: AsyncConversation
-    card: Card
+    model: str
     fields: Mapping[str, Any]
     form: Form
     posted: Posted
@@ -152,7 +165,7 @@ class Work:
             count = headers.get("x-stainless-retry-count", "0" if self.form.says_repeats else None)
             wait = self.gateway.client.config.timing.queue
             async with staying(receive):
-                whose = (self.tenant, str(self.fields.get("user") or ""))
+                whose = (self.client.tenant, str(self.fields.get("user") or ""))
                 seen = await self.gateway.repeats.seen(self.chat, whose, raw, count, wait)
             key, again, repeated = seen.key, seen.again, seen.repeated
         if not again:
@@ -203,11 +216,14 @@ class Work:
         pieces: Pieces | None = None
         async with aclosing(deltas):
             async for delta in deltas:
-                pieces = pieces or self.form.pieces(_id(stream), self.card.name)
+                pieces = pieces or self._pieces(stream)
                 if part := pieces.of(delta):
                     yield part
-        pieces = pieces or self.form.pieces(_id(stream), self.card.name)
+        pieces = pieces or self._pieces(stream)
         yield pieces.end(stream.reply.usage)
+
+    def _pieces(self, stream: AsyncStream) -> Pieces:
+        return self.form.pieces(_id(stream), stream.window.target.model)
 
     async def _together(self, stream: AsyncStream) -> AsyncGenerator[Delta, None]:
         """A client that leaves stops the model."""
@@ -236,40 +252,55 @@ class Work:
 
     def _headers(self, stream: AsyncStream) -> dict[str, str]:
         turn = {"x-multiturn-turn": str(stream.turn.number), "x-multiturn-turn-id": stream.turn.id}
-        return self.told | turn | _of_window(self.card, stream.window)
+        return self.told | turn | _of_window(stream.window)
 
     async def read_only(self, receive: Receive, send: Send) -> None:
         """An answer from what the conversation remembers, of which nothing is kept."""
+        endpoints, told = self.client.endpoints, self.told
         async with staying(receive):
-            window = await self.chat.window(messages=self.posted.new)
-        provider = self.gateway.client.endpoints.provider(self.card)
-        request = Request(
-            model=self.card.model,
+            first = await self.chat.window(messages=self.posted.new)
+        seed, last = f"{self.client.tenant}\0{self.chat.id}", first.target.model
+        attempts = endpoints.routing.attempts(self.model, last=last, seed=seed)
+
+        async def ask(card: Card, key: str, headers: Told) -> None:
+            window = first
+            if card.name != last:
+                async with staying(receive):
+                    window = await self.chat.window(messages=self.posted.new, model=card.name)
+            told.update(_of_window(window))
+            provider, request = endpoints.provider(card, key), self._request(card, window, attempts.elsewhere)
+            await answer_request(
+                self.gateway,
+                provider,
+                card,
+                request,
+                self.form,
+                headers,
+                receive,
+                send,
+                streamed=self.streamed,
+            )
+
+        await one_after_another(attempts, ask, lambda: told)
+
+    def _request(self, card: Card, window: Window, elsewhere: tuple[type[Exception], ...]) -> Request:
+        return Request(
+            model=card.model,
             body=window.body,
             tools=self.fields.get("tools") or (),
             tool_choice=self.fields.get("tool_choice"),
             params=self.params,
-            stream=self.streamed or self.card.stream_only,
+            stream=self.streamed or card.stream_only,
             traits=window.traits,
-        )
-        told = self.told | _of_window(self.card, window)
-        await answer_request(
-            self.gateway,
-            provider,
-            self.card,
-            request,
-            self.form,
-            lambda: told,
-            receive,
-            send,
-            streamed=self.streamed,
+            elsewhere=elsewhere,
         )
 
 
-def _of_window(card: Card, window: Window) -> dict[str, str]:
+def _of_window(window: Window) -> dict[str, str]:
     left = sum(span.messages for span in window.spans if not span.sent)
     return {
-        "x-multiturn-model": card.name,
+        "x-multiturn-model": window.target.model,
+        **routed_headers(window.route, window.target.model),
         "x-multiturn-context-tokens": str(window.tokens),
         "x-multiturn-left-out": str(left),
     }

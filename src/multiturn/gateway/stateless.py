@@ -6,12 +6,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from starlette.types import Receive, Send
 
 from ..asking import input_of
 from ..catalog import Card
+from ..client import AsyncMultiTurn
 from ..providers import Provider
 from ..reply import Delta, Draft
 from ..sealing import seal
@@ -25,6 +27,7 @@ from .posted import divide
 from .presence import staying
 from .refusal import Refusal
 from .relay import relay
+from .routed import attempts_of, one_after_another
 from .sse import Headers, send_events, send_whole
 
 __all__ = ["OURS", "answer_request", "check_choices", "form_of", "request_of", "stateless"]
@@ -33,21 +36,45 @@ OURS = frozenset(("model", "messages", "stream", "stream_options", "tools", "too
 """Fields that have a place of their own in a request, or that we decide."""
 
 
-async def stateless(gateway: Gateway, body: Body, card: Card, receive: Receive, send: Send) -> None:
+async def stateless(
+    gateway: Gateway, client: AsyncMultiTurn, body: Body, model: str, receive: Receive, send: Send
+) -> None:
     """Answer without remembering anything."""
-    provider = gateway.client.endpoints.provider(card)
+    card = client.catalog.card(model)
+    attempts = attempts_of(client, model, card, body.fields)
+
+    async def ask(card: Card, key: str, headers: Headers) -> None:
+        provider = client.endpoints.provider(card, key)
+        elsewhere = attempts.elsewhere if attempts else ()
+        await _ask(gateway, provider, body, card, elsewhere, headers, receive, send)
+
+    if attempts is None:
+        await ask(card, "", dict)
+    else:
+        await one_after_another(attempts, ask)
+
+
+async def _ask(
+    gateway: Gateway,
+    provider: Provider,
+    body: Body,
+    card: Card,
+    elsewhere: tuple[type[Exception], ...],
+    headers: Headers,
+    receive: Receive,
+    send: Send,
+) -> None:
     passes = getattr(provider, "passed", None)
     if passes is not None:
         profile = gateway.client.catalog.profile(card.provider)
-        await relay(body, card, profile, passes, receive, send, gateway.language)
+        await relay(body, card, profile, passes, headers, receive, send, gateway.language)
         return
     fields, form = body.fields, form_of(body.fields)
     check_choices(fields)
     divide(fields.get("messages"))
-    request = request_of(fields, body.written("messages").encode(), card)
-    await answer_request(
-        gateway, provider, card, request, form, dict, receive, send, streamed=fields.get("stream") is True
-    )
+    request = replace(request_of(fields, body.written("messages").encode(), card), elsewhere=elsewhere)
+    streamed = fields.get("stream") is True
+    await answer_request(gateway, provider, card, request, form, headers, receive, send, streamed=streamed)
 
 
 def request_of(fields: Mapping[str, Any], messages: bytes, card: Card) -> Request:
