@@ -80,12 +80,14 @@ class Simulator:
         models: Mapping[str, Model] | None = None,
         clock: Callable[[], float] = time.monotonic,
         key: str = "sk-simulated",
+        more_keys: tuple[str, ...] = (),
         concurrency: int = 0,
     ) -> None:
         self.script = script or Script()
         self.known = {**self.models, **(models or {})}
         self.clock = clock
         self.key = key
+        self.keys = {key, *more_keys}
         self.concurrency = concurrency
         self.requests: list[Received] = []
         self.url = ""
@@ -174,7 +176,7 @@ class Simulator:
         scheme, _, key = received.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
             raise self.refuse("key_missing" if "key_missing" in self.problems else "key", key="")
-        if key.strip() != self.key:
+        if key.strip() not in self.keys:
             raise self.refuse("key", key=key.strip()[:4] + "****")
         fault = self.script.fault(received.number)
         if fault is not None:

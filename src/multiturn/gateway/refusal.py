@@ -180,7 +180,8 @@ def _headers(error: Error, status: int) -> dict[str, str]:
         return {"x-should-retry": "true", "retry-after-ms": str(LOCKED_RETRY_MS)}
     if status < 500 and status not in (408, 409, 429):
         return {}
-    headers = {"x-should-retry": "true" if error.retryable else "false"}
+    again = error.retryable and not getattr(error, "final", False)
+    headers = {"x-should-retry": "true" if again else "false"}
     wait = getattr(error, "retry_after", None)
     if wait:
         headers["retry-after-ms"] = str(int(wait * 1000))
