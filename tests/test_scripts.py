@@ -139,3 +139,36 @@ def test_without_a_python_that_is_new_enough_it_says_what_to_install(prepared: P
     assert process.returncode == 1
     assert "Python 3.11 or newer is needed" in errors
     assert output == ""
+
+
+def beside(checkout: Path, pins: str) -> subprocess.CompletedProcess[str]:
+    """Sets up an environment for ``one`` beside the others, as scripts/test does."""
+    (checkout / "requirements" / "one.txt").write_text(pins)
+    script = 'set -eu; . "$(dirname -- "$0")/environment"; prepare run; beside one; echo went on'
+    return subprocess.run(
+        ["/bin/sh", "-c", script, checkout / "scripts" / "test"],
+        env={
+            "HOME": str(checkout.parent),
+            "PATH": "/usr/bin:/bin",
+            "PYTHON": sys._base_executable,
+            "LANG": "C",
+        },  # type: ignore[attr-defined]  # typeshed leaves it out
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def test_an_environment_beside_the_others_is_set_up_once(prepared: Path) -> None:
+    first, second = (beside(prepared, "# nothing\n") for _ in range(2))
+    assert (first.stdout, second.stdout) == ("went on\n", "went on\n")
+    assert "setting up" in first.stderr
+    assert second.stderr == ""
+    assert (prepared / ".venv" / "beside" / "one" / "bin" / "python").exists()
+    assert finish(start(prepared))[0].startswith("arguments ['chat']\n")
+
+
+def test_one_that_cannot_be_set_up_keeps_nothing_else_from_running(prepared: Path) -> None:
+    done = beside(prepared, "./nowhere\n")
+    assert done.stdout == "went on\n"
+    assert "The environment for one could not be set up" in done.stderr
