@@ -18,6 +18,7 @@ from typing import Any
 
 import openai
 import pytest
+from tests.gateway.keyed import made
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Script, Wire, serve
 
@@ -54,8 +55,8 @@ def program(folder: Path, *options: str, **variables: str) -> Iterator[tuple[sub
         log.close()
 
 
-def ask(url: str, text: str) -> str:
-    with openai.OpenAI(base_url=url, api_key="none", max_retries=0) as client:
+def ask(url: str, text: str, **options: Any) -> str:
+    with openai.OpenAI(base_url=url, max_retries=0, **{"api_key": "none", **options}) as client:
         reply = client.chat.completions.create(
             model="demo",
             messages=[{"role": "user", "content": text}],
@@ -73,12 +74,28 @@ def test_it_remembers_across_a_restart_and_ends_with_zero(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
-def test_it_listens_nowhere_but_on_this_machine(tmp_path: Path, host: str) -> None:
+def test_without_a_key_it_listens_nowhere_but_on_this_machine(tmp_path: Path, host: str) -> None:
     command = [sys.executable, "-P", "-m", "multiturn", "serve", "--host", host]
     done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=False)
     assert done.returncode == 2
-    assert b"keys" in done.stderr
-    assert b"loopback_only" in done.stderr
+    assert b"multiturn keys create" in done.stderr
+    assert b"key_needed" in done.stderr
+
+
+def test_with_a_key_it_listens_for_others(tmp_path: Path) -> None:
+    secret = made(tmp_path / "chats.db", "shop")
+    options = ("--store", "sqlite:///chats.db", "--host", "0.0.0.0", "--allow-host", "chat.example.com")
+    with program(tmp_path, *options, "-m", "demo") as (_, told):
+        url = told.replace("0.0.0.0", "127.0.0.1")
+        with pytest.raises(openai.AuthenticationError):
+            ask(url, "My name is Ada.")
+        ask(url, "My name is Ada.", api_key=secret)
+        assert "Ada" in ask(url, "What is my name?", api_key=secret)
+        named = {"api_key": secret, "default_headers": {"host": "chat.example.com"}}
+        assert "Ada" in ask(url, "What is my name?", **named)
+        named["default_headers"] = {"host": "evil.example"}
+        with pytest.raises(openai.PermissionDeniedError):
+            ask(url, "What is my name?", **named)
 
 
 def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path: Path) -> None:

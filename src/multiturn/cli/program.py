@@ -15,7 +15,8 @@ from ..errors import SettingInvalid
 from ..phrases import language as spoken
 from ..phrases import phrase
 from ..settings import load
-from . import chat, db, doctor, listings, models, removal, replay, serve, tour, windows
+from ..storage.key_store import SCOPES
+from . import chat, db, doctor, keys, listings, models, removal, replay, serve, tour, windows
 from .failure import guarded
 from .screen import Screen
 from .session import POLICY, Session
@@ -93,7 +94,12 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     "summarize": (("--summarize",), {"type": switch, "metavar": "on|off"}),
     "recall": (("--recall",), {"type": switch, "metavar": "on|off"}),
     "host": (("--host",), {"metavar": "ADDRESS"}),
+    "names": (("--allow-host", "names"), {"multiple": True, "metavar": "NAME"}),
     "port": (("--port",), {"type": Amount(0), "metavar": "N"}),
+    "tenant": (("--tenant",), {"metavar": "NAME", "default": ""}),
+    "bound": (("--user",), {"metavar": "NAME"}),
+    "scopes": (("--scope", "scopes"), {"multiple": True, "type": keys.scope, "metavar": "|".join(SCOPES)}),
+    "label": (("--label",), {"metavar": "TEXT", "default": ""}),
     "limit": (("--limit",), {"type": Amount(1), "metavar": "N", "default": 100}),
     "turn": (("--turn",), {"type": Amount(1), "metavar": "N"}),
     "next": (("--next",), {"metavar": "TEXT"}),
@@ -126,7 +132,8 @@ COMMANDS: Mapping[str, tuple[Run, tuple[str, ...], tuple[str, ...]]] = {
     "db": (db.db, ("action",), ("embedding", "yes", "store", "json")),
     "models": (models.models, (), ("provider", "json")),
     "config": (models.config, (), ("store", "user", "model", "json")),
-    "serve": (serve.serve, (), ("host", "port", "model", *POLICY, "store")),
+    "serve": (serve.serve, (), ("host", "port", "names", "model", *POLICY, "store")),
+    "keys": (keys.keys, ("action", "[id]"), ("tenant", "bound", "scopes", "label", "store", "json")),
     "demo": (tour.demo, (), ()),
     "doctor": (doctor.doctor, (), ("store", "model", "json")),
 }

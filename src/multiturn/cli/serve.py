@@ -1,11 +1,13 @@
-"""``multiturn serve``: the gateway, on this machine."""
+"""``multiturn serve``: the gateway, on this machine or, with keys, for others."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 
 from ..client import AsyncMultiTurn
+from .keys import has_key
 from .session import Session
 
 __all__ = ["serve"]
@@ -14,17 +16,21 @@ HOST, PORT = "127.0.0.1", 8484
 REFUSED = 2
 
 
-def serve(session: Session, *, host: str | None = None, port: int | None = None) -> int:
-    """Serve until a signal comes; refuses to listen where others could reach it."""
+def serve(
+    session: Session, *, host: str | None = None, port: int | None = None, names: tuple[str, ...] = ()
+) -> int:
+    """Serve until a signal comes; refuses to listen where others could reach it and nobody has a key."""
     screen, host = session.screen, host or HOST
     try:
+        from ..gateway import Hosts
         from ..gateway import serve as run
-        from ..gateway.passage import is_loopback
     except ModuleNotFoundError as missing:
         sys.stderr.write(screen.say("serve.extra", name=missing.name) + "\n")
         return 1
-    if not is_loopback(host):
-        sys.stderr.write(screen.say("serve.loopback_only", host=host) + " [loopback_only]\n")
+    hosts = Hosts(host, names)
+    if hosts.public and not asyncio.run(has_key(session.config.store)):
+        told = screen.say("serve.key_needed", host=host, store=session.config.store)
+        sys.stderr.write(told + " [key_needed]\n")
         return REFUSED
     model = session.model()
     session.check(model)
@@ -40,6 +46,5 @@ def serve(session: Session, *, host: str | None = None, port: int | None = None)
         sys.stderr.write(screen.say("serve.started", url=url, model=model, store=session.config.store) + "\n")
         sys.stderr.flush()
 
-    config = session.config
-    run(AsyncMultiTurn(model=model, config=config), listener, started)
+    run(AsyncMultiTurn(model=model, config=session.config), listener, started, hosts)
     return 0

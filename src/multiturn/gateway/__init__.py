@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .app import application
+from .hosts import Hosts
 from .server import serve
 
-__all__ = ["application", "serve"]
+__all__ = ["Hosts", "application", "serve"]

@@ -18,6 +18,7 @@ from .chat_completions import ChatCompletions
 from .dashscope import MULTIMODAL, TEXT, Generation
 from .dashscope_errors import refused_to
 from .gateway import Gateway, gateway_of
+from .hosts import Hosts
 from .passage import Passage
 from .refusal import Refusal
 
@@ -28,10 +29,10 @@ FAREWELL = 5.0
 """Seconds for what still runs when the server ends."""
 
 
-def application(client: AsyncMultiTurn) -> Passage:
+def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
     """The gateway as an ASGI application, in front of ``client``: its store, its models, its settings.
-    The client closes with it."""
-    gateway = Gateway(client)
+    The client closes with it. ``hosts`` are the names by which it is reached; by default this machine's."""
+    gateway = Gateway(client, hosts or Hosts())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -28,7 +28,7 @@ PAGE = 20
 async def listed(request: Request) -> Response:
     """The conversations of a user, most recently used first."""
     query, limit = request.query_params, _limit(request)
-    client = gateway_of(request).client
+    client = gateway_of(request).client_of(request.scope)
     found = await client.conversations(
         user=query.get("user"), limit=limit + 1, before=query.get("after") or None
     )

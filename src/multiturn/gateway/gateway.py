@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from ..client import AsyncMultiTurn
+from .hosts import Hosts
+from .keys import Keys
 from .meters import Meters
 from .principal import principal_of
 from .repeats import Repeats
@@ -23,10 +25,15 @@ class Gateway:
     """One client, and the work that goes on for it. ``stopping`` once no more is taken on."""
 
     client: AsyncMultiTurn
+    hosts: Hosts = field(default_factory=Hosts)
     meters: Meters = field(default_factory=Meters)
     repeats: Repeats = field(default_factory=Repeats)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     stopping: bool = False
+    keys: Keys = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keys = Keys(self.client, needed=self.hosts.public)
 
     @property
     def language(self) -> str:

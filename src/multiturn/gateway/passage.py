@@ -1,5 +1,5 @@
-"""What does every request pass through? It gets an id, foreign hosts are refused, its end is counted and
-written down, and whatever goes wrong becomes an answer."""
+"""What does every request pass through? It gets an id, foreign hosts and wrong keys are refused, its end is
+counted and written down, and whatever goes wrong becomes an answer."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import asyncio
 import re
 import secrets
 import time
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,7 +18,7 @@ from .presence import ClientLeft
 from .refusal import Refusal
 from .sse import stopping
 
-__all__ = ["Passage", "is_loopback"]
+__all__ = ["Passage"]
 
 GIVEN_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
 ROUTES = re.compile(
@@ -59,7 +57,7 @@ class Passage:
     async def _answer(self, scope: Scope, receive: Receive, passing: _Passing) -> None:
         language = self._gateway.language
         try:
-            self._admit(scope)
+            await self._admit(scope)
             await self._app(scope, receive, passing.send)
         except ClientLeft:
             passing.status = LEFT
@@ -74,10 +72,11 @@ class Passage:
             if passing.status is None:
                 await refused_to(scope, error, language)(scope, receive, passing.send)
 
-    def _admit(self, scope: Scope) -> None:
-        _check_host(scope)
+    async def _admit(self, scope: Scope) -> None:
+        self._gateway.hosts.check(scope)
         if self._gateway.stopping:
             raise Refusal(503, "stopping", headers={"x-should-retry": "true"})
+        await self._gateway.keys.admit(scope)
 
     def _written_down(self, scope: Scope, passing: _Passing) -> None:
         found = ROUTES.fullmatch(scope["path"])
@@ -107,26 +106,3 @@ class _Passing:
             headers = [*message.get("headers", ()), (b"x-request-id", self.id.encode())]
             message = {**message, "headers": headers}
         await self._send(message)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address leads to this machine only."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _check_host(scope: Scope) -> None:
-    """A page of somebody else's may send requests here from a browser: it names a foreign host or origin."""
-    for name, value in scope["headers"]:
-        if name in (b"host", b"origin"):
-            text = value.decode("latin-1")
-            try:
-                host = urlsplit(text if "://" in text else f"//{text}").hostname or ""
-            except ValueError:
-                host = ""
-            if not is_loopback(host):
-                raise Refusal(403, "foreign_host")

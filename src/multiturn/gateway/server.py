@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..client import AsyncMultiTurn
 from .app import application
+from .hosts import Hosts
 from .log import set_up
 from .refusal import Refusal, said_of
 
@@ -110,10 +111,15 @@ class Server(uvicorn.Server):
 
 
 def server_of(
-    client: AsyncMultiTurn, started: Callable[[], None] = lambda: None, *, grace: int = GRACE
+    client: AsyncMultiTurn,
+    started: Callable[[], None] = lambda: None,
+    *,
+    grace: int = GRACE,
+    hosts: Hosts | None = None,
 ) -> Server:
     """The server in front of ``client``, which closes with it. ``started`` is called once requests are
-    answered; ``grace`` is how many seconds open streams have when the end comes."""
+    answered; ``grace`` is how many seconds open streams have when the end comes; ``hosts`` are the names by
+    which it is reached."""
     options: dict[str, Any] = {
         "http": Protocol,
         "loop": "uvloop",
@@ -124,10 +130,12 @@ def server_of(
         "timeout_keep_alive": 75,
         "timeout_graceful_shutdown": grace,
     }
-    return Server(uvicorn.Config(application(client), **options), started)
+    return Server(uvicorn.Config(application(client, hosts), **options), started)
 
 
-def serve(client: AsyncMultiTurn, listener: socket.socket, started: Callable[[], None]) -> None:
+def serve(
+    client: AsyncMultiTurn, listener: socket.socket, started: Callable[[], None], hosts: Hosts | None = None
+) -> None:
     """Serve ``client`` on a socket that is bound, until a signal comes."""
     set_up()
-    server_of(client, started).run([listener])
+    server_of(client, started, hosts=hosts).run([listener])
