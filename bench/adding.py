@@ -2,12 +2,17 @@
 
 ``add`` counts tokens, writes JSON, makes a turn with its figures, and gives the stored messages with
 their ids. By hand: two rows whose bytes and token counts are there already.
+
+The index of recall is written with every sixteenth turn or so: the middle turn does not show that. What
+many turns in a row cost, divided by their number, does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+import shutil
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, closing
 from itertools import count
 from pathlib import Path
 
@@ -21,6 +26,9 @@ __all__ = ["bytes_on_disk", "storing"]
 
 MOST = 5
 """Turns a round: the shortest conversation must stay short."""
+ROW = 512
+"""Turns in a row: as many messages as complete two blocks of the index."""
+ROWS = 5
 
 
 async def storing(folder: Path, messages: Callable[[int], Sequence[Message]], scale: Scale) -> list[Figure]:
@@ -32,7 +40,30 @@ async def storing(folder: Path, messages: Callable[[int], Sequence[Message]], sc
             place = await stack.enter_async_context(stand(folder, messages(size)))
             contestants |= _contestants(place, messages(1_000))
         times = await race(contestants, scale.rounds, scale.slice, MOST)
-    return [*_by_size(times, sizes), *_growth(times, sizes)]
+        last = {name: work for name, work in contestants.items() if name.endswith(f" {sizes[-1]}")}
+        rows = await race(_in_a_row(last, min(ROW, scale.turns)), ROWS, 0)
+    return [*_by_size(times, sizes), *_growth(times, sizes), *_whole(rows, sizes[-1], min(ROW, scale.turns))]
+
+
+def _in_a_row(contestants: Mapping[str, Work], turns: int) -> dict[str, Work]:
+    def all_of(work: Work) -> Work:
+        async def done() -> None:
+            for _ in range(turns):
+                await work()
+
+        return done
+
+    return {name: all_of(work) for name, work in contestants.items()}
+
+
+def _whole(times: Mapping[str, Times], size: int, turns: int) -> list[Figure]:
+    each = {
+        name: Times([cpu / turns for cpu in one.cpu], [wall / turns for wall in one.wall])
+        for name, one in times.items()
+    }
+    names = (f"ours {size}", f"raw {size}", f"peer {size}")
+    what = f"add a turn, {turns} in a row, index included"
+    return [compared(what, f"{size:,} messages", clock, each, names, beside="raw") for clock in CLOCKS]
 
 
 def _contestants(place: Stand, messages: Sequence[Message]) -> dict[str, Work]:
@@ -91,23 +122,46 @@ def _growth(times: dict[str, Times], sizes: Sequence[int]) -> list[Figure]:
 async def bytes_on_disk(
     folder: Path, messages: Callable[[int], Sequence[Message]], scale: Scale
 ) -> list[Figure]:
-    """The file of the longest conversation, closed (so its log is written back), as it is."""
+    """The file of the longest conversation, closed (so its log is written back), as it is, and without the
+    pages of the index of recall."""
     async with stand(folder, messages(scale.longest)) as place:
         pass
     ours, raw = place.ours_file.stat().st_size, place.raw_file.stat().st_size
     peer = place.peer_file.stat().st_size if place.peer else None
+    found = {
+        "bytes on disk, index of recall apart": (ours - _index_bytes(place.ours_file), 1.6),
+        "bytes on disk, all": (ours, None),
+    }
     return [
         Figure(
-            "bytes on disk",
+            what,
             f"{scale.longest:,} messages",
             "file",
             "bytes",
-            ours,
+            size,
             "raw",
             raw,
-            ours / raw,
-            1.6,
+            size / raw,
+            target,
             peer,
-            peer / ours if peer else None,
+            peer / size if peer else None,
         )
+        for what, (size, target) in found.items()
     ]
+
+
+def _index_bytes(file: Path) -> int:
+    """How much of the file would be free without the tables of the index. What was free before is ours."""
+    copy = file.with_suffix(".copy")
+    shutil.copy(file, copy)
+    with closing(sqlite3.connect(copy, isolation_level=None)) as db:
+        before = _free(db)
+        names = db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'recall%'")
+        for (name,) in names.fetchall():
+            db.execute(f"DROP TABLE {name}")
+        return _free(db) - before
+
+
+def _free(db: sqlite3.Connection) -> int:
+    pages, size = (db.execute(f"PRAGMA {each}").fetchone()[0] for each in ("freelist_count", "page_size"))
+    return int(pages * size)

@@ -52,7 +52,32 @@ async def recalling(folder: Path, messages: Callable[[int], Sequence[Message]], 
         if size == scale.longest:
             figures += [_rate(size, size / 2 / sum(stored.by(clock)), clock) for clock in CLOCKS]
             figures.append(_bytes(size, file.stat().st_size / size))
-    return figures
+    return [*figures, *await _putting_in(folder / "recall-putting-in.db", messages(2_000), scale)]
+
+
+async def _putting_in(file: Path, told: Sequence[Message], scale: Scale) -> list[Figure]:
+    """The words of a turn go into the index once another turn came: so ``add`` of a short turn behind one
+    of many messages is nearly all putting in."""
+    many = [told[0], *({**message, "role": "assistant"} for message in told[1:])]
+    short = [{"role": "user", "content": "ok"}]
+    put_in = Times()
+    async with client_of(file) as client:
+        for number in range(scale.rounds):
+            chat = client.conversation(f"{NAME}-{number}")
+            await chat.add(many)
+            with timed(put_in):
+                await chat.add(short)
+    data = f"{len(many):,} messages at one time"
+    return [
+        Figure(
+            "a message put into the index",
+            data,
+            clock,
+            "µs",
+            statistics.median(put_in.by(clock)) / len(many) * 1e6,
+        )
+        for clock in CLOCKS
+    ]
 
 
 @contextmanager

@@ -37,11 +37,23 @@ def test_storing_is_measured_at_each_length_and_by_both_clocks() -> None:
     assert all(figure.ratio and figure.target == 2 for figure in found)
 
 
+def test_what_many_turns_cost_is_measured_with_the_index() -> None:
+    found = [figure for figure in figures_of("add") if "index included" in figure.what]
+    assert [(figure.data, figure.clock) for figure in found] == [
+        ("40 messages", "CPU"),
+        ("40 messages", "wall"),
+    ]
+    assert all(figure.ratio for figure in found)
+
+
 def test_files_are_compared_by_their_bytes() -> None:
-    (figure,) = figures_of("disk")
-    assert figure.base
-    assert figure.ratio == figure.ours / figure.base
-    assert figure.unit == "bytes"
+    apart, all_of_it = figures_of("disk")
+    assert (apart.target, all_of_it.target) == (1.6, None)
+    assert apart.ours < all_of_it.ours
+    for figure in (apart, all_of_it):
+        assert figure.base
+        assert figure.ratio == figure.ours / figure.base
+        assert figure.unit == "bytes"
 
 
 def test_windows_are_measured_warm_and_cold_by_messages_and_by_tokens() -> None:
