@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PYTHON: str = sys._base_executable  # type: ignore[attr-defined]  # typeshed leaves it out
 STAND_IN = """
 import os, sys
 print("arguments", sys.argv[1:])
@@ -47,7 +48,7 @@ def start(checkout: Path, *arguments: str, stdin: str = "", **extra: str) -> sub
     environment = {
         "HOME": str(checkout.parent),
         "PATH": "/usr/bin:/bin",
-        "PYTHON": sys._base_executable,  # type: ignore[attr-defined]  # typeshed leaves it out
+        "PYTHON": PYTHON,
         "PYTHONPATH": "/nowhere",
         "VIRTUAL_ENV": "/nowhere",
         "PIP_USER": "1",
@@ -147,12 +148,7 @@ def beside(checkout: Path, pins: str) -> subprocess.CompletedProcess[str]:
     script = 'set -eu; . "$(dirname -- "$0")/environment"; prepare run; beside one; echo went on'
     return subprocess.run(
         ["/bin/sh", "-c", script, checkout / "scripts" / "test"],
-        env={
-            "HOME": str(checkout.parent),
-            "PATH": "/usr/bin:/bin",
-            "PYTHON": sys._base_executable,
-            "LANG": "C",
-        },  # type: ignore[attr-defined]  # typeshed leaves it out
+        env={"HOME": str(checkout.parent), "PATH": "/usr/bin:/bin", "PYTHON": PYTHON, "LANG": "C"},
         capture_output=True,
         text=True,
         check=True,
