@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 import pytest
+from dashscope.api_entities.http_request import close_shared_sync_session
 from tests.gateway.serving import gate
 from tests.simulators import Answer, Call, Received, Reply, Simulator, remember, serve
 
@@ -251,6 +252,7 @@ def test_what_a_document_shows_is_true(
     with gate(*providers.values(), config=config, store=config.store) as one:
         names: dict[str, Any] = {"__name__": "__main__"}
         Reader(document, desk, names, one.url).read()
+        close_shared_sync_session()
         if "client" in names and hasattr(names["client"], "chat"):
             names["client"].close()
 
