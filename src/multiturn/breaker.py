@@ -64,6 +64,7 @@ class Circuit:
         """The request was answered: the circuit is closed."""
         self.failures = self.openings = 0
         self.opened = self.trying = None
+        self.until = 0.0
 
     def fail(self, now: float, rest: Rest, *, wait: float | None = None, at_once: bool = False) -> None:
         """The request failed. ``wait`` is how long we were asked to stay away. A failure that says that the

@@ -18,7 +18,6 @@ from .ledger import Ledger
 from .memory import Memory, TurnLike, message_of
 from .messages import Entry, Message, Trait
 from .reply import Reply
-from .request import asked_of
 from .storage import Begun, Reach, Start
 from .stream import AsyncPreparedTurn, AsyncStream
 from .terms import Input, terms_of
@@ -178,9 +177,7 @@ class AsyncConversation(Memory):
         is refused before anything is stored."""
         if self._known.settings is None:
             path = await self._store.gather(*self._at, Reach(turns=0))
-            self._known.learn(path.settings)
-            if self._engine.catalog.routes:
-                self._known.last = asked_of(path.request)
+            self._known.learn(path.settings, path.request if self._engine.catalog.routes else None)
             return path.settings
         return self._known.settings
 

@@ -63,7 +63,7 @@ async def preview(
     reach = _reach(terms, given, None, before)
     while True:
         path = await _gathered(engine, place, reach)
-        learned = known.learn(path.settings)
+        learned = known.learn(path.settings, path.request if engine.catalog.routes else None)
         if learned or path.facts:
             terms = known.terms_of(engine, given)
             wanted = _reach(terms, given, None, before)

@@ -20,7 +20,7 @@ from .messages import Entry
 from .pictures import pictured, surplus
 from .policy import ContextPolicy
 from .providers import Provider
-from .request import caching_of
+from .request import asked_of, caching_of
 from .routing import Attempts, Routing
 from .sealing import seal
 from .storage import Store
@@ -262,8 +262,12 @@ class Known:
     last: str | None = None
     """The model that answered last, with which a route goes on."""
 
-    def learn(self, settings: Settings) -> bool:
-        """Take the stored settings; whether other terms follow from them."""
+    def learn(self, settings: Settings, request: bytes | None = None) -> bool:
+        """Take the stored settings, and what was kept of the last ``request``; whether other terms follow
+        from them."""
+        if request is not None and (last := asked_of(request)) != self.last:
+            self.last, self.settings, self.terms = last, settings, None
+            return True
         if settings == self.settings:
             return False
         before, self.settings = self._in_force(), settings
