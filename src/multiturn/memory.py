@@ -54,6 +54,7 @@ class Memory:
         self._store = engine.store
         self._place = Place(owner, id, declared, branch)
         self._at = self.at = (owner, id)  # an attribute, for the doors above: how a store finds it
+        self.take_in = self._take_in  # likewise
         self._known = Known(declared)
         self._ulid = ""
         self._tools: Sequence[Mapping[str, Any]] = ()
@@ -66,7 +67,8 @@ class Memory:
     async def history(self, *, after: int = 0, limit: int | None = None) -> list[Message]:
         """The messages of the path in time order, the opening first; of turns after ``after``, at most
         ``limit`` turns."""
-        messages = [message_of(told) for told in await self._rows(after=after, limit=limit)]
+        rows = await self._rows(after=after, limit=limit)
+        messages = [message_of(told) for told in rows if not told.row.traits & Trait.DELETED]
         opening = (await self.info()).settings.opening if after == 0 else None
         if opening is None:
             return messages
@@ -205,6 +207,11 @@ class Memory:
         `MessageInvalid` also for a tool's result whose call is neither among the messages nor in the
         newest turn.
         """
+        told = await self._take_in(messages, instructions=instructions, make=make)
+        return [message_of(one) for one in told]
+
+    async def _take_in(self, messages: Sequence[object], *, instructions: bool, make: bool) -> Sequence[Told]:
+        """See `add`; gives the messages as they are stored."""
         plains = [plain(message) for message in listed("messages", messages)]
         lead = 0
         while lead < len(plains) and plains[lead].get("role") in ("system", "developer"):
@@ -213,10 +220,9 @@ class Memory:
         check_results(plains, await self._calls_of_newest(plains))
         declared = await self._declared_with(entries[:lead] if instructions else [])
         turns = split_turns(entries if declared is self._place.declared else entries[lead:])
-        told = await self._store.add(
+        return await self._store.add(
             *self._at, turns, declared, self._engine.queue, branch=self._place.branch, make=make
         )
-        return [message_of(one) for one in told]
 
     async def _calls_of_newest(self, messages: Sequence[Mapping[str, Any]]) -> list[str]:
         """The calls of the newest turn, where ``messages`` go on with it."""

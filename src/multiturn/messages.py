@@ -182,6 +182,8 @@ class Trait:
     """Of a turn: a tool call has no result."""
     QUOTED = 1 << 18
     """Older turns were recalled and are quoted in its user message."""
+    DELETED = 1 << 19
+    """What it said was deleted; it only keeps its place."""
 
     MEDIA = IMAGE | AUDIO | VIDEO | FILE
     """Everything that is not text."""

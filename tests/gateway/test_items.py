@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multiturn.conversations import Address, new_ulid
-from multiturn.gateway.item_messages import earlier_and_new, messages_of
+from multiturn.gateway.item_messages import earlier_and_new, message_of, messages_of
 from multiturn.gateway.items import (
     Item,
     changed,
@@ -167,7 +167,7 @@ def test_ids_that_are_given_out_lead_back_to_their_message(posted: list[Item]) -
 def test_what_a_message_holds_is_made_of_its_items_again(posted: list[Item]) -> None:
     for told in stored(messages_of(posted_items(posted))):
         items = items_of(told)
-        [again] = messages_of(items, message_id=told.id)
+        again = message_of(told.row.role, items, told.id)
         entry = seal(again, count_message)
         row = told.row._replace(body=entry.body, reasoning=entry.reasoning, traits=entry.traits)
         assert (entry.role, entry.body) == (told.row.role, told.row.body)

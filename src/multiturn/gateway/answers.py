@@ -8,9 +8,10 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from ..conversations import Conversation
 from .refusal import JSON
 
-__all__ = ["answered", "listing"]
+__all__ = ["answered", "conversation_written", "listing"]
 
 
 def answered(value: object) -> Response:
@@ -24,3 +25,20 @@ def listing(data: Sequence[dict[str, Any]], *, more: bool = False) -> Response:
     return answered(
         {"object": "list", "data": list(data), "first_id": first, "last_id": last, "has_more": more}
     )
+
+
+def conversation_written(one: Conversation) -> dict[str, Any]:
+    """A conversation as it is told."""
+    return {
+        "id": one.id,
+        "object": "conversation",
+        "created_at": int(one.created_at),
+        "updated_at": int(one.updated_at),
+        "metadata": dict(one.metadata),
+        "expires_after": one.expires_after,
+        "model": one.settings.model,
+        "turns": one.turns,
+        "messages": one.messages,
+        "title": one.title,
+        "user": one.user,
+    }

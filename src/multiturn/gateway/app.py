@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..client import AsyncMultiTurn
 from ..errors import Error
-from . import conversations, health, models
+from . import conversation_items, conversations, health, models, turns
 from .chat_completions import ChatCompletions
 from .dashscope import MULTIMODAL, TEXT, Generation
 from .dashscope_errors import refused_to
@@ -41,7 +41,13 @@ def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
             await gateway.finish(FAREWELL)
 
     app = Starlette(
-        routes=[*health.ROUTES, *models.ROUTES, *conversations.ROUTES],
+        routes=[
+            *health.ROUTES,
+            *models.ROUTES,
+            *conversations.ROUTES,
+            *conversation_items.ROUTES,
+            *turns.ROUTES,
+        ],
         lifespan=lifespan,
         exception_handlers={HTTPException: _no_such_thing, Refusal: _told, Error: _told},
     )

@@ -16,7 +16,7 @@ from .items import MAIN, Item, changes, derived_items
 from .posted_items import TEXTS, is_known
 from .refusal import Refusal
 
-__all__ = ["earlier_and_new", "messages_of"]
+__all__ = ["blank_message", "earlier_and_new", "message_of", "messages_of"]
 
 NOWHERE = "msg_"
 """The id of a message that has no place yet."""
@@ -48,13 +48,25 @@ class Gathered:
         return not self.has("message")
 
 
-def messages_of(
-    items: Sequence[Item], compacted: Compacted | None = None, *, message_id: str = NOWHERE
-) -> list[Message]:
+def messages_of(items: Sequence[Item], compacted: Compacted | None = None) -> list[Message]:
     """Checked items (see `posted_items`) as chat-completions messages. ``compacted`` opens a compaction
-    into items; without it, it is kept and not sent. With ``message_id`` the items are those of that
-    message. Raises `Refusal` for an item that is only referred to."""
-    return [_message(each, message_id) for each in _gathered(_opened(items, compacted))]
+    into items; without it, it is kept and not sent. Raises `Refusal` for an item that is only referred
+    to."""
+    return [_message(each, NOWHERE) for each in _gathered(_opened(items, compacted))]
+
+
+def message_of(role: str, items: Sequence[Item], message_id: str) -> Message:
+    """The message that is stored under this id, with these items, all of which were its own."""
+    return _message(Gathered(role, list(items)), message_id)
+
+
+def blank_message(role: str, items: Sequence[Item], call: str | None = None) -> Message:
+    """A message that says nothing, with the items beside it; ``call`` is the one it is the result of."""
+    body: Message = {"role": role, "content": None}
+    if call is not None:
+        body["tool_call_id"] = call
+    traces = [{name: value for name, value in item.items() if name != "id"} for item in items]
+    return body | {"response_items": traces, "item_ids": [item["id"] for item in items]}
 
 
 def earlier_and_new(messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:

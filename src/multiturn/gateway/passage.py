@@ -22,7 +22,8 @@ __all__ = ["Passage"]
 
 GIVEN_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
 ROUTES = re.compile(
-    r"/(?:v1(?:/(?:chat/completions|models|conversations(?:/[^/]+(?:/turns(?:/[^/]+/context)?)?)?))?"
+    r"/(?:v1(?:/(?:chat/completions|models|conversations(?:/[^/]+(?:/items(?:/[^/]+)?|/turns(?:/[^/]+/context)?)?)?"
+    r"|responses(?:/[^/]+(?:/(?:cancel|input_items|context))?)?))?"
     r"|api/v1/services/aigc/(?:text|multimodal)-generation/generation|healthz|readyz|metrics)"
 )
 LEFT = 499
@@ -80,7 +81,15 @@ class Passage:
 
     def _written_down(self, scope: Scope, passing: _Passing) -> None:
         found = ROUTES.fullmatch(scope["path"])
-        route = re.sub(r"(?<=conversations/)[^/]+|(?<=turns/)[^/]+", "*", scope["path"]) if found else "other"
+        route = (
+            re.sub(
+                r"(?<=conversations/)[^/]+|(?<=responses/)[^/]+|(?<=turns/)[^/]+|(?<=/items/)[^/]+",
+                "*",
+                scope["path"],
+            )
+            if found
+            else "other"
+        )
         method = scope["method"] if scope["method"] in ("GET", "POST", "DELETE", "HEAD", "PUT") else "other"
         seconds, status = time.monotonic() - passing.began, passing.status or LEFT
         self._gateway.meters.answered(route, method, status, seconds)

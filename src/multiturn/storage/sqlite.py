@@ -37,6 +37,7 @@ from . import (
     sqlite_models,
     sqlite_paths,
     sqlite_recall,
+    sqlite_rewriting,
     sqlite_segments,
     sqlite_summaries,
     sqlite_terms,
@@ -303,6 +304,17 @@ class SQLiteStore:
             sqlite_segments.mark(db, here, conversation, turn, place, set, clear, reason)
 
         await self._write(work)
+
+    async def rewrite(
+        self,
+        owner: Owner,
+        conversation: str,
+        turn: int,
+        entries: Mapping[int, Entry],
+        branch: int | None = None,
+    ) -> None:
+        """See `Store.rewrite`."""
+        await self._write(lambda db: sqlite_rewriting.rewrite(db, owner, conversation, turn, entries, branch))
 
     # -- conversations
 

@@ -22,7 +22,7 @@ from .sqlite_rows import ROLE_NUMBERS, SEGMENT, STANDING
 from .sqlite_summaries import give_up
 from .sqlite_terms import forget
 
-__all__ = ["Stored", "close_waiting", "drop_reply", "extend", "mark", "new_turn", "own_head"]
+__all__ = ["Stored", "close_waiting", "drop_reply", "extend", "mark", "new_turn", "note_facts", "own_head"]
 
 Stored = tuple[MessageRow, bytes | None]
 """A message as it was put into the segment, and its facts."""
@@ -118,7 +118,7 @@ def _insert(
         role, traits, tokens, body, reasoning, reasoning_tokens, facts = entry
         named = None
         if facts is not None:
-            named, facts = _facts(db, here, key + offset, facts)
+            named, facts = note_facts(db, here, key + offset, facts)
         named = named or (model if role == "assistant" else None)
         number = None if named is None else model_number(db, named)
         figures = (turn, ROLE_NUMBERS[role], traits, tokens, reasoning_tokens, number)
@@ -130,11 +130,14 @@ def _insert(
     return rows
 
 
-def _facts(db: sqlite3.Connection, here: Here, message: int, facts: bytes) -> tuple[str | None, bytes | None]:
+def note_facts(
+    db: sqlite3.Connection, here: Here, message: int, facts: bytes
+) -> tuple[str | None, bytes | None]:
     """The model has a column of its own; ids that were brought along can be looked up."""
     opened = orjson.loads(facts)
     ids = {str(own) for own in (opened.get("id"), *opened.get("item_ids", ())) if own is not None}
-    db.executemany("INSERT INTO own_ids VALUES (?, ?, ?)", [(here.key, own, message) for own in ids])
+    rows = [(here.key, own, message) for own in ids]
+    db.executemany("INSERT OR IGNORE INTO own_ids VALUES (?, ?, ?)", rows)
     if "model" not in opened:
         return None, facts
     model = str(opened.pop("model"))
@@ -230,6 +233,11 @@ def close_waiting(db: sqlite3.Connection, here: Here) -> None:
         )
 
 
+COPY_IDS = """
+INSERT INTO own_ids SELECT conversation, own_id, message + ? FROM own_ids
+WHERE conversation = ? AND message BETWEEN ? AND ?"""
+
+
 def own_head(db: sqlite3.Connection, here: Here) -> Here:
     """Before the last turn of a path changes, the branch must own it: a shared one is repeated in the
     branch's own segment, and the fork moves back by one turn. The other branches keep theirs."""
@@ -254,6 +262,7 @@ def own_head(db: sqlite3.Connection, here: Here) -> Here:
     keys = source + before, source + before + count - 1
     copy_quotes(db, *keys, target - keys[0])
     copy_media(db, *keys, target - keys[0])
+    db.execute(COPY_IDS, (target - keys[0], here.key, *keys))
     fork = here.head - 1
     path = pieces(db, here.segment)
     parent = owner_of(path, fork, "").segment if fork else here.parent

@@ -198,6 +198,21 @@ class Store(Protocol):
         """Set and clear traits of a turn, or of the message at ``place`` in it."""
         ...
 
+    async def rewrite(
+        self,
+        owner: Owner,
+        conversation: str,
+        turn: int,
+        entries: Mapping[int, Entry],
+        branch: int | None = None,
+    ) -> None:
+        """Put messages of a turn, by place, into the place of those that stand there, in one transaction:
+        so what was said is deleted, without a number that changes. What was there is gone for good, from
+        the quotations of other turns and from summaries, too; what a user marked by hand stays marked. A
+        turn waits no more for results of calls that are gone, and is `TurnState.INCOMPLETE` if it
+        waited for nothing else. Every branch that shares the turn sees it so."""
+        ...
+
     # -- conversations
 
     async def conversation(self, owner: Owner, conversation: str) -> Conversation:

@@ -1,0 +1,42 @@
+"""What does an item refer to that only names another one?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..client import AsyncMultiTurn
+from ..conversations import Address
+from ..errors import ConversationNotFound
+from .items import Item, message_id_of
+from .posted_items import references
+from .refusal import Refusal
+from .stored_items import Items
+
+__all__ = ["resolved"]
+
+
+async def resolved(
+    client: AsyncMultiTurn, items: Sequence[Item], name: str = "input", conversation: str | None = None
+) -> list[Item]:
+    """The items, with those that others only refer to in their place. An id of ours leads to whatever
+    conversation the client may see; one that a client gave is looked for in ``conversation``. Raises
+    `Refusal` for an item that is not there."""
+    if not references(items):
+        return list(items)
+    return [
+        await _found(client, item["id"], name, conversation) if item["type"] == "item_reference" else item
+        for item in items
+    ]
+
+
+async def _found(client: AsyncMultiTurn, id: str, name: str, conversation: str | None) -> Item:
+    store, owner = client.engine.store, client.reach
+    address = Address.parse(message_id_of(id) or "")
+    try:
+        if address is not None:
+            return await Items(store, owner, await store.lookup(owner, address.ulid)).find(id)
+        if conversation is not None:
+            return await Items(store, owner, conversation).find(id)
+    except (ConversationNotFound, Refusal):
+        pass
+    raise Refusal(404, "item_not_found", param=name)
