@@ -5,12 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.conformance.talk import ALICE, answer, ask, assistant, begin, entry, finish, held, user
 
 from multiturn.conversations import Declared, TurnState
+from multiturn.errors import Error
 from multiturn.messages import Trait
 from multiturn.search.terms import query
 from multiturn.storage import Start, sqlite_postings, sqlite_terms
@@ -156,9 +161,10 @@ async def test_a_turn_that_is_in_the_index_may_still_change(store: SQLiteStore, 
     assert await waiting(store) == 0
     await store.add(ALICE, "c", [[assistant("marzipan")]])
     assert await found(store, "marzipan", limit=1) == [turns]
-    await put_in(store)
-    hits = await store.recall(ALICE, "c", query("sugar marzipan", now=NOW), limit=200)
-    assert len({hit.told for hit in hits}) == len(hits) > turns
+    for _ in range(2):
+        hits = await store.recall(ALICE, "c", query("sugar marzipan", now=NOW), limit=200)
+        assert len({hit.told for hit in hits}) == len(hits) > turns
+        await put_in(store)
 
 
 async def test_a_stopped_turn_that_is_in_the_index_loses_its_reply_when_it_is_tried_again(
@@ -212,6 +218,83 @@ async def test_conversations_side_by_side_are_kept_apart(store: SQLiteStore) -> 
     assert len(hits) == 700
     await store.delete(ALICE, "other")
     assert len(await found(store, "tea", limit=2_000)) == 700
+
+
+async def test_another_program_finds_at_once_what_waits(store: SQLiteStore) -> None:
+    other = SQLiteStore(store.path)
+    for turn in range(1, CHUNK + 10):
+        await ask(store, f"tea number{turn}", "milk")
+        assert await found(other, f"number{turn}", limit=1) == [turn]
+    await other.close()
+
+
+# -------------------------------------------------------------------------------- random histories
+
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(("add", "goes on", "put in")), st.integers(1, 40)),
+    st.tuples(st.just("add"), st.sampled_from((BLOCK - 1, BLOCK, BLOCK + CHUNK))),
+    st.tuples(st.sampled_from(("long", "goes on")), st.integers(1, 2 * CHUNK)),
+    st.tuples(
+        st.sampled_from(("ask", "fail", "stop", "again", "fork", "switch", "put in")), st.integers(0, 99)
+    ),
+)
+
+
+async def walk(store: SQLiteStore, number: int, step: str, size: int) -> None:
+    """One step of a history; those that are refused are none."""
+    reply = f"milk answer{number}"
+    if step == "add":
+        await store.add(ALICE, "c", [[user(f"tea w{number} w{turn}")] for turn in range(size)])
+    elif step == "long":
+        await store.add(
+            ALICE, "c", [[user(f"tea w{number}"), *(assistant(f"w{place}") for place in range(size))]]
+        )
+    elif step == "goes on":
+        await store.add(ALICE, "c", [[assistant(f"tea goes{number} w{place}") for place in range(size)]])
+    elif step in ("fork", "switch"):
+        branches = await store.branches(ALICE, "c")
+        made = await store.fork(ALICE, "c", size % (branches[0].turns + 1)) if step == "fork" else size
+        await store.switch(ALICE, "c", made % (len(branches) + (step == "fork")))
+    elif step == "put in":
+        for branch in range(1, 9):
+            await store._write(partial(sqlite_terms.index, segment=branch, whole=size % 2 == 0))
+    elif step == "again":
+        lease = held(await store.begin(ALICE, "c", Start(again=True)))
+        await finish(store, lease, assistant(reply))
+    else:
+        lease = await begin(store, f"tea asked{number}")
+        state = TurnState.COMPLETED if step == "ask" else TurnState.INCOMPLETE
+        traits = int(Trait.STOPPED) if step == "stop" else 0
+        await finish(store, lease, assistant(reply), state=state, traits=traits)
+
+
+async def everywhere(store: SQLiteStore) -> list[tuple[str, float]]:
+    """What is found on all branches, and how well it fits."""
+    asked = query("tea milk w3 asked2 goes5 answer4", now=NOW)
+    hits = [
+        await store.recall(ALICE, "c", asked, branch=branch.number, limit=9_999)
+        for branch in await store.branches(ALICE, "c")
+    ]
+    return [(hit.told.id, round(hit.score, 5)) for some in hits for hit in some]
+
+
+@given(st.lists(STEPS, min_size=1, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_however_it_lies_the_same_is_found_as_without_an_index(steps: list[tuple[str, int]]) -> None:
+    async def tried() -> None:
+        store = SQLiteStore(":memory:")
+        await store.add(ALICE, "c", [[user("tea w0")]])
+        for number, (step, size) in enumerate(steps):
+            with suppress(Error):
+                await walk(store, number, step, size)
+        indexed = await everywhere(store)
+        for table in ("recall_chunks", "recall_blocks", "recall_spans"):
+            await rows(store, f"DELETE FROM {table}")
+        await rows(store, "UPDATE branches SET indexed = 0")
+        assert sorted(indexed) == sorted(await everywhere(store))
+        await store.close()
+
+    asyncio.run(tried())
 
 
 # ------------------------------------------------------------------------------------- many messages
@@ -295,7 +378,9 @@ async def test_of_a_file_without_an_index_the_newest_are_found_at_once_and_soon_
     await since_version_4(store)
     assert await waiting(store) == 1_000
     monkeypatch.setattr(sqlite_postings, "WAITING", 100)
-    assert await found(store, "number1000", limit=1) == [1_000]
+    newest = await found(store, "number1 number1000", limit=9)
+    assert newest[0] == 1_000
+    assert 1 not in newest
     assert await waiting(store) == 0
     assert await found(store, "number1", limit=1) == [1]
 
