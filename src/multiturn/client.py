@@ -79,6 +79,7 @@ class AsyncMultiTurn:
         self.config = config = _stated(config, given) if config else load(given, self._environment)
         self._tenant = tenant
         self._bound: str | None = None
+        self.reach = Owner(tenant, None)  # whose conversations are there at all: an attribute, for the doors
         self._catalog = Catalog(config.overrides)
         self._declared = Declared(model=model, policy=None if policy is None else _policy(policy).to_dict())
         self._model = config.model or choose_model(config, self._catalog.profiles(), self._environment)
@@ -335,7 +336,7 @@ class _View(AsyncMultiTurn):
 
     def __init__(self, whole: AsyncMultiTurn, tenant: str, user: str | None) -> None:
         vars(self).update(vars(whole))
-        self._tenant, self._bound = tenant, user
+        self._tenant, self._bound, self.reach = tenant, user, Owner(tenant, user)
         if user is not None:
             self.config = replace(whole.config, user=user)
 

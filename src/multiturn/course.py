@@ -134,7 +134,8 @@ class Reader:
     def live(cls, course: Course) -> Reader:
         """Of an answer that still comes."""
         draft = course.draft
-        return cls(course.told, lambda: draft.texts, lambda: draft.thoughts or (), draft.calls)
+        calls = draft.dropped or draft.calls
+        return cls(course.told, lambda: draft.texts, lambda: draft.thoughts or (), calls)
 
     @classmethod
     def stored(cls, course: bytes, message: Message | None) -> Reader:

@@ -21,10 +21,12 @@ from .gateway import Gateway, gateway_of
 from .hosts import Hosts
 from .passage import Passage
 from .refusal import Refusal
+from .responses import Responses
 
 __all__ = ["application"]
 
 CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
 FAREWELL = 5.0
 """Seconds for what still runs when the server ends."""
 
@@ -33,6 +35,7 @@ def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
     """The gateway as an ASGI application, in front of ``client``: its store, its models, its settings.
     The client closes with it. ``hosts`` are the names by which it is reached; by default this machine's."""
     gateway = Gateway(client, hosts or Hosts())
+    responses = Responses(gateway)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -47,6 +50,7 @@ def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
             *conversations.ROUTES,
             *conversation_items.ROUTES,
             *turns.ROUTES,
+            *responses.routes,
         ],
         lifespan=lifespan,
         exception_handlers={HTTPException: _no_such_thing, Refusal: _told, Error: _told},
@@ -54,7 +58,12 @@ def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
     app.router.redirect_slashes = False
     app.state.gateway = gateway
     generation = Generation(gateway)
-    hot: dict[str, ASGIApp] = {CHAT: ChatCompletions(gateway), TEXT: generation, MULTIMODAL: generation}
+    hot: dict[str, ASGIApp] = {
+        CHAT: ChatCompletions(gateway),
+        RESPONSES: responses.create,
+        TEXT: generation,
+        MULTIMODAL: generation,
+    }
     return Passage(_Shortcut(app, hot), gateway)
 
 

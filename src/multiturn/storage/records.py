@@ -124,12 +124,13 @@ class Start:
 class Begun:
     """What ``begin`` gives: the lease of an accepted turn, or (``lease`` is ``None``) the completed
     turn that the same request key made before. ``settings`` are those in force now; ``step`` is the step
-    that the key made, where it was ``asked`` for."""
+    that the key made, where it was ``asked`` for; ``asked_at`` when what was asked was kept."""
 
     lease: Lease | None
     turn: Turn
     settings: Settings
     step: int | None = None
+    asked_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,21 +16,23 @@ __all__ = ["exchange", "forget_exchange", "keep_asked", "keep_course", "step_of_
 REQUEST = "SELECT id FROM requests WHERE conversation = ? AND digest = ?"
 
 
-def keep_asked(db: sqlite3.Connection, here: Here, turn: int, step: int, start: Start) -> None:
-    """Keep what a step was asked for, and where its messages stand in the turn with this key."""
+def keep_asked(db: sqlite3.Connection, here: Here, turn: int, step: int, start: Start) -> float | None:
+    """Keep what a step was asked for, and where its messages stand in the turn with this key; gives the
+    time."""
     asked = start.asked
     if asked is None:
-        return
+        return None
     output = db.execute("SELECT messages FROM turns WHERE id = ?", (turn,)).fetchone()[0]
     first = 0 if start.again else output - len(start.entries)
     if start.again:  # what came of the steps before was dropped with them
         db.execute("UPDATE exchanges SET output = ? WHERE turn = ?", (SEGMENT, turn))
     values = (turn, step, _request(db, here.key, asked.common), asked.own, first, output, start.key)
-    db.execute(
+    row = db.execute(
         "INSERT INTO exchanges (turn, step, created_at, request, own, input, output, key)"
-        f" VALUES (?, ?, {NOW}, ?, ?, ?, ?, ?)",
+        f" VALUES (?, ?, {NOW}, ?, ?, ?, ?, ?) RETURNING created_at",
         values,
-    )
+    ).fetchone()
+    return float(row[0]) / 1000
 
 
 def _request(db: sqlite3.Connection, conversation: int, body: bytes) -> int:

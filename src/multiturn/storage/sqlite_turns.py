@@ -76,8 +76,9 @@ def begin(
     lease = _take(db, owner, name, here, start)
     if start.key is not None:
         _remember_key(db, here, start.key, start.digest)
-    keep_asked(db, here, here.segment * SEGMENT + here.head, lease.step, start)
-    return Begun(lease, _turn(db, here.segment * SEGMENT + here.head, here.ulid), settings)
+    turn = here.segment * SEGMENT + here.head
+    at = keep_asked(db, here, turn, lease.step, start)
+    return Begun(lease, _turn(db, turn, here.ulid), settings, asked_at=at)
 
 
 def _answered(db: sqlite3.Connection, here: Here, start: Start) -> Turn | None:

@@ -1,0 +1,229 @@
+"""How is a response made? Its turn begins, the model answers, and whoever asked is told: as it comes, or once
+it is stored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.types import Receive, Send
+
+from ..asking import input_of
+from ..catalog import Card
+from ..client import AsyncMultiTurn
+from ..conversations import Address
+from ..errors import Error
+from ..storage import Asked, Begun, Exchange, Start
+from ..terms import Input
+from ..turn import OpenTurn
+from .gateway import Gateway
+from .presence import staying
+from .response_log import Live, Telling, ended, told_again, whole
+from .response_request import Wanted
+from .response_turn import Spot, asked_in, check_room, open_calls, spot_of, words_of
+from .sse import send_events, send_whole
+
+__all__ = ["Making", "Running", "cards_of"]
+
+
+class Running:
+    """The responses that are being made in this process, by their ids."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._live: dict[str, Live] = {}
+
+    def get(self, id: str) -> Live | None:
+        """The response with this id, if it is being made here."""
+        return self._live.get(id)
+
+    def add(self, live: Live) -> None:
+        """A response begins."""
+        self._live[live.id] = live
+
+    async def end(self, live: Live, client: AsyncMultiTurn, telling: Telling | None = None) -> bytes:
+        """A response has ended, and is stored: whoever follows it is told. Gives the last events for the one
+        who is ``telling`` it."""
+        try:
+            exchange = await client.engine.store.exchange(live.owner, live.at)
+        finally:
+            self._live.pop(live.id, None)
+        telling = telling or live.telling()
+        live.tell()
+        told = telling.more()
+        last_told, last = ended(exchange, telling.events, self._gateway.language)
+        live.end(last)
+        return told + last_told
+
+    async def run(self, live: Live, client: AsyncMultiTurn) -> None:
+        """Make a response, whether or not somebody listens."""
+        with suppress(Error):  # it is stored with the response
+            async with live.stream:
+                async for _ in live.stream:
+                    live.tell()
+        await self.end(live, client)
+
+
+class Making:
+    """One request for a response that is kept."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        running: Running,
+        client: AsyncMultiTurn,
+        wanted: Wanted,
+        raw: bytes,
+        headers: Headers,
+    ) -> None:
+        self._gateway, self._running, self._client = gateway, running, client
+        self._wanted, self._raw, self._headers = wanted, raw, headers
+
+    async def answer(self, receive: Receive, send: Send) -> None:
+        """Answer it."""
+        async with staying(receive):
+            begun, asked = await self._begin()
+        if isinstance(begun, Begun):
+            await self._again(begun, receive, send)
+            return
+        live = Live(begun, asked)
+        self._running.add(live)
+        apart = self._headers.get("x-multiturn-detached", "").lower() in ("true", "1")
+        if self._wanted.background or apart:
+            self._gateway.beside(self._running.run(live, self._client))
+            await self._apart(live, receive, send)
+        elif self._wanted.stream:
+            await self._events(self._told(live), live, receive, send)
+        else:
+            await self._whole(live, receive, send)
+
+    # -- beginning
+
+    async def _begin(self) -> tuple[OpenTurn | Begun, Asked]:
+        wanted, key = self._wanted, self._headers.get("idempotency-key")
+        spot = await spot_of(self._client, wanted, key)
+        words = words_of(wanted.items, await open_calls(self._client, spot))
+        model = await self._model(spot)
+        cards = cards_of(self._client, model)
+        given = self._given(cards)
+        if wanted.strict:
+            await check_room(self._client, spot, model, replace(given, entries=words.entries))
+        asked = wanted.asked(model if len(cards) > 1 else cards[0].name)
+        start = Start(
+            entries=words.entries,
+            results=words.results,
+            earlier=words.earlier,
+            upon=spot.upon,
+            key=key,
+            digest=hashlib.sha256(self._raw).digest(),
+            asked=asked,
+        )
+        given = replace(given, entries=words.entries)
+        return await asked_in(self._client, spot, wanted, model, given, start), asked
+
+    async def _model(self, spot: Spot) -> str:
+        """The model that is named, else the conversation's, else the client's."""
+        if self._wanted.model is not None:
+            return str(self._wanted.model)
+        if spot.make:
+            return self._client.model
+        one = await self._client.engine.store.conversation(spot.owner, spot.conversation)
+        return one.settings.model or self._client.model
+
+    def _given(self, cards: list[Card]) -> Input:
+        wanted, catalog = self._wanted, self._client.catalog
+        given = input_of(
+            {
+                "tools": wanted.tools,
+                "tool_choice": wanted.tool_choice,
+                "params": wanted.params([(card, catalog.profile(card.provider)) for card in cards]),
+            }
+        )
+        return replace(given, policy=wanted.step_policy, instructions=wanted.instructed)
+
+    # -- telling
+
+    async def _told(self, live: Live) -> AsyncGenerator[bytes, None]:
+        """The events for a client whose leaving stops the model."""
+        telling, over = live.telling(), False
+        try:
+            try:
+                async with live.stream:
+                    async for _ in live.stream:
+                        live.tell()
+                        if told := telling.more():
+                            yield told
+            except Error:
+                if not telling.begun:  # it gets a status of its own
+                    raise
+            over = True
+            yield await self._running.end(live, self._client, telling)
+        finally:
+            if not over:
+                self._gateway.beside(self._end(live))
+
+    async def _end(self, live: Live) -> None:
+        await self._running.end(live, self._client)
+
+    async def _whole(self, live: Live, receive: Receive, send: Send) -> None:
+        try:
+            async with staying(receive), live.stream:
+                async for _ in live.stream:
+                    live.tell()
+        except BaseException:
+            self._gateway.beside(self._end(live))
+            raise
+        await self._end(live)
+        await send_whole(send, orjson.dumps(live.last), self._beside(live))
+
+    async def _apart(self, live: Live, receive: Receive, send: Send) -> None:
+        if self._wanted.stream:
+            await self._events(live.followed(), live, receive, send)
+        elif self._wanted.background:
+            queued = {**live.first, "status": "queued"}
+            await send_whole(send, orjson.dumps(queued), self._beside(live))
+        else:
+            async with staying(receive):
+                async for _ in live.followed():
+                    pass
+            await send_whole(send, orjson.dumps(live.last), self._beside(live))
+
+    async def _events(
+        self, parts: AsyncGenerator[bytes, None], live: Live, receive: Receive, send: Send
+    ) -> None:
+        await send_events(receive, send, parts, lambda: self._beside(live), self._gateway.language)
+
+    def _beside(self, live: Live) -> Mapping[str, str]:
+        turn = live.turn.begun.turn
+        return {
+            "x-conversation-id": live.conversation,
+            "x-multiturn-turn": str(turn.number),
+            "x-multiturn-turn-id": turn.id,
+            "x-multiturn-context-tokens": str(live.turn.window.tokens),
+        }
+
+    async def _again(self, begun: Begun, receive: Receive, send: Send) -> None:
+        """A request that came before gets the same answer."""
+        at = Address.parse(begun.turn.id)
+        assert at is not None, "a turn has an address"  # noqa: S101  (for the type checker)
+        at = replace(at, place=begun.step)
+        exchange: Exchange = await self._client.engine.store.exchange(self._client.reach, at)
+        language = self._gateway.language
+        if not self._wanted.stream:
+            await send_whole(send, orjson.dumps(whole(exchange, language)), {})
+            return
+
+        async def parts() -> AsyncGenerator[bytes, None]:
+            yield told_again(exchange, language)
+
+        await send_events(receive, send, parts(), dict, language)
+
+
+def cards_of(client: AsyncMultiTurn, model: str) -> list[Card]:
+    """The models that may answer: those of the route, or the one."""
+    route = client.catalog.routes.get(model)
+    return [client.catalog.card(each) for each in (route.targets if route else (model,))]

@@ -1,0 +1,191 @@
+"""Where does a response go? Behind the response it follows, into the conversation that is named, or into
+one of its own; and what of its input is history, what answers calls, what is new."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from ..client import AsyncMultiTurn
+from ..conversations import Address, Declared, Owner, new_ulid
+from ..errors import ConversationNotFound, ParameterInvalid, TurnNotFound
+from ..ledger import Code
+from ..messages import Entry
+from ..phrases import Reason
+from ..request import asked_of
+from ..sealing import seal, split_turns
+from ..step import Place, preview
+from ..storage import Begun, Exchange, Reach, Start, Upon
+from ..terms import Input, Known
+from ..tokens import count_message
+from ..turn import OpenTurn, begin
+from .item_messages import messages_of
+from .items import Item
+from .refusal import Refusal
+from .response_request import Wanted
+
+__all__ = ["Spot", "Words", "asked_in", "check_room", "exchange_of", "open_calls", "spot_of", "words_of"]
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a response goes. ``followed`` is the response it follows; ``make`` whether the conversation is
+    its own."""
+
+    owner: Owner
+    conversation: str
+    followed: Exchange | None = None
+    make: bool = False
+
+    @property
+    def branch(self) -> int | None:
+        """The branch of the response that is followed; ``None``: the one in use."""
+        return self.followed.address.branch if self.followed else None
+
+    @property
+    def upon(self) -> Upon | None:
+        """The step that is followed."""
+        at = self.followed.address if self.followed else None
+        return Upon(at.turn, at.place or 0) if at else None
+
+
+def _address(id: str) -> Address | None:
+    """The address in the id of a response."""
+    return Address.parse(id) if id.startswith("resp_") else None
+
+
+async def exchange_of(client: AsyncMultiTurn, id: str) -> Exchange | None:
+    """The stored response with this id, if it is one of this client's. A turn whose holder is gone is closed
+    first."""
+    at = _address(id)
+    if at is None:
+        return None
+    store, owner = client.engine.store, client.reach
+    try:
+        found = await store.exchange(owner, at)
+        if found.step is None and not found.running:
+            await store.settle(owner, found.conversation)
+            found = await store.exchange(owner, at)
+    except (TurnNotFound, ConversationNotFound):
+        return None
+    return found
+
+
+async def spot_of(client: AsyncMultiTurn, wanted: Wanted, key: str | None) -> Spot:
+    """Where the response goes that is wanted. Raises `Refusal`, and `ConversationNotFound`."""
+    user = wanted.user
+    owner = _owner(client, user)
+    if wanted.previous_response_id is not None:
+        found = await exchange_of(client, wanted.previous_response_id)
+        if found is None or user not in (None, found.user):
+            raise Refusal(400, "previous_response_not_found", param="previous_response_id")
+        return Spot(replace(owner, user=found.user), found.conversation, found)
+    if wanted.conversation is not None:
+        try:
+            one = await client.engine.store.conversation(client.reach, wanted.conversation)
+        except ConversationNotFound:
+            raise Refusal(404, "conversation_not_found", param="conversation") from None
+        if user not in (None, one.user):
+            raise Refusal(404, "conversation_not_found", param="conversation")
+        return Spot(replace(owner, user=one.user), wanted.conversation)
+    return Spot(owner, _name(owner, key), make=True)
+
+
+def _owner(client: AsyncMultiTurn, user: str | None) -> Owner:
+    """Whose a new conversation is; raises `ParameterInvalid` where the caller may not act for this user."""
+    bound = client.reach.user
+    if bound is None:
+        return Owner(client.tenant, client.config.user if user is None else user)
+    if user not in (None, bound):
+        raise ParameterInvalid(Reason("why.user_bound"), name="user")
+    return client.reach
+
+
+def _name(owner: Owner, key: str | None) -> str:
+    """A new conversation; for a request key always the same."""
+    if key is None:
+        return f"conv_{new_ulid()}"
+    return f"conv_{hashlib.sha256(orjson.dumps([owner.tenant, owner.user, key])).hexdigest()[:32]}"
+
+
+# ------------------------------------------------------------------------------------------- words
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The input of a response as messages: turns that were spoken elsewhere, results that answer open calls
+    (``None``: there are none), what is new."""
+
+    earlier: Sequence[Sequence[Entry]]
+    results: tuple[str, ...] | None
+    entries: Sequence[Entry]
+
+
+def words_of(items: Sequence[Item], open_calls: Sequence[str] = ()) -> Words:
+    """What the input says. ``open_calls`` are those that the turn before waits for: where the client sends
+    them once more with their results, they are not said twice. Raises `Refusal` and `MessageInvalid`."""
+    messages = [each for each in messages_of(items) if not _repeats(each, open_calls)]
+    made = {call["id"] for each in messages for call in each.get("tool_calls") or ()}
+    results = [each for each in messages if each["role"] == "tool" and each["tool_call_id"] not in made]
+    if not results:
+        *earlier, new = split_turns([seal(each, count_message) for each in messages])
+        return Words(earlier, None, new)
+    others = [each for each in messages if each not in results]
+    if any(each["role"] in ("assistant", "tool") for each in others):
+        raise Refusal(400, "results_first", param="input")
+    entries = [seal(each, count_message) for each in (*results, *others)]
+    return Words((), tuple(each["tool_call_id"] for each in results), entries)
+
+
+def _repeats(message: Message, open_calls: Sequence[str]) -> bool:
+    """Whether this message only repeats calls that are open."""
+    calls = [call["id"] for call in message.get("tool_calls") or ()]
+    return bool(calls) and set(calls) <= set(open_calls)
+
+
+async def open_calls(client: AsyncMultiTurn, spot: Spot) -> tuple[str, ...]:
+    """The calls that wait for results where the response goes."""
+    if spot.make:
+        return ()
+    if spot.followed is not None:
+        answer = spot.followed.output
+        body = orjson.loads(answer.row.body) if answer else {}
+        return tuple(call["id"] for call in body.get("tool_calls") or ())
+    turns = await client.engine.store.turns(spot.owner, spot.conversation, limit=1, newest=True)
+    return turns[-1].open_calls if turns else ()
+
+
+# ----------------------------------------------------------------------------------------- the turn
+
+
+async def check_room(client: AsyncMultiTurn, spot: Spot, model: str, given: Input) -> None:
+    """Raises `Refusal` where something would have to be left out."""
+    declared = Declared(model=model)
+    place = Place(spot.owner, spot.conversation, declared, spot.branch)
+    before = spot.upon.turn + 1 if spot.upon else None
+    window = await preview(client.engine, place, given, Known(declared), before)
+    if any(span.code is Code.OVER_BUDGET for span in window.spans):
+        raise Refusal(400, "context_length_exceeded", param="input")
+
+
+async def asked_in(
+    client: AsyncMultiTurn, spot: Spot, wanted: Wanted, model: str, given: Input, start: Start
+) -> OpenTurn | Begun:
+    """Begin the turn of a response; or give what the same key began before."""
+    engine = client.engine
+    declared = Declared(model=model, policy=wanted.policy.to_dict() if wanted.policy else None)
+    place, known = Place(spot.owner, spot.conversation, declared, spot.branch), Known(declared)
+    if not spot.make:
+        path = await engine.store.gather(spot.owner, spot.conversation, Reach(turns=0), spot.branch)
+        known.learn(path.settings)
+        known.last = asked_of(path.request)
+    start = replace(
+        start, declared=declared, wait=engine.queue, hold=engine.lease, branch=spot.branch, make=spot.make
+    )
+    return await begin(engine, place, start, given, known)

@@ -1,0 +1,137 @@
+"""``/v1/responses``: ask for a response, fetch it, follow it, stop it, delete it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from ..client import AsyncMultiTurn
+from ..storage import Exchange
+from .answers import answered, listing
+from .body import read_body
+from .gateway import Gateway
+from .items import items_of
+from .refusal import Refusal
+from .response_log import told_again, whole
+from .response_making import Making, Running
+from .response_request import wanted_of
+from .response_turn import exchange_of
+from .sse import send_events
+
+__all__ = ["Responses"]
+
+PAUSE = 0.1
+"""Seconds between two looks at a response that another process makes."""
+PATIENCE = 10.0
+"""Seconds until a response that was told to stop must have stopped."""
+
+
+class Responses:
+    """The endpoints of responses."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._running = Running(gateway)
+        self.routes = [
+            Route("/v1/responses/{id}", self.fetch, methods=["GET"]),
+            Route("/v1/responses/{id}", self.delete, methods=["DELETE"]),
+            Route("/v1/responses/{id}/cancel", self.cancel, methods=["POST"]),
+            Route("/v1/responses/{id}/input_items", self.input_items, methods=["GET"]),
+        ]
+
+    async def create(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Make a response: a plain ASGI callable, every piece of every answer comes through here."""
+        if scope["method"] != "POST":
+            raise Refusal(405, "method_not_allowed", headers={"allow": "POST"})
+        body = await read_body(scope, receive)
+        client, wanted = self._gateway.client_of(scope), wanted_of(body.fields)
+        making = Making(self._gateway, self._running, client, wanted, body.raw, Headers(scope=scope))
+        await making.answer(receive, send)
+
+    async def fetch(self, request: Request) -> Response:
+        """A stored response; as events with ``stream=true``."""
+        exchange = await self._found(request)
+        if _switch(request, "stream"):
+            return _Events(self._events(request, exchange), self._gateway.language)
+        return answered(whole(exchange, self._gateway.language))
+
+    async def _events(self, request: Request, exchange: Exchange) -> AsyncGenerator[bytes, None]:
+        after = _after(request)
+        live = self._running.get(exchange.address.response_id)
+        if live is not None:
+            async for told in live.followed(after):
+                yield told
+            return
+        while exchange.step is None and exchange.running:
+            await asyncio.sleep(PAUSE)
+            exchange = await self._found(request)
+        yield told_again(exchange, self._gateway.language, after)
+
+    async def cancel(self, request: Request) -> Response:
+        """Stop a response that is being made, wherever that is; one that has ended is given as it is."""
+        client, exchange = self._gateway.client_of(request.scope), await self._found(request)
+        end = asyncio.get_running_loop().time() + PATIENCE
+        while exchange.step is None and exchange.running and asyncio.get_running_loop().time() < end:
+            live = self._running.get(exchange.address.response_id)
+            if live is not None:
+                live.stream.stop()
+            else:
+                await client.engine.store.cancel(client.reach, exchange.conversation)
+            await asyncio.sleep(PAUSE)
+            exchange = await self._found(request)
+        return answered(whole(exchange, self._gateway.language))
+
+    async def delete(self, request: Request) -> Response:
+        """Forget a response. In a conversation of its own its turn is never sent again."""
+        client, exchange = self._gateway.client_of(request.scope), await self._found(request)
+        store, at = client.engine.store, exchange.address
+        await store.forget_exchange(client.reach, at)
+        return answered({"id": at.response_id, "object": "response", "deleted": True})
+
+    async def input_items(self, request: Request) -> Response:
+        """What went into a response, newest first unless asked otherwise."""
+        exchange = await self._found(request)
+        items = [item for told in exchange.input for item in items_of(told)]
+        return listing(items)
+
+    async def _found(self, request: Request) -> Exchange:
+        client: AsyncMultiTurn = self._gateway.client_of(request.scope)
+        found = await exchange_of(client, request.path_params["id"])
+        if found is None:
+            raise Refusal(404, "response_not_found", param="response_id")
+        return found
+
+
+class _Events(Response):
+    """Events as the answer to a request."""
+
+    def __init__(self, parts: AsyncGenerator[bytes, None], language: str) -> None:
+        super().__init__()
+        self._parts, self._language = parts, language
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them."""
+        del scope
+        await send_events(receive, send, self._parts, dict, self._language)
+
+
+def _switch(request: Request, name: str) -> bool:
+    value = request.query_params.get(name, "false").lower()
+    if value not in ("true", "false"):
+        raise Refusal(400, "not_a_switch", param=name)
+    return value == "true"
+
+
+def _after(request: Request) -> int:
+    text = request.query_params.get("starting_after", "-1")
+    if text == "-1":
+        return -1
+    if not text.isascii() or not text.isdecimal():
+        raise Refusal(400, "invalid_type", param="starting_after")
+    return int(text[:12])
