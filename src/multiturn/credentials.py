@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .catalog import Profile
+from .catalog import Card, Catalog, Profile
 from .errors import SettingInvalid
 from .phrases import Reason
 from .settings import Config
 
-__all__ = ["Key", "api_key", "api_keys", "choose_model", "variables_of"]
+__all__ = ["Key", "api_key", "api_keys", "askable", "choose_model", "missing_key", "variables_of"]
 
 
 class Key(NamedTuple):
@@ -64,6 +64,22 @@ def variables_of(variable: str, environment: Mapping[str, str]) -> list[str]:
 
 def _several(variable: str) -> str:
     return f"{variable}S"
+
+
+def missing_key(catalog: Catalog, card: Card, environment: Mapping[str, str]) -> str | None:
+    """The variable to set before a model can be asked; ``None`` where nothing is missing."""
+    profile = catalog.profile(card.provider)
+    if not profile.key_required or api_key(profile.keys, environment):
+        return None
+    return profile.keys[0]
+
+
+def askable(catalog: Catalog, model: str, environment: Mapping[str, str]) -> Card:
+    """The model itself; of a route the first target whose key is set, else its first."""
+    route = catalog.routes.get(model)
+    cards = [catalog.card(target) for target in route.targets] if route else []
+    ready = (card for card in cards if missing_key(catalog, card, environment) is None)
+    return next(ready, catalog.card(model))
 
 
 def choose_model(config: Config, profiles: Sequence[Profile], environment: Mapping[str, str]) -> str:

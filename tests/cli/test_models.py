@@ -193,3 +193,50 @@ def test_a_database_of_a_newer_program_is_found(shell: Shell, tmp_path: Path) ->
     connection.close()
     assert any("999" in sentence for sentence in findings(shell, code=1))
     assert shell.refused("list").endswith("[store_too_new]")
+
+
+def own(shell: Shell, text: str) -> None:
+    (shell.home / "multiturn.toml").write_text(text, encoding="utf-8")
+
+
+ROUTES = '[routes.chat-fast]\ntargets = ["qwen/qwen-plus", "kimi/kimi-k2.6"]\n'
+
+
+def test_the_doctor_names_routes_and_the_targets_that_lack_a_key(shell: Shell) -> None:
+    own(shell, ROUTES)
+    found = findings(shell, code=1)
+    assert found["route chat-fast has no target that can be asked: qwen/qwen-plus, kimi/kimi-k2.6"] == "wrong"
+    shell.variables["MOONSHOT_API_KEYS"] = "a,b"
+    found = findings(shell, "--model", "chat-fast", code=0)
+    note = "route chat-fast passes qwen/qwen-plus over, which needs a key: set DASHSCOPE_API_KEY"
+    assert found[note] == "note"
+    assert found["model kimi/kimi-k2.6"] == "ok"
+    assert any("MOONSHOT_API_KEYS" in sentence for sentence in found)
+    shell.variables["DASHSCOPE_API_KEY"] = "k"
+    found = findings(shell, "--model", "chat-fast", code=0)
+    assert found["route chat-fast: qwen/qwen-plus, kimi/kimi-k2.6"] == "ok"
+    own(shell, ROUTES + '[models."qwen/qwen-plus"]\nstatus = "retired"\n')
+    found = findings(shell, "--model", "chat-fast", code=0)
+    assert found["route chat-fast passes qwen/qwen-plus over, which is no longer offered"] == "note"
+
+
+def test_routes_and_several_keys_are_shown_and_no_key_itself(shell: Shell) -> None:
+    own(shell, ROUTES)
+    shell.variables["MOONSHOT_API_KEYS"] = "sk-hidden,sk-secret"
+    shown = shell.run("config").stdout
+    assert "routes.chat-fast.targets" in shown
+    assert "qwen/qwen-plus, kimi/kimi-k2.6" in " ".join(shown.split())
+    records = [json.loads(line) for line in shell.run("config", "--json").stdout.splitlines()]
+    values = {record["setting"]: record["value"] for record in records}
+    assert values["routes.chat-fast.targets"] == ["qwen/qwen-plus", "kimi/kimi-k2.6"]
+    assert (values["MOONSHOT_API_KEYS"], values["MOONSHOT_API_KEY"]) == (True, False)
+    assert "sk-" not in shown
+
+
+def test_a_route_answers_on_the_command_line(shell: Shell) -> None:
+    own(shell, '[routes.tour]\ntargets = ["qwen/qwen-plus", "demo"]\n')
+    assert "收到了" in shell.run("ask", "--model", "tour", "我今年 27 岁。").stdout
+    own(shell, '[routes.tour]\ntargets = ["qwen/qwen-plus"]\n')
+    assert "DASHSCOPE_API_KEY" in shell.refused("ask", "--model", "tour", "hi")
+    own(shell, '[routes.tour]\ntargets = ["nobody/x"]\n')
+    assert "routes.tour.targets" in shell.refused("ask", "--model", "tour", "hi")

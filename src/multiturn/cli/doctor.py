@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from ..cards import UNKNOWN_WINDOW, Card
 from ..catalog import Catalog
-from ..credentials import api_key, choose_model
+from ..credentials import api_key, api_keys, askable, choose_model, missing_key
 from ..errors import Error
 from ..phrases import error_sentence
 from ..providers import address_of, proxy_for
@@ -69,7 +69,8 @@ async def _examine(session: Session) -> AsyncIterator[Finding]:
         yield _finding(screen, "ok", "language", language=session.config.language, origin=origin)
     async for finding in _store(session):
         yield finding
-    for each in (*_keys(session), *_model(session), *_addresses(session), *_variables(session)):
+    parts = (_keys, _routes, _model, _addresses, _variables)
+    for each in (finding for part in parts for finding in part(session)):
         yield each
 
 
@@ -138,14 +139,36 @@ def _disk(screen: Screen, path: Path) -> Finding:
 
 def _keys(session: Session) -> Iterator[Finding]:
     held = {
-        key[1]: None
+        key.variable: None
         for profile in Catalog(session.config.overrides).profiles()
-        if (key := api_key(profile.keys, session.environment))
+        for key in api_keys(profile.keys, session.environment)
     }
     if held:
         yield _finding(session.screen, "ok", "keys", variables=", ".join(held))
     else:
         yield _finding(session.screen, "note", "no_keys")
+
+
+def _routes(session: Session) -> Iterator[Finding]:
+    """Each route with its targets, and which of them cannot be asked."""
+    screen, catalog = session.screen, Catalog(session.config.overrides)
+    for route in catalog.routes.values():
+        cards = [catalog.card(target) for target in route.targets]
+        missing = {
+            card.name: variable
+            for card in cards
+            if (variable := missing_key(catalog, card, session.environment))
+        }
+        retired = [card.name for card in cards if card.status == "retired"]
+        told = {"route": route.name, "targets": ", ".join(route.targets)}
+        if len({*missing, *retired}) == len(cards):
+            yield _finding(screen, "wrong", "route_dead", **told)
+        elif not (missing or retired):
+            yield _finding(screen, "ok", "route", **told)
+        for name, variable in missing.items():
+            yield _finding(screen, "note", "route_key", route=route.name, model=name, variable=variable)
+        for name in retired:
+            yield _finding(screen, "note", "route_retired", route=route.name, model=name)
 
 
 def _model(session: Session) -> Iterator[Finding]:
@@ -156,9 +179,8 @@ def _model(session: Session) -> Iterator[Finding]:
     except Error as refused:
         yield Finding("wrong", refused.code, error_sentence(refused, screen.language))
         return
-    profile = catalog.profile(card.provider)
-    if profile.key_required and not api_key(profile.keys, session.environment):
-        yield _finding(screen, "wrong", "key_missing", model=card.name, variable=profile.keys[0])
+    if variable := missing_key(catalog, card, session.environment):
+        yield _finding(screen, "wrong", "key_missing", model=card.name, variable=variable)
     elif card.known or card.window != UNKNOWN_WINDOW:
         yield _finding(screen, "ok", "model", model=card.name)
     else:
@@ -166,8 +188,9 @@ def _model(session: Session) -> Iterator[Finding]:
 
 
 def _chosen(session: Session, catalog: Catalog) -> Card:
-    """The model that answers where a command names none."""
-    return catalog.card(choose_model(session.config, catalog.profiles(), session.environment))
+    """The model that answers where a command names none; of a route the first target with a key."""
+    model = choose_model(session.config, catalog.profiles(), session.environment)
+    return askable(catalog, model, session.environment)
 
 
 def _addresses(session: Session) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from ..catalog import Catalog
 from ..chat import AsyncConversation
 from ..client import AsyncMultiTurn
 from ..conversations import Conversation
-from ..credentials import api_key, choose_model
+from ..credentials import askable, choose_model, missing_key
 from ..errors import ConversationNotFound, KeyMissing, SettingInvalid, StoreUnavailable
 from ..phrases import Reason
 from ..policy import ContextPolicy
@@ -108,12 +108,12 @@ class Session:
             return self._ask_model(models)
 
     def check(self, model: str) -> None:
-        """Refuse a model that cannot answer before anything is typed: `ModelUnknown`, or `KeyMissing`
-        with the variable to set."""
+        """Refuse a model, or a route without any, that cannot answer before anything is typed:
+        `ModelUnknown`, or `KeyMissing` with the variable to set."""
         catalog = Catalog(self.config.overrides)
-        profile = catalog.profile(catalog.card(model).provider)
-        if profile.key_required and not api_key(profile.keys, self.environment):
-            raise KeyMissing(provider=profile.id, variable=profile.keys[0])
+        card = askable(catalog, model, self.environment)
+        if variable := missing_key(catalog, card, self.environment):
+            raise KeyMissing(provider=card.provider, variable=variable)
 
     def _ask_model(self, models: list[str]) -> str:
         self.screen.line(self.screen.say("chat.which_model"))
