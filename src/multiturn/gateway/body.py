@@ -12,9 +12,9 @@ from json.decoder import scanstring  # type: ignore[attr-defined]  # the scanner
 from typing import Any
 
 import orjson
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
+from .connection import Connection
 from .presence import ClientLeft
 from .refusal import Refusal
 
@@ -29,15 +29,19 @@ BLANKS = " \t\n\r"
 
 async def read_body(scope: Scope, receive: Receive) -> Body:
     """The body of a request, a JSON object. Raises `Refusal`."""
-    headers = Headers(scope=scope)
-    kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json" and not kind.endswith("+json"):
-        raise Refusal(415, "unsupported_media_type")
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refusal(415, "unsupported_encoding")
-    length = headers.get("content-length", "")
-    if length.isdecimal() and int(length) > LARGEST_BODY:
-        raise _too_large()
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            kind = value.partition(b";")[0].strip().lower()
+            if kind != b"application/json" and not kind.endswith(b"+json"):
+                raise Refusal(415, "unsupported_media_type")
+        elif name == b"content-encoding" and value.lower() != b"identity":
+            raise Refusal(415, "unsupported_encoding")
+        elif name == b"content-length" and value.isdigit() and int(value) > LARGEST_BODY:
+            raise _too_large()
+    if isinstance(receive, Connection) and (whole := receive.body()) is not None:
+        if len(whole) > LARGEST_BODY:
+            raise _too_large()
+        return Body(whole)
     try:
         async with asyncio.timeout(READ_SECONDS):
             return Body(await _read(receive))

@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import orjson
 
-__all__ = ["LOG", "set_up"]
+__all__ = ["LOG", "Journal", "set_up"]
 
 LOG = logging.getLogger("multiturn.gateway")
+TOGETHER = 0.05
+"""Seconds within which lines about requests are written in one go."""
 LOUD = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
+
+
+class Journal:
+    """Writes one line for each request that ended, where the level of `LOG` lets it. Many are written
+    together: a record of `logging` and a write for each would cost a tenth of the whole request."""
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+
+    def note(self, figures: Mapping[str, object]) -> None:
+        """A request has ended."""
+        if not LOG.isEnabledFor(logging.INFO):
+            return
+        line = {"time": _moment(time.time()), "level": "info", "event": "request", **figures}
+        self._lines.append(orjson.dumps(line))
+        if len(self._lines) == 1:
+            asyncio.get_running_loop().call_later(TOGETHER, self.write)
+
+    def write(self) -> None:
+        """Write what was noted."""
+        lines, self._lines = self._lines, []
+        for handler in LOG.handlers if lines else ():
+            if isinstance(handler, logging.StreamHandler):
+                handler.stream.write(b"\n".join([*lines, b""]).decode())
+                handler.flush()
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 class Lines(logging.Formatter):
@@ -20,7 +54,7 @@ class Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": _moment(record.created),
             "level": record.levelname.lower(),
             "event": record.msg if record.name == LOG.name else record.getMessage(),
             **getattr(record, "figures", {}),

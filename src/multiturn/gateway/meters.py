@@ -15,6 +15,7 @@ class Meters:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = Counter(
             "multiturn_requests", "Requests answered.", ["route", "method", "status"], registry=self._registry
         )
@@ -32,8 +33,12 @@ class Meters:
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """One more request has ended."""
-        self._requests.labels(route, method, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        known = self._known.get((route, method, status))
+        if known is None:
+            counter = self._requests.labels(route, method, str(status))
+            known = self._known[route, method, status] = (counter, self._seconds.labels(route))
+        known[0].inc()
+        known[1].observe(seconds)
 
     def text(self) -> bytes:
         """Everything, to be read by Prometheus."""

@@ -11,9 +11,10 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import Error
+from .connection import connection_of
 from .dashscope_errors import REQUEST, refused_to
 from .gateway import Gateway
-from .log import LOG
+from .log import LOG, Journal
 from .presence import ClientLeft
 from .refusal import Refusal
 from .sse import stopping
@@ -26,6 +27,7 @@ ROUTES = re.compile(
     r"|responses(?:/[^/]+(?:/(?:cancel|input_items|context))?)?))?"
     r"|api/v1/services/aigc/(?:text|multimodal)-generation/generation|healthz|readyz|metrics)"
 )
+CHAT = "/v1/chat/completions"
 LEFT = 499
 """How the log and the figures name a request whose client did not wait."""
 
@@ -36,12 +38,15 @@ class Passage:
     def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
         self._app = app
         self._gateway = gateway
+        self._journal = Journal()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            self._journal.write()
             return
+        receive = connection_of(scope) or receive
         task = asyncio.current_task()
         passing = _Passing(scope, send)
         self._gateway.meters.open.inc()
@@ -80,21 +85,20 @@ class Passage:
         await self._gateway.keys.admit(scope)
 
     def _written_down(self, scope: Scope, passing: _Passing) -> None:
-        found = ROUTES.fullmatch(scope["path"])
-        route = (
-            re.sub(
-                r"(?<=conversations/)[^/]+|(?<=responses/)[^/]+|(?<=turns/)[^/]+|(?<=/items/)[^/]+",
-                "*",
-                scope["path"],
-            )
-            if found
-            else "other"
-        )
+        route = scope["path"] if scope["path"] == CHAT else _route(scope["path"])
         method = scope["method"] if scope["method"] in ("GET", "POST", "DELETE", "HEAD", "PUT") else "other"
         seconds, status = time.monotonic() - passing.began, passing.status or LEFT
         self._gateway.meters.answered(route, method, status, seconds)
         figures = {"request": passing.id, "method": method, "route": route, "status": status}
-        LOG.info("request", extra={"figures": {**figures, "seconds": round(seconds, 4)}})
+        self._journal.note({**figures, "seconds": round(seconds, 4)})
+
+
+def _route(path: str) -> str:
+    """The route of a path, without anybody's ids."""
+    if not ROUTES.fullmatch(path):
+        return "other"
+    ids = r"(?<=conversations/)[^/]+|(?<=responses/)[^/]+|(?<=turns/)[^/]+|(?<=/items/)[^/]+"
+    return re.sub(ids, "*", path)
 
 
 class _Passing:

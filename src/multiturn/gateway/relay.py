@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import orjson
@@ -16,6 +16,7 @@ from ..errors import ProviderError, StreamCut
 from ..phrases import Reason
 from ..providers.passing import Passed
 from .body import Body
+from .connection import Connection
 from .presence import staying
 from .sse import DONE, Headers, send_events, send_whole
 
@@ -55,7 +56,9 @@ async def relay(
         answer = await passes(raw, stream=stream)
     try:
         if answer.streamed:
-            await send_events(receive, send, _parts(answer, ours=ours), headers, language)
+            direct = receive.write if isinstance(receive, Connection) else None
+            parts = _parts(answer, Check(answer, ours=ours), direct)
+            await send_events(receive, send, parts, headers, language)
             return
         async with staying(receive):
             whole = await answer.whole()
@@ -82,23 +85,47 @@ def _changes(fields: Mapping[str, Any], card: Card, profile: Profile) -> tuple[d
     return changes, ours
 
 
-async def _parts(answer: Passed, *, ours: bool) -> AsyncGenerator[bytes, None]:
-    last: deque[bytes] = deque(maxlen=LAST)
-    while part := await answer.events():
-        if ours and NO_CHOICES.search(part):
+class Check:
+    """Looks at the pieces of an answer as they pass: is anything wrong, was that its end? ``ours`` is whether
+    the usage was asked for by us alone."""
+
+    def __init__(self, answer: Passed, *, ours: bool) -> None:
+        self._answer = answer
+        self._ours = ours
+        self._last: deque[bytes] = deque(maxlen=LAST)
+
+    def part(self, part: bytes) -> bytes:
+        """A piece as it is handed on; nothing where nothing of it is. Raises what it complains of."""
+        if self._ours and NO_CHOICES.search(part):
             part = b"".join(each for each in BLANK_LINE.split(part) if not _is_usage(each))
-            if not part:
-                continue
         if b'"error"' in part:
-            _check_events(answer, part)
-        last.append(part)
+            _check_events(self._answer, part)
+        if part:
+            self._last.append(part)
+        return part
+
+    def end(self) -> bytes:
+        """What the end of the answer lacks. Raises `StreamCut` where it did not come."""
+        end = b"".join(self._last)
+        if ENDED.search(end):
+            return b""
+        if not FINISHED.search(end):
+            raise StreamCut(Reason("why.no_finish"), provider=self._answer.faults.provider)
+        return DONE
+
+
+async def _parts(
+    answer: Passed, check: Check, direct: Callable[[bytes], bool] | None
+) -> AsyncGenerator[bytes, None]:
+    """The pieces of an answer. Once the first was sent, ``direct`` writes the others the moment they come,
+    as long as the client keeps up."""
+    while part := await answer.events():
+        if part := check.part(part):
+            yield part
+            if direct is not None:
+                await answer.flow(check.part, direct)
+    if part := check.end():
         yield part
-    end = b"".join(last)
-    if ENDED.search(end):
-        return
-    if not FINISHED.search(end):
-        raise StreamCut(Reason("why.no_finish"), provider=answer.faults.provider)
-    yield DONE
 
 
 def _opened(event: bytes) -> Mapping[str, Any] | None:

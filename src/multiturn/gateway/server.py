@@ -4,6 +4,7 @@ end that finishes or tells every stream."""
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -14,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..client import AsyncMultiTurn
 from .app import application
+from .connection import CONNECTION, Connection
 from .hosts import Hosts
 from .log import set_up
 from .refusal import Refusal, said_of
@@ -26,11 +28,16 @@ GRACE = 20
 """Seconds in which open streams may come to their end after the server was told to stop."""
 
 
+COLLECTED = (10_000, 20, 20)
+"""When Python looks for garbage: a request makes some hundred objects, and nearly none in circles."""
+
+
 class Protocol(HttpToolsProtocol):
     """HTTP with limits for the head of a request, and errors in our envelope."""
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_size = 0
+    _connections: list[Connection] = []  # noqa: RUF012  (never changed, only replaced)
     _language = "en"
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -42,6 +49,13 @@ class Protocol(HttpToolsProtocol):
         """Nobody is there any more."""
         self._stop_waiting()
         super().connection_lost(exc)
+        for connection in self._connections:
+            connection.lost()
+
+    def on_response_complete(self) -> None:
+        """An answer was sent."""
+        self._connections = [each for each in self._connections if each.open]
+        super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
         """Some bytes, which are at first those of a head."""
@@ -61,6 +75,9 @@ class Protocol(HttpToolsProtocol):
         """The head is there."""
         self._stop_waiting()
         super().on_headers_complete()
+        connection = Connection(self.cycle)
+        self._connections = [*self._connections, connection]
+        self.scope[CONNECTION] = connection  # type: ignore[literal-required]  # a key of ours
 
     def send_400_response(self, msg: str) -> None:
         """What came is no HTTP."""
@@ -126,6 +143,7 @@ def server_of(
         "ws": "none",
         "log_config": None,
         "access_log": False,
+        "proxy_headers": False,
         "server_header": False,
         "timeout_keep_alive": 75,
         "timeout_graceful_shutdown": grace,
@@ -138,4 +156,7 @@ def serve(
 ) -> None:
     """Serve ``client`` on a socket that is bound, until a signal comes."""
     set_up()
+    gc.collect()
+    gc.freeze()  # what is there by now is nobody's garbage
+    gc.set_threshold(*COLLECTED)
     server_of(client, started, hosts=hosts).run([listener])

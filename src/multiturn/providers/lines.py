@@ -107,17 +107,19 @@ class Received:
 
     def arrived(self) -> None:
         """All pieces that came together are there."""
-        sink, over = self._sink, self._over or self._failure is not None
-        if sink is not None:
+        if self._sink is not None:
             if self._parts:
-                sink(self._taken())
-            if over:
-                sink(b"")
+                self._sink(self._taken())
+            self._tell_end()
             return
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
         if self._size > FULL:
             self.hold(on=True)
+
+    def _tell_end(self) -> None:
+        if self._sink is not None and (self._over or self._failure is not None):
+            self._sink(b"")
 
     def end(self, failure: Exception | None = None) -> None:
         """Nothing more comes."""

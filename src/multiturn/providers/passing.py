@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -86,19 +87,50 @@ class Passed:
     async def events(self) -> bytes:
         """The whole events that are there, at least one; nothing at the end of the answer."""
         while chunk := await self._read():
-            if self._rest:
-                chunk = self._rest + chunk
-            if chunk.endswith(BLANK_LINES):
-                self._rest = b""
-                return chunk
-            cut = max(_after(chunk, blank) for blank in BLANK_LINES)
-            if cut:
-                self._rest = chunk[cut:]
-                return chunk[:cut]
-            self._rest = chunk
-            self._check_size(len(chunk), "event_size")
+            if events := self._ended(chunk):
+                return events
         rest, self._rest = self._rest.strip(), b""
         return rest + b"\n\n" if rest else b""
+
+    async def flow(self, look: Callable[[bytes], bytes], write: Callable[[bytes], bool]) -> None:
+        """Have ``write`` take the events to come the moment they come, without a task in between; ``look``
+        sees them before and says what of them to write. Until ``write`` says that the next ones have to
+        wait, or nothing more comes; `events` then goes on. Raises what ``look`` does."""
+        hand_to = getattr(self._response and self._response.content, "hand_to", None)
+        if hand_to is None:
+            return
+        over: asyncio.Future[None] = self._loop.create_future()
+
+        def arrived(chunk: bytes) -> None:
+            self._alive = self._loop.time()
+            try:
+                events = look(self._ended(chunk)) if chunk else b""
+                if chunk and (not events or write(events)):
+                    return
+            except Exception as error:  # noqa: BLE001  (whoever waits gets it)
+                over.set_exception(error)
+            else:
+                over.set_result(None)
+            hand_to(None)
+
+        hand_to(arrived)
+        try:
+            await over
+        finally:
+            hand_to(None)
+
+    def _ended(self, chunk: bytes) -> bytes:
+        """The events that are whole with this chunk; what is left of it waits for the next."""
+        if self._rest:
+            chunk = self._rest + chunk
+        if chunk.endswith(BLANK_LINES):
+            self._rest = b""
+            return chunk
+        cut = max(_after(chunk, blank) for blank in BLANK_LINES)
+        self._rest = chunk[cut:]
+        if not cut:
+            self._check_size(len(chunk), "event_size")
+        return chunk[:cut]
 
     async def whole(self) -> bytes:
         """The answer in one piece."""
