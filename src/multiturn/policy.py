@@ -147,28 +147,25 @@ class ContextPolicy:
     def to_dict(self) -> dict[str, object]:
         """Only what differs from the default: the form in which it is stored and written as TOML or
         JSON. ``False`` stands for "none" in ``summarize`` and ``recall``."""
-        default = ContextPolicy()
-        changed: dict[str, object] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value != getattr(default, field.name):
-                changed[field.name] = _plain(value)
-        return changed
+        values = {name: getattr(self, name) for name in DEFAULTS}
+        return {name: _plain(value) for name, value in values.items() if value != DEFAULTS[name]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> ContextPolicy:
         """The policy a mapping from TOML, JSON or a command line describes. Unknown names are refused."""
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
+        unknown = sorted(set(values) - set(DEFAULTS))
         if unknown:
             raise PolicyInvalid(
-                Reason("why.names_unknown", unknown=", ".join(unknown), known=", ".join(sorted(known)))
+                Reason("why.names_unknown", unknown=", ".join(unknown), known=", ".join(sorted(DEFAULTS)))
             )
         arguments = dict(values)
         for name, record in (("summarize", Summarize), ("recall", Recall)):
             if name in arguments:
                 arguments[name] = _record(name, record, arguments[name])
         return cls(**arguments)  # type: ignore[arg-type]  # each value was checked by __post_init__
+
+
+DEFAULTS = {field.name: getattr(ContextPolicy(), field.name) for field in fields(ContextPolicy)}
 
 
 def _plain(value: object) -> object:

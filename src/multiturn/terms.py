@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -162,14 +163,20 @@ class Terms:
         return replace(self, limits=less)
 
 
+told = attrgetter("instructions", "opening", "policy", "model", "memory")
+"""What of settings terms are worked out from: all but their version."""
+
+
 def in_force(settings: Settings, declared: Declared) -> Settings:
     """Stored settings once what is declared applies."""
-    changes = {
-        name: getattr(declared, name)
-        for name in ("instructions", "opening", "policy", "model", "memory")
-        if getattr(declared, name) is not None
-    }
-    return replace(settings, **changes) if changes else settings
+    return Settings(
+        settings.instructions if declared.instructions is None else declared.instructions,
+        settings.opening if declared.opening is None else declared.opening,
+        settings.policy if declared.policy is None else declared.policy,
+        settings.model if declared.model is None else declared.model,
+        settings.memory if declared.memory is None else declared.memory,
+        settings.version,
+    )
 
 
 def terms_of(engine: Engine, settings: Settings, given: Input, last: str | None = None) -> Terms:
@@ -226,7 +233,13 @@ def embedder_of(engine: Engine, policy: ContextPolicy) -> Embedder | None:
 
 def policy_of(settings: Settings, engine: Engine) -> ContextPolicy:
     """The policy of a conversation with these settings."""
-    return engine.policy if settings.policy is None else ContextPolicy.from_dict(settings.policy)
+    return engine.policy if settings.policy is None else _read_policy(orjson.dumps(settings.policy))
+
+
+@lru_cache(maxsize=256)
+def _read_policy(stored: bytes) -> ContextPolicy:
+    """The same policy is read once, not for every handle."""
+    return ContextPolicy.from_dict(orjson.loads(stored))
 
 
 def _policy(settings: Settings, engine: Engine, given: Input, card: Card) -> ContextPolicy:
@@ -256,6 +269,8 @@ class Known:
 
     declared: Declared = Declared()
     settings: Settings | None = None
+    force: Settings | None = None
+    """Settings once what is declared applies (`in_force`)."""
     terms: Terms | None = None
     calibrated: int = 0
     """The version of the calibration that the terms were worked out with."""
@@ -271,7 +286,8 @@ class Known:
         if settings == self.settings:
             return False
         before, self.settings = self._in_force(), settings
-        if replace(self._in_force(), version=before.version) == before:
+        self.force = None
+        if told(self._in_force()) == told(before):
             return False
         self.terms = None
         return True
@@ -298,4 +314,6 @@ class Known:
         return engine.card(self.model(engine), self.last).name == self.terms.card.name
 
     def _in_force(self) -> Settings:
-        return in_force(self.settings or Settings(), self.declared)
+        if self.force is None:
+            self.force = in_force(self.settings or Settings(), self.declared)
+        return self.force

@@ -40,8 +40,7 @@ class Readers:
         self._waiting = 0
         self._closed = False
         self._borrowed = 0
-        self._at_rest = threading.Event()
-        self._at_rest.set()
+        self._at_work = threading.Lock()
         self._spare: sqlite3.Connection | None = None
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
@@ -77,11 +76,11 @@ class Readers:
 
     def _borrow(self, job: Job) -> bool:
         """Have it done in a thread of the loop's; ``False`` where none is to be had any more."""
-        self._at_rest.clear()
+        self._at_work.acquire()
         try:
             job.loop.run_in_executor(None, self._serve_one, job)
         except RuntimeError:  # the interpreter is on its way out
-            self._at_rest.set()
+            self._at_work.release()
             return False
         self._borrowed += 1
         return True
@@ -91,13 +90,13 @@ class Readers:
         with self._lock:
             self._waiting -= 1
             self._spare = connection
-            self._at_rest.set()
+            self._at_work.release()
         deliver((outcome,))
 
     async def _let_go(self) -> None:
         """Close what the first reads have opened, if nobody went on with it."""
-        if not self._at_rest.is_set():
-            await asyncio.get_running_loop().run_in_executor(None, self._at_rest.wait)
+        if self._at_work.locked():
+            await asyncio.get_running_loop().run_in_executor(None, self._at_work.acquire)
         connection = self._take_spare()
         if connection is not None:
             connection.close()

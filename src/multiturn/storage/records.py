@@ -242,8 +242,8 @@ class Reach(NamedTuple):
     this key, nothing before the cut is read. ``before``: only turns before this number (the turn
     being answered is read as ``current`` instead). ``summary``: whether a summary counts, before whose
     end nothing is read then; a policy without one wants the turns themselves.
-    ``facts``: whether the path is to bring what use has taught of models, too (`Path.facts`): the first window
-    of a client need not ask for that apart.
+    ``facts``: whether the path is to bring what use has taught of models, too (`Path.facts`): the first
+    window of a client need not ask for that apart.
     """
 
     tokens: int | None = None
