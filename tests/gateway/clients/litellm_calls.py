@@ -1,0 +1,70 @@
+"""What litellm makes of a gateway, as JSON on standard output. It runs in an environment of its own, for it
+wants an older openai than everybody else: python litellm_calls.py ADDRESS"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import litellm
+
+MODEL = "openai/qwen/qwen-plus"
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+def completions(**given: Any) -> dict[str, Any]:
+    """Chat completions: whole, streamed, with a tool, remembered, refused."""
+    hello = [{"role": "user", "content": "My name is Ada."}]
+    whole = litellm.completion(model=MODEL, messages=hello, **given)
+    stream = litellm.completion(
+        model=MODEL, messages=hello, stream=True, stream_options={"include_usage": True}, **given
+    )
+    chunks = list(stream)
+    asked = [{"role": "user", "content": "weather?"}]
+    called = litellm.completion(model=MODEL, messages=asked, tools=[TOOL], **given).choices[0].message
+    results = [
+        {"role": "tool", "tool_call_id": each.id, "content": "It is sunny."} for each in called.tool_calls
+    ]
+    told = litellm.completion(
+        model=MODEL, messages=[*asked, called.model_dump(), *results], tools=[TOOL], **given
+    )
+    order = {"extra_headers": {"X-Conversation-Id": "c1"}, **given}
+    litellm.completion(model=MODEL, messages=hello, **order)
+    question = [{"role": "user", "content": "What is my name?"}]
+    remembered = litellm.completion(model=MODEL, messages=question, **order)
+    return {
+        "whole": whole.choices[0].message.content,
+        "tokens": whole.usage.total_tokens,
+        "streamed": "".join(each.choices[0].delta.content or "" for each in chunks if each.choices),
+        "arguments": [each.function.arguments for each in called.tool_calls],
+        "told": told.choices[0].message.content,
+        "remembered": remembered.choices[0].message.content,
+        "refused": refused(litellm.completion, model="openai/unheard-of", messages=hello, **given),
+    }
+
+
+def refused(call: Any, **given: Any) -> list[Any]:
+    """The class and the status of the error that comes."""
+    try:
+        call(**given)
+    except Exception as error:  # noqa: BLE001  (any: its class is what is asked for)
+        return [type(error).__name__, getattr(error, "status_code", None)]
+    return []
+
+
+def main() -> None:
+    """Try everything."""
+    litellm.suppress_debug_info = True
+    given: dict[str, Any] = {"api_base": f"{sys.argv[1]}/v1", "api_key": "none", "max_retries": 0}
+    json.dump({"completions": completions(**given)}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
