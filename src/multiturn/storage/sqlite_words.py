@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
+from functools import lru_cache
 from struct import pack
 
 import orjson
@@ -27,6 +28,8 @@ MOST = (1 << COUNT_BITS) - 1
 USER, ASSISTANT = ROLE_NUMBERS["user"], ROLE_NUMBERS["assistant"]
 STOPPED = Trait.STOPPED
 LATEST = (1 << 32) - 1
+SHORT = 1024
+"""Bytes of a message up to which its terms are kept in memory for a while."""
 
 FINDABLE = f"""(t.state = {int(TurnState.COMPLETED)}
     OR t.state = {int(TurnState.INCOMPLETE)} AND (t.traits & {STOPPED}) <> 0)"""
@@ -63,6 +66,16 @@ def words(db: sqlite3.Connection, first: int, last: int) -> list[Said]:
 
 def _packed(body: bytes) -> bytes:
     """The terms of a message; one without words has none."""
+    return _packed_lately(body) if len(body) <= SHORT else _packed_anew(body)
+
+
+@lru_cache(maxsize=256)
+def _packed_lately(body: bytes) -> bytes:
+    """What waits is read by each question until it goes into the index: its terms are worked out once."""
+    return _packed_anew(body)
+
+
+def _packed_anew(body: bytes) -> bytes:
     message = _opened(body)
     counts = terms(searchable(message.get("content")))
     if not counts:
