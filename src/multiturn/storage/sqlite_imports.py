@@ -10,7 +10,7 @@ from ..messages import Entry, Trait
 from .records import Told
 from .sqlite_conversations import Here, declare, require, title_of
 from .sqlite_leases import Queued, line_up, recover
-from .sqlite_rows import NOW, SEGMENT, told
+from .sqlite_rows import SEGMENT, told
 from .sqlite_segments import Stored, close_waiting, extend, new_turn, own_head
 from .sqlite_terms import CHUNK, index
 
@@ -54,7 +54,7 @@ def add(
     if here.messages - here.indexed >= CHUNK:
         index(db, here.segment)
     title = here.title or title_of(entry for group in turns for entry in group)
-    db.execute(f"UPDATE conversations SET updated_at = {NOW}, title = ? WHERE id = ?", (title, here.key))
+    db.execute("UPDATE conversations SET updated_at = ?, title = ? WHERE id = ?", (here.now, title, here.key))
     return found
 
 
