@@ -18,6 +18,8 @@ TOOL = {
     },
 }
 
+FLAT: Any = {"type": "function", **TOOL["function"]}  # type: ignore[dict-item]  # a dictionary
+
 
 def completions(**given: Any) -> dict[str, Any]:
     """Chat completions: whole, streamed, with a tool, remembered, refused."""
@@ -50,6 +52,43 @@ def completions(**given: Any) -> dict[str, Any]:
     }
 
 
+def responses(**given: Any) -> dict[str, Any]:
+    """Responses: whole, streamed, going on with the one before, with a tool, fetched, deleted, refused."""
+    whole = litellm.responses(model=MODEL, input="My name is Ada.", **given)
+    after = {"previous_response_id": whole.id, **given}
+    remembered = litellm.responses(model=MODEL, input="What is my name?", **after)
+    events = list(litellm.responses(model=MODEL, input="What is my name?", stream=True, **after))
+    called = litellm.responses(model=MODEL, input="weather?", tools=[FLAT], **given)
+    calls = [each for each in called.output if each.type == "function_call"]
+    results: Any = [
+        {"type": "function_call_output", "call_id": each.call_id, "output": "It is sunny."} for each in calls
+    ]
+    told = litellm.responses(
+        model=MODEL, input=results, previous_response_id=called.id, tools=[FLAT], **given
+    )
+    fetched = litellm.get_responses(response_id=whole.id, custom_llm_provider="openai", **given)
+    deleted = litellm.delete_responses(response_id=whole.id, custom_llm_provider="openai", **given)
+    return {
+        "whole": said(whole),
+        "tokens": whole.usage.total_tokens,
+        "remembered": said(remembered),
+        "streamed": "".join(each.delta for each in events if each.type == "response.output_text.delta"),
+        "last": str(events[-1].type.value),
+        "arguments": [each.arguments for each in calls],
+        "told": said(told),
+        "fetched": said(fetched),
+        "deleted": deleted.deleted,
+        "refused": refused(
+            litellm.responses, model=MODEL, input="Hello", **{**after, "previous_response_id": "resp_x"}
+        ),
+    }
+
+
+def said(response: Any) -> str:
+    """The words of a response."""
+    return "".join(part.text for item in response.output if item.type == "message" for part in item.content)
+
+
 def refused(call: Any, **given: Any) -> list[Any]:
     """The class and the status of the error that comes."""
     try:
@@ -63,7 +102,7 @@ def main() -> None:
     """Try everything."""
     litellm.suppress_debug_info = True
     given: dict[str, Any] = {"api_base": f"{sys.argv[1]}/v1", "api_key": "none", "max_retries": 0}
-    json.dump({"completions": completions(**given)}, sys.stdout)
+    json.dump({"completions": completions(**given), "responses": responses(**given)}, sys.stdout)
 
 
 if __name__ == "__main__":

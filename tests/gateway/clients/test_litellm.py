@@ -60,3 +60,16 @@ def test_completions_are_made_as_litellm_wants_them(told: dict[str, Any]) -> Non
     assert got["told"] == "It is sunny."
     assert "Ada" in got["remembered"]
     assert got["refused"] == ["NotFoundError", 404]
+
+
+def test_responses_are_made_as_litellm_wants_them(told: dict[str, Any]) -> None:
+    got = told["responses"]
+    assert got["whole"] == got["fetched"] != ""
+    assert got["tokens"] > 0
+    assert "Ada" in got["remembered"]
+    assert got["streamed"] == got["remembered"]
+    assert got["last"] == "response.completed"
+    assert [json.loads(each) for each in got["arguments"]] == [{"city": "北京"}]
+    assert got["told"] == "It is sunny."
+    assert got["deleted"] is True
+    assert got["refused"] == ["BadRequestError", 400]
