@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -21,6 +22,7 @@ from .gateway import Gateway, gateway_of
 from .hosts import Hosts
 from .passage import Passage
 from .refusal import Refusal
+from .sweeping import sweeping
 from .responses import Responses
 
 __all__ = ["application"]
@@ -40,7 +42,9 @@ def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with client:
+            sweeper = asyncio.create_task(sweeping(client))
             yield
+            sweeper.cancel()
             await gateway.finish(FAREWELL)
 
     app = Starlette(
