@@ -115,9 +115,12 @@ class Routing:
         line = [Candidate(card, key) for card in cards for key in _shuffled(self._keys(card.provider), seed)]
         if len(line) < 2:
             return line or [Candidate(cards[0])]  # its key is missing: whoever opens it says so
+        return self.ready(line) or [min(line, key=lambda each: self.breaker.opened(each.circuit))]
+
+    def ready(self, line: Sequence[Candidate]) -> list[Candidate]:
+        """Those who may be asked now."""
         now = self.now()
-        ready = [each for each in line if self.breaker.ready(each.circuit, now)]
-        return ready or [min(line, key=lambda each: self.breaker.opened(each.circuit))]
+        return [each for each in line if self.breaker.ready(each.circuit, now)]
 
 
 def _shuffled(keys: Sequence[str], seed: str) -> Sequence[str]:
@@ -152,8 +155,13 @@ class Attempts:
             return (*OF_A_KEY, *OF_A_MODEL)
         return OF_A_KEY if self.line[1:] else ()
 
+    @property
+    def choice(self) -> bool:
+        """Whether who is asked depends on how they answered others."""
+        return self.route is not None or len(self.line) > 1
+
     def enter(self) -> None:
-        """The request is made."""
+        """The request is going to be made."""
         self.routing.breaker.enter(self.current.circuit, self.routing.now())
 
     def leave(self) -> None:
@@ -166,8 +174,10 @@ class Attempts:
 
     def failed(self, error: ProviderError) -> bool:
         """The request failed before its answer began: whether somebody else is to be asked, who is then
-        `current`."""
-        if not isinstance(error, (*OF_A_KEY, *OF_A_MODEL)):
+        `current`. A key that is refused is a mistake that somebody must see: only another key of the same
+        provider stands in for it."""
+        others = self._others(error)
+        if not isinstance(error, (*OF_A_KEY, *OF_A_MODEL)) or (isinstance(error, KeyRefused) and not others):
             self.answered()  # it said what it does not like: it is there
             return False
         self.routing.breaker.fail(
@@ -176,22 +186,25 @@ class Attempts:
             wait=error.retry_after,
             at_once=isinstance(error, AT_ONCE),
         )
-        route, others = self.route, self._others(error)
-        if isinstance(error, ModelNotFound) and route is None:
-            route, others = self.routing.refuge(self.model, self.current.card.name, self.seed)
-        if others:
-            self.tried.append((self.current.card.name, error.code))
-            self.route, self.line = route, others
-        return bool(others)
+        if isinstance(error, ModelNotFound) and self.route is None:
+            self.route, others = self.routing.refuge(self.model, self.current.card.name, self.seed)
+        return self._go_on(others, (self.current.card.name, error.code))
 
     def skip(self) -> bool:
         """Who is asked now cannot be sent this: whether there is somebody else."""
-        others = [each for each in self.line if each.card.name != self.current.card.name]
-        if others:
-            self.line = others
-        return bool(others)
+        self.leave()
+        return self._go_on([each for each in self.line if each.card.name != self.current.card.name])
+
+    def _go_on(self, others: Sequence[Candidate], tried: tuple[str, str] | None = None) -> bool:
+        ready = self.routing.ready(others)
+        if ready:
+            self.tried += [tried] if tried else []
+            self.line = ready
+            self.enter()
+        return bool(ready)
 
     def _others(self, error: ProviderError) -> list[Candidate]:
+        """Who may do better with this error, of those behind who is asked now."""
         here = self.current.card.name
         if isinstance(error, KeyRefused):
             return [each for each in self.line[1:] if each.card.name == here]

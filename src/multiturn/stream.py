@@ -183,7 +183,7 @@ class AsyncPreparedTurn:
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:
         """The tool definitions to send with it."""
-        return self._open.given.tools
+        return self._open.question.given.tools
 
     @property
     def decisions(self) -> Decisions:

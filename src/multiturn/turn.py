@@ -1,8 +1,8 @@
 """ONE TURN, top to bottom: receive, persist, gather, build, call, stream, persist, account.
 
     begin   the user's input is stored and the conversation held (`Store.begin`)
-    window  the path is read and the window built (`step.window_of`)
-    stream  the provider answers; deltas are handed on at once and kept in batches
+    window  the path is read and the window built (`question.Question.build`)
+    stream  the provider answers, or who is asked next; deltas are handed on at once and kept in batches
     finish  answer, ledger, usage and cost are stored in one transaction; only then comes the last delta
 
 A turn ends exactly once: completed, waiting for tool results, stopped, or failed. Whatever ends it,
@@ -18,33 +18,27 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from .calibration import shrunk
 from .catalog import Card
 from .conversations import Step, Turn, TurnState
 from .course import Course
 from .errors import (
     ContentFiltered,
-    ContextOverflow,
     Error,
-    InputInvalid,
-    ProviderError,
-    ProviderOverflow,
     StreamCut,
-    TurnClosed,
     TurnExpired,
 )
 from .hold import Hold, to_the_end
 from .messages import Trait
 from .outcome import Outcome
 from .phrases import Reason
-from .providers import Provider
+from .question import Question, there
 from .reply import Delta, Draft, Reply
-from .request import answered, request_of, unmarked
+from .request import answered, unmarked
 from .routing import Attempts
-from .step import Place, refuse_early, window_of
+from .step import Place, refuse_early
 from .storage import Begun, Ending, Lease, Start
-from .terms import Engine, Input, Known, Terms
-from .window import Request, Window
+from .terms import Engine, Input, Known
+from .window import Window
 
 __all__ = ["OpenTurn", "begin"]
 
@@ -62,10 +56,9 @@ async def begin(
     its time is not prolonged.
     """
     await engine.calibration.load(engine.store.model_facts)
-    terms = known.terms_of(engine, given)
+    terms, attempts = known.terms_of(engine, given), _attempts(engine, place, known)
     if not prepared:
-        first = _attempts(engine, place, known).current
-        engine.provider(first.card, first.key)
+        engine.provider(*attempts.current)
     if start.results is None and not start.again:
         refuse_early(terms, given)
     begun = await engine.store.begin(place.owner, place.conversation, start)
@@ -78,15 +71,20 @@ async def begin(
         renew=None if prepared else engine.renew,
         keep_reasoning=engine.keep_reasoning,
     )
-    known.learn(begun.settings)
-    turn = OpenTurn(engine, begun, given, hold, known, _attempts(engine, place, known))
+    question = Question(engine, given, begun.lease, known, attempts)
+    turn = OpenTurn(engine, begun, hold, question)
     if start.asked is not None:
         turn.course = Course(turn.draft, keep_reasoning=engine.keep_reasoning)
     try:
-        await turn.build(turn.terms_now())
+        if known.learn(begun.settings) or attempts.choice:
+            question.attempts = _attempts(engine, place, known)
+        if not prepared:
+            question.attempts.enter()
+        await question.build()
         if prepared:
-            turn.built = unmarked(turn.window)
+            question.built = unmarked(turn.window)
     except BaseException as error:
+        question.attempts.leave()
         await turn.fail(error)
         raise
     return turn
@@ -102,16 +100,11 @@ class OpenTurn:
 
     engine: Engine
     begun: Begun
-    given: Input
     hold: Hold
-    known: Known
-    attempts: Attempts
+    question: Question
     draft: Draft = field(default_factory=Draft)
-    terms: Terms | None = None
-    built: Window | None = None
     closed: Turn | None = None
     ended: bool = False
-    trimmed: bool = False
     course: Course | None = None
     """Takes note of the pieces in which the answer comes, where that is wanted."""
     _ending: asyncio.Task[Turn] | None = None
@@ -122,46 +115,15 @@ class OpenTurn:
         """The right to write this turn."""
         return self.hold.lease
 
-    # -- window
-
-    def terms_now(self) -> Terms:
-        """What holds for who is asked now."""
-        route, given = self.attempts.route, self.given
-        if route is not None:
-            given = replace(given, model=self.attempts.current.card.name)
-        return self.known.terms_of(self.engine, given)
-
-    async def build(self, terms: Terms) -> None:
-        """Read the path and build the window of this step."""
-        self.terms = terms
-        window = await window_of(self.engine, terms, self.given, self.lease)
-        if self.attempts.route is not None or self.attempts.tried:
-            window = replace(window, route=self.attempts.route, tried=tuple(self.attempts.tried))
-        self.built = window
-
     @property
     def window(self) -> Window:
         """What is sent in this step."""
-        return _there(self.built)
+        return self.question.window
 
     @property
     def card(self) -> Card:
         """The model of this step."""
-        return _there(self.terms).card
-
-    def request(self, *, stream: bool) -> Request:
-        """What the provider is asked."""
-        return request_of(
-            self.card,
-            self.engine.catalog.profile(self.card.provider),
-            self.window,
-            conversation=self.lease.ulid,
-            tools=self.given.tools,
-            tool_choice=self.given.tool_choice,
-            params=self.given.params,
-            stream=stream,
-            elsewhere=self.attempts.elsewhere,
-        )
+        return self.question.card
 
     # -- stream
 
@@ -171,7 +133,7 @@ class OpenTurn:
         once the turn was told to stop."""
         last: Delta | None = None
         try:
-            async with contextlib.aclosing(self._answer(stream=stream)) as answer:
+            async with contextlib.aclosing(self.question.answer(stream=stream)) as answer:
                 while (delta := await self.hold.next(answer)) is not None:
                     self.take(delta)
                     if last is None and not delta.finish_reason:
@@ -184,68 +146,6 @@ class OpenTurn:
             raise
         if last is not None:
             yield last
-
-    async def _answer(self, *, stream: bool) -> AsyncGenerator[Delta, None]:
-        """What the provider says; until it says something, whoever may be asked next."""
-        begun = False
-        while True:
-            answer = self._asked().stream(self.request(stream=stream))
-            try:
-                async with contextlib.aclosing(answer):  # type: ignore[type-var]  # providers are generators
-                    async for delta in answer:
-                        if not begun:
-                            begun = True
-                            self._begins()
-                        yield delta
-            except ProviderError as error:
-                if begun:
-                    raise
-                await self._again(error)
-            except BaseException:
-                self.attempts.leave()
-                raise
-            else:
-                return
-
-    def _asked(self) -> Provider:
-        """Who is asked now."""
-        self.attempts.enter()
-        return self.engine.provider(self.card, self.attempts.current.key)
-
-    def _begins(self) -> None:
-        """The answer begins: from now on nobody else is asked, and the conversation stays here."""
-        self.attempts.answered()
-        self.known.last = self.card.name
-
-    async def _again(self, error: ProviderError) -> None:
-        """Make ready to ask once more: for less, where the window was too large after all, else somebody
-        else who can be sent the conversation. Raises ``error`` where there is nothing more to try."""
-        if isinstance(error, ProviderOverflow) and not self.trimmed:
-            self.trimmed = True
-            await self._trim(error)
-            return
-        going = self.attempts.failed(error)
-        while going:
-            try:
-                terms = self.terms_now()
-                refuse_early(terms, self.given)
-                await self.build(terms)
-            except (ContextOverflow, InputInvalid):
-                going = self.attempts.skip()
-            else:
-                self.trimmed = False
-                return
-        raise error
-
-    async def _trim(self, error: ProviderOverflow) -> None:
-        """Build the window again within what the overflow says, and remember that for later turns."""
-        terms, limit = _there(self.terms), error.limit
-        if limit is not None and self.engine.calibration.learn_limit(terms.card.name, limit):
-            await self.engine.store.learn_limit(terms.card.name, limit)
-        try:
-            await self.build(terms.within(shrunk(self.window.tokens, limit)))
-        except ContextOverflow:
-            raise error from None
 
     def take(self, delta: Delta) -> None:
         """Add a delta to the draft, and to what is stored with the next batch."""
@@ -315,7 +215,7 @@ class OpenTurn:
         """Store the end. Whoever is cancelled meanwhile is cancelled afterwards; a second end that comes
         while the first is being stored is the first."""
         if self._ending is None or self._ending.done():
-            outcome = self.outcome
+            outcome, terms = self.outcome, self.question.terms
             entries = outcome.entries(self.engine.keep_reasoning, unsure=error is not None)
             ending = Ending(
                 state=state,
@@ -323,11 +223,11 @@ class OpenTurn:
                 entries=entries,
                 open_calls=open_calls,
                 traits=traits,
-                cut=self.built.cut if self.built and error is None else None,
+                cut=outcome.window.cut if outcome.window and error is None else None,
                 error=error,
                 quote=outcome.quote if error is None else None,
                 request=outcome.fingerprint if error is None else None,
-                counted=None if self.terms and self.terms.counter else outcome.counted,
+                counted=None if terms and terms.counter else outcome.counted,
                 due=error is None and outcome.due,
                 course=self.course.whole(stored=bool(entries)) if self.course else None,
             )
@@ -347,11 +247,11 @@ class OpenTurn:
         self.ended = True
         if ending.due and self.engine.wake:
             self.engine.wake(self.lease.owner, self.lease.conversation)
-        counted = self.outcome.counted
-        if counted and ending.step.usage and self.terms:
-            self.engine.calibration.note(self.terms.gauge, counted, ending.step.usage.input)
-        if ending.state is TurnState.COMPLETED and self.engine.index and self.terms and self.terms.embedder:
-            self.engine.index(self.lease.owner, self.lease.conversation, self.terms.embedder.name)
+        counted, terms = self.outcome.counted, self.question.terms
+        if counted and ending.step.usage and terms:
+            self.engine.calibration.note(terms.gauge, counted, ending.step.usage.input)
+        if ending.state is TurnState.COMPLETED and self.engine.index and terms and terms.embedder:
+            self.engine.index(self.lease.owner, self.lease.conversation, terms.embedder.name)
         return self.closed
 
     async def _charge(self, step: Step) -> None:
@@ -364,12 +264,13 @@ class OpenTurn:
     @property
     def outcome(self) -> Outcome:
         """What has come of the step so far."""
-        return Outcome(self.draft, self.terms.card if self.terms else None, self.built)
+        terms, built = self.question.terms, self.question.built
+        return Outcome(self.draft, terms.card if terms else None, built)
 
     def _step(self, error: str | None) -> Step:
         outcome = self.outcome
         return Step(
-            model=self.terms.card.name if self.terms else "",
+            model=outcome.card.name if outcome.card else "",
             ledger=outcome.ledger,
             usage=outcome.usage,
             cost=outcome.cost,
@@ -393,13 +294,6 @@ class OpenTurn:
             usage=outcome.usage,
             cost=outcome.cost,
             window=answered(self.window, outcome.usage),
-            turn=_there(self.closed),
+            turn=there(self.closed),
             model=self.card.name,
         )
-
-
-def _there(value: T | None) -> T:
-    """What an earlier part of the turn has made."""
-    if value is None:
-        raise TurnClosed(Reason("why.not_so_far"))
-    return value

@@ -46,8 +46,8 @@ async def one_after_another(attempts: Attempts, ask: Ask, headers: Headers = dic
         attempts.answered()
         return {**headers(), **routed_headers(attempts.route, attempts.current.card.name)}
 
+    attempts.enter()
     while True:
-        attempts.enter()
         try:
             await ask(*attempts.current, begun)
         except ProviderError as error:
