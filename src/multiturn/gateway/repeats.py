@@ -16,7 +16,7 @@ from ..chat import AsyncConversation
 from ..conversations import Turn, TurnState
 from ..errors import ConversationNotFound
 
-__all__ = ["Repeats", "Seen"]
+__all__ = ["ENDED_BADLY", "Repeats", "Seen"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -60,6 +60,10 @@ class Repeats:
         key = f"post_{digest}_{secrets.token_hex(8)}"
         _keep(self.posted, place, key)
         return Seen(key)
+
+    def remember(self, place: tuple[tuple[str, str], str, str], key: str) -> None:
+        """A POST at this place got this key."""
+        _keep(self.posted, place, key)
 
     def was_told(self, key: str) -> None:
         """The end of the answer was sent to somebody who still listened."""

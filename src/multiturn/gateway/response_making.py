@@ -16,15 +16,18 @@ from ..asking import input_of
 from ..catalog import Card
 from ..client import AsyncMultiTurn
 from ..conversations import Address
-from ..errors import Error
+from ..errors import ConversationNotFound, Error
 from ..storage import Asked, Begun, Exchange, Start
 from ..terms import Input
 from ..turn import OpenTurn
 from .gateway import Gateway
 from .presence import staying
+from .references import resolved
+from .repeats import ENDED_BADLY, Seen
 from .response_log import Live, Telling, ended, told_again, whole
+from .response_repeats import seen
 from .response_request import Wanted
-from .response_turn import Spot, asked_in, check_room, open_calls, spot_of, words_of
+from .response_turn import Spot, Words, asked_in, check_room, owner_of, settled, spot_of, words_of
 from .sse import send_events, send_whole
 
 __all__ = ["Making", "Running", "cards_of"]
@@ -82,6 +85,7 @@ class Making:
     ) -> None:
         self._gateway, self._running, self._client = gateway, running, client
         self._wanted, self._raw, self._headers = wanted, raw, headers
+        self._seen = Seen("")
 
     async def answer(self, receive: Receive, send: Send) -> None:
         """Answer it."""
@@ -104,26 +108,41 @@ class Making:
     # -- beginning
 
     async def _begin(self) -> tuple[OpenTurn | Begun, Asked]:
-        wanted, key = self._wanted, self._headers.get("idempotency-key")
-        spot = await spot_of(self._client, wanted, key)
-        words = words_of(wanted.items, await open_calls(self._client, spot))
+        wanted, client = self._wanted, self._client
+        owner = owner_of(client, wanted.user)
+        repeats, headers = self._gateway.repeats, self._headers
+        self._seen = await seen(repeats, client, owner, wanted, self._raw, headers)
+        items = await resolved(client, wanted.items, "input", wanted.conversation)
+        spot, open_calls = await settled(client, await spot_of(client, wanted, self._seen.key), items)
+        words = words_of(items, open_calls)
         model = await self._model(spot)
-        cards = cards_of(self._client, model)
-        given = self._given(cards)
+        cards = cards_of(client, model)
+        given = replace(self._given(cards), entries=words.entries)
         if wanted.strict:
-            await check_room(self._client, spot, model, replace(given, entries=words.entries))
-        asked = wanted.asked(model if len(cards) > 1 else cards[0].name)
+            await check_room(client, spot, model, given)
+        asked = wanted.asked(model if len(cards) > 1 else cards[0].name, len(words.earlier))
         start = Start(
             entries=words.entries,
             results=words.results,
             earlier=words.earlier,
-            upon=spot.upon,
-            key=key,
+            key=self._seen.key,
             digest=hashlib.sha256(self._raw).digest(),
             asked=asked,
         )
-        given = replace(given, entries=words.entries)
-        return await asked_in(self._client, spot, wanted, model, given, start), asked
+        if await self._failed_before(spot, words):
+            start = replace(start, entries=(), earlier=(), again=True)
+            given = replace(given, entries=())
+        return await asked_in(client, spot, wanted, model, given, start), asked
+
+    async def _failed_before(self, spot: Spot, words: Words) -> bool:
+        """Whether this is a repeat, and what it repeats is the newest turn and has failed."""
+        if not self._seen.repeated or spot.followed is not None or words.results is not None:
+            return False
+        with suppress(ConversationNotFound):
+            store = self._client.engine.store
+            for turn in await store.turns(spot.owner, spot.conversation, limit=1, newest=True):
+                return turn.key == self._seen.key and turn.state in ENDED_BADLY
+        return False
 
     async def _model(self, spot: Spot) -> str:
         """The model that is named, else the conversation's, else the client's."""
@@ -179,6 +198,7 @@ class Making:
             raise
         await self._end(live)
         await send_whole(send, orjson.dumps(live.last), self._beside(live))
+        self._gateway.repeats.was_told(self._seen.key)
 
     async def _apart(self, live: Live, receive: Receive, send: Send) -> None:
         if self._wanted.stream:
@@ -195,7 +215,9 @@ class Making:
     async def _events(
         self, parts: AsyncGenerator[bytes, None], live: Live, receive: Receive, send: Send
     ) -> None:
-        await send_events(receive, send, parts, lambda: self._beside(live), self._gateway.language)
+        language = self._gateway.language
+        if await send_events(receive, send, parts, lambda: self._beside(live), language):
+            self._gateway.repeats.was_told(self._seen.key)
 
     def _beside(self, live: Live) -> Mapping[str, str]:
         turn = live.turn.begun.turn

@@ -153,8 +153,9 @@ class Wanted:
                 refused |= OPENAI_ONLY - {profile.cache_key}
         return {name: value for name, value in given.items() if name not in refused}
 
-    def asked(self, model: str) -> Asked:
-        """What is kept of the request beside its words."""
+    def asked(self, model: str, earlier: int) -> Asked:
+        """What is kept of the request beside its words; ``earlier`` is how many turns of its input came
+        before its own."""
         common = {name: self.fields[name] for name in sorted(ECHOED & self.fields.keys())}
         own: dict[str, Any] = {}
         for short, name in (("m", "metadata"), ("p", "previous_response_id"), ("b", "background")):
@@ -162,6 +163,8 @@ class Wanted:
                 own[short] = self.fields[name]
         if self.fields.get("conversation"):
             own["c"] = True
+        if earlier:
+            own["e"] = earlier
         return Asked(orjson.dumps({"model": model, **common}), orjson.dumps(own) if own else None)
 
 

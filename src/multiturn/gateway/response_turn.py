@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from ..client import AsyncMultiTurn
-from ..conversations import Address, Declared, Owner, new_ulid
+from ..conversations import Address, Declared, Owner, Turn, TurnState
 from ..errors import ConversationNotFound, ParameterInvalid, TurnNotFound
 from ..ledger import Code
 from ..messages import Entry
@@ -28,9 +29,20 @@ from .items import Item
 from .refusal import Refusal
 from .response_request import Wanted
 
-__all__ = ["Spot", "Words", "asked_in", "check_room", "exchange_of", "open_calls", "spot_of", "words_of"]
+__all__ = [
+    "Spot",
+    "Words",
+    "asked_in",
+    "check_room",
+    "exchange_of",
+    "owner_of",
+    "settled",
+    "spot_of",
+    "words_of",
+]
 
 Message = dict[str, Any]
+ENDED_BADLY = (TurnState.FAILED, TurnState.INCOMPLETE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,8 @@ class Spot:
     conversation: str
     followed: Exchange | None = None
     make: bool = False
+    switch: bool = False
+    """Whether a branch that has to be made is the one in use from then on."""
 
     @property
     def branch(self) -> int | None:
@@ -77,10 +91,11 @@ async def exchange_of(client: AsyncMultiTurn, id: str) -> Exchange | None:
     return found
 
 
-async def spot_of(client: AsyncMultiTurn, wanted: Wanted, key: str | None) -> Spot:
-    """Where the response goes that is wanted. Raises `Refusal`, and `ConversationNotFound`."""
+async def spot_of(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Spot:
+    """Where the response goes that is wanted: where it follows nothing, into a conversation that is always
+    the same for a request key. Raises `Refusal`."""
     user = wanted.user
-    owner = _owner(client, user)
+    owner = owner_of(client, user)
     if wanted.previous_response_id is not None:
         found = await exchange_of(client, wanted.previous_response_id)
         if found is None or user not in (None, found.user):
@@ -97,7 +112,7 @@ async def spot_of(client: AsyncMultiTurn, wanted: Wanted, key: str | None) -> Sp
     return Spot(owner, _name(owner, key), make=True)
 
 
-def _owner(client: AsyncMultiTurn, user: str | None) -> Owner:
+def owner_of(client: AsyncMultiTurn, user: str | None) -> Owner:
     """Whose a new conversation is; raises `ParameterInvalid` where the caller may not act for this user."""
     bound = client.reach.user
     if bound is None:
@@ -107,10 +122,7 @@ def _owner(client: AsyncMultiTurn, user: str | None) -> Owner:
     return client.reach
 
 
-def _name(owner: Owner, key: str | None) -> str:
-    """A new conversation; for a request key always the same."""
-    if key is None:
-        return f"conv_{new_ulid()}"
+def _name(owner: Owner, key: str) -> str:
     return f"conv_{hashlib.sha256(orjson.dumps([owner.tenant, owner.user, key])).hexdigest()[:32]}"
 
 
@@ -149,16 +161,41 @@ def _repeats(message: Message, open_calls: Sequence[str]) -> bool:
     return bool(calls) and set(calls) <= set(open_calls)
 
 
-async def open_calls(client: AsyncMultiTurn, spot: Spot) -> tuple[str, ...]:
-    """The calls that wait for results where the response goes."""
-    if spot.make:
-        return ()
+def calls_of(exchange: Exchange) -> tuple[str, ...]:
+    """The calls that a response makes."""
+    body = orjson.loads(exchange.output.row.body) if exchange.output else {}
+    return tuple(call["id"] for call in body.get("tool_calls") or ())
+
+
+async def settled(client: AsyncMultiTurn, spot: Spot, items: Sequence[Item]) -> tuple[Spot, tuple[str, ...]]:
+    """Where exactly results of calls go that are among the items, and the calls that are open there. In a
+    conversation whose newest turn failed after results were given for it, that is behind the calls."""
     if spot.followed is not None:
-        answer = spot.followed.output
-        body = orjson.loads(answer.row.body) if answer else {}
-        return tuple(call["id"] for call in body.get("tool_calls") or ())
+        return spot, calls_of(spot.followed)
+    given = {item["call_id"] for item in items if item["type"] == "function_call_output"}
+    if spot.make or not given:
+        return spot, ()
     turns = await client.engine.store.turns(spot.owner, spot.conversation, limit=1, newest=True)
-    return turns[-1].open_calls if turns else ()
+    if not turns or turns[-1].state not in ENDED_BADLY:
+        return spot, turns[-1].open_calls if turns else ()
+    found = await _calling(client, spot, turns[-1], given)
+    if found is None:
+        return spot, ()
+    return replace(spot, followed=found, switch=True), calls_of(found)
+
+
+async def _calling(client: AsyncMultiTurn, spot: Spot, turn: Turn, given: set[str]) -> Exchange | None:
+    """The newest step of a turn that made these calls."""
+    store, at = client.engine.store, Address.parse(turn.id)
+    steps = await store.steps(spot.owner, spot.conversation, turn.number, turn.branch)
+    if at is None:
+        return None
+    for step in reversed(steps):
+        with suppress(TurnNotFound):
+            found = await store.exchange(spot.owner, replace(at, place=step.number))
+            if given <= set(calls_of(found)):
+                return found
+    return None
 
 
 # ----------------------------------------------------------------------------------------- the turn
@@ -186,6 +223,13 @@ async def asked_in(
         known.learn(path.settings)
         known.last = asked_of(path.request)
     start = replace(
-        start, declared=declared, wait=engine.queue, hold=engine.lease, branch=spot.branch, make=spot.make
+        start,
+        declared=declared,
+        wait=engine.queue,
+        hold=engine.lease,
+        branch=spot.branch,
+        upon=None if start.again else spot.upon,
+        switch=spot.switch,
+        make=spot.make and not start.again,
     )
     return await begin(engine, place, start, given, known)

@@ -12,12 +12,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ..client import AsyncMultiTurn
+from ..errors import ContextOverflow, InputInvalid, ProviderOverflow
 from ..storage import Exchange
 from .answers import answered, listing
 from .body import read_body
 from .gateway import Gateway
 from .items import items_of
-from .refusal import Refusal
+from .refusal import JSON, Refusal, said_of
 from .response_log import told_again, whole
 from .response_making import Making, Running
 from .response_request import wanted_of
@@ -52,7 +53,12 @@ class Responses:
         body = await read_body(scope, receive)
         client, wanted = self._gateway.client_of(scope), wanted_of(body.fields)
         making = Making(self._gateway, self._running, client, wanted, body.raw, Headers(scope=scope))
-        await making.answer(receive, send)
+        try:
+            await making.answer(receive, send)
+        except (InputInvalid, ContextOverflow, ProviderOverflow) as error:
+            said = said_of(error, self._gateway.language)
+            said = said._replace(param="input" if said.param == "messages" else said.param)
+            await Response(said.body, said.status, dict(said.headers), JSON)(scope, receive, send)
 
     async def fetch(self, request: Request) -> Response:
         """A stored response; as events with ``stream=true``."""

@@ -80,8 +80,8 @@ class Start:
       none) with the branch in use, it becomes the one in use, and the new turn is its first own turn;
     - with ``upon`` set, the turn **follows a step**: on ``branch`` itself where nothing came after that
       step, with ``results`` as the waiting turn that goes on; else on a new branch that shares the path up
-      to that step and does not become the one in use. A turn that went on since is repeated there as far as
-      that step.
+      to that step, and becomes the one in use only with ``switch``. A turn that went on since is repeated
+      there as far as that step.
 
     ``earlier`` are whole turns that were spoken elsewhere; they come before a new turn, in the same
     transaction. ``asked`` is kept with the step, which is then told of by `Store.exchange`.
@@ -116,6 +116,7 @@ class Start:
     limited: bool = False
     make: bool = True
     upon: Upon | None = None
+    switch: bool = False
     earlier: Sequence[Sequence[Entry]] = ()
     asked: Asked | None = None
 

@@ -33,7 +33,9 @@ def followed(db: sqlite3.Connection, owner: Owner, name: str, here: Here, start:
     if newest and (start.results is None or state == TurnState.WAITING):
         return here
     inside = start.results is not None or steps > upon.step
-    number, _ = new_branch(db, here, name, upon.turn - 1 if inside else upon.turn)
+    number, segment = new_branch(db, here, name, upon.turn - 1 if inside else upon.turn)
+    if start.switch:
+        db.execute("UPDATE conversations SET segment = ? WHERE id = ?", (segment, here.key))
     there = require(db, owner, name, number)
     if not inside:
         return there
