@@ -134,3 +134,28 @@ def test_the_setting_says_where_vocabularies_are(tmp_path: Path) -> None:
     one = endpoints({}, config=exact(vocabulary=str(tmp_path / "gone")))
     with pytest.raises(SettingInvalid, match="neither a file nor a folder"):
         one.counter(one.catalog.card("openai/gpt-4o"))
+
+
+async def test_several_keys_are_several_providers_and_the_first_one_does_the_rest() -> None:
+    one = endpoints({"DASHSCOPE_API_KEYS": "sk-a,sk-b"})
+    card = one.catalog.card("qwen/qwen-plus")
+    labels = one.labels("qwen")
+    assert len(set(labels)) == 2
+    assert not any(key in label for key in ("sk-a", "sk-b") for label in labels)
+    sent = [one.provider(card, label)._headers["Authorization"] for label in labels]  # type: ignore[attr-defined]  # a look inside
+    assert sent == ["Bearer sk-a", "Bearer sk-b"]
+    embedder = one.embedder(EMBEDDING)
+    assert embedder is not None
+    assert bearer(embedder.embeddings) == "Bearer sk-a"
+    assert one.labels("kimi") == ()
+    assert one.labels("demo") == ("",)
+    await one.close()
+
+
+async def test_a_key_that_was_given_stands_alone() -> None:
+    one = endpoints({"DASHSCOPE_API_KEYS": "sk-a,sk-b", "MOONSHOT_API_KEYS": "x,y"}, key="sk-given")
+    assert one.labels("qwen") == ("",)
+    assert len(one.labels("kimi")) == 2
+    card = one.catalog.card("qwen/qwen-plus")
+    assert one.provider(card)._headers["Authorization"] == "Bearer sk-given"  # type: ignore[attr-defined]  # a look inside
+    await one.close()

@@ -62,9 +62,7 @@ class Endpoints:
         if name not in self._providers:
             profile = self.catalog.profile(card.provider)
             access = self._access(card.provider, key)
-            self._providers[name] = open_provider(
-                profile, **access, options=card.options, budget=self._budget
-            )
+            self._providers[name] = open_provider(profile, **access, options=card.options)
         return self._providers[name]
 
     def labels(self, provider: str) -> tuple[str, ...]:
@@ -147,7 +145,7 @@ class Endpoints:
         return provider == self.catalog.card(self.model).provider
 
     def _access(self, provider: str, label: str = "", total: float | None = None) -> dict[str, Any]:
-        """Key, address and time limits of a provider; raises `KeyMissing`."""
+        """Key, address, time limits and repetitions of a provider; raises `KeyMissing`."""
         profile, keys = self.catalog.profile(provider), self._keys_of(provider)
         if not keys:
             raise KeyMissing(provider=profile.id, variable=profile.keys[0])
@@ -156,7 +154,12 @@ class Endpoints:
         base_url = base_url or self.environment.get(profile.base_url_variable or "\0") or None
         timing = self.config.timing
         patience = Patience(timing.connect, timing.first_token, timing.idle, total or timing.total)
-        return {"key": key.value if key else None, "base_url": base_url, "patience": patience}
+        return {
+            "key": key.value if key else None,
+            "base_url": base_url,
+            "patience": patience,
+            "budget": self._budget,
+        }
 
 
 def _label(key: Key) -> str:

@@ -111,7 +111,8 @@ class Routing:
         return [card for card in cards if card.status != "retired"] or cards
 
     def _line(self, cards: Sequence[Card], last: str | None, seed: str) -> list[Candidate]:
-        cards = sorted(cards, key=lambda card: card.name != last)
+        if len(cards) > 1:
+            cards = sorted(cards, key=lambda card: card.name != last)
         line = [Candidate(card, key) for card in cards for key in _shuffled(self._keys(card.provider), seed)]
         if len(line) < 2:
             return line or [Candidate(cards[0])]  # its key is missing: whoever opens it says so

@@ -79,6 +79,7 @@ def open_counting(
     base_url: str | None = None,
     patience: Patience = PATIENCE,
     retry: Retry = RETRY,
+    budget: Budget | None = None,
 ) -> Counting:
     """The endpoint of a provider that counts tokens; nothing is connected yet. Raises `CountingUnavailable`
     where it has none, else as `open_provider`."""
@@ -87,7 +88,7 @@ def open_counting(
         raise CountingUnavailable(provider=profile.id, known=known)
     from .counting import Counting
 
-    return Counting(profile, _key(profile, key), address_of(profile, base_url), patience, retry)
+    return Counting(profile, _key(profile, key), address_of(profile, base_url), patience, retry, budget)
 
 
 def open_embeddings(
@@ -98,6 +99,7 @@ def open_embeddings(
     base_url: str | None = None,
     patience: Patience = PATIENCE,
     retry: Retry = RETRY,
+    budget: Budget | None = None,
 ) -> Embeddings:
     """An embedding model at its provider; nothing is connected yet. Raises as `open_provider`, and
     `ModelUnknown` for a provider that embeds nothing."""
@@ -105,7 +107,9 @@ def open_embeddings(
         raise ModelUnknown(model=card.name)
     from .embeddings import Embeddings
 
-    return Embeddings(card, profile, _key(profile, key), address_of(profile, base_url), patience, retry)
+    return Embeddings(
+        card, profile, _key(profile, key), address_of(profile, base_url), patience, retry, budget
+    )
 
 
 def proxy_for(address: str) -> str | None:

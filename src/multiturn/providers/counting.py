@@ -11,7 +11,7 @@ import orjson
 from ..catalog import Profile
 from .inquiry import Inquiry
 from .parameters import written
-from .patience import Patience, Retry
+from .patience import Budget, Patience, Retry
 
 __all__ = ["Counting"]
 
@@ -33,12 +33,18 @@ class Counting:
     asked about once."""
 
     def __init__(
-        self, profile: Profile, key: str | None, base_url: str, patience: Patience, retry: Retry
+        self,
+        profile: Profile,
+        key: str | None,
+        base_url: str,
+        patience: Patience,
+        retry: Retry,
+        budget: Budget | None = None,
     ) -> None:
         self.name = profile.id
         self._form = profile.counting
         self._url = profile.counting_url(base_url)
-        self._inquiry = Inquiry(profile, key, patience, retry)
+        self._inquiry = Inquiry(profile, key, patience, retry, budget)
         self._remembered: dict[bytes, int] = {}
 
     async def count(self, model: str, messages: bytes, tools: Sequence[Mapping[str, Any]] = ()) -> int:

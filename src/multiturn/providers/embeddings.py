@@ -14,7 +14,7 @@ from ..search.vectors import packed
 from ..tokens import count_text
 from ..usage import Cost, Usage
 from .inquiry import Inquiry
-from .patience import Patience, Retry
+from .patience import Budget, Patience, Retry
 
 __all__ = ["Embedded", "Embeddings"]
 
@@ -54,13 +54,14 @@ class Embeddings:
     base_url: str
     patience: Patience
     retry: Retry
+    budget: Budget | None = None
     batch: int = field(init=False)
     margin: float = field(default=MARGIN, init=False)
     _inquiry: Inquiry = field(init=False)
 
     def __post_init__(self) -> None:
         self.batch = max(1, self.card.batch)
-        self._inquiry = Inquiry(self.profile, self.key, self.patience, self.retry)
+        self._inquiry = Inquiry(self.profile, self.key, self.patience, self.retry, self.budget)
 
     @property
     def name(self) -> str:

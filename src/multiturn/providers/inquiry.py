@@ -14,7 +14,7 @@ from ..reply import Delta
 from .events import Event
 from .faults import Faults
 from .parameters import written
-from .patience import Patience, Retry
+from .patience import Budget, Patience, Retry
 from .transport import Call, Transport
 
 __all__ = ["Inquiry"]
@@ -24,7 +24,14 @@ class Inquiry:
     """Asks endpoints of one provider; refusals are the errors of `multiturn.errors`, and what may help is
     tried again (`Retry`)."""
 
-    def __init__(self, profile: Profile, key: str | None, patience: Patience, retry: Retry) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        key: str | None,
+        patience: Patience,
+        retry: Retry,
+        budget: Budget | None = None,
+    ) -> None:
         self.faults = Faults(profile.id, profile.codes, (key,) if key else ())
         self._headers = {
             "Content-Type": "application/json",
@@ -33,7 +40,7 @@ class Inquiry:
         }
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
-        self._transport = Transport(self.faults, patience, retry)
+        self._transport = Transport(self.faults, patience, retry, budget)
 
     async def ask(self, url: str, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """The object that ``url`` answers to ``question``."""
