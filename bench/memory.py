@@ -29,8 +29,8 @@ from .stands import MODEL, NAME
 
 __all__ = ["growth"]
 
-FIRST = 100
-"""Turns after which everything is loaded and warm."""
+FIRST = 600
+"""Turns after which everything is loaded and warm: also numpy, for the first two blocks of the index."""
 ALLOWED = 1.1
 
 
