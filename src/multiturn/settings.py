@@ -24,6 +24,7 @@ from .policy import ContextPolicy
 __all__ = [
     "NAMES",
     "OVERRIDES",
+    "SECTIONS",
     "Config",
     "Timing",
     "defaults",
@@ -68,7 +69,8 @@ class Config:
     kept (0: for ever). ``providers`` is what the operator
     overrides in the catalogue, by provider (``{"qwen": {"base_url": …}}``), ``models`` and ``embeddings``
     the same by model (``{"compatible/llama": {"window": 32768}}``); ``routes`` are models under a name of the
-    operator's (``{"chat-fast": {"targets": ["qwen/qwen-plus", …]}}``). ``origins`` tells for each
+    operator's (``{"chat-fast": {"targets": ["qwen/qwen-plus", …]}}``). ``tenants`` is what each tenant of a
+    gateway may consume (``{"shop": {"tokens_per_day": 2000000}}``). ``origins`` tells for each
     setting (``"policy.budget"``) where it came from: ``"argument"``, the name of an environment
     variable, the path of a file, or ``"default"``.
     """
@@ -88,6 +90,7 @@ class Config:
     models: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     embeddings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     routes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    tenants: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -113,6 +116,7 @@ SINGLE = (
 SWITCHES = ("keep_reasoning", "search_vectors")
 NAMES = (*SINGLE, *POLICY, *TIMING)
 OVERRIDES = ("providers", "models", "embeddings", "routes")
+SECTIONS = (*OVERRIDES, "tenants")
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -250,15 +254,15 @@ def _flat(values: Mapping[str, object], origin: str) -> Found:
     for name, value in values.items():
         if name in ("policy", "timing"):
             found |= {f"{name}.{key}": (v, origin) for key, v in _table(name, value, origin).items()}
-        elif name in OVERRIDES:
+        elif name in SECTIONS:
             found |= _overrides(name, _table(name, value, origin), origin)
         else:
             found[name] = (value, origin)
     for name in found:
         if _secret(name):
             raise _wrong(name, "secret", origin=origin)
-        if name not in NAMES and not name.startswith(OVERRIDES):
-            raise _wrong(name, "unknown", origin=origin, known=", ".join((*NAMES, *OVERRIDES)))
+        if name not in NAMES and not name.startswith(SECTIONS):
+            raise _wrong(name, "unknown", origin=origin, known=", ".join((*NAMES, *SECTIONS)))
     return found
 
 
@@ -327,6 +331,7 @@ def _config(found: Found) -> Config:
         models=_gathered(found, "models"),
         embeddings=_gathered(found, "embeddings"),
         routes=_gathered(found, "routes"),
+        tenants=_gathered(found, "tenants"),
         origins=origins | {name: origin for name, (_, origin) in found.items() if name not in NAMES},
     )
 

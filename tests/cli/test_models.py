@@ -178,7 +178,7 @@ def test_a_damaged_database_is_found(shell: Shell, tmp_path: Path) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     data = bytearray(path.read_bytes())
-    for page in range(len(data) // 8192, len(data) // 4096):  # what is read at opening stays
+    for page in range(len(data) // 6144, len(data) // 4096):  # what is read at opening stays
         data[page * 4096 : page * 4096 + 64] = os.urandom(64)
     path.write_bytes(data)
     found = findings(shell, code=1)

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from ..catalog import Card, Catalog
 from ..credentials import variables_of
-from ..settings import OVERRIDES, Config
+from ..settings import SECTIONS, Config
 from ..usage import Price
 from .figures import UNKNOWN, count
 from .screen import Screen
@@ -86,7 +86,7 @@ def _value(config: Config, name: str) -> object:
     if name in ("policy.high", "policy.low"):
         return config.policy.marks()[name == "policy.low"]
     section, _, rest = name.partition(".")
-    if section in OVERRIDES:
+    if section in SECTIONS:
         entry, _, key = rest.rpartition(".")
         return getattr(config, section)[entry][key]
     value = getattr(config, section)

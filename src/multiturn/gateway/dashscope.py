@@ -86,7 +86,16 @@ class Generation:
             request = replace(request, elsewhere=attempts.elsewhere)
             provider, streamed = client.endpoints.provider(card, key), fields["stream"]
             await answer_request(
-                self._gateway, provider, card, request, form, headers, receive, send, streamed=streamed
+                self._gateway,
+                client,
+                provider,
+                card,
+                request,
+                form,
+                headers,
+                receive,
+                send,
+                streamed=streamed,
             )
 
         await one_after_another(attempts, ask, lambda: told)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.types import Scope
 
+from ..cards import Card
 from ..client import AsyncMultiTurn
+from .allowances import Allowances
+from .consumption import Consumed, Consumption
 from .hosts import Hosts
 from .keys import Keys
 from .meters import Meters
@@ -31,9 +35,13 @@ class Gateway:
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     stopping: bool = False
     keys: Keys = field(init=False)
+    consumption: Consumption = field(init=False)
+    allowances: Allowances = field(init=False)
 
     def __post_init__(self) -> None:
         self.keys = Keys(self.client, needed=self.hosts.public)
+        self.consumption = Consumption(self.client.endpoints.store, self.beside)
+        self.allowances = Allowances(self.client.config.tenants, self.consumption)
 
     @property
     def language(self) -> str:
@@ -44,6 +52,13 @@ class Gateway:
         """The client of whoever sends this request: conversations of their tenant only."""
         principal = principal_of(scope)
         return self.client if principal is None else principal.client
+
+    def consumed(self, client: AsyncMultiTurn, card: Card) -> Consumed | None:
+        """What is to hear of the usage of a call that is no turn; ``None``, so that nothing is counted, where
+        nobody has a key or a budget."""
+        if client is self.client and client.tenant not in self.allowances.stated:
+            return None
+        return partial(self.consumption.add, client.tenant, card)
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that no client waits for; it is finished before the gateway ends."""
@@ -61,6 +76,7 @@ class Gateway:
             task.cancel()
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=seconds)
+        await self.consumption.write()
 
 
 def gateway_of(request: Request) -> Gateway:

@@ -16,7 +16,7 @@ from ..client import AsyncMultiTurn
 from ..storage.key_store import KeyStore, digest_of
 from .principal import PRINCIPAL, Principal
 from .refusal import Refusal
-from .scopes import ANY, OPEN, scope_of
+from .scopes import ANY, OPEN, rule_of
 
 __all__ = ["REMEMBERED", "Keys"]
 
@@ -47,7 +47,7 @@ class Keys:
         now = time.monotonic()
         if not self._needed and now < self._looked + REMEMBERED:
             return
-        wanted = scope_of(scope["method"], scope["path"])
+        wanted = rule_of(scope["method"], scope["path"]).scope
         if wanted == OPEN or not (self._needed or await self._were_made(now)):
             return
         principal = await self._principal(_secret_of(scope), now)

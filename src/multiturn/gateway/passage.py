@@ -16,7 +16,9 @@ from .dashscope_errors import REQUEST, refused_to
 from .gateway import Gateway
 from .log import LOG, Journal
 from .presence import ClientLeft
+from .principal import principal_of
 from .refusal import Refusal
+from .scopes import rule_of
 from .sse import stopping
 
 __all__ = ["Passage"]
@@ -61,9 +63,10 @@ class Passage:
             self._written_down(scope, passing)
 
     async def _answer(self, scope: Scope, receive: Receive, passing: _Passing) -> None:
-        language = self._gateway.language
+        language, counted = self._gateway.language, None
         try:
             await self._admit(scope)
+            counted = await self._enter(scope)
             await self._app(scope, receive, passing.send)
         except ClientLeft:
             passing.status = LEFT
@@ -77,12 +80,23 @@ class Passage:
                 LOG.error("failed", exc_info=error, extra={"figures": {"request": passing.id}})
             if passing.status is None:
                 await refused_to(scope, error, language)(scope, receive, passing.send)
+        finally:
+            if counted is not None:
+                self._gateway.allowances.leave(counted)
 
     async def _admit(self, scope: Scope) -> None:
         self._gateway.hosts.check(scope)
         if self._gateway.stopping:
             raise Refusal(503, "stopping", headers={"x-should-retry": "true"})
         await self._gateway.keys.admit(scope)
+
+    async def _enter(self, scope: Scope) -> str | None:
+        """The tenant whose limits hold for an answer that begins now; ``None``: nobody's do."""
+        allowances, keyed = self._gateway.allowances, principal_of(scope) is not None
+        if not (keyed or allowances.stated) or not rule_of(scope["method"], scope["path"]).answers:
+            return None
+        tenant = self._gateway.client_of(scope).tenant
+        return tenant if await allowances.enter(tenant, keyed=keyed) else None
 
     def _written_down(self, scope: Scope, passing: _Passing) -> None:
         route = scope["path"] if scope["path"] == CHAT else _route(scope["path"])

@@ -46,6 +46,8 @@ __all__ = ["JSON", "Refusal", "Said", "refused", "said_of"]
 JSON = "application/json"
 INVALID = "invalid_request_error"
 FAILED = "server_error"
+KINDS = {"insufficient_quota": "insufficient_quota", "rate_limit_exceeded": "rate_limit_error"}
+"""Refusals of which OpenAI has a type of its own."""
 LOCKED_RETRY_MS = 200
 OWN_FIGURES = frozenset(("name", "variable", "provider", "least", "longest", "limit", "known"))
 """Figures of a sentence that are words of ours; any other text may be the client's."""
@@ -132,7 +134,7 @@ def said_of(error: BaseException, language: str = "en") -> Said:
     """What a client is told of an error. Of one that is not ours nothing but that it happened."""
     if isinstance(error, Refusal):
         words = phrase(f"gateway.{error.code}", language, **error.figures)
-        kind = FAILED if error.status >= 500 else INVALID
+        kind = KINDS.get(error.code) or (FAILED if error.status >= 500 else INVALID)
         return Said(error.status, words, kind, error.param, error.code, error.headers)
     if isinstance(error, Error):
         status, kind, param = _class_of(error)

@@ -14,9 +14,12 @@ from starlette.types import Receive, Send
 from ..catalog import Card, Profile
 from ..errors import ProviderError, StreamCut
 from ..phrases import Reason
+from ..providers.deltas import usage_of
 from ..providers.passing import Passed
+from ..usage import Usage
 from .body import Body
 from .connection import Connection
+from .consumption import Consumed, estimated
 from .presence import staying
 from .sse import DONE, Headers, send_events, send_whole
 
@@ -47,24 +50,30 @@ async def relay(
     receive: Receive,
     send: Send,
     language: str,
+    consumed: Consumed | None,
 ) -> None:
-    """Hand a request on, and its answer back."""
+    """Hand a request on, and its answer back. ``consumed`` hears what that took."""
     changes, ours = _changes(body.fields, card, profile)
     raw = body.rewritten(changes) if changes else body.raw
     stream = body.fields.get("stream") is True
     async with staying(receive):
         answer = await passes(raw, stream=stream)
+    check, whole = Check(answer, ours=ours), b""
     try:
         if answer.streamed:
             direct = receive.write if isinstance(receive, Connection) else None
-            parts = _parts(answer, Check(answer, ours=ours), direct)
-            await send_events(receive, send, parts, headers, language)
+            await send_events(receive, send, _parts(answer, check, direct), headers, language)
             return
         async with staying(receive):
             whole = await answer.whole()
         _check_whole(answer, whole)
+    except ProviderError:
+        consumed = None
+        raise
     finally:
         answer.close()
+        if consumed is not None:
+            consumed(_usage_in(whole) or check.usage() or estimated(len(raw), events=check.size))
     await send_whole(send, whole, headers())
 
 
@@ -93,16 +102,27 @@ class Check:
         self._answer = answer
         self._ours = ours
         self._last: deque[bytes] = deque(maxlen=LAST)
+        self._kept_back = b""
+        self.size = 0
+        """Bytes that were handed on."""
 
     def part(self, part: bytes) -> bytes:
         """A piece as it is handed on; nothing where nothing of it is. Raises what it complains of."""
         if self._ours and NO_CHOICES.search(part):
+            self._kept_back = part
             part = b"".join(each for each in BLANK_LINE.split(part) if not _is_usage(each))
         if b'"error"' in part:
             _check_events(self._answer, part)
         if part:
             self._last.append(part)
+            self.size += len(part)
         return part
+
+    def usage(self) -> Usage | None:
+        """What the answer said it consumed."""
+        events = BLANK_LINE.split(b"".join((*self._last, self._kept_back)))
+        said = [usage_of((_opened(each) or {}).get("usage")) for each in events if b'"usage"' in each]
+        return next((each for each in reversed(said) if each), None)
 
     def end(self) -> bytes:
         """What the end of the answer lacks. Raises `StreamCut` where it did not come."""
@@ -141,6 +161,15 @@ def _opened(event: bytes) -> Mapping[str, Any] | None:
 def _is_usage(event: bytes) -> bool:
     value = _opened(event) if NO_CHOICES.search(event) else None
     return value is not None and value.get("choices") == [] and bool(value.get("usage"))
+
+
+def _usage_in(body: bytes) -> Usage | None:
+    """What an answer in one piece said it consumed."""
+    try:
+        value = orjson.loads(body)
+    except ValueError:
+        return None
+    return usage_of(value.get("usage")) if isinstance(value, dict) else None
 
 
 def _check_events(answer: Passed, part: bytes) -> None:

@@ -271,6 +271,7 @@ class Work:
             provider, request = endpoints.provider(card, key), self._request(card, window, attempts.elsewhere)
             await answer_request(
                 self.gateway,
+                self.client,
                 provider,
                 card,
                 request,

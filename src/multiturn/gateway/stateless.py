@@ -14,6 +14,7 @@ from starlette.types import Receive, Send
 from ..asking import input_of
 from ..catalog import Card
 from ..client import AsyncMultiTurn
+from ..errors import ProviderError
 from ..providers import Provider
 from ..reply import Delta, Draft
 from ..sealing import seal
@@ -21,6 +22,7 @@ from ..tokens import count_message
 from ..window import Request
 from .body import Body
 from .completions import Completions
+from .consumption import Consumed, estimated
 from .form import Form
 from .gateway import Gateway
 from .posted import divide
@@ -46,7 +48,7 @@ async def stateless(
     async def ask(card: Card, key: str, headers: Headers) -> None:
         provider = client.endpoints.provider(card, key)
         elsewhere = attempts.elsewhere if attempts else ()
-        await _ask(gateway, provider, body, card, elsewhere, headers, receive, send)
+        await _ask(gateway, client, provider, body, card, elsewhere, headers, receive, send)
 
     if attempts is None:
         await ask(card, "", dict)
@@ -56,6 +58,7 @@ async def stateless(
 
 async def _ask(
     gateway: Gateway,
+    client: AsyncMultiTurn,
     provider: Provider,
     body: Body,
     card: Card,
@@ -67,14 +70,17 @@ async def _ask(
     passes = getattr(provider, "passed", None)
     if passes is not None:
         profile = gateway.client.catalog.profile(card.provider)
-        await relay(body, card, profile, passes, headers, receive, send, gateway.language)
+        consumed = gateway.consumed(client, card)
+        await relay(body, card, profile, passes, headers, receive, send, gateway.language, consumed)
         return
     fields, form = body.fields, form_of(body.fields)
     check_choices(fields)
     divide(fields.get("messages"))
     request = replace(request_of(fields, body.written("messages").encode(), card), elsewhere=elsewhere)
     streamed = fields.get("stream") is True
-    await answer_request(gateway, provider, card, request, form, headers, receive, send, streamed=streamed)
+    await answer_request(
+        gateway, client, provider, card, request, form, headers, receive, send, streamed=streamed
+    )
 
 
 def request_of(fields: Mapping[str, Any], messages: bytes, card: Card) -> Request:
@@ -112,6 +118,7 @@ def form_of(fields: Mapping[str, Any]) -> Completions:
 
 async def answer_request(
     gateway: Gateway,
+    client: AsyncMultiTurn,
     provider: Provider,
     card: Card,
     request: Request,
@@ -124,10 +131,11 @@ async def answer_request(
 ) -> None:
     """Ask a provider in our words, and write its deltas in the client's ``form``."""
     identity, draft = f"chatcmpl-{secrets.token_hex(12)}", Draft()
+    consumed = gateway.consumed(client, card)
 
     async def parts() -> AsyncGenerator[bytes, None]:
         pieces = form.pieces(identity, card.name)
-        async for delta in _deltas(provider, request, draft):
+        async for delta in _deltas(provider, request, draft, consumed):
             if part := pieces.of(delta):
                 yield part
         yield pieces.end(draft.usage)
@@ -136,13 +144,22 @@ async def answer_request(
         await send_events(receive, send, parts(), headers, gateway.language, form.failed)
         return
     async with staying(receive):
-        async for _ in _deltas(provider, request, draft):
+        async for _ in _deltas(provider, request, draft, consumed):
             pass
     await send_whole(send, form.whole(identity, card.name, draft, draft.usage), headers())
 
 
-async def _deltas(provider: Provider, request: Request, draft: Draft) -> AsyncGenerator[Delta, None]:
-    async with aclosing(provider.stream(request)) as deltas:  # type: ignore[type-var]  # providers are generators
-        async for delta in deltas:
-            draft.add(delta)
-            yield delta
+async def _deltas(
+    provider: Provider, request: Request, draft: Draft, consumed: Consumed | None
+) -> AsyncGenerator[Delta, None]:
+    try:
+        async with aclosing(provider.stream(request)) as deltas:  # type: ignore[type-var]  # providers are generators
+            async for delta in deltas:
+                draft.add(delta)
+                yield delta
+    except ProviderError:
+        consumed = None
+        raise
+    finally:
+        if consumed is not None:
+            consumed(draft.usage or estimated(len(request.body), len("".join(draft.texts).encode())))
