@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["Raw", "Row", "borrowed_window"]
+__all__ = ["Raw", "Row", "borrowed_schema", "borrowed_window"]
 
 T = TypeVar("T")
 Row = tuple[int, bytes]
@@ -93,6 +93,18 @@ async def borrowed_window(path: Path, name: str, *, newest: int | None = None, b
             db.close()
 
     return await asyncio.get_running_loop().run_in_executor(None, work)
+
+
+async def borrowed_schema(path: Path) -> None:
+    """The least that any first read costs: open a file and let SQLite read its schema, in a thread of the
+    loop that is there already."""
+
+    def work() -> None:
+        db = sqlite3.connect(path, isolation_level=None)
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+        db.close()
+
+    await asyncio.get_running_loop().run_in_executor(None, work)
 
 
 def _add(db: sqlite3.Connection, name: str, rows: Sequence[Row]) -> None:

@@ -3,7 +3,8 @@
 Through the async door: ``await chat.window()``, with the decisions for every message. By hand: the
 instructions and the newest rows, joined; it is checked that both are the same messages. Warm is the
 same client; cold is a new one each time, opened and closed: by hand a connection and a thread, or a
-connection in a thread that is borrowed from the loop. SQLiteSession gives the newest messages
+connection in a thread that is borrowed from the loop; what our file costs before its first statement, its
+schema, is measured apart. SQLiteSession gives the newest messages
 as dictionaries; for a budget it gives all, which are then counted and cut.
 """
 
@@ -19,7 +20,7 @@ from multiturn import ContextPolicy, Window
 from .corpus import SYSTEM, Message, tokens
 from .figures import Figure, compared
 from .peer import open_peer
-from .raw import Raw, borrowed_window
+from .raw import Raw, borrowed_schema, borrowed_window
 from .rounds import CLOCKS, Times, Work, race, ratio
 from .scale import Scale
 from .stands import NAME, Stand, client_of, stand
@@ -113,6 +114,7 @@ def _cold(place: Stand, policy: ContextPolicy, budget: int | None) -> dict[str, 
         f"ours cold {size}": ours,
         f"raw cold {size}": raw,
         f"borrowed {size}": borrowed,
+        f"schema {size}": lambda: borrowed_schema(place.ours_file),
     }
     return found | {f"peer cold {size}": peer} if place.peer else found
 
@@ -120,18 +122,25 @@ def _cold(place: Stand, policy: ContextPolicy, budget: int | None) -> dict[str, 
 def _by_size(kind: str, times: dict[str, Times], sizes: Sequence[int]) -> list[Figure]:
     return [
         *_by_state(kind, times, sizes),
-        *(
-            compared(
-                f"window, {kind}, cold",
-                f"{size:,} messages",
-                clock,
-                times,
-                (f"ours cold {size}", f"borrowed {size}", ""),
-                beside="raw cold, thread borrowed",
-            )
-            for clock in CLOCKS
-            for size in sizes
-        ),
+        *_cold_beside("borrowed", "raw cold, thread borrowed", kind, times, sizes),
+        *_cold_beside("schema", "our schema read, thread borrowed", kind, times, sizes[-1:]),
+    ]
+
+
+def _cold_beside(
+    base: str, beside: str, kind: str, times: dict[str, Times], sizes: Sequence[int]
+) -> list[Figure]:
+    return [
+        compared(
+            f"window, {kind}, cold",
+            f"{size:,} messages",
+            clock,
+            times,
+            (f"ours cold {size}", f"{base} {size}", ""),
+            beside=beside,
+        )
+        for clock in CLOCKS
+        for size in sizes
     ]
 
 
