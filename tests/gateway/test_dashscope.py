@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import dashscope
@@ -16,9 +17,12 @@ import pytest
 from dashscope.api_entities.aio_session import close_shared_aio_session
 from dashscope.api_entities.http_request import close_shared_sync_session
 from dashscope.v2.client import Client
+from tests.gateway.keyed import made
 from tests.gateway.serving import Gate, gate
 from tests.gateway.test_stateful import asked, states, until, user
 from tests.simulators import Answer, Call, Fault, Received, Reply, Script, Wire, serve
+
+from multiturn.settings import Config, Timing, load
 
 TEXT = "/api/v1/services/aigc/text-generation/generation"
 MULTIMODAL = "/api/v1/services/aigc/multimodal-generation/generation"
@@ -275,6 +279,18 @@ def test_parameters_another_provider_does_not_know_are_left_out_and_named(to: st
         assert not {"top_k", "repetition_penalty", "enable_thinking", "result_format"} & body.keys()
 
 
+@pytest.mark.parametrize("to", [None, "c1"])
+def test_a_route_goes_on_to_its_next_target(to: str | None) -> None:
+    routes = {"chat-fast": {"targets": ["qwen/qwen-plus", "kimi/kimi-k2.6"]}}
+    config = load({"routes": routes}, {"HOME": "/nowhere"}, Path("/nowhere"))
+    with serve("qwen", Script("no", faults=Fault(503))) as qwen, serve("kimi", "I am Kimi.") as kimi:
+        with gate(qwen, kimi, config=config) as one:
+            reply = generate(one, "?", model="chat-fast", to=to, enable_thinking=False, max_tokens=9)
+        assert words(reply) == "I am Kimi."
+        assert reply.headers["x-multiturn-model"] == "kimi/kimi-k2.6"
+        assert reply.headers["x-multiturn-dropped"] == "enable_thinking"
+
+
 # ----------------------------------------------------------------------------------- with memory
 
 
@@ -464,8 +480,6 @@ def test_a_failure_in_the_middle_is_a_frame_of_its_own(to: str | None) -> None:
 
 
 def test_a_conversation_that_is_busy_says_so() -> None:
-    from multiturn.settings import Config, Timing
-
     config = Config(store=":memory:", model="qwen-plus", timing=Timing(queue=0.2))
     with serve("qwen", Script("slow", wire=Wire(first=2))) as sim, gate(sim, config=config) as one:
         thread = threading.Thread(target=generate, args=(one, "one"), kwargs={"to": "c1"})
@@ -476,6 +490,22 @@ def test_a_conversation_that_is_busy_says_so() -> None:
         thread.join()
         assert (status, said["code"]) == (409, "ConversationLocked")
         assert told["x-should-retry"] == "true"
+
+
+def test_keys_are_asked_for_in_this_protocols_words(tmp_path: Path) -> None:
+    store = tmp_path / "chats.db"
+    secret, bound = made(store, "shop"), made(store, "shop", "ada")
+    with serve("qwen") as sim, gate(sim, store=store) as one:
+        refused = generate(one, "Hello")
+        assert (refused.status_code, refused.code) == (401, "InvalidApiKey")
+        assert refused.request_id == refused.headers["x-request-id"]
+        assert words(generate(one, "My name is Ada.", to="c1", api_key=secret))
+        assert "Ada" in words(generate(one, "What is my name?", to="c1", api_key=secret))
+        foreign = generate(one, "What is my name?", to="c1", api_key=bound)
+        assert (foreign.status_code, foreign.code) == (404, "ConversationNotFound")
+        for to in (None, "c2"):
+            other = generate(one, "Hello", to=to, api_key=bound, user="eve")
+            assert (other.status_code, other.code) == (400, "InvalidParameter")
 
 
 # ------------------------------------------------------------------------------------------ wire

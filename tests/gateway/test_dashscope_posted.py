@@ -135,7 +135,15 @@ def test_thinking_is_switched_as_the_provider_has_it(
     provider: str, known: dict[str, Any], left_out: list[str]
 ) -> None:
     fields = {"enable_thinking": True, "thinking_budget": 9, "top_k": 5}
-    assert known_to(Catalog().profile(provider), fields) == (known, left_out)
+    assert known_to([Catalog().profile(provider)], fields) == (known, left_out)
+
+
+def test_targets_that_differ_get_what_all_of_them_take() -> None:
+    catalog, fields = Catalog(), {"enable_thinking": True, "top_k": 5, "seed": 1}
+    same = known_to([catalog.profile(each) for each in ("qwen", "dashscope")], fields)
+    assert same == (fields, [])
+    both = known_to([catalog.profile(each) for each in ("qwen", "kimi")], fields)
+    assert both == ({"seed": 1}, ["enable_thinking", "top_k"])
 
 
 @pytest.mark.parametrize(

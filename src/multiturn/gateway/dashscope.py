@@ -3,7 +3,7 @@ conversation is named."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +11,14 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from ..catalog import Card
+from ..catalog import Card, Profile
 from ..client import AsyncMultiTurn
 from .body import read_body
 from .dashscope_errors import REQUEST
 from .dashscope_frames import Native
 from .dashscope_posted import adds, fields_of, known_to, parameters_of, plain_text
 from .gateway import Gateway
+from .principal import check_user
 from .refusal import Refusal
 from .routed import one_after_another
 from .sse import Headers as Told
@@ -43,10 +44,10 @@ class Generation:
         body, headers = await read_body(scope, receive), Headers(scope=scope)
         client = self._gateway.client_of(scope)
         model = _model(client, body.fields.get("model"))
-        card = client.catalog.card(model)
         form = _form(scope, body.fields)
-        fields, dropped = known_to(client.catalog.profile(card.provider), fields_of(body.fields))
-        fields["stream"] = _streamed(headers)
+        known, dropped = known_to(_profiles(client, model), fields_of(body.fields))
+        fields = {**known, "stream": _streamed(headers)}
+        check_user(scope, fields.get("user"))
         check_choices(fields)
         name = conversation_of(headers, fields)
         if name is None:
@@ -70,7 +71,7 @@ class Generation:
         self,
         client: AsyncMultiTurn,
         fields: Mapping[str, Any],
-        dropped: list[str],
+        dropped: Sequence[str],
         model: str,
         form: Native,
         receive: Receive,
@@ -105,6 +106,13 @@ def _model(client: AsyncMultiTurn, named: object) -> str:
     if named is not None and not isinstance(named, str):
         raise Refusal(400, "not_text", param="model")
     return named or client.model
+
+
+def _profiles(client: AsyncMultiTurn, model: str) -> list[Profile]:
+    """The providers that may answer: those of a route, or the model's own."""
+    route = client.catalog.routes.get(model)
+    cards = [client.catalog.card(target) for target in (route.targets if route else (model,))]
+    return [client.catalog.profile(card.provider) for card in cards]
 
 
 def _streamed(headers: Headers) -> bool:

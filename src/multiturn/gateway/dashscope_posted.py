@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..catalog import Profile
@@ -56,9 +56,20 @@ def parameters_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return parameters
 
 
-def known_to(profile: Profile, fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def known_to(
+    profiles: Sequence[Profile], fields: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Sequence[str]]:
     """The fields as a provider takes them, and the names of those it does not know. The switch of the
-    thinking is turned into the one it has."""
+    thinking is turned into the one it has. Where several may answer that differ, it is what all of them
+    take."""
+    first, *others = (_known(profile, fields) for profile in profiles)
+    if all(each == first for each in others):
+        return first
+    known = {name: value for name, value in fields.items() if name not in NATIVE_ONLY}
+    return known, sorted(NATIVE_ONLY & fields.keys())
+
+
+def _known(profile: Profile, fields: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[str]]:
     if profile.models_of == "qwen" or profile.id in ("qwen", "compatible") or profile.relay:
         return dict(fields), []
     unknown = {*NATIVE_ONLY & fields.keys()} - {*profile.switches}
