@@ -86,6 +86,30 @@ async def test_adding_a_turn_closes_one_that_waits(store: Store) -> None:
     assert first.traits & Trait.STOPPED
 
 
+async def test_calls_that_are_added_wait_for_their_results(store: Store) -> None:
+    await store.add(ALICE, "c", [[user("u1"), call("z"), result("z", "0"), call("x", "y")]])
+    [turn] = await store.turns(ALICE, "c")
+    assert (turn.state, turn.open_calls) == (TurnState.WAITING, ("x", "y"))
+    assert turn.traits & Trait.OPEN
+    await store.add(ALICE, "c", [[result("x", "1")]])
+    [turn] = await store.turns(ALICE, "c")
+    assert (turn.state, turn.open_calls) == (TurnState.WAITING, ("y",))
+    lease = held(await store.begin(ALICE, "c", Start([result("y", "2")], results=("y",))))
+    assert lease.step == 2
+    await finish(store, lease, assistant("a1"))
+    [turn] = await store.turns(ALICE, "c")
+    assert (turn.state, turn.messages) == (TurnState.COMPLETED, 7)
+    assert not turn.traits & Trait.OPEN
+
+
+async def test_calls_that_are_added_with_their_results_wait_for_nothing(store: Store) -> None:
+    await store.add(ALICE, "c", [[user("u1"), call("x")], [user("u2"), call("y"), result("y", "1")]])
+    assert [turn.state for turn in await store.turns(ALICE, "c")] == [TurnState.COMPLETED] * 2
+    await store.add(ALICE, "d", [[user("u1"), call("x")]])
+    await store.add(ALICE, "d", [[result("x", "1")]])
+    assert [turn.state for turn in await store.turns(ALICE, "d")] == [TurnState.COMPLETED]
+
+
 async def test_facts_come_back(store: Store) -> None:
     facts = orjson.dumps({"id": "msg-7", "created_at": 1700000000.25, "model": "kimi/k2"})
     only_model = orjson.dumps({"model": "kimi/k2"})

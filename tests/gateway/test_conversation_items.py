@@ -297,6 +297,18 @@ def test_a_result_may_come_later_than_its_call() -> None:
         assert (error.value.code, error.value.param) == ("items_refused", "items")
 
 
+def test_a_turn_goes_on_with_the_results_of_calls_that_were_added() -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        made = client(one).conversations.create(items=CALLS[:5])
+        results = [{"role": "tool", "tool_call_id": each, "content": f"{each}!"} for each in "ab"]
+        body = {"model": "qwen/qwen-plus", "messages": results, "conversation": made.id}
+        status, raw, _ = one.post(body)
+        assert status == 200, raw
+        messages = sim.requests[-1].body["messages"]
+        assert [message["role"] for message in messages] == ["user", "assistant", "tool", "tool"]
+        assert types(client(one), made.id) == [item["type"] for item in CALLS]
+
+
 def test_what_is_unknown_comes_back_as_it_was() -> None:
     strange = {"type": "from_the_future", "id": "fut_1", "deep": {"a": [1, None, {"b": "上海"}]}, "role": "x"}
     with serve("qwen", "ok") as sim, gate(sim) as one:

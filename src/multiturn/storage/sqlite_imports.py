@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
+import orjson
+
 from ..conversations import Declared, Owner, TurnState
 from ..messages import Entry, Trait
 from .records import Told
 from .sqlite_conversations import Here, declare, require, title_of
 from .sqlite_leases import Queued, line_up, recover
-from .sqlite_rows import SEGMENT, told
+from .sqlite_rows import SEGMENT, told, write_calls
 from .sqlite_segments import Stored, close_waiting, extend, new_turn, own_head
 from .sqlite_terms import CHUNK, index
 
@@ -51,6 +53,8 @@ def add(
         rows = new_turn(db, here, entries, TurnState.COMPLETED)
         here = here._replace(head=here.head + 1, messages=here.messages + len(entries))
         found += _told(here, rows, here.now)
+    if found:
+        _wait(db, here.segment * SEGMENT + here.head)
     if here.messages - here.indexed >= CHUNK:
         index(db, here.segment)
     title = here.title or title_of(entry for group in turns for entry in group)
@@ -60,6 +64,41 @@ def add(
 
 def _told(here: Here, rows: Iterable[Stored], at: int) -> Iterable[Told]:
     return [told(row, facts, at, here.ulid, here.branch) for row, facts in rows]
+
+
+CALLS = f"""
+SELECT m.body FROM turns t JOIN messages m ON m.id >= (t.id & ~4294967295) + t.before
+    AND m.id < (t.id & ~4294967295) + t.before + t.messages
+WHERE t.id = ? AND (m.traits & {Trait.TOOL_CALL | Trait.TOOL_RESULT}) <> 0 ORDER BY m.id"""
+
+
+WAIT = """
+UPDATE turns SET state = ?, open_calls = ?, marks = marks | ?, traits = traits | ?, steps = MAX(steps, 1)
+WHERE id = ?"""
+"""Whoever made the calls elsewhere began the first step."""
+
+
+def _wait(db: sqlite3.Connection, turn: int) -> None:
+    """The last turn waits for results that its calls do not have."""
+    waiting: list[str] = []
+    for (body,) in db.execute(CALLS, (turn,)):
+        made, answered = _calls(body)
+        waiting = [call for call in (*waiting, *made) if call not in answered]
+    if waiting:
+        db.execute(WAIT, (TurnState.WAITING, write_calls(waiting), OPEN, OPEN, turn))
+
+
+def _calls(body: bytes) -> tuple[list[str], list[str]]:
+    """The calls that a message makes, and the one it answers; a body may say anything."""
+    try:
+        match orjson.loads(body):
+            case {"tool_calls": [*calls]}:
+                return [call["id"] for call in calls], []
+            case {"tool_call_id": str(call)}:
+                return [], [call]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        pass
+    return [], []
 
 
 def _completed(db: sqlite3.Connection, here: Here) -> int:

@@ -128,8 +128,9 @@ class Store(Protocol):
         transaction, without a lease.
 
         A first group that does not begin with a user or instruction message goes on with the newest
-        turn, which is completed by it. Gives the stored messages. A conversation that does not exist is
-        made, unless ``make`` is false: then `ConversationNotFound`.
+        turn, which is completed by it. A last turn whose calls have no result is `TurnState.WAITING`.
+        Gives the stored messages. A conversation that does not exist is made, unless ``make`` is false:
+        then `ConversationNotFound`.
         """
         ...
 
