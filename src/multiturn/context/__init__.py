@@ -8,6 +8,7 @@ from .outgoing import check_input
 from .recall import Passage, is_quoted, quotation
 from .recency import left_out_as
 from .summary import NOTE_TOKENS, due, folding
+from .summary import note as summary_note
 
 __all__ = [
     "NOTE_TOKENS",
@@ -23,5 +24,6 @@ __all__ = [
     "limits",
     "quotation",
     "reserve",
+    "summary_note",
     "turn_left_out",
 ]

@@ -12,7 +12,7 @@ from ..storage import Exchange
 from ..usage import Usage
 from .items import Item, items_of
 
-__all__ = ["responded", "response_of", "status_of", "usage_told"]
+__all__ = ["CUT", "incomplete", "responded", "response_of", "status_of", "usage_told"]
 
 DEFAULTS: Mapping[str, Any] = {
     "instructions": None,
@@ -47,7 +47,7 @@ def response_of(exchange: Exchange, language: str, lost: Sequence[Item] = ()) ->
     step = exchange.step
     reason = CUT.get(step.finish_reason or "") if step else None
     if status != "completed":
-        output = [each | {"status": "incomplete"} if "status" in each else each for each in output]
+        output = incomplete(output)
     return responded(
         exchange.address.response_id,
         status,
@@ -62,6 +62,11 @@ def response_of(exchange: Exchange, language: str, lost: Sequence[Item] = ()) ->
         reason=reason,
         error=_error(step.error, language) if step and step.error and status == "failed" else None,
     )
+
+
+def incomplete(items: Sequence[Item]) -> list[Item]:
+    """Items of an answer that did not come to its end."""
+    return [each | {"status": "incomplete"} if "status" in each else each for each in items]
 
 
 def status_of(exchange: Exchange) -> str:

@@ -12,25 +12,23 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive, Send
 
-from ..asking import input_of
-from ..catalog import Card
 from ..client import AsyncMultiTurn
 from ..conversations import Address
 from ..errors import ConversationNotFound, Error
 from ..storage import Asked, Begun, Exchange, Start
-from ..terms import Input
 from ..turn import OpenTurn
 from .gateway import Gateway
 from .presence import staying
-from .references import resolved
 from .repeats import ENDED_BADLY, Seen
 from .response_log import Live, Telling, ended, told_again, whole
+from .response_prepared import prepared
 from .response_repeats import seen
 from .response_request import Wanted
-from .response_turn import Spot, Words, asked_in, check_room, owner_of, settled, spot_of, words_of
+from .response_turn import Spot, Words, asked_in, owner_of
+from .response_window import check_room
 from .sse import send_events, send_whole
 
-__all__ = ["Making", "Running", "cards_of"]
+__all__ = ["Making", "Running"]
 
 
 class Running:
@@ -112,15 +110,11 @@ class Making:
         owner = owner_of(client, wanted.user)
         repeats, headers = self._gateway.repeats, self._headers
         self._seen = await seen(repeats, client, owner, wanted, self._raw, headers)
-        items = await resolved(client, wanted.items, "input", wanted.conversation)
-        spot, open_calls = await settled(client, await spot_of(client, wanted, self._seen.key), items)
-        words = words_of(items, open_calls)
-        model = await self._model(spot)
-        cards = cards_of(client, model)
-        given = replace(self._given(cards), entries=words.entries)
+        ready = await prepared(client, wanted, self._seen.key)
+        spot, words, given = ready.spot, ready.words, ready.given
         if wanted.strict:
-            await check_room(client, spot, model, given)
-        asked = wanted.asked(model if len(cards) > 1 else cards[0].name, len(words.earlier))
+            await check_room(client, spot, words, given, ready.model)
+        asked = wanted.asked(ready.name, len(words.earlier))
         start = Start(
             entries=words.entries,
             results=words.results,
@@ -132,7 +126,7 @@ class Making:
         if await self._failed_before(spot, words):
             start = replace(start, entries=(), earlier=(), again=True)
             given = replace(given, entries=())
-        return await asked_in(client, spot, wanted, model, given, start), asked
+        return await asked_in(client, spot, wanted, ready.model, given, start), asked
 
     async def _failed_before(self, spot: Spot, words: Words) -> bool:
         """Whether this is a repeat, and what it repeats is the newest turn and has failed."""
@@ -143,26 +137,6 @@ class Making:
             for turn in await store.turns(spot.owner, spot.conversation, limit=1, newest=True):
                 return turn.key == self._seen.key and turn.state in ENDED_BADLY
         return False
-
-    async def _model(self, spot: Spot) -> str:
-        """The model that is named, else the conversation's, else the client's."""
-        if self._wanted.model is not None:
-            return str(self._wanted.model)
-        if spot.make:
-            return self._client.model
-        one = await self._client.engine.store.conversation(spot.owner, spot.conversation)
-        return one.settings.model or self._client.model
-
-    def _given(self, cards: list[Card]) -> Input:
-        wanted, catalog = self._wanted, self._client.catalog
-        given = input_of(
-            {
-                "tools": wanted.tools,
-                "tool_choice": wanted.tool_choice,
-                "params": wanted.params([(card, catalog.profile(card.provider)) for card in cards]),
-            }
-        )
-        return replace(given, policy=wanted.step_policy, instructions=wanted.instructed)
 
     # -- telling
 
@@ -243,9 +217,3 @@ class Making:
             yield told_again(exchange, language)
 
         await send_events(receive, send, parts(), dict, language)
-
-
-def cards_of(client: AsyncMultiTurn, model: str) -> list[Card]:
-    """The models that may answer: those of the route, or the one."""
-    route = client.catalog.routes.get(model)
-    return [client.catalog.card(each) for each in (route.targets if route else (model,))]

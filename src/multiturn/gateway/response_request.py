@@ -118,7 +118,7 @@ class Wanted:
         ]
 
     @property
-    def tool_choice(self) -> Any:
+    def chosen(self) -> Any:
         """Which tool, as chat completions has it."""
         choice = self.fields.get("tool_choice")
         if isinstance(choice, dict):
@@ -180,16 +180,16 @@ def _thinking(effort: str | None, switches: tuple[str, ...]) -> dict[str, Any]:
     return {"thinking": {"type": "enabled" if thinks else "disabled"}}
 
 
-def wanted_of(fields: Mapping[str, Any]) -> Wanted:
-    """A posted body, checked. Raises `Refusal`."""
+def wanted_of(fields: Mapping[str, Any], *, empty: bool = False) -> Wanted:
+    """A posted body, checked; whether its input may be ``empty``. Raises `Refusal`."""
     given = checked(fields, EXTRA)
-    if "input" not in given:
+    if "input" not in given and not empty:
         raise Refusal(400, "items_missing", param="input")
     if given.get("conversation") and given.get("previous_response_id"):
         raise Refusal(400, "mutually_exclusive_parameters", param="previous_response_id")
     if given.get("background") and given.get("store") is False:
         raise Refusal(400, "background_stored", param="background")
-    items = posted_items(given["input"])
-    if not items:
+    items = posted_items(given.get("input", []))
+    if not items and not empty:
         raise Refusal(400, "items_missing", param="input")
     return Wanted(given, items)

@@ -14,17 +14,17 @@ import orjson
 from ..client import AsyncMultiTurn
 from ..conversations import Address, Declared, Owner, Turn, TurnState
 from ..errors import ConversationNotFound, ParameterInvalid, TurnNotFound
-from ..ledger import Code
-from ..messages import Entry
+from ..messages import Entry, Trait
 from ..phrases import Reason
 from ..request import asked_of
 from ..sealing import seal, split_turns
-from ..step import Place, preview
+from ..step import Place
 from ..storage import Begun, Exchange, Reach, Start, Upon
 from ..terms import Input, Known
 from ..tokens import count_message
 from ..turn import OpenTurn, begin
-from .item_messages import messages_of
+from .compactions import MARK
+from .item_messages import Compacted, messages_of
 from .items import Item
 from .refusal import Refusal
 from .response_request import Wanted
@@ -33,7 +33,6 @@ __all__ = [
     "Spot",
     "Words",
     "asked_in",
-    "check_room",
     "exchange_of",
     "owner_of",
     "settled",
@@ -137,22 +136,43 @@ class Words:
     earlier: Sequence[Sequence[Entry]]
     results: tuple[str, ...] | None
     entries: Sequence[Entry]
+    open_calls: Sequence[str] = ()
+    """The calls that wait for results where the response goes."""
 
 
-def words_of(items: Sequence[Item], open_calls: Sequence[str] = ()) -> Words:
+def words_of(items: Sequence[Item], open_calls: Sequence[str] = (), opened: Compacted | None = None) -> Words:
     """What the input says. ``open_calls`` are those that the turn before waits for: where the client sends
-    them once more with their results, they are not said twice. Raises `Refusal` and `MessageInvalid`."""
-    messages = [each for each in messages_of(items) if not _repeats(each, open_calls)]
+    them once more with their results, they are not said twice. ``opened`` opens a compaction, which every
+    window keeps. Raises `Refusal` and `MessageInvalid`."""
+    compactions = {item["id"]: item for item in items if item["type"] == "compaction" and "id" in item}
+    messages = [each for each in messages_of(items, opened) if not _repeats(each, open_calls)]
+    messages = [_sealed_up(each, compactions.get(each.get("id"))) for each in messages]
     made = {call["id"] for each in messages for call in each.get("tool_calls") or ()}
     results = [each for each in messages if each["role"] == "tool" and each["tool_call_id"] not in made]
+    if not messages:
+        return Words((), None, ())
     if not results:
-        *earlier, new = split_turns([seal(each, count_message) for each in messages])
+        *earlier, new = split_turns([_sealed(each) for each in messages])
         return Words(earlier, None, new)
     others = [each for each in messages if each not in results]
     if any(each["role"] in ("assistant", "tool") for each in others):
         raise Refusal(400, "results_first", param="input")
-    entries = [seal(each, count_message) for each in (*results, *others)]
-    return Words((), tuple(each["tool_call_id"] for each in results), entries)
+    entries = [_sealed(each) for each in (*results, *others)]
+    return Words((), tuple(each["tool_call_id"] for each in results), entries, open_calls)
+
+
+def _sealed_up(message: Message, compaction: Item | None) -> Message:
+    """The message that stands for a compaction, which is told again as it came."""
+    if compaction is None:
+        return message
+    trace = {name: value for name, value in compaction.items() if name != "id"}
+    return message | {"response_items": [trace], "item_ids": [compaction["id"]]}
+
+
+def _sealed(message: Message) -> Entry:
+    entry = seal(message, count_message)
+    compacted = str(message.get("id", "")).startswith(MARK)
+    return entry._replace(traits=entry.traits | Trait.PINNED) if compacted else entry
 
 
 def _repeats(message: Message, open_calls: Sequence[str]) -> bool:
@@ -199,16 +219,6 @@ async def _calling(client: AsyncMultiTurn, spot: Spot, turn: Turn, given: set[st
 
 
 # ----------------------------------------------------------------------------------------- the turn
-
-
-async def check_room(client: AsyncMultiTurn, spot: Spot, model: str, given: Input) -> None:
-    """Raises `Refusal` where something would have to be left out."""
-    declared = Declared(model=model)
-    place = Place(spot.owner, spot.conversation, declared, spot.branch)
-    before = spot.upon.turn + 1 if spot.upon else None
-    window = await preview(client.engine, place, given, Known(declared), before)
-    if any(span.code is Code.OVER_BUDGET for span in window.spans):
-        raise Refusal(400, "context_length_exceeded", param="input")
 
 
 async def asked_in(

@@ -11,26 +11,30 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from ..client import AsyncMultiTurn
 from ..errors import ContextOverflow, InputInvalid, ProviderOverflow
 from ..storage import Exchange
-from .answers import answered, listing
+from .answers import answered
 from .body import read_body
 from .gateway import Gateway
-from .items import items_of
 from .refusal import JSON, Refusal, said_of
+from .response_aside import answer_aside
+from .response_compact import compacted
+from .response_deletion import forget
+from .response_input import input_page, input_tokens
 from .response_log import told_again, whole
 from .response_making import Making, Running
 from .response_request import wanted_of
 from .response_turn import exchange_of
 from .sse import send_events
+from .turns import step_context
 
 __all__ = ["Responses"]
 
 PAUSE = 0.1
 """Seconds between two looks at a response that another process makes."""
 PATIENCE = 10.0
-"""Seconds until a response that was told to stop must have stopped."""
+"""Seconds in which a response that was told to stop stops."""
+LONGEST_NUMBER = 12
 
 
 class Responses:
@@ -40,10 +44,13 @@ class Responses:
         self._gateway = gateway
         self._running = Running(gateway)
         self.routes = [
+            Route("/v1/responses/input_tokens", input_tokens, methods=["POST"]),
+            Route("/v1/responses/compact", compacted, methods=["POST"]),
             Route("/v1/responses/{id}", self.fetch, methods=["GET"]),
             Route("/v1/responses/{id}", self.delete, methods=["DELETE"]),
             Route("/v1/responses/{id}/cancel", self.cancel, methods=["POST"]),
             Route("/v1/responses/{id}/input_items", self.input_items, methods=["GET"]),
+            Route("/v1/responses/{id}/context", self.context, methods=["GET"]),
         ]
 
     async def create(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,9 +59,13 @@ class Responses:
             raise Refusal(405, "method_not_allowed", headers={"allow": "POST"})
         body = await read_body(scope, receive)
         client, wanted = self._gateway.client_of(scope), wanted_of(body.fields)
-        making = Making(self._gateway, self._running, client, wanted, body.raw, Headers(scope=scope))
         try:
-            await making.answer(receive, send)
+            if wanted.stored:
+                headers = Headers(scope=scope)
+                making = Making(self._gateway, self._running, client, wanted, body.raw, headers)
+                await making.answer(receive, send)
+            else:
+                await answer_aside(self._gateway, client, wanted, receive, send)
         except (InputInvalid, ContextOverflow, ProviderOverflow) as error:
             said = said_of(error, self._gateway.language)
             said = said._replace(param="input" if said.param == "messages" else said.param)
@@ -64,11 +75,10 @@ class Responses:
         """A stored response; as events with ``stream=true``."""
         exchange = await self._found(request)
         if _switch(request, "stream"):
-            return _Events(self._events(request, exchange), self._gateway.language)
+            return _Events(self._events(request, exchange, _after(request)), self._gateway.language)
         return answered(whole(exchange, self._gateway.language))
 
-    async def _events(self, request: Request, exchange: Exchange) -> AsyncGenerator[bytes, None]:
-        after = _after(request)
+    async def _events(self, request: Request, exchange: Exchange, after: int) -> AsyncGenerator[bytes, None]:
         live = self._running.get(exchange.address.response_id)
         if live is not None:
             async for told in live.followed(after):
@@ -81,34 +91,39 @@ class Responses:
 
     async def cancel(self, request: Request) -> Response:
         """Stop a response that is being made, wherever that is; one that has ended is given as it is."""
-        client, exchange = self._gateway.client_of(request.scope), await self._found(request)
-        end = asyncio.get_running_loop().time() + PATIENCE
-        while exchange.step is None and exchange.running and asyncio.get_running_loop().time() < end:
+        exchange = await self._stopped(request, await self._found(request))
+        return answered(whole(exchange, self._gateway.language))
+
+    async def _stopped(self, request: Request, exchange: Exchange) -> Exchange:
+        store, clock = self._gateway.client_of(request.scope).engine.store, asyncio.get_running_loop().time
+        end = clock() + PATIENCE
+        while exchange.step is None and exchange.running and clock() < end:
             live = self._running.get(exchange.address.response_id)
             if live is not None:
                 live.stream.stop()
             else:
-                await client.engine.store.cancel(client.reach, exchange.conversation)
+                await store.cancel(self._gateway.client_of(request.scope).reach, exchange.conversation)
             await asyncio.sleep(PAUSE)
             exchange = await self._found(request)
-        return answered(whole(exchange, self._gateway.language))
+        return exchange
 
     async def delete(self, request: Request) -> Response:
-        """Forget a response. In a conversation of its own its turn is never sent again."""
-        client, exchange = self._gateway.client_of(request.scope), await self._found(request)
-        store, at = client.engine.store, exchange.address
-        await store.forget_exchange(client.reach, at)
-        return answered({"id": at.response_id, "object": "response", "deleted": True})
+        """Forget a response; one that is being made is stopped first."""
+        exchange = await self._stopped(request, await self._found(request))
+        await forget(self._gateway.client_of(request.scope), exchange)
+        return answered({"id": exchange.address.response_id, "object": "response", "deleted": True})
 
     async def input_items(self, request: Request) -> Response:
-        """What went into a response, newest first unless asked otherwise."""
+        """What went into a response."""
+        return await input_page(request, await self._found(request))
+
+    async def context(self, request: Request) -> Response:
+        """What was sent for a response, and why."""
         exchange = await self._found(request)
-        items = [item for told in exchange.input for item in items_of(told)]
-        return listing(items)
+        return await step_context(request, exchange)
 
     async def _found(self, request: Request) -> Exchange:
-        client: AsyncMultiTurn = self._gateway.client_of(request.scope)
-        found = await exchange_of(client, request.path_params["id"])
+        found = await exchange_of(self._gateway.client_of(request.scope), request.path_params["id"])
         if found is None:
             raise Refusal(404, "response_not_found", param="response_id")
         return found
@@ -135,9 +150,10 @@ def _switch(request: Request, name: str) -> bool:
 
 
 def _after(request: Request) -> int:
-    text = request.query_params.get("starting_after", "-1")
-    if text == "-1":
+    """The number after which events are wanted."""
+    text = request.query_params.get("starting_after")
+    if text is None:
         return -1
-    if not text.isascii() or not text.isdecimal():
+    if not text.isascii() or not text.isdecimal() or len(text) > LONGEST_NUMBER:
         raise Refusal(400, "invalid_type", param="starting_after")
-    return int(text[:12])
+    return int(text)

@@ -9,17 +9,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..chat import AsyncConversation
-from ..conversations import Turn
+from ..conversations import Summary, Turn
 from ..errors import TurnNotFound
 from ..ledger import Ledger
 from ..phrases import decision_reason
+from ..storage import Exchange
 from ..usage import Cost
 from .answers import answered, listing
 from .asked import chat_of, limit_of
 from .completions import usage_written
 from .gateway import gateway_of
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "step_context"]
 
 
 async def turns(request: Request) -> Response:
@@ -36,34 +37,57 @@ async def context(request: Request) -> Response:
     ledger = await chat.ledger(number)
     turn = await _turn_of(chat, number)
     before = await _before(chat, number)
-    language = gateway_of(request).language
-    summary = await chat.summary()
-    return answered(
-        {
-            "object": "conversation.turn.context",
-            "conversation": chat.id,
-            "turn": _turn(turn),
-            "tokens": ledger.tokens,
-            "budget": ledger.budget,
-            "ledger": _spans(ledger, language),
-            "notes": list(ledger.notes),
-            "cache": ledger.cache,
-            "usage": usage_written(turn.usage) if turn.usage else None,
-            "cost": _cost(turn.cost),
-            "summary": None
-            if summary is None
-            else {
-                "version": summary.version,
-                "upto": summary.upto,
-                "text": summary.text,
-                "tokens": summary.tokens,
-            },
-            "recalled": [each for each in _spans(ledger, language) if each["code"] == "recalled"],
-            "changes": []
-            if before is None
-            else [{"code": each.code, "figures": dict(each.figures)} for each in ledger.diff(before)],
-        }
+    told = _told(ledger, before, await chat.summary(), gateway_of(request).language)
+    head = {"object": "conversation.turn.context", "conversation": chat.id, "turn": _turn(turn)}
+    usage = usage_written(turn.usage) if turn.usage else None
+    return answered(head | told | {"usage": usage, "cost": _cost(turn.cost)})
+
+
+async def step_context(request: Request, exchange: Exchange) -> Response:
+    """What was sent for a response, and why; compared with the request before it on its path."""
+    client, step, at = gateway_of(request).client_of(request.scope), exchange.step, exchange.address
+    if step is None or not step.ledger:
+        raise TurnNotFound(wanted=at.turn, conversation=exchange.conversation)
+    store, place = client.engine.store, (client.reach, exchange.conversation)
+    before = [each for each in await store.steps(*place, at.turn, at.branch) if each.number < step.number]
+    if not before and at.turn > 1:
+        before = list(await store.steps(*place, at.turn - 1, at.branch))
+    ledgers = [Ledger.from_json(each.ledger) for each in before if each.ledger]
+    summaries = await store.summaries(*place, at.branch)
+    told = _told(
+        Ledger.from_json(step.ledger),
+        ledgers[-1] if ledgers else None,
+        summaries[0] if summaries else None,
+        gateway_of(request).language,
     )
+    head: dict[str, Any] = {"object": "response.context", "response": at.response_id}
+    head["conversation"] = exchange.conversation
+    head |= {"turn": at.turn, "step": step.number, "branch": at.branch, "model": step.model}
+    usage = usage_written(step.usage) if step.usage else None
+    return answered(head | told | {"usage": usage, "cost": _cost(step.cost)})
+
+
+def _told(ledger: Ledger, before: Ledger | None, summary: Summary | None, language: str) -> dict[str, Any]:
+    spans = _spans(ledger, language)
+    return {
+        "tokens": ledger.tokens,
+        "budget": ledger.budget,
+        "ledger": spans,
+        "notes": list(ledger.notes),
+        "cache": ledger.cache,
+        "summary": None
+        if summary is None
+        else {
+            "version": summary.version,
+            "upto": summary.upto,
+            "text": summary.text,
+            "tokens": summary.tokens,
+        },
+        "recalled": [each for each in spans if each["code"] == "recalled"],
+        "changes": []
+        if before is None
+        else [{"code": each.code, "figures": dict(each.figures)} for each in ledger.diff(before)],
+    }
 
 
 def _number(request: Request) -> int:
