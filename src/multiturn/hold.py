@@ -4,7 +4,7 @@ in batches; and it can be told to stop from anywhere, also from another process.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import TypeVar
 
 from .course import Course
@@ -34,7 +34,8 @@ class Hold:
         self._seconds = seconds
         self._renew_every = renew
         self._keep_reasoning = keep_reasoning
-        self._arrived = Partial()
+        self._arrived: list[Partial] = []
+        self._size = 0
         self._storing = asyncio.Lock()
         self._reading: asyncio.Timeout | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -59,6 +60,21 @@ class Hold:
         finally:
             self._reading = None
 
+    async def during(self, flow: Coroutine[None, None, None]) -> None:
+        """Wait for a flow of deltas; not any longer, as soon as the turn is told to stop."""
+        if self.stopped:
+            flow.close()
+            return
+        self._reading = reading = asyncio.timeout(None)
+        try:
+            async with reading:
+                await flow
+        except TimeoutError:
+            if not reading.expired():
+                raise
+        finally:
+            self._reading = None
+
     def stop(self) -> None:
         """Reading ends now, also in the middle of waiting."""
         self.stopped = True
@@ -72,9 +88,9 @@ class Hold:
         reasoning = delta.reasoning if self._keep_reasoning else None
         if not delta.text and not reasoning:
             return
-        noted = course.taken() if course else b""
-        self._arrived = arrived = _joined(self._arrived, Partial(delta.text, reasoning, noted))
-        if len(arrived.text) + len(arrived.reasoning or "") >= BATCH_CHARACTERS:
+        self._arrived.append(Partial(delta.text, reasoning, course.taken() if course else b""))
+        self._size += len(delta.text) + len(reasoning or "")
+        if self._size >= BATCH_CHARACTERS:
             self._flush()
         elif self._flush_timer is None:
             self._flush_timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self._flush)
@@ -89,14 +105,14 @@ class Hold:
         """One batch after the other, so that they stay in order; what could not be stored comes with
         the next."""
         async with self._storing:
-            partial, self._arrived = self._arrived, Partial()
-            if partial == Partial():
+            if not self._arrived:
                 return
+            partial, self._arrived, self._size = _joined(self._arrived), [], 0
             try:
                 if not await self._store.append(self.lease, partial):
                     self.stop()
             except Error:
-                self._arrived = _joined(partial, self._arrived)
+                self._arrived.insert(0, partial)
                 raise
 
     # -- holding
@@ -137,10 +153,13 @@ class Hold:
             self._renew_timer.cancel()
 
 
-def _joined(one: Partial, other: Partial) -> Partial:
-    silent = one.reasoning is None and other.reasoning is None
-    reasoning = None if silent else (one.reasoning or "") + (other.reasoning or "")
-    return Partial(one.text + other.text, reasoning, one.course + other.course)
+def _joined(parts: Sequence[Partial]) -> Partial:
+    thoughts = [part.reasoning for part in parts if part.reasoning is not None]
+    return Partial(
+        "".join([part.text for part in parts]),
+        "".join(thoughts) if thoughts else None,
+        b"".join([part.course for part in parts]),
+    )
 
 
 async def to_the_end(task: asyncio.Task[T]) -> T:

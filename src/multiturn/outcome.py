@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 
+from .caching import Forecast
 from .cards import Card
 from .context import due
 from .errors import MessageInvalid
@@ -23,16 +25,17 @@ TELLING = 256
 """Tokens from which on a window says how far off our counts are."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outcome:
-    """The answer of one step as far as it has come. ``window`` is ``None`` where the step failed before
-    one was built, ``card`` where not even the model was known."""
+    """The answer of one step as far as it has come; what comes after it was asked it need not see.
+    ``window`` is ``None`` where the step failed before one was built, ``card`` where not even the model was
+    known."""
 
     draft: Draft
     card: Card | None
     window: Window | None
 
-    @property
+    @cached_property
     def usage(self) -> Usage | None:
         """What the provider reported; else an estimate, marked as one; ``None`` where nothing arrived."""
         if self.draft.usage or (self.draft.empty and not self.draft.thoughts):
@@ -50,7 +53,16 @@ class Outcome:
     @property
     def ledger(self) -> bytes:
         """Why each message was sent or left out, as it is stored."""
-        return answered(self.window, self.usage).ledger.to_json() if self.window else b""
+        return self.told.ledger.to_json() if self.told else b""
+
+    @cached_property
+    def told(self) -> Window | None:
+        """The window with what the cache held."""
+        return answered(self.window, self.usage, self._expected) if self.window else None
+
+    @cached_property
+    def _expected(self) -> Forecast | None:
+        return self.window.forecast if self.window else None
 
     def entries(self, keep_reasoning: bool, *, unsure: bool) -> list[Entry]:
         """The assistant's message; none where no words arrived. Where the answer is ``unsure``, because
@@ -76,7 +88,7 @@ class Outcome:
     @property
     def fingerprint(self) -> bytes | None:
         """What is remembered of the request; nothing where nobody answered it."""
-        return remembered(self.window, self.usage, time.time()) if self.usage else None
+        return remembered(self.window, self.usage, time.time(), self._expected) if self.usage else None
 
     @property
     def counted(self) -> int | None:
@@ -94,7 +106,7 @@ class Outcome:
         """Whether a summary is to be written."""
         return self.window is not None and due(self.window, self._tokens)
 
-    @property
+    @cached_property
     def _tokens(self) -> int:
         """About what the answer will cost in later windows."""
         called = sum(count_text(call.name + call.arguments) for call in self.draft.tool_calls)

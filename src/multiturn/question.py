@@ -4,7 +4,7 @@ one for who is asked next."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -37,6 +37,8 @@ class Question:
     attempts: Attempts
     terms: Terms | None = None
     built: Window | None = None
+    source: AsyncIterator[Delta] | None = None
+    """Where the answer comes from."""
     _trimmed: bool = False
 
     @property
@@ -72,7 +74,7 @@ class Question:
         begun = False
         while True:
             provider = self.engine.provider(self.card, self.attempts.current.key)
-            answer = provider.stream(self.request(stream=stream))
+            answer = self.source = provider.stream(self.request(stream=stream))
             try:
                 async with contextlib.aclosing(answer):  # type: ignore[type-var]  # providers are generators
                     async for delta in answer:

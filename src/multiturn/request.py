@@ -8,7 +8,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
-from .caching import Caching, compared, digest_of, fingerprint, opened
+from .caching import Caching, Forecast, compared, digest_of, fingerprint, opened
 from .cards import Card, Profile
 from .ledger import Code
 from .usage import Usage
@@ -60,8 +60,11 @@ def unmarked(window: Window) -> Window:
     return replace(window, caching=replace(window.caching, rule=replace(rule, explicit=None)))
 
 
-def remembered(window: Window | None, usage: Usage | None, at: float) -> bytes | None:
-    """The fingerprint of a request that was answered, for the next one's forecast."""
+def remembered(
+    window: Window | None, usage: Usage | None, at: float, expected: Forecast | None = None
+) -> bytes | None:
+    """The fingerprint of a request that was answered, for the next one's forecast. ``expected`` is the
+    window's own, where it was worked out already."""
     if window is None or window.caching is None:
         return None
     return fingerprint(
@@ -71,7 +74,7 @@ def remembered(window: Window | None, usage: Usage | None, at: float) -> bytes |
         at,
         window.past,
         usage=usage,
-        expected=window.forecast,
+        expected=expected or window.forecast,
         anchor=window.anchor,
         passing=_passing(window),
     )
@@ -83,9 +86,9 @@ def asked_of(request: bytes | None) -> str | None:
     return past.model if past else None
 
 
-def answered(window: Window, usage: Usage | None) -> Window:
-    """The window with what the cache held beside what was expected of it."""
-    expected = window.forecast
+def answered(window: Window, usage: Usage | None, expected: Forecast | None = None) -> Window:
+    """The window with what the cache held beside what was ``expected`` of it (by default its forecast)."""
+    expected = expected or window.forecast
     return window if expected is None else replace(window, cache=compared(expected, usage).figures)
 
 

@@ -108,6 +108,12 @@ class AsyncStream:
         if self._turn is not None:
             self._reply = self._turn.reply()
 
+    def hand_to(self, direct: Callable[[Delta], bool]) -> None:
+        """Have ``direct`` take the deltas to come the moment they come, without a task in between, as long
+        as it returns true; those it does not get are read as ever, the last one always."""
+        if self._turn is not None:
+            self._turn.direct = direct
+
     def stop(self) -> None:
         """Ask the model to stop: the deltas end, and the reply holds what arrived, marked as stopped."""
         if self._turn is not None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -33,7 +33,7 @@ from .outcome import Outcome
 from .phrases import Reason
 from .question import Question, there
 from .reply import Delta, Draft, Reply
-from .request import answered, unmarked
+from .request import unmarked
 from .routing import Attempts
 from .step import Place, refuse_early
 from .storage import Begun, Ending, Lease, Start
@@ -107,6 +107,9 @@ class OpenTurn:
     ended: bool = False
     course: Course | None = None
     """Takes note of the pieces in which the answer comes, where that is wanted."""
+    direct: Callable[[Delta], bool] | None = None
+    """Takes the deltas after the first the moment they come, and says whether the next may."""
+    _outcome: Outcome | None = None
     _ending: asyncio.Task[Turn] | None = None
     _started: float = field(default_factory=time.monotonic)
 
@@ -138,6 +141,7 @@ class OpenTurn:
                     self.take(delta)
                     if last is None and not delta.finish_reason:
                         yield delta
+                        await self._flow()
                     else:
                         last = delta if last is None else last + delta
             await self.settle(self.card.provider)
@@ -146,6 +150,20 @@ class OpenTurn:
             raise
         if last is not None:
             yield last
+
+    async def _flow(self) -> None:
+        """Give the deltas to ``direct`` the moment they come, up to the one that brings the finish reason."""
+        flow, direct = getattr(self.question.source, "flow", None), self.direct
+        if flow is None or direct is None:
+            return
+
+        def take(delta: Delta) -> bool | None:
+            if delta.finish_reason or self.hold.stopped:
+                return None
+            self.take(delta)
+            return direct(delta)
+
+        await self.hold.during(flow(take))
 
     def take(self, delta: Delta) -> None:
         """Add a delta to the draft, and to what is stored with the next batch."""
@@ -215,7 +233,9 @@ class OpenTurn:
         """Store the end. Whoever is cancelled meanwhile is cancelled afterwards; a second end that comes
         while the first is being stored is the first."""
         if self._ending is None or self._ending.done():
+            self._outcome = None
             outcome, terms = self.outcome, self.question.terms
+            self._outcome = outcome
             entries = outcome.entries(self.engine.keep_reasoning, unsure=error is not None)
             ending = Ending(
                 state=state,
@@ -263,9 +283,9 @@ class OpenTurn:
 
     @property
     def outcome(self) -> Outcome:
-        """What has come of the step so far."""
+        """What has come of the step, so far or in the end."""
         terms, built = self.question.terms, self.question.built
-        return Outcome(self.draft, terms.card if terms else None, built)
+        return self._outcome or Outcome(self.draft, terms.card if terms else None, built)
 
     def _step(self, error: str | None) -> Step:
         outcome = self.outcome
@@ -293,7 +313,7 @@ class OpenTurn:
             finish_reason=self.draft.finish_reason,
             usage=outcome.usage,
             cost=outcome.cost,
-            window=answered(self.window, outcome.usage),
+            window=there(outcome.told),
             turn=there(self.closed),
             model=self.card.name,
         )

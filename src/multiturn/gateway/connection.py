@@ -8,10 +8,14 @@ from collections.abc import Callable
 from starlette.types import Message, Scope
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-__all__ = ["CONNECTION", "Connection", "connection_of"]
+__all__ = ["CONNECTION", "Connection", "Write", "connection_of"]
 
 CONNECTION = "multiturn.connection"
 """Where it stands in the scope of a request."""
+
+
+Write = Callable[[bytes], bool]
+"""Sends a piece and says whether the next may come."""
 
 
 class Connection:

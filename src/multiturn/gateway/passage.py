@@ -7,6 +7,7 @@ import asyncio
 import re
 import secrets
 import time
+from itertools import count
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,6 +30,8 @@ ROUTES = re.compile(
     r"|responses(?:/[^/]+(?:/(?:cancel|input_items|context))?)?))?"
     r"|api/v1/services/aigc/(?:text|multimodal)-generation/generation|healthz|readyz|metrics)"
 )
+PROCESS, NUMBERS = secrets.token_hex(8), count()
+"""What the ids of requests are made of where clients give none."""
 CHAT = "/v1/chat/completions"
 LEFT = 499
 """How the log and the figures name a request whose client did not wait."""
@@ -120,7 +123,7 @@ class _Passing:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        self.id = given.decode() if GIVEN_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        self.id = given.decode() if GIVEN_ID.fullmatch(given) else f"req_{PROCESS}{next(NUMBERS):08x}"
         scope[REQUEST] = self.id
         self.status: int | None = None
         self.began = time.monotonic()

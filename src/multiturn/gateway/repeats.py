@@ -8,8 +8,10 @@ import asyncio
 import hashlib
 import secrets
 from collections import OrderedDict
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TypeVar
 
 from ..chat import AsyncConversation
@@ -42,6 +44,8 @@ class Repeats:
 
     posted: OrderedDict[tuple[tuple[str, str], str, str], str] = field(default_factory=OrderedDict)
     told: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    process: str = field(default_factory=lambda: secrets.token_hex(8))
+    numbers: Iterator[int] = field(default_factory=count)
 
     async def seen(
         self, chat: AsyncConversation, whose: tuple[str, str], body: bytes, count: str | None, wait: float
@@ -57,7 +61,7 @@ class Repeats:
             if key is not None and key not in self.told:
                 turn = await _ended(chat, key, wait)
                 return Seen(key, again=turn is not None and turn.state in ENDED_BADLY, repeated=True)
-        key = f"post_{digest}_{secrets.token_hex(8)}"
+        key = f"post_{digest}_{self.process}{next(self.numbers):x}"
         _keep(self.posted, place, key)
         return Seen(key)
 

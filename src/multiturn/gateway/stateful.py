@@ -4,7 +4,7 @@ conversation is remembered here."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from ..reply import Delta, Draft
 from ..stream import AsyncStream
 from ..window import Request, Window
 from .alignment import followed
+from .connection import Connection, Write
 from .form import Form, Pieces
 from .gateway import Gateway
 from .posted import Posted, divide
@@ -179,7 +180,8 @@ class Work:
         stream = self.chat.turn(None if again else self.posted.new, stream=self.streamed, **asking)
         detached = headers.get("x-multiturn-detached", "").lower() in ("true", "1")
         deltas = self._apart(stream) if detached else self._together(stream)
-        if await self._send(stream, deltas, receive, send):
+        direct = None if detached or not isinstance(receive, Connection) else receive.write
+        if await self._send(stream, deltas, direct, receive, send):
             self.gateway.repeats.was_told(key)
 
     async def _take_results(self) -> None:
@@ -194,11 +196,16 @@ class Work:
                     self.told["x-multiturn-ignored"] = str(len(self.posted.earlier))
 
     async def _send(
-        self, stream: AsyncStream, deltas: AsyncGenerator[Delta, None], receive: Receive, send: Send
+        self,
+        stream: AsyncStream,
+        deltas: AsyncGenerator[Delta, None],
+        direct: Write | None,
+        receive: Receive,
+        send: Send,
     ) -> bool:
         """Send the answer of a turn; whether all of it was."""
         if self.streamed:
-            parts = self._parts(stream, deltas)
+            parts = self._parts(stream, deltas, direct)
             return await send_events(
                 receive, send, parts, lambda: self._headers(stream), self.gateway.language, self.form.failed
             )
@@ -211,14 +218,19 @@ class Work:
         return True
 
     async def _parts(
-        self, stream: AsyncStream, deltas: AsyncGenerator[Delta, None]
+        self, stream: AsyncStream, deltas: AsyncGenerator[Delta, None], direct: Write | None
     ) -> AsyncGenerator[bytes, None]:
+        """The pieces of an answer. Once the first was sent, ``direct`` writes the others the moment they
+        come, as long as the client keeps up."""
         pieces: Pieces | None = None
         async with aclosing(deltas):
             async for delta in deltas:
                 pieces = pieces or self._pieces(stream)
                 if part := pieces.of(delta):
                     yield part
+                    if direct is not None:
+                        stream.hand_to(_written(pieces, direct))
+                        direct = None
         pieces = pieces or self._pieces(stream)
         yield pieces.end(stream.reply.usage)
 
@@ -295,6 +307,14 @@ class Work:
             traits=window.traits,
             elsewhere=elsewhere,
         )
+
+
+def _written(pieces: Pieces, write: Write) -> Callable[[Delta], bool]:
+    def direct(delta: Delta) -> bool:
+        part = pieces.of(delta)
+        return write(part) if part else True
+
+    return direct
 
 
 def _of_window(window: Window) -> dict[str, str]:

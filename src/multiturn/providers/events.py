@@ -52,6 +52,8 @@ class EventParser:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that are complete with ``chunk``."""
+        if self._at_rest and chunk[:6] == b"data: " and _is_one_line(chunk):
+            return [Event(chunk[6:-2])]
         if self._after_cr and chunk:
             chunk = chunk.removeprefix(b"\n")
             self._after_cr = False
@@ -64,6 +66,12 @@ class EventParser:
         self._pieces = [] if lines[-1].endswith((b"\n", b"\r")) else [lines.pop()]
         self._pending = sum(map(len, self._pieces))
         return [event for line in lines if (event := self._line(line.rstrip(b"\r\n")))]
+
+    @property
+    def _at_rest(self) -> bool:
+        """Whether nothing is under way."""
+        waiting = self._pieces or self._data or self._name or self._after_cr
+        return self._begun and not waiting and self._status is None
 
     def end(self) -> Event | None:
         """The event that was under way when the input ended; it may be cut off in the middle."""
@@ -97,3 +105,8 @@ class EventParser:
         event = Event(b"\n".join(self._data), self._name, self._status) if self._data else None
         self._data, self._name, self._status = [], "", None
         return event
+
+
+def _is_one_line(chunk: bytes) -> bool:
+    """Whether it is one line and the blank one behind it, as nearly all chunks are."""
+    return chunk.endswith(b"\n\n") and chunk.find(b"\n") == len(chunk) - 2 and b"\r" not in chunk

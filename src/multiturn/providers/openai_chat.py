@@ -78,6 +78,13 @@ def choice_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if "choices" not in value and "usage" not in value:
         return None
     choices = value.get("choices")
+    if (
+        type(choices) is list
+        and len(choices) == 1
+        and type(choices[0]) is dict
+        and not choices[0].get("index")
+    ):
+        return choices[0]
     if not isinstance(choices, list):
         return {}
     return next((each for each in choices if isinstance(each, Mapping) and not each.get("index")), {})

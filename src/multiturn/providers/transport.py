@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from ..reply import Delta
 from .deltas import NOTHING
 from .events import Event, EventParser
 from .faults import Faults
+from .flow import Deltas, Flow, Taker
 from .passing import LARGEST_COMPLAINT, LARGEST_PLAIN_BODY, Call, Passed, late, reason_of
 from .patience import Budget, Patience, Retry
 from .proxy import proxy_of
@@ -71,17 +72,9 @@ class Transport:
         self._sessions = Sessions(patience.connect)
         self._proxies: dict[str, str | None] = {}
 
-    async def stream(self, call: Call, reader: Callable[[], Reader]) -> AsyncGenerator[Delta, None]:
+    def stream(self, call: Call, reader: Callable[[], Reader]) -> Deltas:
         """The deltas of an answer; ``reader`` makes a fresh reader for each attempt."""
-        end = asyncio.get_running_loop().time() + self._patience.total
-        exchange, deltas = await self._begun(call, reader, end)
-        try:
-            while deltas:
-                for delta in deltas:
-                    yield delta
-                deltas = await exchange.more()
-        finally:
-            exchange.close()
+        return Deltas(lambda: self._begun(call, reader))
 
     async def passed(self, call: Call) -> Passed:
         """The answer as the bytes in which it comes, asked for once; `ProviderError` where it is none. It is
@@ -105,11 +98,10 @@ class Transport:
         """Close all connections."""
         await self._sessions.close()
 
-    async def _begun(
-        self, call: Call, reader: Callable[[], Reader], end: float
-    ) -> tuple[_Exchange, list[Delta]]:
+    async def _begun(self, call: Call, reader: Callable[[], Reader]) -> tuple[_Exchange, list[Delta]]:
         """An exchange whose first deltas are there; it is tried again where that may help."""
         now = asyncio.get_running_loop().time
+        end = now() + self._patience.total
         self._budget.ask(now())
         repetition, proxy = 0, self._proxy(call.url)
         while True:
@@ -158,6 +150,7 @@ class _Exchange:
         self._parser = EventParser()
         self._response: Answer | None = None
         self._failure: ProviderError | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._over = False
 
     async def begin(self, session: Session) -> list[Delta]:
@@ -188,6 +181,44 @@ class _Exchange:
                 return deltas
         await self._take_leave()
         return []
+
+    async def flow(self, take: Taker) -> Sequence[Delta]:
+        """Have deltas taken as they come; those that came and were not. What ends or spoils the answer
+        meanwhile shows in `more`."""
+        hand_to = getattr(self._response and self._response.content, "hand_to", None)
+        if hand_to is None or self._over or self._failure is not None:
+            return ()
+        flow = Flow(take)
+
+        def arrived(chunk: bytes) -> None:
+            try:
+                if chunk and flow.came(self._deltas(chunk)) and not self._over and self._failure is None:
+                    return
+            except Exception as error:  # noqa: BLE001  (whoever waits gets it)
+                self._failure = error if isinstance(error, ProviderError) else None
+                flow.end(None if self._failure else error)
+            hand_to(None)
+            flow.end()
+
+        self._alive = self._clock.time()
+        hand_to(arrived)
+        self._watch(flow)
+        try:
+            await flow.over
+        finally:
+            hand_to(None)
+            if self._timer is not None:
+                self._timer.cancel()
+        return flow.left
+
+    def _watch(self, flow: Flow) -> None:
+        """End a flow in which nothing came for too long; else look again when that could be."""
+        moment, why = self._deadline()
+        if self._clock.time() < moment:
+            self._timer = self._clock.call_at(moment, self._watch, flow)
+        elif not flow.over.done():
+            self._failure = ProviderTimeout(why, provider=self._faults.provider)
+            flow.end()
 
     def close(self) -> None:
         """Close the connection, unless the answer was read to its end and it can be used again."""
