@@ -130,7 +130,7 @@ def test_a_compressed_body(one: Gate) -> None:
 def test_a_body_that_is_too_large_is_refused_before_it_has_come(one: Gate) -> None:
     with socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
         head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        sock.sendall(f"{head}content-length: {9 << 20}\r\n\r\n".encode() + b" " * 1000)
+        sock.sendall(f"{head}content-length: {33 << 20}\r\n\r\n".encode() + b" " * 1000)
         assert sock.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
@@ -142,6 +142,20 @@ def test_a_body_without_a_length_is_read_to_the_limit_only(one: Gate) -> None:
         for _ in range(8):
             sock.sendall(piece)
         sock.sendall(b"1\r\n \r\n")  # one byte too many, and nothing behind it that nobody reads
+        assert sock.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_media_make_room_in_a_body(one: Gate) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * (20 << 20)}}
+    raw = json.dumps({**GOOD, "messages": [{"role": "user", "content": [picture]}]}).encode()
+    assert one.post(raw)[0] == 200
+
+
+def test_text_makes_no_room(one: Gate) -> None:
+    with socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+        head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        sock.sendall(f"{head}content-length: {9 << 20}\r\n\r\n".encode())
+        sock.sendall(b'{"messages": "' + b"x" * (8 << 20))  # a little more than text may have
         assert sock.recv(100).startswith(b"HTTP/1.1 413 ")
 
 

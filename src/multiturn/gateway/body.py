@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from json.decoder import scanstring  # type: ignore[attr-defined]  # the scanner json itself is made of
@@ -18,9 +19,12 @@ from .connection import Connection
 from .presence import ClientLeft
 from .refusal import Refusal
 
-__all__ = ["LARGEST_BODY", "Body", "read_body"]
+__all__ = ["LARGEST_BODY", "LARGEST_WITH_MEDIA", "Body", "read_body"]
 
 LARGEST_BODY = 8 << 20
+LARGEST_WITH_MEDIA = 32 << 20
+MEDIA = re.compile(rb';base64,|"input_audio"|"file_data"')
+"""What stands in a body that holds images, sounds or files."""
 READ_SECONDS = 60.0
 DEEPEST = 64
 LARGEST_INTEGER = 1 << 64
@@ -36,11 +40,11 @@ async def read_body(scope: Scope, receive: Receive) -> Body:
                 raise Refusal(415, "unsupported_media_type")
         elif name == b"content-encoding" and value.lower() != b"identity":
             raise Refusal(415, "unsupported_encoding")
-        elif name == b"content-length" and value.isdigit() and int(value) > LARGEST_BODY:
-            raise _too_large()
+        elif name == b"content-length" and value.isdigit() and int(value) > LARGEST_WITH_MEDIA:
+            raise _too_large(LARGEST_WITH_MEDIA)
     if isinstance(receive, Connection) and (whole := receive.body()) is not None:
-        if len(whole) > LARGEST_BODY:
-            raise _too_large()
+        if len(whole) > LARGEST_BODY and len(whole) > (limit := _limit_of([whole])):
+            raise _too_large(limit)
         return Body(whole)
     try:
         async with asyncio.timeout(READ_SECONDS):
@@ -50,7 +54,7 @@ async def read_body(scope: Scope, receive: Receive) -> Body:
 
 
 async def _read(receive: Receive) -> bytes:
-    parts, size = [], 0
+    parts, size, limit = list[bytes](), 0, LARGEST_BODY
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -58,14 +62,19 @@ async def _read(receive: Receive) -> bytes:
         if part := message.get("body", b""):
             parts.append(part)
             size += len(part)
-        if size > LARGEST_BODY:
-            raise _too_large()
+        if size > limit and size > (limit := _limit_of(parts)):
+            raise _too_large(limit)
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _too_large() -> Refusal:
-    return Refusal(413, "body_too_large", limit=LARGEST_BODY >> 20, headers={"connection": "close"})
+def _limit_of(parts: Sequence[bytes]) -> int:
+    """How large a body may be that begins so."""
+    return LARGEST_WITH_MEDIA if MEDIA.search(b"".join(parts)) else LARGEST_BODY
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(413, "body_too_large", limit=limit >> 20, headers={"connection": "close"})
 
 
 @dataclass(frozen=True, slots=False)
