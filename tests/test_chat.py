@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -546,6 +547,125 @@ async def test_instructions_that_are_added_later_stay_where_they_are(scene: Make
     other = it.client.conversation("d", system="Mine.")
     await other.add([{"role": "system", "content": "Theirs."}, "a"])
     assert [m["content"] for m in (await other.window("e")).messages][:2] == ["Mine.", "Theirs."]
+
+
+async def test_instructions_that_are_added_may_stay_messages(scene: Make) -> None:
+    it = scene("ok", model="openai/gpt-4o")
+    chat = it.client.conversation("c")
+    with pytest.raises(ConversationNotFound):
+        await chat.add(["a"], make=False)
+    await chat.add([{"role": "system", "content": "Be brief."}, "a"], instructions=False)
+    assert [message.text for message in await chat.history()] == ["Be brief.", "a"]
+    assert (await chat.info()).settings.instructions == ()
+    await chat.add([{"role": "assistant", "content": "b"}], make=False)
+    await chat.send("c")
+    assert said(it.requests[0]) == ["Be brief.", "a", "b", "c"]
+
+
+async def test_results_of_calls_that_were_added_go_on_with_them(scene: Make) -> None:
+    it = scene("sunny")
+    chat = it.client.conversation("c")
+    await chat.add(["weather?", ASKED])
+    assert await states(chat) == ["WAITING"]
+    with pytest.raises(ToolResultsIncomplete):
+        await chat.send(tool_results={})
+    assert (await chat.send(tool_results={"c1": "sun"})).text == "sunny"
+    assert [message["role"] for message in sent(it.requests[0])] == ["user", "assistant", "tool"]
+    assert await states(chat) == ["COMPLETED"]
+
+
+# ---------------------------------------------------------------------------------- deleted for good
+
+
+async def test_what_is_erased_is_gone_with_what_belongs_to_it(scene: Make) -> None:
+    it = scene("A", calls("c1", text="I look"), "sunny", "B", "C")
+    chat = it.client.conversation("c")
+    await chat.send("my code is 4711")
+    await chat.send("weather?", tools=TOOLS)
+    await chat.send(tool_results={"c1": "sun"})
+    history = await chat.history()
+    await chat.erase(history[3])
+    assert [message.text for message in await chat.history()] == ["my code is 4711", "A", "weather?", "sunny"]
+    await chat.erase(1)
+    assert [message.text for message in await chat.history()] == ["A", "weather?", "sunny"]
+    assert await it.client.search("4711") == []
+    assert "4711" not in await chat.export()
+    await chat.send("more")
+    assert said(it.requests[-1]) == ["weather?", "sunny", "more"]
+    assert (await chat.ledger()).spans[0].code == "excluded_by_user"
+    await chat.erase(history[-1].id)
+    for wrong in (99, "msg_1", history[0].id.replace("_1_0", "_1_7")):
+        with pytest.raises(TurnNotFound):
+            await chat.erase(wrong)
+    await chat.send("last")
+    assert said(it.requests[-1])[-2:] == ["B", "last"]
+
+
+# ------------------------------------------------------------------------------ metadata, time to live
+
+
+async def test_what_is_noted_on_a_conversation_finds_it(scene: Make) -> None:
+    it = scene("ok", config=None)
+    chat = it.client.conversation("c", metadata={"order": "7"}, expires_after=60)
+    await chat.send("a")
+    await it.client.conversation("d").add(["b"])
+    assert (await chat.info()).metadata == {"order": "7"}
+    assert (await chat.info()).expires_after == 60
+    assert [one.id for one in await it.client.conversations(metadata={"order": "7"})] == ["c"]
+    assert [one.id for one in await it.client.conversations(oldest=True)] == ["c", "d"]
+    assert [one.id for one in await it.client.conversations(after="c")] == ["d"]
+    assert (await chat.update(metadata={"order": "8"})).metadata == {"order": "8"}
+    assert (await chat.update(expires_after=0)).expires_after is None
+    assert (await chat.info()).metadata == {"order": "8"}
+    await it.client.conversation("c", metadata={"order": "9"}, expires_after=1).add(["more"])
+    assert ((await chat.info()).metadata, (await chat.info()).expires_after) == ({"order": "8"}, None)
+    with pytest.raises(ConversationNotFound):
+        await it.client.conversation("e").update(metadata={})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"metadata": {"a": 1}},
+        {"metadata": {1: "a"}},
+        {"metadata": "a"},
+        {"metadata": {"a" * 65: ""}},
+        {"metadata": {"a": "b" * 513}},
+        {"metadata": {"a": "\ud800"}},
+        {"metadata": {str(n): "" for n in range(17)}},
+        {"expires_after": -1},
+        {"expires_after": float("nan")},
+        {"expires_after": True},
+        {"expires_after": "60"},
+        {"expires_after": 1e12},
+    ],
+)
+async def test_what_cannot_be_noted_is_refused(scene: Make, given: Any) -> None:
+    it = scene("ok")
+    with pytest.raises(ParameterInvalid) as refused:
+        it.client.conversation("c", **given)
+    assert refused.value.figures["name"] in given
+    chat = it.client.conversation("c")
+    await chat.add(["a"])
+    with pytest.raises(ParameterInvalid):
+        await chat.update(**given)
+    if "metadata" in given:
+        with pytest.raises(ParameterInvalid):
+            await it.client.conversations(**given)
+    assert ((await chat.info()).metadata, (await chat.info()).expires_after) == ({}, None)
+
+
+async def test_a_conversation_whose_time_is_over_begins_anew(scene: Make) -> None:
+    it = scene("one", "two")
+    chat = it.client.conversation("c", expires_after=0.05)
+    await chat.add(["a"])
+    await asyncio.sleep(0.1)
+    with pytest.raises(ConversationNotFound):
+        await chat.history()
+    assert await it.client.sweep() == 1
+    assert await it.client.sweep() == 0
+    await it.client.conversation("c", expires_after=60).send("b")
+    assert said(it.requests[0]) == ["b"]
 
 
 # ------------------------------------------------------------------------------ whole messages

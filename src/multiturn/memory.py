@@ -28,7 +28,7 @@ from .terms import Engine, Input, Known, embedder_of, in_force, policy_of
 from .tokens import count_message, count_text
 from .transcript import exported
 from .usage import Cost, Spending, Usage
-from .window import Window
+from .window import MessageRow, Window
 from .wire import opened, plain
 
 __all__ = ["Memory", "TurnLike", "message_of", "spending"]
@@ -278,6 +278,20 @@ class Memory:
         """Undo `exclude`."""
         await self._mark_message(message, clear=Trait.EXCLUDED)
 
+    async def erase(self, message: Message | TurnLike) -> None:
+        """Delete for good what a message says, with its pictures and what was made of it (a summary, a
+        quotation). It keeps its place, and what belongs to it is left out as by `exclude`: the results of
+        its calls are deleted, too."""
+        number, place, branch = await self._spot(message)
+        rows = [told.row for told in await self._rows(after=number - 1, limit=1, branch=branch)]
+        chosen = [row for row in rows if (row.turn, row.place) == (number, place)]
+        if not chosen:
+            raise TurnNotFound(wanted=number, conversation=self.id)
+        called = {call["id"] for call in orjson.loads(chosen[0].body).get("tool_calls") or ()}
+        answers = [row for row in rows if row.role == "tool" and _answers(row) in called]
+        entries = {row.place: _erased(row) for row in (*chosen, *answers)}
+        await self._store.rewrite(*self._at, number, entries, branch)
+
     async def retract(self, turn: TurnLike, reason: str = "") -> None:
         """Withdraw a turn: it stays in the history, with the reason, and is never sent again."""
         await self._mark(turn, set=Trait.RETRACTED, reason=reason)
@@ -366,6 +380,17 @@ class Memory:
         if address is not None and address.ulid != self._ulid:
             self._ulid = (await self.info()).ulid
         return address if address is not None and address.ulid == self._ulid else None
+
+
+def _answers(row: MessageRow) -> str:
+    return str(orjson.loads(row.body)["tool_call_id"])
+
+
+def _erased(row: MessageRow) -> Entry:
+    """A message that only keeps its place."""
+    answered = {"tool_call_id": _answers(row)} if row.role == "tool" else {}
+    entry = seal({"role": row.role, "content": None, **answered}, count_message)
+    return entry._replace(traits=entry.traits | Trait.EXCLUDED | Trait.DELETED)
 
 
 def message_of(told: Told) -> Message:

@@ -146,6 +146,11 @@ def test_every_method_does_the_same(tmp_path: Path) -> None:
             assert (shop.tenant, client.tenant) == ("shop", "")
             assert shop.conversation("c").add(["theirs"])[0].text == "theirs"
         assert [c.user for c in shop.conversations(everybody=True)] == ["bob"]
+        assert chat.update(metadata={"a": "b"}, expires_after=60).metadata == {"a": "b"}
+        assert [c.id for c in client.conversations(oldest=True, metadata={"a": "b"})] == ["c"]
+        assert client.sweep() == 0
+        chat.erase(1)
+        assert chat.history()[0].text == "A"
         chat.delete()
         (loaded,) = client.load(file)
         assert [m.text for m in loaded.history()][-1] == "committed"

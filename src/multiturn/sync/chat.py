@@ -175,6 +175,10 @@ class BlockingConversation:
         """See `AsyncConversation.include`."""
         self._run(lambda chat: chat.include(message))
 
+    def erase(self, message: Message | TurnLike) -> None:
+        """See `AsyncConversation.erase`."""
+        self._run(lambda chat: chat.erase(message))
+
     def retract(self, turn: TurnLike, reason: str = "") -> None:
         """See `AsyncConversation.retract`."""
         self._run(lambda chat: chat.retract(turn, reason))
