@@ -16,6 +16,7 @@ from agents import (
     function_tool,
 )
 from openai.types.responses import ResponseTextDeltaEvent
+from pydantic import BaseModel
 from tests.gateway.serving import gate
 from tests.gateway.test_stateful import asked
 from tests.simulators import Answer, Call, Received, Reply, remember, serve
@@ -184,3 +185,43 @@ async def test_a_response_that_is_not_there_is_an_error_of_the_sdks() -> None:
             with pytest.raises(openai.APIStatusError) as caught:
                 await run(agent(client), "Hello", previous_response_id="resp_unheard_of")
             assert caught.value.code == "previous_response_not_found"
+
+
+class Person(BaseModel):
+    """What the agent is to answer."""
+
+    name: str
+    age: int
+
+
+async def test_an_answer_may_have_a_type() -> None:
+    with serve("openai", '{"name": "Ada", "age": 27}') as sim, gate(sim) as one:
+        async with one.aopenai() as client:
+            result = await run(agent(client, "openai/gpt-4.1", output_type=Person), "Who is it?")
+        assert result.final_output == Person(name="Ada", age=27)
+        assert sim.requests[0].body["response_format"]["type"] == "json_schema"
+
+
+async def test_one_agent_hands_over_to_another() -> None:
+    answers: list[Reply] = [Answer(calls=[Call("transfer_to_bob", "{}", id="call_1")]), "I am Bob."]
+    with serve("qwen", answers) as sim, gate(sim) as one:
+        async with one.aopenai() as client:
+            bob = agent(client).clone(name="Bob", instructions="You are Bob.")
+            session = OpenAIConversationsSession(openai_client=client)
+            result = await run(agent(client, handoffs=[bob]), "Bob, please.", session=session)
+        assert (result.final_output, result.last_agent.name) == ("I am Bob.", "Bob")
+        assert [text for role, text in asked(sim) if role == "system"] == ["You are Bob."]
+
+
+async def test_a_session_goes_on_after_a_run_that_was_stopped() -> None:
+    answers: list[Reply] = [Answer("a long answer", stall=30, stall_after=3), "two"]
+    with serve("qwen", answers) as sim, gate(sim) as one:
+        async with one.aopenai() as client:
+            session = OpenAIConversationsSession(openai_client=client)
+            stopped = Runner.run_streamed(agent(client), "one", session=session, run_config=UNTRACED)
+            async for event in stopped.stream_events():
+                if event.type == "raw_response_event" and isinstance(event.data, ResponseTextDeltaEvent):
+                    stopped.cancel()
+            result = await run(agent(client), "two", session=session)
+        assert result.final_output == "two"
+        assert asked(sim)[-1][1].endswith("two")

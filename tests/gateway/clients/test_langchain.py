@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import openai
@@ -9,9 +10,12 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
 from tests.gateway.serving import Gate, gate
 from tests.gateway.test_stateful import asked
 from tests.simulators import Answer, Call, Fault, Received, Reply, Script, remember, serve
+
+IMAGE = "https://example.com/cat.png"
 
 
 @tool
@@ -123,3 +127,37 @@ def test_a_failure_in_the_middle_is_an_error_too() -> None:
     ):
         with pytest.raises(ValueError, match="rate_limit_exceeded"):
             said(model_of(one), "Hello", stream=True)
+
+
+class Person(BaseModel):
+    """What the model is to answer."""
+
+    name: str
+    age: int
+
+
+ADA: Any = {"name": "Ada", "age": 27}
+TYPED: dict[Any, tuple[str, Answer]] = {
+    "json_schema": ("response_format", Answer(json.dumps(ADA))),
+    "function_calling": ("tool_choice", Answer(calls=[Call("Person", ADA)])),
+}
+
+
+@pytest.mark.parametrize("responses", [True, False])
+@pytest.mark.parametrize("method", TYPED)
+def test_an_answer_may_have_a_type(method: Any, responses: bool) -> None:
+    field, answer = TYPED[method]
+    with serve("openai", answer) as sim, gate(sim) as one:
+        model = model_of(one, model="openai/gpt-4.1", use_responses_api=responses)
+        assert model.with_structured_output(Person, method=method).invoke("Who?") == Person(**ADA)
+        assert {"response_format", "tool_choice"} & sim.requests[0].body.keys() == {field}
+
+
+@pytest.mark.parametrize(
+    "image", [{"type": "image_url", "image_url": {"url": IMAGE}}, {"type": "image", "url": IMAGE}]
+)
+def test_images_go_through(image: dict[str, Any]) -> None:
+    with serve("openai", "a cat") as sim, gate(sim) as one:
+        message = HumanMessage([{"type": "text", "text": "What is it?"}, image])
+        assert model_of(one, model="openai/gpt-4.1").invoke([message]).text == "a cat"
+        assert sim.requests[0].messages[0]["content"][1]["image_url"]["url"] == IMAGE
