@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,20 +12,22 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.simulators import Answer, Call, Fault, Received, Reply, Script, Simulator, simulate
+from tests.simulators import Answer, Call, Fault, Received, Reply, Script, Simulator, Wire, simulate
 
 from multiturn import (
     AsyncMultiTurn,
+    ContextOverflow,
     ContextPolicy,
     KeyMissing,
     ModelNotFound,
     ProviderFailed,
     RateLimited,
     StreamCut,
+    Summarize,
 )
 from multiturn.catalog import Catalog
 from multiturn.conversations import Owner
-from multiturn.errors import KeyRefused, ProviderTimeout, RequestRefused
+from multiturn.errors import KeyRefused, ProviderOverloaded, ProviderTimeout, RequestRefused
 from multiturn.ledger import Ledger
 from multiturn.routing import Attempts, Routing
 from multiturn.settings import load
@@ -142,8 +145,52 @@ def test_what_every_key_would_meet_is_not_tried_with_every_key() -> None:
     assert not attempts.failed(ProviderTimeout())
 
 
+def test_of_several_requests_only_one_tries_who_failed_and_the_others_do_not_follow_it() -> None:
+    clock = Clock()
+    it = routing(clock, fast=["qwen/qwen-plus", "kimi/kimi-k2.6"])
+    it.attempts("kimi/kimi-k2.6").failed(RateLimited())
+    clock.now = 5.0
+    one, other = it.attempts("fast"), it.attempts("fast")
+    assert one.failed(RateLimited())  # and tries the other target now
+    assert names(it.attempts("fast")) == ["kimi/kimi-k2.6"]  # all rest: what failed longest ago
+    assert not other.failed(RateLimited())
+    assert other.tried == []
+
+
+def test_a_request_that_told_nothing_leaves_the_trial_to_the_next() -> None:
+    clock = Clock()
+    it = routing(clock, fast=["qwen/qwen-plus", "kimi/kimi-k2.6"])
+    it.attempts("fast").failed(RateLimited())
+    clock.now = 5.0
+    one = it.attempts("fast")
+    one.enter()
+    one.leave()
+    other = it.attempts("fast")
+    assert names(other)[0] == "qwen/qwen-plus"
+    other.enter()
+    assert other.skip()
+    assert names(it.attempts("fast"))[0] == "qwen/qwen-plus"
+
+
+def test_who_says_what_is_wrong_with_a_request_is_there_again() -> None:
+    clock = Clock()
+    it = routing(clock, fast=["qwen/qwen-plus", "kimi/kimi-k2.6"])
+    it.attempts("fast").failed(RateLimited())
+    clock.now = 5.0
+    one = it.attempts("fast")
+    one.enter()
+    assert not one.failed(RequestRefused())
+    for _ in range(2):
+        it.attempts("fast").enter()
+    assert names(it.attempts("fast"))[0] == "qwen/qwen-plus"
+
+
 def test_a_key_that_is_refused_is_a_mistake_to_be_seen_where_it_is_the_only_one() -> None:
-    assert not routing(fast=["qwen/qwen-plus", "kimi/kimi-k2.6"]).attempts("fast").failed(KeyRefused())
+    it = routing(fast=["qwen/qwen-plus", "kimi/kimi-k2.6"])
+    for _ in range(3):
+        attempts = it.attempts("fast")
+        assert names(attempts)[0] == "qwen/qwen-plus"
+        assert not attempts.failed(KeyRefused())
     assert routing(keys=("a", "b")).attempts("qwen/qwen-plus").failed(KeyRefused())
 
 
@@ -210,6 +257,7 @@ async def test_the_next_target_answers_and_the_step_says_who_was_tried(fault: Fa
         assert "27" in reply.text
         assert reply.model == reply.turn.model == "kimi/kimi-k2.6"
         assert (len(qwen.requests), len(kimi.requests)) == (2, 1)
+        assert (await chat.send("再说一遍")).model == "kimi/kimi-k2.6"
         (step,) = await client.endpoints.store.steps(Owner(), "c", 2)
         ledger = Ledger.from_json(step.ledger)
         assert (step.model, step.error, ledger.route) == ("kimi/kimi-k2.6", None, "chat-fast")
@@ -361,6 +409,142 @@ async def test_who_cannot_be_sent_the_conversation_is_passed_over() -> None:
         assert (len(qwen.requests), len(kimi.requests)) == (1, 0)
 
 
+async def test_who_comes_behind_it_is_asked_instead() -> None:
+    routes = {"routes": {"chat-fast": {"targets": ["qwen/qwen-plus", "kimi/kimi-k2.6", "qwen/qwen-flash"]}}}
+    small = routes | {"models": {"kimi/kimi-k2.6": {"window": 600, "max_input": 600}}}
+    async with world(Script(faults={1: DOWN}), settings=small) as (client, qwen, kimi):
+        assert (await client.conversation("c").send("旧" * 2000)).model == "qwen/qwen-flash"
+        assert (len(qwen.requests), len(kimi.requests)) == (2, 0)
+
+
+async def test_a_picture_is_not_sent_to_who_cannot_see_it() -> None:
+    blind: dict[str, Any] = {"models": {"kimi/kimi-k2.6": {"media": []}}}
+    routes = {"routes": {"chat-fast": {"targets": ["qwen/qwen3-vl-plus", "kimi/kimi-k2.6"]}}}
+    async with world(Script(faults=DOWN), settings=blind | routes) as (client, qwen, kimi):
+        picture = {"type": "image_url", "image_url": {"url": "https://host/cat.png"}}
+        with pytest.raises(ProviderOverloaded):
+            await client.conversation("c").send([{"type": "text", "text": "什么？"}, picture])
+        assert (len(qwen.requests), len(kimi.requests)) == (1, 0)
+
+
+async def test_each_target_may_turn_out_to_take_less() -> None:
+    overflow = Fault(400, kind="overflow")
+    policy = ContextPolicy(summarize=None, recall=None)
+    told = Script(faults={1: overflow, 2: DOWN}), Script("好", faults={1: overflow})
+    async with world(*told, policy=policy) as (client, qwen, kimi):
+        chat = client.conversation("c")
+        for _ in range(8):
+            await chat.add(
+                [{"role": "user", "content": "旧" * 500}, {"role": "assistant", "content": "好。"}]
+            )
+        assert (await chat.send("还在吗")).text == "好"
+        assert (len(qwen.requests), len(kimi.requests)) == (2, 2)
+        assert len(kimi.requests[1].raw) < len(kimi.requests[0].raw)
+
+
+class Rested:
+    """A client whose first target has failed, and may be tried again."""
+
+    def __init__(self, client: AsyncMultiTurn) -> None:
+        self.clock = Clock()
+        self.routing = client.endpoints.routing
+        self.routing.now = self.clock
+        self.fail()
+        self.clock.now = 5.0
+
+    def fail(self) -> None:
+        circuit = ("qwen/qwen-plus", "")
+        self.routing.breaker.enter(circuit, self.clock.now)
+        self.routing.breaker.fail(circuit, self.clock.now, at_once=True)
+
+
+async def reached(simulator: Simulator) -> None:
+    """Wait until somebody asks."""
+    while not simulator.requests:  # noqa: ASYNC110  (the simulator has no event for that)
+        await asyncio.sleep(0.01)
+
+
+async def test_only_one_conversation_tries_who_has_failed() -> None:
+    slow = Script("好", wire=Wire(first=0.3))
+    async with world(slow) as (client, qwen, kimi):
+        Rested(client)
+        replies = await asyncio.gather(*(client.conversation(f"c{n}").send("你好") for n in range(4)))
+        assert sorted(reply.model for reply in replies).count("qwen/qwen-plus") == 1
+        assert (len(qwen.requests), len(kimi.requests)) == (1, 3)
+        assert (await client.conversation("d").send("你好")).model == "qwen/qwen-plus"
+
+
+async def test_who_is_cancelled_while_trying_leaves_the_trial_to_the_next() -> None:
+    slow = Script("好", wire=Wire(first=0.5))
+    async with world(slow) as (client, qwen, _):
+        Rested(client)
+        turn = asyncio.create_task(client.conversation("c").send("你好"))
+        await reached(qwen)
+        turn.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+        assert (await client.conversation("d").send("你好")).model == "qwen/qwen-plus"
+
+
+async def test_a_turn_that_cannot_be_built_leaves_the_trial_to_the_next() -> None:
+    async with world(Script("好", faults={1: Fault(400)})) as (client, _, _):
+        chat = client.conversation("c")
+        with pytest.raises(RequestRefused):
+            await chat.send("旧" * 2000)
+        Rested(client)
+        with pytest.raises(ContextOverflow):
+            await client.conversation("c", policy=ContextPolicy(budget=100, reserve_output=50)).retry()
+        assert (await client.conversation("d").send("你好")).model == "qwen/qwen-plus"
+
+
+async def test_what_happened_while_a_turn_waited_counts() -> None:
+    slow = Script("好", wire=Wire(first=0.3))
+    async with world(slow) as (client, qwen, _):
+        rested = Rested(client)
+        first = asyncio.create_task(client.conversation("c").send("你好"))
+        await reached(qwen)
+        second = asyncio.create_task(client.conversation("c").send("再说"))
+        assert (await first).model == "qwen/qwen-plus"
+        rested.fail()
+        assert (await second).model == "kimi/kimi-k2.6"
+
+
+async def test_a_dry_run_shows_who_would_be_asked() -> None:
+    async with world("好") as (client, _, _):
+        chat = client.conversation("c")
+        await chat.send("你好")
+        assert (await chat.window("还在吗")).target.model == "qwen/qwen-plus"
+        Rested(client).fail()
+        assert (await chat.window("还在吗")).target.model == "kimi/kimi-k2.6"
+
+
+async def test_the_summary_is_written_by_who_holds_the_conversation() -> None:
+    words = "The user counts days, and every day is like the one before it."
+    policy = ContextPolicy(budget=1000, summarize=Summarize(max_tokens=100))
+    async with world(Script(faults={1: DOWN}), words, policy=policy) as (client, qwen, _):
+        chat = client.conversation("c")
+        for day in range(12):
+            await chat.send(f"Day {day}: " + "the weather is fine and nothing much has happened. " * 5)
+        assert client._compactor is not None
+        await client._compactor.drain()
+        assert len(qwen.requests) == 1
+        summary = await chat.summary()
+        assert summary is not None
+        assert summary.model == "kimi/kimi-k2.6"
+
+
+async def test_a_stored_reply_names_who_gave_it(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'chats.db'}"
+    async with world("好", store=store) as (client, _, _):
+        await client.conversation("c").send("你好", key="m-1")
+    gone = {"models": {"qwen/qwen-plus": {"status": "retired"}}}
+    async with world(store=store, settings=gone) as (client, qwen, kimi):
+        reply = await client.conversation("c").send("你好", key="m-1")
+        assert reply.model == reply.window.target.model == "qwen/qwen-plus"
+        assert reply.window.route == "chat-fast"
+        assert (qwen.requests, kimi.requests) == ([], [])
+
+
 async def test_targets_without_a_key_are_no_targets() -> None:
     async with simulate("kimi") as kimi:
         environment = {"HOME": "/nowhere", "MOONSHOT_API_KEY": kimi.key, "MOONSHOT_BASE_URL": kimi.base_url}
@@ -372,6 +556,7 @@ async def test_targets_without_a_key_are_no_targets() -> None:
         ) as client:
             with pytest.raises(KeyMissing, match="DASHSCOPE_API_KEY"):
                 await client.conversation().send("你好")
+            assert await client.conversations() == []
 
 
 async def test_repetitions_towards_all_providers_share_one_budget() -> None:

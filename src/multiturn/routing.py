@@ -87,13 +87,12 @@ class Routing:
             return self.catalog.card(model)
         return self._line(self._targets(model)[1], last, "")[0].card
 
-    def refuge(self, model: str, gone: str, seed: str) -> tuple[str | None, list[Candidate]]:
+    def refuge(self, model: str, seed: str) -> tuple[str | None, list[Candidate]]:
         """The route in which it goes on where the provider does not know ``model`` any more."""
         route = self.catalog.route(model)
-        if route is None:
-            return None, []
-        cards = [card for card in self._cards(route.targets) if card.name != gone]
-        return route.name, self._line(cards, None, seed) if cards else []
+        return (
+            (None, []) if route is None else (route.name, self._line(self._cards(route.targets), None, seed))
+        )
 
     def _targets(self, model: str) -> tuple[str | None, list[Card]]:
         """The route of this name, and its targets; a model alone is its only one, unless it is retired."""
@@ -188,7 +187,7 @@ class Attempts:
             at_once=isinstance(error, AT_ONCE),
         )
         if isinstance(error, ModelNotFound) and self.route is None:
-            self.route, others = self.routing.refuge(self.model, self.current.card.name, self.seed)
+            self.route, others = self.routing.refuge(self.model, self.seed)
         return self._go_on(others, (self.current.card.name, error.code))
 
     def skip(self) -> bool:
