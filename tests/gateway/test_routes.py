@@ -93,6 +93,13 @@ def test_a_target_that_is_down_is_soon_left_alone_and_the_last_error_is_told() -
         assert (len(qwen.requests), len(kimi.requests)) == (1, 1)
 
 
+def test_an_answer_ends_the_row_of_failures() -> None:
+    with routed(Script("好", faults=dict.fromkeys((1, 3, 5, 7), DOWN)), "好") as (door, qwen, kimi):
+        models = [door.post(ask())[2]["x-multiturn-model"] for _ in range(8)]
+        assert models == [TARGETS[1], TARGETS[0]] * 4
+        assert (len(qwen.requests), len(kimi.requests)) == (8, 4)
+
+
 def test_a_bad_request_is_nobodys_fault_but_the_clients() -> None:
     with routed() as (door, qwen, kimi):
         assert door.post(ask(temperature=99))[0] == 400
@@ -134,6 +141,23 @@ def test_a_conversation_that_is_only_read_has_a_route_too() -> None:
         assert (status, "27" in answer.decode()) == (200, True)
         assert (headers["x-multiturn-route"], headers["x-multiturn-model"]) == ("chat-fast", TARGETS[1])
         assert (len(qwen.requests), len(kimi.requests)) == (2, 1)
+
+
+def test_a_conversation_that_is_only_read_stays_where_it_is() -> None:
+    with routed(Script(faults={1: DOWN})) as (door, qwen, kimi):
+        door.post(ask(), x_conversation_id="c")
+        _, _, headers = door.post(ask(store=False), x_conversation_id="c")
+        assert headers["x-multiturn-model"] == TARGETS[1]
+        assert (len(qwen.requests), len(kimi.requests)) == (1, 2)
+
+
+def test_a_repeat_is_told_of_the_same_route() -> None:
+    with routed() as (door, qwen, _):
+        given = {"x_conversation_id": "c", "idempotency_key": "k-1"}
+        told = [door.post(ask(), **given)[2] for _ in range(2)]
+        assert [each["x-multiturn-route"] for each in told] == ["chat-fast"] * 2
+        assert [each["x-multiturn-model"] for each in told] == [TARGETS[0]] * 2
+        assert len(qwen.requests) == 1
 
 
 def test_what_one_of_the_targets_does_not_know_is_dropped() -> None:
