@@ -385,6 +385,22 @@ async def test_of_a_file_without_an_index_the_newest_are_found_at_once_and_soon_
     assert await found(store, "number1", limit=1) == [1]
 
 
+async def test_old_messages_go_in_some_at_a_time_and_new_ones_all(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(store, 400)
+    await since_version_4(store)
+    monkeypatch.setattr(sqlite_terms, "BACKLOG", 100)
+    await found(store, "tea")
+    assert await waiting(store) == 300
+    await filled(store, 1_000)
+    assert await waiting(store) == pytest.approx(200, abs=CHUNK)
+    assert len(await found(store, "tea", limit=9_999)) == 1_400
+    for _ in range(2):
+        await found(store, "tea")
+    assert await waiting(store) <= BEHIND
+
+
 async def test_failed_turns_are_not_found(store: SQLiteStore) -> None:
     await filled(store, 40)
     await rows(store, "UPDATE turns SET state = 5 WHERE (id & 4294967295) IN (2, 39)")

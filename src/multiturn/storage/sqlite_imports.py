@@ -56,7 +56,7 @@ def add(
     if found:
         _wait(db, here.segment * SEGMENT + here.head)
     if here.messages - here.indexed >= CHUNK:
-        index(db, here.segment)
+        index(db, here.segment, len(found))
     title = here.title or title_of(entry for group in turns for entry in group)
     db.execute("UPDATE conversations SET updated_at = ?, title = ? WHERE id = ?", (here.now, title, here.key))
     return found

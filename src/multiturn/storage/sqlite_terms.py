@@ -45,6 +45,8 @@ CHUNK = 32
 """Messages whose words go into the index at one time, and lie in one row."""
 BLOCK_BITS = PLACE_BITS = 9
 BLOCK = 1 << BLOCK_BITS
+BACKLOG = 4_096
+"""Messages of before there was an index that go in at one time: a tenth of a second."""
 SUB_BITS = 19
 """Lower bits of a term, which are written out in a block; the upper ones are in the key of its row."""
 BUCKET_SHIFT = 23
@@ -57,14 +59,16 @@ SELECT t.before FROM turns t JOIN branches b ON b.segment = t.id >> 32
 WHERE t.id = ? AND b.indexed > t.before"""
 
 
-def index(db: sqlite3.Connection, segment: int, *, whole: bool = False) -> None:
+def index(db: sqlite3.Connection, segment: int, added: int = 0, *, whole: bool = False) -> None:
     """Put the words in that wait: of full chunks of turns that cannot change any more, or ``whole``, of
-    all turns that may be found."""
+    all turns that may be found. Of what waited before ``added`` messages came, `BACKLOG` messages at most."""
     stand = db.execute(STAND, (segment,)).fetchone()
     if stand is None:
         return
     done, settled, findable = stand
-    end = findable if whole else settled - settled % CHUNK
+    end = min(findable if whole else settled, done + BACKLOG + added)
+    if not whole:
+        end -= end % CHUNK
     if end <= done:
         return
     base = segment * SEGMENT
