@@ -269,8 +269,8 @@ class Known:
 
     declared: Declared = Declared()
     settings: Settings | None = None
-    force: Settings | None = None
-    """Settings once what is declared applies (`in_force`)."""
+    force: tuple[Settings | None, Settings] | None = None
+    """Stored settings, and what is in force with them."""
     terms: Terms | None = None
     calibrated: int = 0
     """The version of the calibration that the terms were worked out with."""
@@ -286,7 +286,6 @@ class Known:
         if settings == self.settings:
             return False
         before, self.settings = self._in_force(), settings
-        self.force = None
         if told(self._in_force()) == told(before):
             return False
         self.terms = None
@@ -314,6 +313,6 @@ class Known:
         return engine.card(self.model(engine), self.last).name == self.terms.card.name
 
     def _in_force(self) -> Settings:
-        if self.force is None:
-            self.force = in_force(self.settings or Settings(), self.declared)
-        return self.force
+        if self.force is None or self.force[0] is not self.settings:
+            self.force = self.settings, in_force(self.settings or Settings(), self.declared)
+        return self.force[1]
