@@ -235,7 +235,7 @@ def test_whoever_leaves_and_comes_back_misses_nothing() -> None:
     with serve("qwen", slow(60)) as sim, gate(sim) as one:
         client = one.openai()
         stream = client.responses.create(model=MODEL, input="hi", background=True, stream=True)
-        seen = [next(stream).to_dict() for _ in range(12)]
+        seen: list[dict[str, Any]] = [next(stream).to_dict() for _ in range(12)]
         stream.close()
         name = seen[0]["response"]["id"]
         rest = chunks(client.responses.retrieve(name, stream=True, starting_after=11))

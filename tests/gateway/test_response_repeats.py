@@ -1,0 +1,151 @@
+"""A request for a response that is repeated makes no second one; a conversation takes one at a time."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from tests.gateway.responding import MODEL, TOOL, ask, post, result, sent, until
+from tests.gateway.serving import Gate, gate
+from tests.simulators import Answer, Call, Fault, Script, Wire, serve
+
+from multiturn.settings import Config, Timing
+
+
+def conversations(one: Gate) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(one.get("/v1/conversations")[1])["data"]
+    return found
+
+
+def patient(one: Gate, input: Any, **given: Any) -> Any:
+    """What fails at first is repeated, as the SDK does it by itself when a connection breaks."""
+    with pytest.raises(openai.InternalServerError):
+        ask(one, input, **given)
+    return ask(one, input, **given, extra_headers={"x-stainless-retry-count": "1"})
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_repeated_first_request_makes_one_conversation(streamed: bool) -> None:
+    faults = {number: Fault(503) for number in range(1, 5)}
+    with serve("qwen", Script("ok", faults=faults)) as sim, gate(sim) as one:
+        answer = patient(one, "hi", stream=streamed)
+        if streamed:
+            assert list(answer)[-1].type == "response.completed"
+        assert [each["turns"] for each in conversations(one)] == [1]
+        assert sent(sim) == [("user", "hi")]
+
+
+def test_a_repeated_follow_up_is_one_turn() -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        first = ask(one, "one")
+        sim.script = Script("ok", faults={number: Fault(503) for number in range(1, 5)})
+        second = patient(one, "two", previous_response_id=first.id)
+        assert [text for _, text in sent(sim)] == ["one", "ok", "two"]
+        ask(one, "three", previous_response_id=second.id)
+        assert [text for _, text in sent(sim)] == ["one", "ok", "two", "ok", "three"]
+
+
+def test_repeated_results_are_handed_on_once() -> None:
+    with serve("qwen", Answer(calls=[Call("weather", id="call_1")])) as sim, gate(sim) as one:
+        name = one.openai().conversations.create().id
+        ask(one, "weather?", tools=[TOOL], conversation=name)
+        sim.script = Script("ok", faults={number: Fault(503) for number in range(1, 5)})
+        patient(one, [result("call_1")], conversation=name)
+        ask(one, "thanks", conversation=name)
+        assert [role for role, _ in sent(sim)] == ["user", "assistant", "tool", "assistant", "user"]
+
+
+@pytest.mark.parametrize("where", ["first", "follow", "conversation"])
+def test_a_repeat_while_the_first_still_runs_joins_it(where: str) -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        body: dict[str, Any] = {"input": "hi"}
+        if where == "follow":
+            body["previous_response_id"] = ask(one, "before").id
+        if where == "conversation":
+            body["conversation"] = one.openai().conversations.create().id
+        sim.script = Script("a slow answer", wire=Wire(first=1.0))
+        asked = len(sim.requests)
+        found: list[Any] = []
+        thread = threading.Thread(target=lambda: found.append(post(one, body)))
+        thread.start()
+        until(lambda: len(sim.requests) > asked)
+        status, second, _ = post(one, body, x_stainless_retry_count="1")
+        thread.join()
+        assert (status, found[0][0]) == (200, 200)
+        assert second == found[0][1]
+        assert len(sim.requests) == asked + 1
+        assert len(conversations(one)) == 1
+
+
+def test_a_repeat_is_told_the_same_events() -> None:
+    with serve("qwen", Script("a slow answer", wire=Wire(first=0.5))) as sim, gate(sim) as one:
+        raw = json.dumps({"model": MODEL, "input": "hi", "stream": True}).encode()
+        found: list[Any] = []
+        thread = threading.Thread(target=lambda: found.append(one.post(raw, path="/v1/responses")[1]))
+        thread.start()
+        until(lambda: bool(sim.requests))
+        again = one.post(raw, path="/v1/responses", x_stainless_retry_count="1")[1]
+        thread.join()
+        assert again == found[0]
+
+
+def test_a_repeat_is_known_after_a_restart(tmp_path: Path) -> None:
+    body = {"input": "hi"}
+    with serve("qwen", ["first", "second", "third"]) as sim:
+        with gate(sim, store=tmp_path / "chats.db") as one:
+            first = post(one, body)[1]
+        with gate(sim, store=tmp_path / "chats.db") as one:
+            assert post(one, body, x_stainless_retry_count="1")[1] == first
+            follow = {"input": "more", "previous_response_id": first["id"]}
+            second = post(one, follow)[1]
+        with gate(sim, store=tmp_path / "chats.db") as one:
+            assert post(one, follow, x_stainless_retry_count="1")[1] == second
+            assert len(conversations(one)) == 1
+
+
+def test_two_equal_requests_are_two_responses() -> None:
+    with serve("qwen", ["first", "second"]) as sim, gate(sim) as one:
+        assert ask(one, "继续").id != ask(one, "继续").id
+        assert len(conversations(one)) == 2
+
+
+def test_a_request_key_answers_the_same_and_refuses_another_body(tmp_path: Path) -> None:
+    key: Any = {"extra_headers": {"Idempotency-Key": "k1"}}
+    with serve("qwen", ["first", "second"]) as sim:
+        with gate(sim, store=tmp_path / "chats.db") as one:
+            first = ask(one, "hi", **key)
+            assert ask(one, "hi", **key).to_dict() == first.to_dict()
+        with gate(sim, store=tmp_path / "chats.db") as one:
+            assert ask(one, "hi", **key).to_dict() == first.to_dict()
+            with pytest.raises(openai.UnprocessableEntityError):
+                ask(one, "hi", temperature=0.5, **key)
+        assert len(sim.requests) == 1
+
+
+def test_a_key_tells_the_step_it_made() -> None:
+    script: list[Any] = [Answer(calls=[Call("weather", id="call_1")]), "It is sunny."]
+    with serve("qwen", script) as sim, gate(sim) as one:
+        first = ask(one, "weather?", tools=[TOOL], extra_headers={"Idempotency-Key": "k1"})
+        given: Any = {"previous_response_id": first.id, "extra_headers": {"Idempotency-Key": "k2"}}
+        second = ask(one, [result("call_1")], **given)
+        assert ask(one, [result("call_1")], **given).to_dict() == second.to_dict()
+        again = ask(one, "weather?", tools=[TOOL], extra_headers={"Idempotency-Key": "k1"})
+        assert again.to_dict() == first.to_dict()
+
+
+def test_a_conversation_that_is_busy_says_so_in_openais_words() -> None:
+    config = Config(store=":memory:", model=MODEL, timing=Timing(queue=0.2))
+    with serve("qwen", Script("slow", wire=Wire(first=2))) as sim, gate(sim, config=config) as one:
+        name = one.openai().conversations.create().id
+        thread = threading.Thread(target=ask, args=(one, "one"), kwargs={"conversation": name})
+        thread.start()
+        until(lambda: bool(sim.requests))
+        status, body, headers = post(one, {"input": "two", "conversation": name})
+        thread.join()
+        error = body["error"]
+        assert (status, error["code"], error["param"]) == (400, "conversation_locked", "conversation")
+        assert (headers["x-should-retry"], headers["retry-after-ms"]) == ("true", "200")
