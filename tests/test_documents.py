@@ -248,7 +248,11 @@ def test_what_a_document_shows_is_true(
         Reader(document, desk, {"__name__": "__main__"}).read()
         return
     language = "zh" if chinese else "en"
-    config = Config(store=f"sqlite:///{desk}/gateway.db", model="qwen/qwen-plus", language=language)
+    store, routes = (
+        f"sqlite:///{desk}/gateway.db",
+        {"chat-fast": {"targets": ["qwen/qwen-plus", "kimi/kimi-k2.6"]}},
+    )
+    config = Config(store=store, model="qwen/qwen-plus", language=language, routes=routes)
     with gate(*providers.values(), config=config, store=config.store) as one:
         names: dict[str, Any] = {"__name__": "__main__"}
         Reader(document, desk, names, one.url).read()
