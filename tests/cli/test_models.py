@@ -236,6 +236,15 @@ def test_routes_and_several_keys_are_shown_and_no_key_itself(shell: Shell) -> No
 def test_a_route_answers_on_the_command_line(shell: Shell) -> None:
     own(shell, '[routes.tour]\ntargets = ["qwen/qwen-plus", "demo"]\n')
     assert "收到了" in shell.run("ask", "--model", "tour", "我今年 27 岁。").stdout
+    own(shell, '[routes.tour]\ntargets = ["demo?fail=503", "demo"]\n')
+    shell.run("ask", "--model", "tour", "hi")
+    words = "asked before without success: demo?fail=503 (provider_overloaded)"
+    assert words in shell.run("context", "last").stdout
+    told = json.loads(shell.run("context", "last", "--json").stdout.splitlines()[-1])
+    assert (told["route"], told["tried"]) == (
+        "tour",
+        [{"model": "demo?fail=503", "code": "provider_overloaded"}],
+    )
     own(shell, '[routes.tour]\ntargets = ["qwen/qwen-plus"]\n')
     assert "DASHSCOPE_API_KEY" in shell.refused("ask", "--model", "tour", "hi")
     own(shell, '[routes.tour]\ntargets = ["nobody/x"]\n')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,6 +129,8 @@ def test_the_next_target_goes_on_with_the_conversation(stream: bool) -> None:
         status, answer, headers = door.post(body, x_conversation_id="c")
         assert (status, "27" in answer.decode(), TARGETS[1] in answer.decode()) == (200, True, True)
         assert (headers["x-multiturn-route"], headers["x-multiturn-model"]) == ("chat-fast", TARGETS[1])
+        told = json.loads(door.get("/v1/conversations/c/turns/2/context")[1])
+        assert (told["route"], told["tried"][0]["model"]) == ("chat-fast", TARGETS[0])
         third = sdk.chat.completions.create(**ask(messages=[{"role": "user", "content": "再说一遍"}]))
         assert third.model == TARGETS[1]
         assert (len(qwen.requests), len(kimi.requests)) == (2, 2)
@@ -198,3 +201,11 @@ def test_a_client_may_repeat_what_we_hand_on_until_the_budget_is_spent() -> None
         with pytest.raises(openai.InternalServerError):
             door.openai(max_retries=2).chat.completions.create(**ask(model="qwen/qwen-plus"))
         assert len(qwen.requests) == 6
+
+
+def test_a_tenth_of_what_we_hand_on_may_be_repeated() -> None:
+    with routed(Script("好", faults=dict.fromkeys(range(61, 80), DOWN))) as (door, _, _):
+        for _ in range(60):
+            assert door.post(ask(model="qwen/qwen-plus"))[0] == 200
+        told = [door.post(ask(model="qwen/qwen-plus"))[2]["x-should-retry"] for _ in range(8)]
+        assert 4 <= told.count("true") <= 6

@@ -117,7 +117,9 @@ def show_ledger(screen: Screen, ledger: Ledger) -> None:
     if screen.as_json:
         for span in ledger.spans:
             screen.record(_record(span, screen))
-        screen.record({"tokens": ledger.tokens, "budget": ledger.budget, "notes": list(ledger.notes)})
+        tried = [{"model": model, "code": code} for model, code in ledger.tried]
+        told = {"tokens": ledger.tokens, "budget": ledger.budget, "notes": list(ledger.notes)}
+        screen.record(told | ({"route": ledger.route, "tried": tried} if ledger.route or tried else {}))
         return
     for heading, spans in (
         ("ledger.sent", [s for s in ledger.spans if s.sent]),
@@ -130,6 +132,8 @@ def show_ledger(screen: Screen, ledger: Ledger) -> None:
     screen.line(screen.say("window.total", tokens=ledger.tokens, limit=ledger.budget))
     for note in ledger.notes:
         screen.line(screen.say(f"note.{note}"))
+    for model, code in ledger.tried:
+        screen.line(screen.say("window.tried", model=model, code=code))
 
 
 def _table(screen: Screen, spans: Sequence[Span]) -> None:

@@ -75,6 +75,8 @@ def _told(ledger: Ledger, before: Ledger | None, summary: Summary | None, langua
         "ledger": spans,
         "notes": list(ledger.notes),
         "cache": ledger.cache,
+        "route": ledger.route,
+        "tried": [{"model": model, "code": code} for model, code in ledger.tried],
         "summary": None
         if summary is None
         else {
