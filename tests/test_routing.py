@@ -417,6 +417,12 @@ async def test_who_comes_behind_it_is_asked_instead() -> None:
         assert (len(qwen.requests), len(kimi.requests)) == (2, 0)
 
 
+async def test_a_target_whose_address_is_not_set_is_passed_over() -> None:
+    routes = {"routes": {"chat-fast": {"targets": ["qwen/qwen-plus", "compatible/x", "kimi/kimi-k2.6"]}}}
+    async with world(Script(faults=DOWN), settings=routes) as (client, _, _):
+        assert (await client.conversation("c").send("你好")).model == "kimi/kimi-k2.6"
+
+
 async def test_a_picture_is_not_sent_to_who_cannot_see_it() -> None:
     blind: dict[str, Any] = {"models": {"kimi/kimi-k2.6": {"media": []}}}
     routes = {"routes": {"chat-fast": {"targets": ["qwen/qwen3-vl-plus", "kimi/kimi-k2.6"]}}}

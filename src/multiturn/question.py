@@ -10,7 +10,14 @@ from typing import TypeVar
 
 from .calibration import shrunk
 from .catalog import Card
-from .errors import ContextOverflow, InputInvalid, ProviderError, ProviderOverflow, TurnClosed
+from .errors import (
+    ConfigurationInvalid,
+    ContextOverflow,
+    InputInvalid,
+    ProviderError,
+    ProviderOverflow,
+    TurnClosed,
+)
 from .phrases import Reason
 from .reply import Delta
 from .request import request_of
@@ -106,10 +113,11 @@ class Question:
         going = self.attempts.failed(error)
         while going:
             try:
+                self.engine.provider(*self.attempts.current)
                 terms = self._terms_now()
                 refuse_early(terms, self.given)
                 await self._build(terms)
-            except (ContextOverflow, InputInvalid):
+            except (ConfigurationInvalid, ContextOverflow, InputInvalid):
                 going = self.attempts.skip()
             else:
                 self._trimmed = False
