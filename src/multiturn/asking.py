@@ -17,6 +17,7 @@ from .terms import Input
 from .tokens import count_message
 
 __all__ = [
+    "LONGEST_TIME",
     "Asking",
     "OnBusy",
     "Sampling",
@@ -156,7 +157,7 @@ def check_metadata(metadata: object) -> Mapping[str, str] | None:
     """What is to be noted on a conversation, as OpenAI limits it; raises `ParameterInvalid`."""
     if metadata is None:
         return None
-    noted = _table("metadata", metadata)
+    noted: Mapping[Any, Any] = _table("metadata", metadata)
     for name, value in noted.items():
         whole = isinstance(name, str) and isinstance(value, str)
         if not whole or len(name) > LONGEST_NAME or len(value) > LONGEST_NOTE:

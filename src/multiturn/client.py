@@ -176,7 +176,7 @@ class AsyncMultiTurn:
             memory=memory,
             metadata=check_metadata(metadata),
             expires_after=check_seconds(
-                "expires_after", self.config.expires_after if expires_after is None else expires_after
+                "expires_after", self._lasting() if expires_after is None else expires_after
             ),
         )
         return AsyncConversation(self._engine, id or f"conv_{new_ulid()}", self._owner(user), declared)
@@ -320,6 +320,11 @@ class AsyncMultiTurn:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _lasting(self) -> object:
+        """For how long conversations of the tenant are kept where nobody says so."""
+        chosen = self.config.tenants.get(self._tenant, {})
+        return chosen.get("expires_after", self.config.expires_after)
 
     def _owner(self, user: str | None, *, everybody: bool = False) -> Owner:
         if everybody and user is not None:

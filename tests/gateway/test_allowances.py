@@ -308,6 +308,19 @@ def test_an_allowance_is_read_from_the_settings(tmp_path: Path) -> None:
     assert allowance_of("", tenants[""]) == Allowance(None, None, 3)
 
 
+def test_a_tenant_says_how_long_its_conversations_are_kept(store: Path, tmp_path: Path) -> None:
+    tenants = {"shop": {"expires_after": 60}, "desk": {"streams": 2}}
+    arguments = config(store, tmp_path, **tenants)
+    arguments["config"] = replace(arguments["config"], expires_after=3600)
+    with gate(**arguments) as one:
+        for tenant, seconds in (("shop", 60), ("desk", 3600)):
+            key = made(store, tenant)
+            status, body, _ = one.post({}, "/v1/conversations", **bearer(key))
+            assert (status, json.loads(body)["expires_after"]) == (200, seconds)
+            status, body, _ = one.post({"expires_after": 5}, "/v1/conversations", **bearer(key))
+            assert json.loads(body)["expires_after"] == 5
+
+
 @pytest.mark.parametrize(
     ("values", "wrong"),
     [
@@ -315,6 +328,8 @@ def test_an_allowance_is_read_from_the_settings(tmp_path: Path) -> None:
         ({"tokens_per_day": 0}, "tenants.shop.tokens_per_day"),
         ({"tokens_per_day": True}, "tenants.shop.tokens_per_day"),
         ({"streams": "many"}, "tenants.shop.streams"),
+        ({"expires_after": -1}, "tenants.shop.expires_after"),
+        ({"expires_after": "soon"}, "tenants.shop.expires_after"),
         ({"cost_per_day": 5}, "tenants.shop.currency"),
         ({"cost_per_day": float("inf"), "currency": "CNY"}, "tenants.shop.cost_per_day"),
         ({"cost_per_day": "5", "currency": "CNY"}, "tenants.shop.cost_per_day"),

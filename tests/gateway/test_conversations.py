@@ -237,6 +237,20 @@ def test_a_conversation_whose_time_is_over_is_like_one_that_is_missing() -> None
         assert "secret" not in str(sim.requests[-1].body)
 
 
+def test_the_responses_of_a_conversation_go_with_it() -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        made = json.loads(one.post({"expires_after": 60}, "/v1/conversations")[1])["id"]
+        sdk = one.openai()
+        told = sdk.responses.create(model="qwen/qwen-plus", input="hello", conversation=made)
+        assert sdk.responses.retrieve(told.id).output_text == "ok"
+        one.post({"expires_after": 0.05}, f"/v1/conversations/{made}")
+        time.sleep(0.1)
+        missing = one.get("/v1/responses/resp_01JCXV3Q8Z0000000000000000_0_1_1")
+        assert one.get(f"/v1/responses/{told.id}")[:2] == missing[:2]
+        body = {"model": "qwen/qwen-plus", "input": "more", "previous_response_id": told.id}
+        assert one.post(body, "/v1/responses")[0] in (400, 404)
+
+
 def test_how_long_is_told_changed_and_checked() -> None:
     with gate() as one:
         status, raw, _ = one.post({"expires_after": 3600}, "/v1/conversations")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ..errors import SettingInvalid
+from ..asking import LONGEST_TIME, check_seconds
+from ..errors import ParameterInvalid, SettingInvalid
 from ..phrases import Reason
 from ..usage import Cost
 from .consumption import Consumption
@@ -17,7 +18,7 @@ from .refusal import Refusal
 
 __all__ = ["Allowance", "Allowances", "allowance_of"]
 
-FIELDS = ("tokens_per_day", "cost_per_day", "currency", "streams")
+FIELDS = ("tokens_per_day", "cost_per_day", "currency", "streams", "expires_after")
 STREAMS = 64
 """Answers at once, where nothing is said."""
 DAY = 86_400
@@ -39,6 +40,7 @@ def allowance_of(name: str, values: Mapping[str, Any]) -> Allowance:
         if field not in FIELDS:
             known = ", ".join(FIELDS)
             raise SettingInvalid(Reason("why.field_unknown", known=known), name=f"tenants.{name}.{field}")
+    _check_lasting(name, values.get("expires_after"))
     cost = None
     if "cost_per_day" in values:
         currency = values.get("currency")
@@ -47,6 +49,17 @@ def allowance_of(name: str, values: Mapping[str, Any]) -> Allowance:
         cost = Cost(_amount(name, values["cost_per_day"]), currency)
     tokens = _whole(name, values, "tokens_per_day") if "tokens_per_day" in values else None
     return Allowance(tokens, cost, _whole(name, values, "streams") if "streams" in values else STREAMS)
+
+
+def _check_lasting(name: str, value: object) -> None:
+    """For how long a tenant's conversations are kept is for the client to know; here it only must make
+    sense. Raises `SettingInvalid`."""
+    try:
+        check_seconds("expires_after", value)
+    except ParameterInvalid as error:
+        raise SettingInvalid(
+            Reason("why.seconds", longest=LONGEST_TIME), name=f"tenants.{name}.expires_after"
+        ) from error
 
 
 def _whole(name: str, values: Mapping[str, Any], field: str) -> int:

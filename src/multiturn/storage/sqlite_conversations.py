@@ -206,8 +206,10 @@ def describe(
     if metadata is not None:
         db.execute("UPDATE conversations SET metadata = ? WHERE id = ?", (write_metadata(metadata), key))
     if expires_after is not None:
-        lasting = write_seconds(expires_after)
-        db.execute("UPDATE conversations SET expires_after = ? WHERE id = ?", (lasting, key))
+        db.execute(
+            f"UPDATE conversations SET expires_after = ?, updated_at = {NOW} WHERE id = ?",
+            (write_seconds(expires_after), key),
+        )
     return conversation(db, owner, name)
 
 

@@ -9,7 +9,7 @@ from ..conversations import Address, Owner, TurnState
 from ..errors import TurnNotFound
 from .records import Asked, Exchange, Start, Told
 from .sqlite_conversations import Here
-from .sqlite_rows import MESSAGE, NOW, SEGMENT, read_step, to_message, told
+from .sqlite_rows import LASTS, MESSAGE, NOW, SEGMENT, read_step, to_message, told
 
 __all__ = ["exchange", "forget_exchange", "keep_asked", "keep_course", "step_of_key"]
 
@@ -69,7 +69,7 @@ SELECT c.name, c.user, c.tenant, e.turn, r.body, e.own, e.input, e.output, e.cou
 FROM conversations c JOIN branches b ON b.conversation = c.id AND b.number = :branch
     JOIN exchanges e ON e.turn = (b.segment << 32) + :turn AND e.step = :step
     JOIN requests r ON r.id = e.request JOIN turns t ON t.id = e.turn
-WHERE c.ulid = :ulid"""
+WHERE c.ulid = :ulid AND {LASTS}"""
 ENDED = """
 SELECT s.turn, s.number, COALESCE((SELECT name FROM models WHERE id = s.model), ''), s.input, s.output,
     s.cached, s.cache_write, s.reasoning, s.estimated, s.amount, s.currency, s.finish_reason, s.response_id,

@@ -243,8 +243,8 @@ class Store(Protocol):
         metadata: Mapping[str, str] | None = None,
         expires_after: float | None = None,
     ) -> Conversation:
-        """Note something else about a conversation, or keep it for another time (`Declared`); ``None``
-        leaves what is. Gives the conversation.
+        """Note something else about a conversation, or keep it for another time from now on (`Declared`),
+        which counts as use; ``None`` leaves what is. Gives the conversation.
 
         One that nobody used for ``expires_after`` seconds, and in which no turn runs, is from then on
         like one that does not exist: its id is free, and it is no more listed, found or recalled.
