@@ -56,7 +56,7 @@ class Lines(logging.Formatter):
         line: dict[str, object] = {
             "time": _moment(record.created),
             "level": record.levelname.lower(),
-            "event": record.msg if record.name == LOG.name else record.getMessage(),
+            "event": _event(record),
             **getattr(record, "figures", {}),
         }
         if record.exc_info and record.exc_info[0]:
@@ -64,11 +64,20 @@ class Lines(logging.Formatter):
         return orjson.dumps(line).decode()
 
 
+def _event(record: logging.LogRecord) -> str:
+    """What happened. Libraries tell it in their first line; what follows may show what they work with."""
+    if record.name == LOG.name:
+        return str(record.msg)
+    if record.name in LOUD:
+        return record.getMessage()
+    return f"{record.name}: {record.getMessage().partition(chr(10))[0]}"
+
+
 def set_up() -> None:
-    """Write to standard error; the server's own words only where something is wrong."""
+    """Write to standard error; what others say than the gateway only where something is wrong."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines())
-    for name in (LOG.name, *LOUD):
+    for name in ("", LOG.name, *LOUD):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False
