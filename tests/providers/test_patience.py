@@ -9,6 +9,27 @@ from multiturn.errors import ProviderError, RateLimited
 from multiturn.providers.patience import Budget, Retry
 
 
+def test_a_repetition_that_comes_back_as_a_request_makes_no_room_for_others() -> None:
+    budget, told = Budget(Retry(memory=1e12)), 0
+    for _ in range(1000):
+        asked = 1
+        while asked:
+            budget.ask(0.0)
+            asked = int(budget.take(0.0, comes_back=True))
+            told += asked
+    assert 99 <= told <= 103
+
+
+def test_asking_somebody_else_is_always_allowed_and_leaves_less_for_repetitions() -> None:
+    budget = Budget(Retry(floor=3))
+    for _ in range(2):
+        budget.spend(0.0)
+    assert [budget.take(0.0) for _ in range(2)] == [True, False]
+    for _ in range(9):
+        budget.spend(0.0)
+    assert not budget.take(0.0)
+
+
 def test_pauses_double_with_jitter_up_to_the_longest() -> None:
     retry = Retry(base=1, longest_backoff=8)
     for repetition, middle in ((0, 1), (1, 2), (2, 4), (3, 8), (9, 8)):

@@ -73,14 +73,21 @@ class Budget:
         self._fade(now)
         self._requests += 1
 
-    def take(self, now: float) -> bool:
-        """Whether one more repetition is allowed; if so it is counted."""
+    def take(self, now: float, *, comes_back: bool = False) -> bool:
+        """Whether one more repetition is allowed; if so it is counted. One that ``comes_back`` will be asked
+        for as a request of its own, and shall not make room for others."""
         self._fade(now)
         allowed = max(self.retry.floor, self.retry.share * self._requests)
         if self._repetitions + 1 > allowed + 1e-9:
             return False
         self._repetitions += 1
+        self._requests -= comes_back
         return True
+
+    def spend(self, now: float) -> None:
+        """Somebody else is asked instead: that is always allowed, and leaves less for repetitions."""
+        self._fade(now)
+        self._repetitions += 1
 
     def _fade(self, now: float) -> None:
         if self._at is not None and now > self._at:

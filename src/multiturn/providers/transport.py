@@ -87,7 +87,7 @@ class Transport:
             await exchange.begin(await self._sessions.of(proxy))
         except ProviderError as error:
             exchange.close()
-            error.final = error.retryable and not self._budget.take(now())
+            error.final = error.retryable and not self._budget.take(now(), comes_back=True)
             raise
         except BaseException:
             exchange.close()
@@ -112,6 +112,7 @@ class Transport:
                 exchange.close()
                 pause = self._retry.pause(error, repetition)
                 if isinstance(error, call.elsewhere):
+                    self._budget.spend(now())
                     raise
                 possible = error.retryable and repetition < self._retry.times and now() + pause < end
                 if not possible or not self._budget.take(now()):
