@@ -23,9 +23,9 @@ __all__ = ["Live", "told_again"]
 
 class Live:
     """A response that is being made in this process. ``first`` is how it looks at the beginning, ``last``
-    at the end; ``stream`` is its turn."""
+    at the end; ``stream`` is its turn. Where nobody listens while it comes, it need not be ``streamed``."""
 
-    def __init__(self, turn: OpenTurn, asked: Asked) -> None:
+    def __init__(self, turn: OpenTurn, asked: Asked, *, streamed: bool) -> None:
         begun, lease = turn.begun, turn.lease
         at = Address(lease.ulid, lease.branch, lease.turn, lease.step)
         self.at = at
@@ -38,7 +38,7 @@ class Live:
         async def opened() -> OpenTurn:
             return turn
 
-        self.stream = AsyncStream(opened)
+        self.stream = AsyncStream(opened, stream=streamed)
         self.turn = turn
         self._course = turn.course or Course(turn.draft)
         self._released = 0

@@ -92,10 +92,11 @@ class Making:
         if isinstance(begun, Begun):
             await self._again(begun, receive, send)
             return
-        live = Live(begun, asked)
-        self._running.add(live)
         apart = self._headers.get("x-multiturn-detached", "").lower() in ("true", "1")
-        if self._wanted.background or apart:
+        apart = apart or bool(self._wanted.background)
+        live = Live(begun, asked, streamed=apart or bool(self._wanted.stream))
+        self._running.add(live)
+        if apart:
             self._gateway.beside(self._running.run(live, self._client))
             await self._apart(live, receive, send)
         elif self._wanted.stream:
