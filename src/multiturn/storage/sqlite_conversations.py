@@ -194,25 +194,6 @@ def declare(db: sqlite3.Connection, here: Here, declared: Declared) -> Settings:
     return settings
 
 
-def describe(
-    db: sqlite3.Connection,
-    owner: Owner,
-    name: str,
-    metadata: Mapping[str, str] | None,
-    expires_after: float | None,
-) -> Conversation:
-    """See `Store.describe`."""
-    key = require(db, owner, name).key
-    if metadata is not None:
-        db.execute("UPDATE conversations SET metadata = ? WHERE id = ?", (write_metadata(metadata), key))
-    if expires_after is not None:
-        db.execute(
-            f"UPDATE conversations SET expires_after = ?, updated_at = {NOW} WHERE id = ?",
-            (write_seconds(expires_after), key),
-        )
-    return conversation(db, owner, name)
-
-
 def title_of(entries: Iterable[Entry]) -> str:
     """The beginning of what the user said first, on one line."""
     for entry in entries:
@@ -269,6 +250,28 @@ def conversation(db: sqlite3.Connection, owner: Owner, name: str) -> Conversatio
     if row is None or owner.user not in (None, row[3]):
         raise ConversationNotFound(conversation=name)
     return _conversation(row)
+
+
+BY_KEY = f"{CONVERSATION} WHERE c.id = ?"
+
+
+def describe(
+    db: sqlite3.Connection,
+    owner: Owner,
+    name: str,
+    metadata: Mapping[str, str] | None,
+    expires_after: float | None,
+) -> Conversation:
+    """See `Store.describe`."""
+    key = require(db, owner, name).key
+    if metadata is not None:
+        db.execute("UPDATE conversations SET metadata = ? WHERE id = ?", (write_metadata(metadata), key))
+    if expires_after is not None:
+        db.execute(
+            f"UPDATE conversations SET expires_after = ?, updated_at = {NOW} WHERE id = ?",
+            (write_seconds(expires_after), key),
+        )
+    return _conversation(db.execute(BY_KEY, (key,)).fetchone())
 
 
 LISTED = f"""{CONVERSATION}
