@@ -97,6 +97,8 @@ def bodies(ids: Ids) -> list[dict[str, Any]]:
         {"model": "demo", "input": "hi", "conversation": ids.conversation},
         {"model": "demo", "input": "hi", "conversation": {"id": ids.conversation}, "stream": True},
         {"model": "demo", "input": [reference, message]},
+        {"model": "demo", "input": "hi", "conversation": ids.conversation, "user": "ada"},
+        {"model": "demo", "input": "hi", "previous_response_id": ids.response, "user": "ada"},
         {"model": "demo", "messages": words, "conversation": ids.conversation},
         {"model": "demo", "messages": words, "conversation": ids.conversation, "store": False},
         {"items": [reference, message]},
@@ -120,11 +122,13 @@ def same(world: World, method: str, path: str, *sides: tuple[Ids, Ids]) -> None:
     told = []
     for outer, inner in sides:
         address = filled(path, outer, inner)
-        requests: list[tuple[dict[str, Any] | None, dict[str, str]]] = [(None, {})]
-        if method == "POST":
-            requests = [(body, {}) for body in bodies(inner)]
-            requests.append((bodies(inner)[-1], {"x-conversation-id": inner.conversation}))
-        told.append([asked(world, method, address, *request) for request in requests])
+        if method != "POST":
+            asks = (address, f"{address}?user=ada", f"{address}?after={inner.item}")
+            told.append([asked(world, method, each, None, {}) for each in asks])
+            continue
+        told.append([asked(world, method, address, body, {}) for body in bodies(inner)])
+        header = {"x-conversation-id": inner.conversation}
+        told[-1].append(asked(world, method, address, bodies(inner)[-1], header))
     for number, (theirs, nobodys) in enumerate(zip(*told, strict=True)):
         assert SECRET.encode() not in theirs[1], (method, path, number)
         if nobodys[0] >= 400:
