@@ -378,6 +378,20 @@ def test_what_was_answered_to_its_end_may_be_said_again() -> None:
         assert states(one) == ["completed", "completed"]
 
 
+def test_what_was_not_heard_may_be_said_again_later() -> None:
+    script = Script(["a long answer", "second", "third"], wire=Wire(between=0.1))
+    with serve("qwen", script) as sim, gate(sim) as one:
+        body = {"model": "qwen-plus", "input": {"messages": [user("继续")]}}
+        headers = ("x-conversation-id: c1", "x-dashscope-sse: enable", "x-multiturn-detached: true")
+        with one.socket(body, *headers, path=TEXT) as sock:
+            assert sock.recv(1000)
+            sock.shutdown(2)
+        until(lambda: states(one) == ["completed"])
+        assert words(generate(one, "好", to="c1")) == "second"
+        assert b"third" in one.post(body, TEXT, X_Conversation_Id="c1")[1]
+        assert states(one) == ["completed"] * 3
+
+
 # ---------------------------------------------------------------------------------------- errors
 
 
@@ -411,6 +425,11 @@ WRONG: list[tuple[Any, int, str]] = [
     ({"model": "qwen-plus", "input": {"prompt": "a"}, "parameters": "x"}, 400, "InvalidParameter"),
     ({"model": "qwen-plus", "input": {"prompt": "a"}, "parameters": {"n": 2}}, 400, "InvalidParameter"),
     ({"model": "qwen-plus", "input": {"prompt": "a"}, "parameters": {"tools": 7}}, 400, "InvalidParameter"),
+    (
+        {"model": "qwen-plus", "input": {"prompt": "a"}, "parameters": {"store": "no"}},
+        400,
+        "InvalidParameter",
+    ),
     ({"model": 7, "input": {"prompt": "a"}}, 400, "InvalidParameter"),
     ({"model": "unheard-of", "input": {"prompt": "a"}}, 404, "ModelNotFound"),
 ]

@@ -20,7 +20,7 @@ from .dashscope_posted import adds, fields_of, known_to, parameters_of, plain_te
 from .gateway import Gateway
 from .principal import check_user
 from .refusal import Refusal
-from .routed import one_after_another
+from .routed import attempts_of, one_after_another
 from .sse import Headers as Told
 from .stateful import conversation_of, stateful
 from .stateless import answer_request, check_choices, request_of
@@ -47,6 +47,8 @@ class Generation:
         form = _form(scope, body.fields)
         known, dropped = known_to(_profiles(client, model), fields_of(body.fields))
         fields = {**known, "stream": _streamed(headers)}
+        if type(fields.get("store", False)) is not bool:
+            raise Refusal(400, "not_a_switch", param="store")
         check_user(scope, fields.get("user"))
         check_choices(fields)
         name = conversation_of(headers, fields)
@@ -79,12 +81,12 @@ class Generation:
     ) -> None:
         """Answer without remembering anything."""
         told = {"x-multiturn-dropped": ", ".join(dropped)} if dropped else {}
-        seed = client.tenant + str(fields["messages"][:1])
-        attempts = client.endpoints.routing.attempts(model, seed=seed)
+        card = client.catalog.card(model)
+        attempts = attempts_of(client, model, card, fields)
 
         async def ask(card: Card, key: str, headers: Told) -> None:
             request = request_of(fields, orjson.dumps(fields["messages"]), card)
-            request = replace(request, elsewhere=attempts.elsewhere)
+            request = replace(request, elsewhere=attempts.elsewhere if attempts else ())
             provider, streamed = client.endpoints.provider(card, key), fields["stream"]
             await answer_request(
                 self._gateway,
@@ -99,7 +101,10 @@ class Generation:
                 streamed=streamed,
             )
 
-        await one_after_another(attempts, ask, lambda: told)
+        if attempts is None:
+            await ask(card, "", lambda: told)
+        else:
+            await one_after_another(attempts, ask, lambda: told)
 
 
 def _model(client: AsyncMultiTurn, named: object) -> str:

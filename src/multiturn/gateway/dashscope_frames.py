@@ -7,7 +7,7 @@ when the usage is known: so it is held back till the end.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -17,7 +17,7 @@ from ..usage import Usage
 from .dashscope_errors import native_error
 from .refusal import Said
 
-__all__ = ["Frames", "Native", "native_usage"]
+__all__ = ["Frames", "Native"]
 
 SENSES = ("image_tokens", "video_tokens", "audio_tokens")
 
@@ -67,14 +67,14 @@ class Native:
         """What is said, as a body or as the data of a frame."""
         output = (
             {"text": said.text, "finish_reason": finish}
-            if self.text
+            if self.text and not said.calls
             else {
                 "text": None,
                 "finish_reason": None,
                 "choices": [{"finish_reason": finish, "message": self._message(said)}],
             }
         )
-        return orjson.dumps({"output": output, "usage": native_usage(usage), "request_id": self.request})
+        return orjson.dumps({"output": output, "usage": _usage(usage), "request_id": self.request})
 
     def _message(self, said: Delta) -> dict[str, Any]:
         content: object = said.text
@@ -95,6 +95,7 @@ class Frames:
         self._form = form
         self._so_far = Draft()
         self._thought = False
+        self._named: set[int] = set()
 
     def of(self, delta: Delta) -> bytes:
         """One delta as a frame; nothing where it has no words."""
@@ -104,12 +105,12 @@ class Frames:
             self._so_far.add(delta)
         if not (delta.text or delta.reasoning or delta.calls or delta.extra):
             return b""
-        said = self._quiet(delta) if self._form.adding else _said(self._so_far)
+        said = self._added(delta) if self._form.adding else _said(self._so_far)
         return self._form.frame("result", 200, self._form.body(said, "null", self._so_far.usage))
 
     def end(self, usage: Usage | None) -> bytes:
         """The last frame, with the reason of the end."""
-        said = self._quiet(Delta()) if self._form.adding else _said(self._so_far)
+        said = self._added(Delta()) if self._form.adding else _said(self._so_far)
         finish = self._so_far.finish_reason or "stop"
         return self._form.frame("result", 200, self._form.body(said, finish, usage or self._so_far.usage))
 
@@ -119,11 +120,17 @@ class Frames:
         self._so_far.usage = delta.usage or self._so_far.usage
         self._so_far.finish_reason = delta.finish_reason or self._so_far.finish_reason
 
-    def _quiet(self, delta: Delta) -> Delta:
-        """A frame after the thinking has an empty field for it."""
-        if delta.reasoning is None and self._thought:
-            return Delta(delta.text, "", delta.calls, extra=delta.extra)
-        return delta
+    def _added(self, delta: Delta) -> Delta:
+        """What a frame adds: after the thinking it has an empty field for that, and every call begins with
+        an id."""
+        thought = "" if delta.reasoning is None and self._thought else delta.reasoning
+        return Delta(delta.text, thought, tuple(map(self._identified, delta.calls)), extra=delta.extra)
+
+    def _identified(self, piece: CallPiece) -> CallPiece:
+        if piece.index in self._named:
+            return piece
+        self._named.add(piece.index)
+        return replace(piece, id=piece.id or f"call_{piece.index}")
 
 
 def _said(draft: Draft) -> Delta:
@@ -138,7 +145,7 @@ def _call(piece: CallPiece) -> dict[str, Any]:
     return {"index": piece.index, "id": piece.id, "type": "function", "function": function}
 
 
-def native_usage(usage: Usage | None) -> dict[str, Any]:
+def _usage(usage: Usage | None) -> dict[str, Any]:
     """Usage by DashScope's names; zero where nothing is known."""
     usage = usage or Usage()
     raw = usage.raw or {}

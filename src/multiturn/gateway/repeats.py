@@ -51,13 +51,13 @@ class Repeats:
         self, chat: AsyncConversation, whose: tuple[str, str], body: bytes, count: str | None, wait: float
     ) -> Seen:
         """The key for a POST of a tenant's user. A repeat waits until the turn of the first has ended.
-        ``count`` says how often the client repeated it; where it cannot say (``None``), an equal POST
-        whose answer never reached its end is repeated."""
+        ``count`` says how often the client repeated it; where it cannot say (``None``), the newest turn is
+        repeated by an equal POST if its answer never reached its end."""
         digest = hashlib.sha256(body).hexdigest()[:32]
         place = (whose, chat.id, digest)
         if place in self.posted if count is None else count.isdecimal() and int(count) > 0:
             turn = await _newest(chat, f"post_{digest}_")
-            key = turn.key if turn and turn.key else self.posted.get(place)
+            key = turn.key if turn else None if count is None else self.posted.get(place)
             if key is not None and key not in self.told:
                 turn = await _ended(chat, key, wait)
                 return Seen(key, again=turn is not None and turn.state in ENDED_BADLY, repeated=True)
