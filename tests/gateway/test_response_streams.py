@@ -262,7 +262,8 @@ def test_a_response_in_the_background_can_be_stopped() -> None:
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_client_that_leaves_stops_the_model(streamed: bool) -> None:
-    with serve("qwen", slow()) as sim, gate(sim) as one:
+    script = slow() if streamed else Script("late", wire=Wire(first=20))
+    with serve("qwen", script) as sim, gate(sim) as one:
         raw = json.dumps({"model": MODEL, "input": "hi", "stream": streamed}).encode()
         head = f"POST /v1/responses HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(raw)}\r\n\r\n"
         with socket.create_connection(("127.0.0.1", one.port), timeout=30) as sock:
