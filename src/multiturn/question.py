@@ -118,7 +118,7 @@ class Question:
                 refuse_early(terms, self.given)
                 await self._build(terms)
             except (ConfigurationInvalid, ContextOverflow, InputInvalid):
-                going = self.attempts.skip()
+                going = self.attempts.pass_over()
             else:
                 self._trimmed = False
                 return

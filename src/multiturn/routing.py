@@ -190,7 +190,7 @@ class Attempts:
             self.route, others = self.routing.refuge(self.model, self.seed)
         return self._go_on(others, (self.current.card.name, error.code))
 
-    def skip(self) -> bool:
+    def pass_over(self) -> bool:
         """Who is asked now cannot be sent this: whether there is somebody else."""
         self.leave()
         return self._go_on([each for each in self.line if each.card.name != self.current.card.name])
