@@ -10,9 +10,11 @@ import pytest
 from agents import (
     Agent,
     OpenAIConversationsSession,
+    OpenAIResponsesCompactionSession,
     OpenAIResponsesModel,
     RunConfig,
     Runner,
+    SQLiteSession,
     function_tool,
 )
 from openai.types.responses import ResponseTextDeltaEvent
@@ -225,3 +227,27 @@ async def test_a_session_goes_on_after_a_run_that_was_stopped() -> None:
             result = await run(agent(client), "two", session=session)
         assert result.final_output == "two"
         assert asked(sim)[-1][1].endswith("two")
+
+
+def summariser(received: Received) -> Reply:
+    """Writes a summary where it is asked for one; else remembers."""
+    return "The user's name is Ada." if "new summary" in received.text else remember(received)
+
+
+@pytest.mark.parametrize("mode", ["input", "previous_response_id"])
+async def test_a_session_has_itself_made_shorter(mode: Any) -> None:
+    with serve("openai", summariser) as sim, gate(sim) as one:
+        async with one.aopenai() as client:
+            session = OpenAIResponsesCompactionSession(
+                session_id="s1",
+                underlying_session=SQLiteSession("s1"),
+                client=client,
+                model="gpt-4.1",
+                compaction_mode=mode,
+                should_trigger_compaction=lambda known: len(known["session_items"]) > 2,
+            )
+            who = agent(client, "gpt-4.1")
+            for text in ("My name is Ada.", "I like tea."):
+                await run(who, text, session=session)
+            assert [dict(each)["type"] for each in await session.get_items()] == ["compaction"]
+            assert "Ada" in (await run(who, "What is my name?", session=session)).final_output
