@@ -112,6 +112,19 @@ async def test_nothing_is_left_of_a_deleted_conversation(store: SQLiteStore) -> 
     assert [await count(store, table) for table in tables] == [0] * 3
 
 
+@pytest.mark.parametrize("turns", [1, 20, CHUNK + 1, 2 * BLOCK])
+async def test_of_a_message_that_was_rewritten_no_old_word_stays(store: SQLiteStore, turns: int) -> None:
+    await filled(store, turns)
+    await put_in(store)
+    turn = turns // 4 + 1
+    before = len(await found(store, "tea", limit=9_999))
+    await store.rewrite(ALICE, "c", turn, {0: user("coffee")})
+    assert await found(store, "coffee", limit=1) == [turn]
+    assert turn not in await found(store, f"number{turn}", limit=1)
+    assert len(await found(store, "tea coffee", limit=9_999)) == before
+    assert await found(store, f"number{turns}", limit=1) == ([turns] if turns > 1 else [])
+
+
 # --------------------------------------------------------------------------------------- what waits
 
 

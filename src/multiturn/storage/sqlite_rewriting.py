@@ -18,6 +18,7 @@ from .sqlite_quotes import citing_dropped, drop_quotes
 from .sqlite_rows import SEGMENT, read_calls, write_calls
 from .sqlite_segments import note_facts
 from .sqlite_summaries import give_up
+from .sqlite_terms import renew
 
 __all__ = ["rewrite"]
 
@@ -49,6 +50,8 @@ def rewrite(
     if any(entry.role == "user" and entry.traits & EXCLUDED for entry in entries.values()):
         citing_dropped(db, first, first + count - 1)
     _add_up(db, key, first, count)
+    for place in entries:
+        renew(db, first + place)
     give_up(db, here._replace(segment=piece.segment), turn, gone=True)
 
 

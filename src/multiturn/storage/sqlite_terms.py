@@ -39,6 +39,7 @@ __all__ = [
     "forget_segment",
     "index",
     "opened",
+    "renew",
 ]
 
 CHUNK = 32
@@ -50,6 +51,7 @@ BACKLOG = 4_096
 SUB_BITS = 19
 """Lower bits of a term, which are written out in a block; the upper ones are in the key of its row."""
 BUCKET_SHIFT = 23
+BUCKETS = 512
 
 STAND = f"""
 SELECT b.indexed, t.before, CASE WHEN {FINDABLE} THEN b.messages ELSE t.before END FROM branches b
@@ -87,6 +89,25 @@ def forget(db: sqlite3.Connection, turn: int) -> None:
         db.execute("UPDATE branches SET indexed = ? WHERE segment = ?", (first, segment))
         keys = segment * SEGMENT + first, last_key(segment)
         db.execute("DELETE FROM recall_chunks WHERE id BETWEEN ? AND ?", keys)
+
+
+def renew(db: sqlite3.Connection, message: int) -> None:
+    """The message with this key says something else now: nothing stays of the words that are gone."""
+    segment, number = divmod(message, SEGMENT)
+    base, block = segment * SEGMENT, number >> BLOCK_BITS
+    done = db.execute("SELECT indexed FROM branches WHERE segment = ?", (segment,)).fetchone()[0]
+    if number >= done:
+        return
+    if db.execute("DELETE FROM recall_spans WHERE id = ?", (base + block,)).rowcount:
+        buckets = [(base + (bucket << BUCKET_SHIFT) + block,) for bucket in range(BUCKETS)]
+        db.executemany("DELETE FROM recall_blocks WHERE id = ?", buckets)
+        first = base + block * BLOCK
+        _put_in(db, words(db, first, first + BLOCK - 1))
+        _turn_round(db, base, (block + 1) * BLOCK)
+    else:
+        first = message - message % CHUNK
+        db.execute("DELETE FROM recall_chunks WHERE id = ?", (first,))
+        _put_in(db, words(db, first, min(first + CHUNK, base + done) - 1))
 
 
 def forget_segment(db: sqlite3.Connection, segment: int) -> None:
