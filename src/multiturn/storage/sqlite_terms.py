@@ -5,8 +5,8 @@ question reads the words of the others from the messages. So a turn that is stor
 alone, and every 32 messages they go in together, within the transaction that stores the turn.
 
 Chunks of 32 messages lie by message, in ``recall_chunks``. A block of 512 messages that cannot change any
-more is turned round to lie by term, in ``recall_blocks``, and never written again: only the last turn of
-a segment ever changes.
+more is turned round to lie by term, in ``recall_blocks``: only the last turn of a segment ever changes. It
+is written again where words are deleted from a message, so that nothing of them stays.
 """
 
 from __future__ import annotations
