@@ -81,26 +81,32 @@ async def test_a_title_of_other_words_stays(store: Store) -> None:
     assert (await store.conversation(ALICE, "c")).title == "u1"
 
 
-async def quoted(store: Store) -> None:
+async def quoted(store: Store, *places: int) -> None:
     """Turn 2 quotes turn 1."""
     await ask(store, "u1", "a1")
     lease = await begin(store, "u2")
-    quote = Quotation(b"[quoted u1]", 7, (Source(1, 0, 0.9), Source(1, 1, 0.9)))
+    quote = Quotation(b"[quoted u1]", 7, tuple(Source(1, place, 0.9) for place in places))
     await finish(store, lease, assistant("a2"), quote=quote)
     assert (await store.history(ALICE, "c"))[2].row.quote == b"[quoted u1]"
 
 
-@pytest.mark.parametrize("place", [0, 1])
-async def test_nothing_quotes_it_any_more(store: Store, place: int) -> None:
-    await quoted(store)
+@pytest.mark.parametrize(("places", "place"), [((0, 1), 0), ((0, 1), 1), ((1,), 0)])
+async def test_nothing_quotes_it_any_more(store: Store, places: tuple[int, ...], place: int) -> None:
+    await quoted(store, *places)
     await store.rewrite(ALICE, "c", 1, {place: blank(("user", "assistant")[place])})
     row = (await store.history(ALICE, "c"))[2].row
     assert (row.quote, row.tokens) == (None, 3)
     assert (await store.turns(ALICE, "c"))[1].tokens == 6
 
 
+async def test_an_answer_that_is_gone_leaves_its_question_quoted(store: Store) -> None:
+    await quoted(store, 0)
+    await store.rewrite(ALICE, "c", 1, {1: blank("assistant")})
+    assert (await store.history(ALICE, "c"))[2].row.quote == b"[quoted u1]"
+
+
 async def test_what_quotes_keeps_its_quotation_until_it_goes(store: Store) -> None:
-    await quoted(store)
+    await quoted(store, 0, 1)
     await store.rewrite(ALICE, "c", 2, {0: user("x2")})
     row = (await store.history(ALICE, "c"))[2].row
     assert (row.quote, row.tokens) == (b"[quoted u1]", 3 + 7)

@@ -162,6 +162,8 @@ def test_items_added_later_are_seen_and_deleted_ones_are_not() -> None:
         assert (gone.id, gone.object) == (made.id, "conversation")
         send(one, "what is my code?", made.id)
         assert "4711" not in str(sim.requests[-1].body)
+        told = json.loads(one.get(f"/v1/conversations/{made.id}/turns/5/context")[1])
+        assert [each["turns"] for each in told["ledger"] if each["code"] == "excluded_by_user"] == [[1, 1]]
         assert ("user", "my cat is Mimi") in seen(sim)
         for call in (sdk.conversations.items.retrieve, sdk.conversations.items.delete):
             with pytest.raises(openai.NotFoundError) as error:
@@ -181,6 +183,10 @@ def test_a_client_that_deletes_while_it_pages_deletes_everything() -> None:
             sdk = client(one)
             made = sdk.conversations.create(items=[said(str(n)) for n in range(7)])
             for item in sdk.conversations.items.list(made.id, limit=3, order=order):
+                sdk.conversations.items.delete(item.id, conversation_id=made.id)
+            assert list(sdk.conversations.items.list(made.id)) == []
+            made = sdk.conversations.create(items=CALLS)
+            for item in sdk.conversations.items.list(made.id, limit=1, order=order):
                 sdk.conversations.items.delete(item.id, conversation_id=made.id)
             assert list(sdk.conversations.items.list(made.id)) == []
 
