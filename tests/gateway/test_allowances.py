@@ -176,6 +176,26 @@ def test_every_kind_of_request_counts_what_the_provider_reported(store: Path, ki
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v1/responses", {}),
+        ("/v1/responses", {"stream": True}),
+        ("/v1/responses", {"store": False}),
+        ("/v1/responses", {"background": True}),
+        ("/v1/responses/compact", {}),
+    ],
+    ids=str,
+)
+def test_responses_count_too(store: Path, path: str, kind: dict[str, Any]) -> None:
+    shop = made(store, "shop")
+    with serve("qwen", "a few words") as sim, gate(sim, store=store) as one:
+        assert one.post({"model": MODEL, "input": "hi", **kind}, path, **bearer(shop))[0] == 200
+    found = counted(store)
+    assert found.calls == 1
+    assert min(found.usage.input, found.usage.output) > 0
+
+
 def test_a_client_that_leaves_has_consumed_something_all_the_same(store: Path) -> None:
     shop = made(store, "shop")
     slow = Script("word " * 400, wire=Wire(piece=5, between=0.1))

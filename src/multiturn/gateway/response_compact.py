@@ -25,6 +25,7 @@ from ..wire import opened as read
 from .answers import answered
 from .body import read_body
 from .compactions import MARK, compaction_item
+from .consumption import Consumed
 from .gateway import gateway_of
 from .presence import staying
 from .refusal import Refusal
@@ -52,7 +53,8 @@ async def compacted(request: Request) -> Response:
         turns, so_far, before = await _turns(client, ready)
         if not turns and not so_far:
             raise Refusal(400, "items_missing", param="input")
-        text, usage = await _summary(client, ready.cards[0], turns, so_far, before)
+        consumed = gateway.consumed(client, ready.cards[0])
+        text, usage = await _summary(client, ready.cards[0], turns, so_far, before, consumed)
     name = new_ulid()
     return answered(
         {
@@ -90,9 +92,15 @@ async def _turns(client: AsyncMultiTurn, ready: Prepared) -> tuple[list[list[Mes
 
 
 async def _summary(
-    client: AsyncMultiTurn, card: Card, turns: Sequence[Sequence[Message]], so_far: str, before: int
+    client: AsyncMultiTurn,
+    card: Card,
+    turns: Sequence[Sequence[Message]],
+    so_far: str,
+    before: int,
+    consumed: Consumed | None,
 ) -> tuple[str, Usage]:
-    """One text for all of it, and what that consumed. Raises `Refusal` where the model writes none."""
+    """One text for all of it, and what that consumed, which ``consumed`` hears too. Raises `Refusal` where
+    the model writes none."""
     words = " ".join(m.text for turn in turns for m in turn if m.role == "user")
     language, spent = language_of(words or so_far), Usage()
     writer = Summariser.of(client.endpoints.provider(card), card, Summarize().max_tokens, client.catalog)
@@ -104,7 +112,10 @@ async def _summary(
             return so_far, spent
         writing = writer.writing(Asked(so_far, "\n".join(lines[:told]), language), 0)
         text = await writing.run(end)
-        spent = spent + (writing.step.usage or Usage())
+        used = writing.step.usage or Usage()
+        spent = spent + used
+        if consumed is not None:
+            consumed(used)
         if text is None:
             raise Refusal(502, "compaction_failed", flaw=writing.flaw)
         so_far, lines = text, lines[told:]
