@@ -28,10 +28,13 @@ Told = Callable[[Sequence[Verdict]], None]
 class Hall:
     """The servers of one run, each started when it is first needed."""
 
-    def __init__(self, started: Servers, folder: Path, rounds: int, size: float, *, peer: bool) -> None:
+    def __init__(
+        self, started: Servers, folder: Path, rounds: int, size: float, *, peer: bool, crowd: int
+    ) -> None:
         self.servers = started
         self.folder = folder
         self.size = size
+        self.crowd = crowd
         self._rounds = rounds
         self._peer = installed_peer() if peer else None
         self._stand: Stand | None = None
@@ -43,7 +46,7 @@ class Hall:
         if self._stand is None:
             peer = self.servers.peer(self._peer) if self._peer else None
             ours, plain = self.servers.ours(), self.servers.plain()
-            self._stand = Stand(ours, plain, self.servers.model, peer, self._rounds, self.size)
+            self._stand = Stand(ours, plain, self.servers.model, peer, self._rounds, self.size, self.crowd)
         return self._stand
 
     @property
@@ -62,18 +65,24 @@ SCENARIOS: dict[str, Callable[[Hall], Awaitable[list[Verdict]]]] = {
     "turns": lambda hall: stateful.turns(hall.stand, hall.two_commits),
     "growth": lambda hall: stateful.growth(hall.stand),
     "long": lambda hall: stateful.long(hall.servers, hall.size),
-    "stored": lambda hall: stateful.stored(hall.servers, hall.folder),
-    "memory": lambda hall: stateful.memory(hall.servers),
+    "stored": lambda hall: stateful.stored(hall.servers, hall.folder, hall.size),
+    "memory": lambda hall: stateful.memory(hall.servers, hall.crowd),
 }
 
 
 async def measured(
-    names: Sequence[str], rounds: int, size: float, *, peer: bool, told: Told = lambda _: None
+    names: Sequence[str],
+    rounds: int,
+    size: float,
+    *,
+    peer: bool,
+    crowd: int = 1_000,
+    told: Told = lambda _: None,
 ) -> list[Verdict]:
     """The figures of some scenarios; ``told`` hears of them after each."""
     found: list[Verdict] = []
     with tempfile.TemporaryDirectory(prefix="multiturn-bench-") as folder, servers(Path(folder)) as started:
-        hall = Hall(started, Path(folder), rounds, size, peer=peer)
+        hall = Hall(started, Path(folder), rounds, size, peer=peer, crowd=crowd)
         for name in names:
             print(f"measuring {name}", file=sys.stderr, flush=True)
             found += await SCENARIOS[name](hall)
@@ -86,9 +95,7 @@ async def measured(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what the command line names, print the table, write the files."""
     parser = argparse.ArgumentParser(prog="python -m bench.gateway", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(SCENARIOS)}; by default all"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SCENARIOS)}; by default all")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, a third of the work")
     parser.add_argument("--rounds", type=int, help="how often all take turns (7; 3 with --quick)")
     parser.add_argument("--no-peer", action="store_true", help="without litellm")

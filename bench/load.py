@@ -38,14 +38,17 @@ class Answer:
         return b"".join(self.parts)
 
 
-def request(talk: Talk, turn: int, *, stream: bool, stateful: bool = False, model: str = "compatible/bench") -> bytes:
+def request(
+    talk: Talk, turn: int, *, stream: bool, stateful: bool = False, model: str = "compatible/bench"
+) -> bytes:
     """A chat completion that posts the newest input of a turn."""
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": said(talk, turn)}]
     body = orjson.dumps({"model": model, "messages": messages, "stream": stream})
     named = f"x-conversation-id: c{talk.conversation}\r\n" if stateful else ""
     head = (
         "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: bench\r\naccept: */*\r\n"
-        f"content-type: application/json\r\nauthorization: Bearer none\r\n{named}content-length: {len(body)}\r\n\r\n"
+        f"content-type: application/json\r\nauthorization: Bearer none\r\n{named}"
+        f"content-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -67,6 +70,7 @@ class Caller(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        del exc
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(ConnectionError("closed before the end of the answer"))
 
@@ -132,7 +136,7 @@ class Calling:
 
         async def work(caller: Caller) -> None:
             for raw in left:
-                answers.append(await caller.ask(raw))
+                answers.append(await caller.ask(raw))  # noqa: PERF401  (each is asked after the one before)
 
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*(work(caller) for caller in self.callers))
@@ -159,7 +163,5 @@ class Calling:
 async def calling(port: int, connections: int) -> Calling:
     """Connections to a server of this machine."""
     loop = asyncio.get_running_loop()
-    callers = [
-        (await loop.create_connection(Caller, "127.0.0.1", port))[1] for _ in range(connections)
-    ]
+    callers = [(await loop.create_connection(Caller, "127.0.0.1", port))[1] for _ in range(connections)]
     return Calling(callers)

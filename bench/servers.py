@@ -1,5 +1,5 @@
-"""Which servers take part in the gateway's benchmark? Each is a process of its own, kept on one core, that dies
-with this one; what it has used is asked of the system."""
+"""Which servers take part in the gateway's benchmark? Each is a process of its own, kept on one core, that
+dies with this one; what it has used is asked of the system."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pathlib import Path
 import orjson
 
 from .children import environment
+from .upstream import SCRIBE
 
 __all__ = ["GATEWAY_CORE", "LOAD_CORE", "Server", "Servers", "installed_peer", "on_core", "servers"]
 
@@ -27,12 +28,15 @@ CORES = sorted(os.sched_getaffinity(0))
 GATEWAY_CORE, LOAD_CORE = CORES[0], CORES[-1]
 STARTING = 90.0
 ENDING = 20.0
-TICKS = os.sysconf("SC_CLK_TCK")
+PROCESS_TIME = 2
+"""Linux: the clock of another process's time is made of its id and of what it counts."""
 PEER = "litellm[proxy]==1.106.2"
 PEER_FOLDER = Path(__file__).parents[1] / "build" / "bench" / "litellm"
 SETTINGS = """\
 [models."compatible/bench"]
 window = 131072
+[policy.summarize]
+model = "compatible/{scribe}"  # so that the model knows what is no turn
 """
 PEER_CONFIG = """\
 model_list:
@@ -58,8 +62,7 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds of processor time so far, all threads together."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return time.clock_gettime(~self.process.pid << 3 | PROCESS_TIME)
 
     def memory(self) -> int:
         """Bytes it holds in memory now."""
@@ -86,7 +89,7 @@ class Servers:
     """Starts servers whose files are in ``folder``; all of them end with it."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        (folder / "multiturn.toml").write_text(SETTINGS, "utf-8")
+        (folder / "multiturn.toml").write_text(SETTINGS.format(scribe=SCRIBE), "utf-8")
         self._folder = folder
         self._stack = stack
         self.model = self._started("model", LOAD_CORE, ["-m", "bench.upstream", "{port}"])
@@ -174,12 +177,14 @@ def _wait(server: Server, log: Path) -> None:
     raise RuntimeError(f"{server.name} did not start:\n{log.read_text('utf-8', 'replace')[-2000:]}")
 
 
-def installed_peer(folder: Path = PEER_FOLDER) -> Path | None:
-    """The program of litellm's proxy, in an environment of its own, made where it is missing; ``None`` where
-    it cannot be installed."""
+def installed_peer(
+    folder: Path = PEER_FOLDER, make: Sequence[str] = (sys.executable, "-m", "venv")
+) -> Path | None:
+    """The program of litellm's proxy, in an environment of its own, which ``make`` makes where it is missing;
+    ``None`` where it cannot be installed."""
     program = folder / "bin" / "litellm"
     if not program.exists():
-        commands = ([sys.executable, "-m", "venv", str(folder)], [str(folder / "bin" / "pip"), "install", PEER])
+        commands = ([*make, str(folder)], [str(folder / "bin" / "pip"), "install", PEER])
         for command in commands:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:

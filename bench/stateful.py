@@ -12,7 +12,7 @@ from pathlib import Path
 from .load import Answer, calling, request
 from .servers import Server, Servers
 from .stateless import Stand, race, ratio
-from .talk import Talk, answer, said
+from .talk import EVERY, Talk, answer, said
 from .verdicts import Verdict
 
 __all__ = ["growth", "long", "memory", "stored", "turns", "wrong"]
@@ -21,7 +21,6 @@ CONVERSATIONS = 32
 TURNS = 20
 LONG = 1_000
 STORED = 80
-OPEN = 1_000
 NUMBERS = count(1)
 """Every conversation of the benchmark is another."""
 NEAR = 5
@@ -46,8 +45,8 @@ async def _talked(
         clients.close()
 
 
-def _new(number: int, pieces: int, every: int) -> list[Talk]:
-    return [Talk(next(NUMBERS), pieces, every) for _ in range(number)]
+def _new(number: int, pieces: int, every: int, least: int = EVERY) -> list[Talk]:
+    return [Talk(next(NUMBERS), pieces, every, least=least) for _ in range(number)]
 
 
 async def turns(stand: Stand, two_commits: Server) -> list[Verdict]:
@@ -79,17 +78,19 @@ async def growth(stand: Stand) -> list[Verdict]:
         lasts.append(answers[-1].first)
     one, other = statistics.median(lasts) * 1e3, statistics.median(firsts) * 1e3
     data = f"{len(firsts)} conversations, one after the other"
-    return [Verdict("first token, turn 20 ÷ turn 1", data, "ms", one, one / other, "turn 1", other, 1.5, 1.25)]
+    return [
+        Verdict("first token, turn 20 ÷ turn 1", data, "ms", one, one / other, "turn 1", other, 1.5, 1.25)
+    ]
 
 
 async def long(servers: Servers, size: float) -> list[Verdict]:
     """The first token of the thousandth turn beside that of the tenth."""
     found = []
     length = max(40, round(LONG * size))
-    kinds = {"the newest 20 messages": ("--max-messages", "20"), "the default policy": ()}
-    for policy, options in kinds.items():
-        server = servers.ours(*options)
-        (answers,) = await _talked(server, _new(1, 10, 2), length, stream=True)
+    kinds = {"the newest 20 messages": (5, "--max-messages", "20"), "the default policy": (20,)}
+    for policy, (least, *options) in kinds.items():
+        server = servers.ours(*map(str, options))
+        (answers,) = await _talked(server, _new(1, 10, 2, int(least)), length, stream=True)
         server.end()
         early = statistics.median(each.first for each in answers[9 - NEAR : 10 + NEAR]) * 1e3
         late = statistics.median(each.first for each in answers[-2 * NEAR :]) * 1e3
@@ -99,10 +100,12 @@ async def long(servers: Servers, size: float) -> list[Verdict]:
     return found
 
 
-async def stored(servers: Servers, folder: Path) -> list[Verdict]:
-    """Bytes on disk for a byte of text, and whether they grow with the turns only."""
+async def stored(servers: Servers, folder: Path, size: float) -> list[Verdict]:
+    """Bytes on disk for a byte of text, and whether they grow with the turns only. A store with one turn is
+    what it holds at the beginning."""
     bytes_of: dict[int, float] = {}
-    for length in (0, STORED // 2, STORED):
+    turns = max(4, round(STORED * size))
+    for length in (0, turns // 2, turns):
         file = folder / f"stored-{length}.db"
         server = servers.ours(store=file)
         talks = _new(CONVERSATIONS, 60, 0)
@@ -113,22 +116,26 @@ async def stored(servers: Servers, folder: Path) -> list[Verdict]:
             for talk in talks
             for turn in range(1, length + 1)
         )
-        size = sum(each.stat().st_size for each in folder.glob(f"{file.name}*"))
-        bytes_of[length] = (size - bytes_of[0]) / text if length else size
-    half, whole = bytes_of[STORED // 2], bytes_of[STORED]
-    data = f"{CONVERSATIONS} conversations × {STORED} turns"
+        there = _bytes_of(folder, file.name)
+        bytes_of[length] = (there - bytes_of[0]) / text if length else there
+    half, whole = bytes_of[turns // 2], bytes_of[turns]
+    data = f"{CONVERSATIONS} conversations × {turns} turns"
     return [
         Verdict("bytes stored ÷ bytes of text", data, "", whole, whole, must=3, aim=2),
         Verdict("the same, beside half as many turns", data, "", whole, whole / half, "half", half, aim=1.05),
     ]
 
 
-async def memory(servers: Servers) -> list[Verdict]:
-    """What the gateway holds in memory while 1,000 turns are streamed."""
+def _bytes_of(folder: Path, name: str) -> int:
+    return sum(each.stat().st_size for each in folder.glob(f"{name}*"))
+
+
+async def memory(servers: Servers, crowd: int) -> list[Verdict]:
+    """What the gateway holds in memory while a turn is streamed in each of many conversations."""
     server = servers.ours()
-    talks = _new(OPEN, 60, 50)
+    talks = _new(crowd, 60, 50)
     idle = server.memory() / 1e6
-    clients = await calling(server.port, OPEN)
+    clients = await calling(server.port, crowd)
     try:
         raws = [request(talk, 1, stream=True, stateful=True) for talk in talks]
         asking = asyncio.create_task(clients.all_at_once(raws, 1.0))
@@ -140,7 +147,7 @@ async def memory(servers: Servers) -> list[Verdict]:
     finally:
         clients.close()
         server.end()
-    data = f"{OPEN:,} streams of {OPEN:,} conversations"
+    data = f"{crowd:,} streams of {crowd:,} conversations"
     return [Verdict("memory, stateful", data, "MB", held, held, "idle", idle, 120, 80)]
 
 

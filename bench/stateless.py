@@ -16,7 +16,6 @@ __all__ = ["Stand", "added_time", "ratio", "requests", "streams", "thousand"]
 
 CONNECTIONS = 32
 STREAMS = 256
-THOUSAND = 1_000
 MEGABYTE = 1e6
 Work = Callable[[Server], Awaitable[float]]
 
@@ -24,7 +23,7 @@ Work = Callable[[Server], Awaitable[float]]
 @dataclass(frozen=True, slots=True)
 class Stand:
     """Who takes part, and how much is measured: ``rounds`` in which all take turns, ``size`` scales what is
-    done in one."""
+    done in one, ``crowd`` is how many streams are open at the most."""
 
     ours: Server
     plain: Server
@@ -32,6 +31,7 @@ class Stand:
     peer: Server | None = None
     rounds: int = 7
     size: float = 1.0
+    crowd: int = 1_000
 
     @property
     def contestants(self) -> Sequence[Server]:
@@ -126,11 +126,17 @@ async def requests(stand: Stand) -> list[Verdict]:
 
 async def streams(stand: Stand) -> list[Verdict]:
     """Streams paced one wake-up for each chunk, at one and at 256; and the same in bursts."""
-    count = max(10, round(150 * stand.size))
+    count, many = max(10, round(150 * stand.size)), min(STREAMS, stand.crowd)
     paced = (
         (1, Talk(0, count * 5, 2, 1, stamped=True), "CPU per 100,000 paced chunks", None, None),
-        (STREAMS, Talk(0, count, 20, 1, stamped=True), "CPU per 100,000 paced chunks", 1.0, 0.75),
-        (STREAMS, Talk(0, count * 4, 100, 20, stamped=True), "CPU per 100,000 chunks in bursts of 20", None, None),
+        (many, Talk(0, count, 20, 1, stamped=True), "CPU per 100,000 paced chunks", 1.0, 0.75),
+        (
+            many,
+            Talk(0, count * 4, 100, 20, stamped=True),
+            "CPU per 100,000 chunks in bursts of 20",
+            None,
+            None,
+        ),
     )
     found = []
     for number, talk, what, must, aim in paced:
@@ -199,9 +205,9 @@ async def thousand(stand: Stand) -> list[Verdict]:
     held: dict[str, list[float]] = {}
 
     async def work(server: Server) -> float:
-        clients = await calling(server.port, THOUSAND)
+        clients = await calling(server.port, stand.crowd)
         try:
-            asking = asyncio.create_task(clients.all_at_once([raw] * THOUSAND, 0.5))
+            asking = asyncio.create_task(clients.all_at_once([raw] * stand.crowd, 0.5))
             await asyncio.sleep(talk.every * talk.pieces / 1e3 * 0.7)
             held.setdefault(server.name, []).append(server.memory() / MEGABYTE)
             answers = await asking
@@ -213,7 +219,7 @@ async def thousand(stand: Stand) -> list[Verdict]:
 
     servers = (stand.plain, stand.ours)
     figures = await race(servers, work, stand.rounds)
-    data = f"{THOUSAND:,} streams"
+    data = f"{stand.crowd:,} streams"
     ours = max(held["ours"])
     return [
         judged("p99 transit of a chunk", data, "ms", figures, 1.0, 0.5),

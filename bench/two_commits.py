@@ -10,6 +10,7 @@ import re
 import sqlite3
 import sys
 import threading
+from collections.abc import Coroutine
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, cast
@@ -116,6 +117,7 @@ class Front(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        del exc
         if self._back is not None:
             self._back.transport.close()
 
@@ -163,8 +165,8 @@ class Front(asyncio.Protocol):
         await self._committer.add(self._conversation, "assistant", orjson.dumps(message))
         self._transport.write(last)
 
-    def _start(self, work: object) -> None:
-        task = self._loop.create_task(work)  # type: ignore[arg-type]  # one of the two coroutines above
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -14,23 +14,27 @@ from typing import Any, cast
 import orjson
 import uvloop
 
-from .talk import Talk, answer, asked, history_is_wrong, pieces
+from .talk import Talk, asked, history_is_wrong, pieces
 
-__all__ = ["Figures", "Upstream"]
+__all__ = ["SCRIBE", "Figures", "Upstream"]
 
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-HEAD = '"id":"chatcmpl-8f1d0f6a2b7c4e5d9a3b","created":1795260000,"model":"bench","system_fingerprint":"fp_3d1c"'
+HEAD = (
+    '"id":"chatcmpl-8f1d0f6a2b7c4e5d9a3b","created":1795260000,"model":"bench","system_fingerprint":"fp_3d1c"'
+)
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 CHUNK = f'data: {{{HEAD},"object":"chat.completion.chunk","choices":['.encode()
 FINISH = CHUNK + b'{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]}\n\n'
 DONE = b"data: [DONE]\n\n"
+SCRIBE = "scribe"
+"""Under which name it is asked for summaries."""
 SUMMARY = "The customer asked about phones; the assistant answered."
 
 
 @dataclass(slots=True)
 class Figures:
     """What the model was asked so far: ``wrong`` with a history that is not what was said, ``cut`` without
-    the beginning, ``beside`` something that is no turn (a summary)."""
+    the beginning, ``beside`` for a summary."""
 
     requests: int = 0
     wrong: int = 0
@@ -63,6 +67,7 @@ class Upstream(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        del exc
         if self._timer is not None:
             self._timer.cancel()
 
@@ -83,9 +88,9 @@ class Upstream(asyncio.Protocol):
 
     def _asked(self, request: dict[str, Any]) -> None:
         messages = request["messages"]
-        known = asked(str(messages[-1]["content"]))
+        known = asked(str(messages[-1]["content"])) if request["model"] != SCRIBE else None
         talk, turn = known or (Talk(0, 1), 0)
-        self._count(messages, talk, turn)
+        self._count(request, talk, turn)
         texts = pieces(talk, turn) if known else (SUMMARY,)
         usage = _usage(len(orjson.dumps(messages)) // 4, talk.pieces)
         if not request.get("stream"):
@@ -94,10 +99,10 @@ class Upstream(asyncio.Protocol):
         wants = (request.get("stream_options") or {}).get("include_usage")
         self._stream(Writing(texts, talk, usage if wants else b"", self._loop.time()))
 
-    def _count(self, messages: list[dict[str, Any]], talk: Talk, turn: int) -> None:
-        figures = self._figures
+    def _count(self, request: dict[str, Any], talk: Talk, turn: int) -> None:
+        figures, messages = self._figures, request["messages"]
         figures.requests += 1
-        if not turn:
+        if request["model"] == SCRIBE:
             figures.beside += 1
         elif history_is_wrong(messages, talk, turn):
             figures.wrong += 1
@@ -130,7 +135,10 @@ class Upstream(asyncio.Protocol):
 
 def _chunk(text: str, talk: Talk) -> bytes:
     content = b'"~%d~"' % time.monotonic_ns() if talk.stamped else orjson.dumps(text)
-    return b'%b{"index":0,"delta":{"content":%b},"logprobs":null,"finish_reason":null}]}\n\n' % (CHUNK, content)
+    return b'%b{"index":0,"delta":{"content":%b},"logprobs":null,"finish_reason":null}]}\n\n' % (
+        CHUNK,
+        content,
+    )
 
 
 def _usage(prompt: int, out: int) -> bytes:
@@ -141,7 +149,9 @@ def _usage(prompt: int, out: int) -> bytes:
 def _completion(text: str, usage: bytes) -> bytes:
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     counted = usage[usage.index(b'"usage"') :].strip()
-    return f'{{{HEAD},"object":"chat.completion","choices":['.encode() + orjson.dumps(choice) + b"]," + counted
+    return (
+        f'{{{HEAD},"object":"chat.completion","choices":['.encode() + orjson.dumps(choice) + b"]," + counted
+    )
 
 
 async def _serve(port: int) -> None:

@@ -15,9 +15,9 @@ HEAD = ("what", "data", "ours", "beside", "figure", "must", "", "aim", "", "lite
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One measured thing: ``ours`` in ``unit``, what stands ``beside`` it, and the ``figure`` that is judged
-    (their ratio, or ours itself), which must be at most ``must`` and should be at most ``aim``; with ``least``
-    at least. ``peer`` is litellm's in the same unit, ``peer_figure`` the same figure for it."""
+    """One measured thing: ``ours`` in ``unit``, what stands ``beside`` it, and the ``figure`` that is
+    judged (their ratio, or ours itself), which must be at most ``must`` and should be at most ``aim``; with
+    ``least`` at least. ``peer`` is litellm's in the same unit, ``peer_figure`` how many times ours it is."""
 
     what: str
     data: str
