@@ -400,6 +400,7 @@ def post(one: Gate, body: Any, path: str = TEXT, **headers: str) -> tuple[int, A
     return status, json.loads(raw), told
 
 
+STRAY = {"role": "tool", "content": "a", "tool_call_id": []}
 WRONG: list[tuple[Any, int, str]] = [
     (b"{", 400, "InvalidParameter"),
     (b"[]", 400, "InvalidParameter"),
@@ -416,6 +417,11 @@ WRONG: list[tuple[Any, int, str]] = [
     ),
     (
         {"model": "qwen-plus", "input": {"messages": [{"role": "owl", "content": "hello"}]}},
+        400,
+        "InvalidParameter",
+    ),
+    (
+        {"model": "qwen-plus", "input": {"messages": [STRAY, {"role": "user", "content": "a"}]}},
         400,
         "InvalidParameter",
     ),

@@ -186,7 +186,7 @@ class Work:
 
     async def _take_results(self) -> None:
         """Results that the stored turn waits for go on with it, also where the user says more behind them."""
-        called = {each.get("tool_call_id") for each in self.posted.results}
+        called = {str(each.get("tool_call_id")) for each in self.posted.results}
         if not called or self.posted.new[0]["role"] == "tool":
             return
         with suppress(ConversationNotFound):
