@@ -170,6 +170,29 @@ def test_what_one_of_the_targets_does_not_know_is_dropped() -> None:
         assert "verbosity" not in qwen.requests[0].body
 
 
+# ----------------------------------------------------------------------------------- responses
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_response_comes_from_whoever_can_answer(stream: bool) -> None:
+    with routed(Script(faults={2: DOWN})) as (door, qwen, kimi):
+        sdk = door.openai()
+        first = sdk.responses.create(model="chat-fast", input="我今年 27 岁。")
+        asked: Any = {"model": "chat-fast", "input": "我几岁？", "previous_response_id": first.id}
+        raw = sdk.responses.with_raw_response.create(**asked, stream=stream)
+        answer: Any = raw.parse()
+        if stream:
+            *_, last = answer
+            answer = last.response
+        assert (first.model, answer.model) == TARGETS
+        assert "27" in answer.output_text
+        assert (raw.headers["x-multiturn-route"], raw.headers["x-multiturn-model"]) == (
+            "chat-fast",
+            TARGETS[1],
+        )
+        assert (len(qwen.requests), len(kimi.requests)) == (2, 1)
+
+
 # ---------------------------------------------------------------------------- what a client sees
 
 

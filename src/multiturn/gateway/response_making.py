@@ -26,6 +26,7 @@ from .response_repeats import seen
 from .response_request import Wanted
 from .response_turn import Spot, Words, asked_in, owner_of
 from .response_window import check_room
+from .routed import routed_headers
 from .sse import send_events, send_whole
 
 __all__ = ["Making", "Running"]
@@ -195,12 +196,14 @@ class Making:
             self._gateway.repeats.was_told(self._seen.key)
 
     def _beside(self, live: Live) -> Mapping[str, str]:
-        turn = live.turn.begun.turn
+        turn, window = live.turn.begun.turn, live.turn.window
         return {
             "x-conversation-id": live.conversation,
             "x-multiturn-turn": str(turn.number),
             "x-multiturn-turn-id": turn.id,
-            "x-multiturn-context-tokens": str(live.turn.window.tokens),
+            "x-multiturn-model": window.target.model,
+            **routed_headers(window.route, window.target.model),
+            "x-multiturn-context-tokens": str(window.tokens),
         }
 
     async def _again(self, begun: Begun, receive: Receive, send: Send) -> None:
