@@ -376,6 +376,16 @@ async def test_a_model_that_its_provider_no_longer_knows_is_left_for_its_route()
         assert len(qwen.requests) == 2
 
 
+async def test_there_too_it_stays_with_who_answered_last() -> None:
+    routes = {"routes": {"fast": {"targets": ["kimi/kimi-k2.6", "qwen/qwen-flash", "qwen/qwen-plus"]}}}
+    gone = Script("好", faults=dict.fromkeys((1, 3), Fault(404, kind="model")))
+    down = Script("好", faults={1: DOWN})
+    async with world(gone, down, settings=routes, model="qwen/qwen-plus") as (client, qwen, kimi):
+        for _ in range(2):
+            assert (await client.conversation("c").send("你好")).model == "qwen/qwen-flash"
+        assert (len(qwen.requests), len(kimi.requests)) == (4, 1)
+
+
 async def test_without_a_route_it_is_an_error_as_before() -> None:
     async with world(Script(faults=Fault(404, kind="model")), model="qwen/qwen-max") as (client, _, kimi):
         with pytest.raises(ModelNotFound):

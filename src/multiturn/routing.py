@@ -79,7 +79,7 @@ class Routing:
         """Who is asked for ``model``, which may be a route, in order. ``last`` is the target that answered
         this conversation before; ``seed`` chooses among keys, always alike."""
         route, cards = self._targets(model)
-        return Attempts(self, model, route, self._line(cards, last, seed), seed)
+        return Attempts(self, model, route, self._line(cards, last, seed), last, seed)
 
     def first(self, model: str, last: str | None = None) -> Card:
         """The model that would be asked now."""
@@ -87,12 +87,13 @@ class Routing:
             return self.catalog.card(model)
         return self._line(self._targets(model)[1], last, "")[0].card
 
-    def refuge(self, model: str, seed: str) -> tuple[str | None, list[Candidate]]:
-        """The route in which it goes on where the provider does not know ``model`` any more."""
+    def refuge(self, model: str, last: str | None, seed: str) -> tuple[str | None, list[Candidate]]:
+        """The route in which it goes on where the provider does not know ``model`` any more, and who is asked
+        there."""
         route = self.catalog.route(model)
-        return (
-            (None, []) if route is None else (route.name, self._line(self._cards(route.targets), None, seed))
-        )
+        if route is None:
+            return None, []
+        return route.name, self._line(self._cards(route.targets), last, seed)
 
     def _targets(self, model: str) -> tuple[str | None, list[Card]]:
         """The route of this name, and its targets; a model alone is its only one, unless it is retired."""
@@ -140,6 +141,7 @@ class Attempts:
     model: str
     route: str | None
     line: list[Candidate]
+    last: str | None = None
     seed: str = ""
     tried: list[tuple[str, str]] = field(default_factory=list)
 
@@ -187,7 +189,7 @@ class Attempts:
             at_once=isinstance(error, AT_ONCE),
         )
         if isinstance(error, ModelNotFound) and self.route is None:
-            self.route, others = self.routing.refuge(self.model, self.seed)
+            self.route, others = self.routing.refuge(self.model, self.last, self.seed)
         return self._go_on(others, (self.current.card.name, error.code))
 
     def pass_over(self) -> bool:
