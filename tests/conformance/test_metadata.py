@@ -9,6 +9,7 @@ import pytest
 
 from multiturn.conversations import Declared, Owner
 from multiturn.errors import ConversationNotFound
+from multiturn.search.terms import query
 from multiturn.storage import Reach, Start, Store
 
 from .talk import ALICE, ask, assistant, begin, finish, said, user
@@ -153,6 +154,28 @@ async def test_nothing_of_it_is_listed_or_found(store: Store) -> None:
     assert (await store.gather(ALICE, "c", Reach())).turns == ()
     with pytest.raises(ConversationNotFound):
         await store.lookup(ALICE, ulid)
+
+
+async def test_no_other_conversation_remembers_it(store: Store) -> None:
+    await store.add(ALICE, "c", [[user("strawberry")]], Declared(memory="garden", expires_after=60))
+    await store.add(ALICE, "d", [[user("tea")]], Declared(memory="garden"))
+    asked = query("strawberry", now=0)
+    found = await store.recall(ALICE, "d", asked, memory="garden")
+    assert [one.conversation for one in found] == ["c"]
+    await store.describe(ALICE, "c", expires_after=SOON)
+    await asyncio.sleep(SOON * 2)
+    assert await store.recall(ALICE, "d", asked, memory="garden") == []
+
+
+async def test_its_summary_is_not_due_any_more(store: Store) -> None:
+    lease = await begin(store, "a", declared=Declared(expires_after=60))
+    await finish(store, lease, assistant("b"), due=True)
+    due = await store.claim_due()
+    assert due is not None
+    await store.settle_due(due, done=False)
+    await store.describe(ALICE, "c", expires_after=SOON)
+    await asyncio.sleep(SOON * 2)
+    assert await store.claim_due() is None
 
 
 async def test_its_id_is_free_for_a_new_one(store: Store) -> None:
