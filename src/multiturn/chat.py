@@ -49,16 +49,24 @@ class AsyncConversation(Memory):
         return AsyncStream(self._asked(content, asking))
 
     def turn(
-        self, messages: Sequence[object] | None = None, *, stream: bool = True, **asking: Unpack[Asking]
+        self,
+        messages: Sequence[object] | None = None,
+        *,
+        stream: bool = True,
+        anew: TurnLike | None = None,
+        **asking: Unpack[Asking],
     ) -> AsyncStream:
         """A turn whose input are whole messages, as `add` takes them: words of the user with the
         instructions that stand between them, or the results of all open calls. ``None`` asks again for the
-        newest turn, as `retry` does; with ``stream`` false the answer comes in one piece.
+        newest turn, as `retry` does; with ``stream`` false the answer comes in one piece. ``anew`` names a
+        turn in whose place it is, on a new branch, as `edit` does, and without messages `regenerate`.
 
         Raises `MessageInvalid` for an assistant's message, and as `send`."""
+        entries, results = ([], None) if messages is None else turn_of(messages)
+        if anew is not None:
+            return AsyncStream(self._anew(anew, asking, entries or None), stream=stream)
         if messages is None:
             return AsyncStream(self._asked(None, asking, entries=[], again=True), stream=stream)
-        entries, results = turn_of(messages)
         return AsyncStream(self._asked(None, asking, entries=entries, answered=results), stream=stream)
 
     def prepare(self, content: object = None, **asking: Unpack[Asking]) -> AsyncPreparedTurn:
@@ -82,15 +90,24 @@ class AsyncConversation(Memory):
 
     async def edit(self, turn: TurnLike, content: object, **asking: Unpack[Asking]) -> Reply:
         """Say something else in an earlier turn: a new branch from there, which is then in use."""
-        number, branch = await self._find(turn)
-        await self._input_of(number, branch)
-        return await self._whole(self._asked(content, asking, after=number - 1, branch=branch))
+        return await self._whole(self._anew(turn, asking, entries_of(content, asking.get("tool_results"))))
 
     async def regenerate(self, turn: TurnLike | None = None, **asking: Unpack[Asking]) -> Reply:
         """Have an earlier turn (by default the newest) answered anew, on a new branch."""
-        number, branch = await self._find(await self._newest() if turn is None else turn)
-        entries = await self._input_of(number, branch)
-        return await self._whole(self._asked(None, asking, entries=entries, after=number - 1, branch=branch))
+        return await self._whole(self._anew(await self._newest() if turn is None else turn, asking))
+
+    def _anew(
+        self, turn: TurnLike, asking: Asking, entries: Sequence[Entry] | None = None
+    ) -> Callable[[], Awaitable[OpenTurn | Reply]]:
+        """A turn in the place of another one, on a new branch, with other words or with its own."""
+
+        async def opened() -> OpenTurn | Reply:
+            number, branch = await self._find(turn)
+            own = await self._input_of(number, branch)
+            said = own if entries is None else entries
+            return await self._asked(None, asking, entries=said, after=number - 1, branch=branch)()
+
+        return opened
 
     async def _input_of(self, number: int, branch: int | None) -> list[Entry]:
         """What the user said in a turn; raises `TurnNotFound` where there is none."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 from .asking import check_metadata, check_seconds, check_whole, listed
 from .catalog import Catalog
@@ -26,7 +26,7 @@ from .policy import ContextPolicy
 from .providers import Provider
 from .sealing import encoded, seal
 from .settings import Config, load
-from .storage import Store, open_store
+from .storage import Grouping, Store, open_store
 from .summary import Compactor
 from .terms import Engine
 from .tokens import count_message
@@ -35,7 +35,7 @@ from .usage import Spending
 
 __all__ = ["AsyncMultiTurn", "By"]
 
-By = Literal["all", "day", "model", "user", "conversation"]
+By = Grouping
 LONGEST_NAME = 512
 
 
@@ -223,11 +223,14 @@ class AsyncMultiTurn:
         hits = await self._store.search(self._owner(user, everybody=everybody), needle, limit=limit)
         return [Hit(hit.conversation, message_of(hit.told), hit.told.row.turn) for hit in hits]
 
-    async def usage(self, *, by: By = "all", user: str | None = None) -> list[Spending]:
-        """Tokens and cost, one entry a group: by day, model, user or conversation, or all together. They
-        are those of everybody, since they are the client's bill; ``user`` names one."""
+    async def usage(self, *, by: By | Sequence[By] = "all", user: str | None = None) -> list[Spending]:
+        """Tokens and cost, one entry a group: by day, model, user, conversation or tag (what conversations
+        are noted with under that name, see `conversation`), or all together; by a list of these, a group is
+        the JSON list of its values. They are those of everybody, since they are the client's bill; ``user``
+        names one."""
         owner = self._owner(user, everybody=user is None)
-        if by not in get_args(By):
+        wanted = list(by) if isinstance(by, list | tuple) else [by]
+        if not wanted or not all(each in get_args(By) for each in wanted):
             known = ", ".join(get_args(By))
             raise ParameterInvalid(Reason("why.not_among", known=known, value=f"{by!r:.40}"), name="by")
         groups: dict[str, list[Spending]] = {}

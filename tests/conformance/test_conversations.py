@@ -305,6 +305,15 @@ async def test_usage_is_added_up_by_group(store: Store) -> None:
     (day,) = {r.group for r in await store.usage(ALICE, by="day")}
     assert len(day) == 10
     assert [r.input for r in await store.usage(ALICE, conversation="b")] == [1]
+    by_two = await store.usage(EVERYBODY, by=("user", "model"))
+    assert {r.group for r in by_two} == {'["alice","m1"]', '["alice","m2"]', '["bob","m1"]'}
+    await store.describe(ALICE, "b", metadata={"tag": "trial", "order": "7"})
+    by_tag = await store.usage(EVERYBODY, by="tag")
+    assert {(r.group, r.currency): r.input for r in by_tag} == {
+        ("", "CNY"): 130,
+        ("", "USD"): 5,
+        ("trial", None): 1,
+    }
     assert list(await store.usage(STRANGER)) == []
 
 

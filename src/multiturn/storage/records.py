@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ..conversations import Address, Declared, Owner, Settings, Step, Turn, TurnState
 from ..messages import Entry
@@ -19,6 +19,7 @@ __all__ = [
     "Ending",
     "Exchange",
     "Found",
+    "Grouping",
     "Hit",
     "Lease",
     "ModelFacts",
@@ -271,6 +272,10 @@ class Hit:
 
     conversation: str
     told: Told
+
+
+Grouping = Literal["all", "day", "model", "user", "conversation", "tag"]
+"""By what usage is added up."""
 
 
 @dataclass(frozen=True, slots=True)

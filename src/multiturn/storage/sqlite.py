@@ -53,6 +53,7 @@ from .records import (
     Ending,
     Exchange,
     Found,
+    Grouping,
     Hit,
     Lease,
     ModelFacts,
@@ -445,7 +446,7 @@ class SQLiteStore:
         await self._write(lambda db: sqlite_models.learn_limit(db, model, limit))
 
     async def usage(
-        self, owner: Owner, *, conversation: str | None = None, by: sqlite_usage.Grouping = "all"
+        self, owner: Owner, *, conversation: str | None = None, by: Grouping | Sequence[Grouping] = "all"
     ) -> Sequence[UsageRow]:
         """See `Store.usage`."""
         return await self._read(lambda db: sqlite_usage.usage(db, owner, conversation, by))

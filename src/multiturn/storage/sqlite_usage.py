@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from ..conversations import Owner
-from .records import UsageRow
+from .records import Grouping, UsageRow
 from .sqlite_conversations import require
 from .sqlite_rows import SEGMENT
 
-__all__ = ["Grouping", "usage"]
+__all__ = ["usage"]
 
-Grouping = Literal["all", "day", "model", "user", "conversation"]
 GROUPS: dict[Grouping, str] = {
     "all": "'all'",
     "day": "DATE(s.created_at / 1000, 'unixepoch')",
     "model": "COALESCE((SELECT name FROM models WHERE id = s.model), '')",
     "user": "c.user",
     "conversation": "c.name",
+    "tag": "COALESCE(json_extract(c.metadata, '$.tag'), '')",
 }
 TURNS = "COUNT(DISTINCT CASE WHEN s.turn & 4294967295 THEN s.turn END)"
 """How many turns there were; the calls of turn 0 belong to none, and what is noted there without a model
@@ -34,12 +34,15 @@ WHERE c.tenant = :tenant AND (:user IS NULL OR c.user = :user)
 GROUP BY 1, 2 ORDER BY 1, 2"""
 
 
-def usage(db: sqlite3.Connection, owner: Owner, conversation: str | None, by: Grouping) -> Sequence[UsageRow]:
+def usage(
+    db: sqlite3.Connection, owner: Owner, conversation: str | None, by: Grouping | Sequence[Grouping]
+) -> Sequence[UsageRow]:
     """See `Store.usage`."""
     if conversation is not None:
         require(db, owner, conversation)
     values = {"tenant": owner.tenant, "user": owner.user, "conversation": conversation}
-    rows = db.execute(TOTALS.format(group=GROUPS[by]), values)
+    group = GROUPS[by] if isinstance(by, str) else f"json_array({', '.join(GROUPS[each] for each in by)})"
+    rows = db.execute(TOTALS.format(group=group), values)
     return [_row(*row) for row in rows]
 
 

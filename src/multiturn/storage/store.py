@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Protocol
 
 from ..conversations import (
     Address,
@@ -44,6 +44,7 @@ from .records import (
     Ending,
     Exchange,
     Found,
+    Grouping,
     Hit,
     Lease,
     ModelFacts,
@@ -342,9 +343,10 @@ class Store(Protocol):
         owner: Owner,
         *,
         conversation: str | None = None,
-        by: Literal["all", "day", "model", "user", "conversation"] = "all",
+        by: Grouping | Sequence[Grouping] = "all",
     ) -> Sequence[UsageRow]:
-        """Usage and cost added up, one row a group and currency."""
+        """Usage and cost added up, one row a group and currency. By several, a group is the JSON list of
+        its values; ``"tag"`` is what conversations are noted with under that name (`Declared.metadata`)."""
         ...
 
     async def delete(self, owner: Owner, conversation: str) -> None:

@@ -58,10 +58,15 @@ class BlockingConversation:
         return Stream(self._work, self._current().stream(content, **asking))
 
     def turn(
-        self, messages: Sequence[object] | None = None, *, stream: bool = True, **asking: Unpack[Asking]
+        self,
+        messages: Sequence[object] | None = None,
+        *,
+        stream: bool = True,
+        anew: TurnLike | None = None,
+        **asking: Unpack[Asking],
     ) -> Stream:
         """See `AsyncConversation.turn`."""
-        return Stream(self._work, self._current().turn(messages, stream=stream, **asking))
+        return Stream(self._work, self._current().turn(messages, stream=stream, anew=anew, **asking))
 
     def prepare(self, content: object = None, **asking: Unpack[Asking]) -> PreparedTurn:
         """See `AsyncConversation.prepare`."""

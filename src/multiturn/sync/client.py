@@ -179,7 +179,7 @@ class MultiTurn:
         client = self._current()
         return self._run(lambda: client.search(text, user=user, everybody=everybody, limit=limit))
 
-    def usage(self, *, by: By = "all", user: str | None = None) -> list[Spending]:
+    def usage(self, *, by: By | Sequence[By] = "all", user: str | None = None) -> list[Spending]:
         """See `AsyncMultiTurn.usage`."""
         client = self._current()
         return self._run(lambda: client.usage(by=by, user=user))
