@@ -82,6 +82,13 @@ def test_without_a_key_it_listens_nowhere_but_on_this_machine(tmp_path: Path, ho
     assert b"key_needed" in done.stderr
 
 
+def test_without_a_key_no_proxy_may_lead_others_to_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "multiturn", "serve", "--allow-host", "chat.example.com"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"key_needed" in done.stderr
+
+
 def test_with_a_key_it_listens_for_others(tmp_path: Path) -> None:
     secret = made(tmp_path / "chats.db", "shop")
     options = ("--store", "sqlite:///chats.db", "--host", "0.0.0.0", "--allow-host", "chat.example.com")

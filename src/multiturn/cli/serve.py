@@ -29,7 +29,7 @@ def serve(
         return 1
     hosts = Hosts(host, names)
     if hosts.public and not asyncio.run(has_key(session.config.store)):
-        told = screen.say("serve.key_needed", host=host, store=session.config.store)
+        told = screen.say("serve.key_needed", host=", ".join((host, *names)), store=session.config.store)
         sys.stderr.write(told + " [key_needed]\n")
         return REFUSED
     model = session.model()

@@ -23,9 +23,9 @@ class Hosts:
     name of an address."""
 
     def __init__(self, bound: str = "localhost", names: Iterable[str] = ()) -> None:
-        self.public = not is_loopback(bound)
-        """Whether others than this machine can reach it."""
         self._names = frozenset(name.lower() for name in names)
+        self.public = not all(is_loopback(each) for each in (bound, *self._names))
+        """Whether others than this machine can reach it: also by a proxy, which is why it has a name."""
 
     def check(self, scope: Scope) -> None:
         """Raise `Refusal` where a request names somebody else."""
