@@ -365,7 +365,9 @@ def test_an_item_may_be_referred_to() -> None:
         again = sdk.conversations.items.create(first.id, items=[{"type": "item_reference", "id": "mine"}])
         assert words(again.data) == ["b"]
         assert again.data[0].id != "mine"
-        for name in ("mine", "msg_1", "rs_01JCXV3Q8Z0000000000000000_0_1_0"):
+        foreign = client(one).conversations.create(items=[said("z")], extra_body={"user": "bob"})
+        [z] = client(one).conversations.items.list(foreign.id, extra_query={"user": "bob"})
+        for name in (z.id, "mine", "msg_1", "rs_01JCXV3Q8Z0000000000000000_0_1_0"):
             with pytest.raises(openai.NotFoundError) as error:
                 sdk.conversations.create(items=[{"type": "item_reference", "id": name}])
             assert (error.value.code, error.value.param) == ("item_not_found", "items")
@@ -409,6 +411,38 @@ def test_what_are_no_items_is_refused_and_nothing_is_kept(body: Any, param: str)
         if "items" in body and body["items"] is not None:
             assert one.post(body, "/v1/conversations")[0] == 400
             assert len(json.loads(one.get("/v1/conversations")[1])["data"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "param"),
+    [
+        ("limit=0", 400, "limit"),
+        ("limit=101", 400, "limit"),
+        ("limit=-1", 400, "limit"),
+        ("limit=x", 400, "limit"),
+        ("order=up", 400, "order"),
+        ("after=msg_1", 404, "after"),
+        ("after=%00", 404, "after"),
+        ("after=%f0%9f%98%80", 404, "after"),
+    ],
+)
+def test_a_page_that_cannot_be_is_refused(query: str, status: int, param: str) -> None:
+    with gate() as one:
+        made = client(one).conversations.create(items=[said("a")])
+        answer = one.get(f"/v1/conversations/{made.id}/items?{query}")
+        assert (answer[0], json.loads(answer[1])["error"]["param"]) == (status, param)
+
+
+@pytest.mark.parametrize("name", ["%00", "%ff", "%20", "x" * 600, "msg_1", "%2e%2e", "%ed%a0%80", "a%2fb"])
+def test_odd_names_are_names_of_nothing(name: str) -> None:
+    with gate() as one:
+        made = client(one).conversations.create()
+        for path in (f"/v1/conversations/{name}", f"/v1/conversations/{name}/items"):
+            assert one.get(path)[0] == 404
+            assert one.post({"items": [said("a")], "metadata": {}}, path)[0] == 404
+        for method in ("GET", "DELETE"):
+            assert one.get(f"/v1/conversations/{made.id}/items/{name}", method)[0] == 404
+        assert one.get("/v1/conversations")[0] == 200
 
 
 def test_foreign_conversations_and_items_are_like_missing_ones() -> None:

@@ -217,6 +217,12 @@ def test_whatever_is_posted_is_taken_or_refused(value: object) -> None:
         stored(messages_of(items))
 
 
+@pytest.mark.parametrize("blank", ["", None])
+def test_a_blank_id_is_none(blank: str | None) -> None:
+    for kind in ({"role": "user", "content": "a"}, {"type": "web_search_call"}):
+        assert "id" not in posted_items([{**kind, "id": blank}])[0]
+
+
 def test_text_is_a_message_of_the_user() -> None:
     [item] = returned("你好")
     assert item == {

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 
 from ..chat import AsyncConversation
-from ..errors import ConversationNotFound
+from ..errors import ConversationNotFound, ParameterInvalid
 from .body import read_body
 from .gateway import gateway_of
 from .refusal import Refusal
@@ -20,13 +20,18 @@ LONGEST_PAGE = 100
 PAGE = 20
 
 
-def chat_of(request: Request, user: str | None = None) -> AsyncConversation:
+def chat_of(request: Request) -> AsyncConversation:
     """The conversation of the address."""
     name = request.path_params["id"]
     if not name.strip():
         raise ConversationNotFound(conversation=name)
     client = gateway_of(request).client_of(request.scope)
-    return client.conversation(name, user=user or request.query_params.get("user"))
+    try:
+        return client.conversation(name, user=request.query_params.get("user"))
+    except ParameterInvalid as error:
+        if error.figures.get("name") != "id":
+            raise
+        raise ConversationNotFound(conversation=name) from error  # no conversation has such a name
 
 
 def limit_of(request: Request) -> int:

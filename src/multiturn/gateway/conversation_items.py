@@ -28,14 +28,15 @@ MOST = 20
 """Items in one request, as OpenAI limits it."""
 
 
-async def checked(client: AsyncMultiTurn, fields: Fields, conversation: str | None = None) -> list[Item]:
+async def checked(client: AsyncMultiTurn, chat: AsyncConversation, fields: Fields) -> list[Item]:
     """The posted items. Raises `Refusal`."""
     value = fields.get("items")
     if not isinstance(value, list):
         raise Refusal(400, "items_missing", param="items")
     if len(value) > MOST:
         raise Refusal(400, "too_many_items", param="items", limit=MOST)
-    return await resolved(client, posted_items(value, "items"), "items", conversation)
+    owner, name = chat.at
+    return await resolved(client, posted_items(value, "items"), "items", name, owner)
 
 
 async def added(
@@ -61,7 +62,7 @@ async def posted(request: Request) -> Response:
     chat, fields = chat_of(request), await fields_of(request)
     await chat.info()
     client = gateway_of(request).client_of(request.scope)
-    items = await checked(client, fields, chat.id)
+    items = await checked(client, chat, fields)
     return listing(await added(client, chat, items, make=False))
 
 

@@ -28,10 +28,10 @@ async def made(request: Request) -> Response:
     """A new conversation, with the items it begins with."""
     fields = await fields_of(request)
     client = gateway_of(request).client_of(request.scope)
-    items = [] if fields.get("items") is None else await checked(client, fields)
     user = fields.get("user", request.query_params.get("user"))
     with _fields_of_ours():
         chat = client.conversation(user=user, metadata=fields.get("metadata"), expires_after=_seconds(fields))
+    items = [] if fields.get("items") is None else await checked(client, chat, fields)
     await added(client, chat, items, make=True)
     return answered(conversation_written(await chat.info()))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..client import AsyncMultiTurn
-from ..conversations import Address
+from ..conversations import Address, Owner
 from ..errors import ConversationNotFound
+from ..storage import Store
 from .items import Item, message_id_of
 from .posted_items import references
 from .refusal import Refusal
@@ -16,21 +17,27 @@ __all__ = ["resolved"]
 
 
 async def resolved(
-    client: AsyncMultiTurn, items: Sequence[Item], name: str = "input", conversation: str | None = None
+    client: AsyncMultiTurn,
+    items: Sequence[Item],
+    name: str = "input",
+    conversation: str | None = None,
+    owner: Owner | None = None,
 ) -> list[Item]:
     """The items, with those that others only refer to in their place. An id of ours leads to whatever
-    conversation the client may see; one that a client gave is looked for in ``conversation``. Raises
-    `Refusal` for an item that is not there."""
+    conversation of ``owner`` it belongs to (by default any that the client may see); one that a client
+    gave is looked for in ``conversation``. Raises `Refusal` for an item that is not there."""
     if not references(items):
         return list(items)
+    store, whose = client.engine.store, owner or client.reach
     return [
-        await _found(client, item["id"], name, conversation) if item["type"] == "item_reference" else item
+        await _found(store, whose, item["id"], name, conversation)
+        if item["type"] == "item_reference"
+        else item
         for item in items
     ]
 
 
-async def _found(client: AsyncMultiTurn, id: str, name: str, conversation: str | None) -> Item:
-    store, owner = client.engine.store, client.reach
+async def _found(store: Store, owner: Owner, id: str, name: str, conversation: str | None) -> Item:
     address = Address.parse(message_id_of(id) or "")
     try:
         if address is not None:
