@@ -149,3 +149,14 @@ def test_a_conversation_that_is_busy_says_so_in_openais_words() -> None:
         error = body["error"]
         assert (status, error["code"], error["param"]) == (400, "conversation_locked", "conversation")
         assert (headers["x-should-retry"], headers["retry-after-ms"]) == ("true", "200")
+
+
+def test_a_repeated_background_request_finds_the_response_that_runs() -> None:
+    with serve("qwen", Script("word " * 60, wire=Wire(piece=5, between=0.02))) as sim, gate(sim) as one:
+        body = {"input": "hi", "background": True}
+        first = post(one, body)[1]
+        second = post(one, body, x_stainless_retry_count="1")[1]
+        assert second == first
+        until(lambda: one.openai().responses.retrieve(first["id"]).status == "completed")
+        assert post(one, body, x_stainless_retry_count="1")[1]["id"] == first["id"]
+        assert len(sim.requests) == 1

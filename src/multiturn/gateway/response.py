@@ -37,6 +37,7 @@ DEFAULTS: Mapping[str, Any] = {
 """What holds where a request says nothing; our own policy is what the API calls "auto"."""
 CODES = {"rate_limited": "rate_limit_exceeded", "context_overflow": "invalid_prompt"}
 """Codes of failures that the API knows; it calls every other a server_error."""
+FILTERED = "content_filtered"
 CUT = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -46,6 +47,8 @@ def response_of(exchange: Exchange, language: str, lost: Sequence[Item] = ()) ->
     output = items_of(exchange.output) if exchange.output else list(lost)
     step = exchange.step
     reason = CUT.get(step.finish_reason or "") if step else None
+    if step and step.error == FILTERED:
+        reason = "content_filter"
     if status != "completed":
         output = incomplete(output)
     return responded(
@@ -74,7 +77,7 @@ def status_of(exchange: Exchange) -> str:
     step = exchange.step
     if step is None:
         return "in_progress" if exchange.running else "incomplete"
-    if step.error == "content_filtered":
+    if step.error == FILTERED:
         return "incomplete"
     if step.error:
         return "failed"

@@ -26,6 +26,7 @@ from .response import CUT, incomplete, responded
 from .response_events import Events
 from .response_prepared import Prepared, prepared
 from .response_request import Wanted
+from .response_turn import check_new
 from .response_window import check_room, foreseen
 from .routed import one_after_another
 from .sse import Headers
@@ -40,6 +41,7 @@ async def answer_aside(
     """Answer a request with ``store: false``."""
     async with staying(receive):
         ready = await prepared(client, wanted, new_ulid())
+        check_new(ready.words)
         if wanted.strict:
             await check_room(client, ready.spot, ready.words, ready.given, ready.model)
     seed = f"{client.tenant}\0{ready.spot.conversation}"
@@ -48,7 +50,7 @@ async def answer_aside(
     async def ask(card: Card, key: str, headers: Headers) -> None:
         async with staying(receive):
             window = await foreseen(client, ready.spot, ready.words, ready.given, card.name)
-        request = _request(ready, card, window, attempts.elsewhere, streamed=bool(wanted.stream))
+        request = _request(ready, card, window, attempts.elsewhere, streamed=bool(wanted.get("stream")))
         form = Aside(wanted, ready, gateway.language, keep_reasoning=client.config.keep_reasoning)
         await answer_request(
             gateway,
@@ -60,7 +62,7 @@ async def answer_aside(
             headers,
             receive,
             send,
-            streamed=bool(wanted.stream),
+            streamed=bool(wanted.get("stream")),
         )
 
     await one_after_another(attempts, ask)

@@ -38,6 +38,8 @@ __all__ = ["compacted"]
 SECONDS = 120.0
 """How long all requests together may take."""
 MOST_REQUESTS = 16
+INSTRUCTING = ("system", "developer")
+"""Instructions stay in force; they are no part of what was said."""
 NARROW = 500
 """Characters of one message, where a turn alone is too much to read."""
 
@@ -85,10 +87,9 @@ async def _turns(client: AsyncMultiTurn, ready: Prepared) -> tuple[list[list[Mes
         for told in rows:
             turns.setdefault(told.row.turn, []).append(message_of(told))
         found += turns.values()
-    for entries in (*ready.words.earlier, ready.words.entries):
-        if entries:
-            found.append([read(entry.body) for entry in entries])
-    return found, so_far, before
+    found += [[read(entry.body) for entry in group] for group in (*ready.words.earlier, ready.words.entries)]
+    spoken = [[message for message in turn if message.role not in INSTRUCTING] for turn in found]
+    return [turn for turn in spoken if turn], so_far, before
 
 
 async def _summary(

@@ -18,14 +18,18 @@ from ..turn import OpenTurn
 from .response import responded, response_of, status_of
 from .response_events import Events
 
-__all__ = ["Live", "told_again"]
+__all__ = ["Live", "Mark", "Telling", "ended", "told_again", "whole"]
+
+
+Mark = tuple[str, str, bytes]
+"""Which request asked: its tenant, its key, the digest of its body."""
 
 
 class Live:
     """A response that is being made in this process. ``first`` is how it looks at the beginning, ``last``
     at the end; ``stream`` is its turn. Where nobody listens while it comes, it need not be ``streamed``."""
 
-    def __init__(self, turn: OpenTurn, asked: Asked, *, streamed: bool) -> None:
+    def __init__(self, turn: OpenTurn, asked: Asked, mark: Mark, *, streamed: bool) -> None:
         begun, lease = turn.begun, turn.lease
         at = Address(lease.ulid, lease.branch, lease.turn, lease.step)
         self.at = at
@@ -34,6 +38,8 @@ class Live:
         self.message = Address(at.ulid, at.branch, at.turn, begun.turn.messages).message_id
         self.first = _first(at, begun.asked_at or 0.0, asked, self.conversation)
         self.last: Mapping[str, Any] | None = None
+        self.mark = mark
+        self._error: Exception | None = None
 
         async def opened() -> OpenTurn:
             return turn
@@ -60,25 +66,32 @@ class Live:
         self.last = last
         self._change()
 
+    def fail(self, error: Exception) -> None:
+        """Nobody knows how it was stored."""
+        self._error = error
+        self._change()
+
     def _change(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    def telling(self) -> Telling:
-        """What writes its events while they come."""
-        return Telling(self)
+    def telling(self, after: int = -1) -> Telling:
+        """What writes its events after number ``after`` while they come."""
+        return Telling(self, after)
 
     @property
     def released(self) -> int:
         """How much of the course may be told."""
         return self._released
 
-    async def followed(self, after: int = -1) -> AsyncGenerator[bytes, None]:
-        """The events after number ``after``: those that were told already, then the others as they come."""
-        events, reader = Events(self.message, after), Reader.live(self._course)
+    async def followed(self, events: Events) -> AsyncGenerator[bytes, None]:
+        """All events, from the beginning to the end, as they come."""
+        reader = Reader.live(self._course)
         told = events.begin(self.first)
         while True:
             changed, last = self._changed, self.last
+            if self._error is not None:
+                raise self._error
             told += events.of(reader.pieces(self._released))
             if last is not None:
                 told += events.close(str(last["status"])) + events.end(last)
@@ -93,9 +106,9 @@ class Live:
 class Telling:
     """Writes the events of a response for the client that asked for it."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, after: int) -> None:
         self._live = live
-        self.events = Events(live.message)
+        self.events = Events(live.message, after)
         self._reader = Reader.live(live.turn.course or Course(live.turn.draft))
         self.begun = False
 

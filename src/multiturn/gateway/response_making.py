@@ -20,11 +20,11 @@ from ..turn import OpenTurn
 from .gateway import Gateway
 from .presence import staying
 from .repeats import ENDED_BADLY, Seen
-from .response_log import Live, Telling, ended, told_again, whole
+from .response_log import Live, Mark, Telling, ended, told_again, whole
 from .response_prepared import prepared
 from .response_repeats import seen
 from .response_request import Wanted
-from .response_turn import Spot, Words, asked_in, owner_of
+from .response_turn import Spot, Words, asked_in, check_new, owner_of
 from .response_window import check_room
 from .routed import routed_headers
 from .sse import send_events, send_whole
@@ -43,6 +43,10 @@ class Running:
         """The response with this id, if it is being made here."""
         return self._live.get(id)
 
+    def asked_for(self, mark: Mark) -> Live | None:
+        """The response that the same request asked for before, if it is being made here."""
+        return next((live for live in self._live.values() if live.mark == mark), None)
+
     def add(self, live: Live) -> None:
         """A response begins."""
         self._live[live.id] = live
@@ -52,6 +56,9 @@ class Running:
         who is ``telling`` it."""
         try:
             exchange = await client.engine.store.exchange(live.owner, live.at)
+        except Error as error:
+            live.fail(error)
+            raise
         finally:
             self._live.pop(live.id, None)
         telling = telling or live.telling()
@@ -63,11 +70,13 @@ class Running:
 
     async def run(self, live: Live, client: AsyncMultiTurn) -> None:
         """Make a response, whether or not somebody listens."""
-        with suppress(Error):  # it is stored with the response
-            async with live.stream:
-                async for _ in live.stream:
-                    live.tell()
-        await self.end(live, client)
+        with suppress(Error):  # what failed is stored with the response
+            try:
+                async with live.stream:
+                    async for _ in live.stream:
+                        live.tell()
+            finally:
+                await self.end(live, client)
 
 
 class Making:
@@ -88,32 +97,43 @@ class Making:
 
     async def answer(self, receive: Receive, send: Send) -> None:
         """Answer it."""
+        owner, repeats = owner_of(self._client, self._wanted.get("user")), self._gateway.repeats
         async with staying(receive):
-            begun, asked = await self._begin()
+            self._seen = await seen(repeats, self._client, owner, self._wanted, self._raw, self._headers)
+        mark = (owner.tenant, self._seen.key, hashlib.sha256(self._raw).digest())
+        live = self._running.asked_for(mark) if self._wanted.get("background") else None
+        if live is not None:
+            await self._apart(live, receive, send)
+            return
+        async with staying(receive):
+            begun, asked = await self._begin(mark)
         if isinstance(begun, Begun):
             await self._again(begun, receive, send)
-            return
+        else:
+            await self._make(begun, asked, mark, receive, send)
+
+    async def _make(self, turn: OpenTurn, asked: Asked, mark: Mark, receive: Receive, send: Send) -> None:
+        """Make the response of a turn that has begun."""
         apart = self._headers.get("x-multiturn-detached", "").lower() in ("true", "1")
-        apart = apart or bool(self._wanted.background)
-        live = Live(begun, asked, streamed=apart or bool(self._wanted.stream))
+        apart, streamed = apart or self._wanted.get("background") is True, self._wanted.get("stream") is True
+        live = Live(turn, asked, mark, streamed=apart or streamed)
         self._running.add(live)
         if apart:
             self._gateway.beside(self._running.run(live, self._client))
             await self._apart(live, receive, send)
-        elif self._wanted.stream:
-            await self._events(self._told(live), live, receive, send)
+        elif streamed:
+            telling = live.telling()
+            await self._events(self._told(live, telling), live, telling, receive, send)
         else:
             await self._whole(live, receive, send)
 
     # -- beginning
 
-    async def _begin(self) -> tuple[OpenTurn | Begun, Asked]:
+    async def _begin(self, mark: Mark) -> tuple[OpenTurn | Begun, Asked]:
         wanted, client = self._wanted, self._client
-        owner = owner_of(client, wanted.user)
-        repeats, headers = self._gateway.repeats, self._headers
-        self._seen = await seen(repeats, client, owner, wanted, self._raw, headers)
         ready = await prepared(client, wanted, self._seen.key)
         spot, words, given = ready.spot, ready.words, ready.given
+        check_new(words)
         if wanted.strict:
             await check_room(client, spot, words, given, ready.model)
         asked = wanted.asked(ready.name, len(words.earlier))
@@ -122,7 +142,7 @@ class Making:
             results=words.results,
             earlier=words.earlier,
             key=self._seen.key,
-            digest=hashlib.sha256(self._raw).digest(),
+            digest=mark[-1],
             asked=asked,
         )
         if await self._failed_before(spot, words):
@@ -142,9 +162,9 @@ class Making:
 
     # -- telling
 
-    async def _told(self, live: Live) -> AsyncGenerator[bytes, None]:
+    async def _told(self, live: Live, telling: Telling) -> AsyncGenerator[bytes, None]:
         """The events for a client whose leaving stops the model."""
-        telling, over = live.telling(), False
+        over = False
         try:
             try:
                 async with live.stream:
@@ -177,22 +197,28 @@ class Making:
         self._gateway.repeats.was_told(self._seen.key)
 
     async def _apart(self, live: Live, receive: Receive, send: Send) -> None:
-        if self._wanted.stream:
-            await self._events(live.followed(), live, receive, send)
-        elif self._wanted.background:
+        if self._wanted.get("stream"):
+            telling = live.telling()
+            await self._events(live.followed(telling.events), live, telling, receive, send)
+        elif self._wanted.get("background"):
             queued = {**live.first, "status": "queued"}
             await send_whole(send, orjson.dumps(queued), self._beside(live))
         else:
             async with staying(receive):
-                async for _ in live.followed():
+                async for _ in live.followed(live.telling().events):
                     pass
             await send_whole(send, orjson.dumps(live.last), self._beside(live))
 
     async def _events(
-        self, parts: AsyncGenerator[bytes, None], live: Live, receive: Receive, send: Send
+        self,
+        parts: AsyncGenerator[bytes, None],
+        live: Live,
+        telling: Telling,
+        receive: Receive,
+        send: Send,
     ) -> None:
-        language = self._gateway.language
-        if await send_events(receive, send, parts, lambda: self._beside(live), language):
+        language, failed = self._gateway.language, telling.events.failed
+        if await send_events(receive, send, parts, lambda: self._beside(live), language, failed):
             self._gateway.repeats.was_told(self._seen.key)
 
     def _beside(self, live: Live) -> Mapping[str, str]:
@@ -213,7 +239,7 @@ class Making:
         at = replace(at, place=begun.step)
         exchange: Exchange = await self._client.engine.store.exchange(self._client.reach, at)
         language = self._gateway.language
-        if not self._wanted.stream:
+        if not self._wanted.get("stream"):
             await send_whole(send, orjson.dumps(whole(exchange, language)), {})
             return
 

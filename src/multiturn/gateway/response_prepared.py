@@ -35,7 +35,7 @@ class Prepared:
 
 async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared:
     """Everything a response needs before it begins. Raises `Refusal`, `ModelUnknown` and `InputInvalid`."""
-    items = await resolved(client, wanted.items, "input", wanted.conversation)
+    items = await resolved(client, wanted.items, "input", wanted.get("conversation"))
     spot, open_calls = await settled(client, await spot_of(client, wanted, key), items)
     words = words_of(items, open_calls, opened)
     model = await _model(client, wanted, spot)
@@ -56,8 +56,8 @@ async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared
 
 async def _model(client: AsyncMultiTurn, wanted: Wanted, spot: Spot) -> str:
     """The model that is named, else the conversation's, else the client's."""
-    if wanted.model is not None:
-        return str(wanted.model)
+    if wanted.get("model") is not None:
+        return str(wanted.get("model"))
     if spot.make:
         return client.model
     one = await client.engine.store.conversation(spot.owner, spot.conversation)

@@ -30,7 +30,7 @@ async def seen(
     if given is not None:
         return Seen(given)
     digest = hashlib.sha256(raw).hexdigest()[:32]
-    where = wanted.previous_response_id or wanted.conversation or ""
+    where = wanted.get("previous_response_id") or wanted.get("conversation") or ""
     place = ((owner.tenant, owner.user or ""), f"responses {where}", digest)
     count = headers.get("x-stainless-retry-count", "0")
     if count.isdecimal() and int(count) > 0:
@@ -54,14 +54,14 @@ async def _newest(client: AsyncMultiTurn, owner: Owner, wanted: Wanted) -> Async
     """The newest turns of where the request may have gone."""
     store = client.engine.store
     with suppress(ConversationNotFound):
-        at = Address.parse(wanted.previous_response_id or "")
+        at = Address.parse(wanted.get("previous_response_id") or "")
         if at is not None:
             name = await store.lookup(client.reach, at.ulid)
             for branch in await store.branches(client.reach, name):
                 for turn in await store.turns(client.reach, name, limit=1, newest=True, branch=branch.number):
                     yield turn
-        elif wanted.conversation is not None:
-            for turn in await store.turns(client.reach, wanted.conversation, limit=1, newest=True):
+        elif wanted.get("conversation") is not None:
+            for turn in await store.turns(client.reach, wanted.get("conversation"), limit=1, newest=True):
                 yield turn
         else:
             for one in await store.conversations(owner, limit=RECENT):

@@ -55,17 +55,15 @@ ECHOED = frozenset(
 NO_LIMIT = 1 << 40
 
 
-@dataclass(frozen=True, slots=False)
+@dataclass(frozen=True)
 class Wanted:
     """A request for a response, checked; ``items`` are its input."""
 
     fields: Mapping[str, Any]
     items: list[Item]
 
-    def __getattr__(self, name: str) -> Any:
+    def get(self, name: str) -> Any:
         """A parameter by its name; ``None`` where it was not given."""
-        if name.startswith("_"):
-            raise AttributeError(name)
         return self.fields.get(name)
 
     @property

@@ -13,7 +13,13 @@ import orjson
 
 from ..client import AsyncMultiTurn
 from ..conversations import Address, Declared, Owner, Turn, TurnState
-from ..errors import ConversationNotFound, ParameterInvalid, TurnNotFound
+from ..errors import (
+    ConversationNotFound,
+    MessageEmpty,
+    ParameterInvalid,
+    ToolResultsIncomplete,
+    TurnNotFound,
+)
 from ..messages import Entry, Trait
 from ..phrases import Reason
 from ..request import asked_of
@@ -33,6 +39,7 @@ __all__ = [
     "Spot",
     "Words",
     "asked_in",
+    "check_new",
     "exchange_of",
     "owner_of",
     "settled",
@@ -93,21 +100,21 @@ async def exchange_of(client: AsyncMultiTurn, id: str) -> Exchange | None:
 async def spot_of(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Spot:
     """Where the response goes that is wanted: where it follows nothing, into a conversation that is always
     the same for a request key. Raises `Refusal`."""
-    user = wanted.user
+    user = wanted.get("user")
     owner = owner_of(client, user)
-    if wanted.previous_response_id is not None:
-        found = await exchange_of(client, wanted.previous_response_id)
+    if wanted.get("previous_response_id") is not None:
+        found = await exchange_of(client, wanted.get("previous_response_id"))
         if found is None or user not in (None, found.user):
             raise Refusal(400, "previous_response_not_found", param="previous_response_id")
         return Spot(replace(owner, user=found.user), found.conversation, found)
-    if wanted.conversation is not None:
+    if wanted.get("conversation") is not None:
         try:
-            one = await client.engine.store.conversation(client.reach, wanted.conversation)
+            one = await client.engine.store.conversation(client.reach, wanted.get("conversation"))
         except ConversationNotFound:
             raise Refusal(404, "conversation_not_found", param="conversation") from None
         if user not in (None, one.user):
             raise Refusal(404, "conversation_not_found", param="conversation")
-        return Spot(replace(owner, user=one.user), wanted.conversation)
+        return Spot(replace(owner, user=one.user), wanted.get("conversation"))
     return Spot(owner, _name(owner, key), make=True)
 
 
@@ -173,6 +180,26 @@ def _sealed(message: Message) -> Entry:
     entry = seal(message, count_message)
     compacted = str(message.get("id", "")).startswith(MARK)
     return entry._replace(traits=entry.traits | Trait.PINNED) if compacted else entry
+
+
+def check_new(words: Words) -> None:
+    """Raises `MessageEmpty`, `ToolResultsIncomplete` or `Refusal` where there is nothing to answer."""
+    entries = words.entries
+    if words.results is not None:
+        return
+    if all(entry.traits & Trait.BARE and not entry.traits & Trait.TOOL_CALL for entry in entries):
+        raise MessageEmpty
+    bodies = [
+        orjson.loads(each.body) for each in entries if each.traits & (Trait.TOOL_CALL | Trait.TOOL_RESULT)
+    ]
+    made = [call["id"] for body in bodies for call in body.get("tool_calls") or ()]
+    given = {body.get("tool_call_id") for body in bodies}
+    if missing := [call for call in made if call not in given]:
+        raise ToolResultsIncomplete(missing=", ".join(missing))
+    if entries[-1].role == "assistant":
+        raise Refusal(400, "nothing_new", param="input")
+    if not any(entry.role == "user" for entry in entries):
+        raise Refusal(400, "user_missing", param="input")
 
 
 def _repeats(message: Message, open_calls: Sequence[str]) -> bool:

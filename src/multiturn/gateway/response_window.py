@@ -40,6 +40,7 @@ async def foreseen(client: AsyncMultiTurn, spot: Spot, words: Words, given: Inpu
 async def _current(client: AsyncMultiTurn, spot: Spot, words: Words) -> tuple[Sequence[Entry], int | None]:
     """The turn that would be answered, and the number before which the turns are that come before it."""
     new = [*chain.from_iterable(words.earlier), *words.entries]
+    _check_results(words.results, words.open_calls)
     followed = spot.followed
     if followed is not None and (words.results is not None or not followed.last):
         turn, upto = followed.address.turn, followed.output.row.place if followed.output else -1
@@ -53,7 +54,6 @@ async def _current(client: AsyncMultiTurn, spot: Spot, words: Words) -> tuple[Se
     rows = await client.engine.store.history(
         spot.owner, spot.conversation, after=turn - 1, limit=1, branch=spot.branch
     )
-    _check_results(words.results, words.open_calls)
     return [*(_anew(told) for told in rows if told.row.place <= upto), *new], turn
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -16,7 +16,7 @@ from ..storage import Exchange
 from .answers import answered
 from .body import read_body
 from .gateway import Gateway
-from .refusal import JSON, Refusal, said_of
+from .refusal import JSON, Refusal, Said, said_of
 from .response_aside import answer_aside
 from .response_compact import compacted
 from .response_deletion import forget
@@ -25,7 +25,7 @@ from .response_log import told_again, whole
 from .response_making import Making, Running
 from .response_request import wanted_of
 from .response_turn import exchange_of
-from .sse import send_events
+from .sse import failed_event, send_events
 from .turns import step_context
 
 __all__ = ["Responses"]
@@ -74,16 +74,17 @@ class Responses:
     async def fetch(self, request: Request) -> Response:
         """A stored response; as events with ``stream=true``."""
         exchange = await self._found(request)
-        if _switch(request, "stream"):
-            return _Events(self._events(request, exchange, _after(request)), self._gateway.language)
-        return answered(whole(exchange, self._gateway.language))
-
-    async def _events(self, request: Request, exchange: Exchange, after: int) -> AsyncGenerator[bytes, None]:
+        if not _switch(request, "stream"):
+            return answered(whole(exchange, self._gateway.language))
+        after, language = _after(request), self._gateway.language
         live = self._running.get(exchange.address.response_id)
-        if live is not None:
-            async for told in live.followed(after):
-                yield told
-            return
+        if live is None:
+            return _Events(self._again(request, exchange, after), language)
+        events = live.telling(after).events
+        return _Events(live.followed(events), language, events.failed)
+
+    async def _again(self, request: Request, exchange: Exchange, after: int) -> AsyncGenerator[bytes, None]:
+        """The events of a response that is not made here, once it has ended."""
         while exchange.step is None and exchange.running:
             await asyncio.sleep(PAUSE)
             exchange = await self._found(request)
@@ -132,14 +133,19 @@ class Responses:
 class _Events(Response):
     """Events as the answer to a request."""
 
-    def __init__(self, parts: AsyncGenerator[bytes, None], language: str) -> None:
+    def __init__(
+        self,
+        parts: AsyncGenerator[bytes, None],
+        language: str,
+        failed: Callable[[Said], bytes] = failed_event,
+    ) -> None:
         super().__init__()
-        self._parts, self._language = parts, language
+        self._parts, self._language, self._failed = parts, language, failed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send them."""
         del scope
-        await send_events(receive, send, self._parts, dict, self._language)
+        await send_events(receive, send, self._parts, dict, self._language, self._failed)
 
 
 def _switch(request: Request, name: str) -> bool:
