@@ -128,6 +128,9 @@ async def test_the_asynchronous_client_gets_the_same() -> None:
             assert words(await dashscope.AioGeneration.call(**given)) == "twenty-seven"
             stream: Any = await dashscope.AioGeneration.call(**given, stream=True, incremental_output=True)
             assert "".join([words(each) async for each in stream]) == "twenty-seven"
+            parts: Any = [{"role": "user", "content": [{"text": "?"}]}]
+            seen = await dashscope.AioMultiModalConversation.call(**{**given, "messages": parts})
+            assert words(seen) == "twenty-seven"
             refused: Any = await dashscope.AioGeneration.call(**{**given, "model": "unheard-of"})
             assert (refused.status_code, refused.code) == (404, "ModelNotFound")
         finally:
