@@ -14,7 +14,7 @@ from starlette.types import Receive, Send
 
 from ..client import AsyncMultiTurn
 from ..conversations import Address
-from ..errors import ConversationNotFound, Error
+from ..errors import ConversationNotFound, Error, StoreError
 from ..storage import Asked, Begun, Exchange, Start
 from ..turn import OpenTurn
 from .gateway import Gateway
@@ -172,6 +172,8 @@ class Making:
                         live.tell()
                         if told := telling.more():
                             yield told
+            except StoreError:  # nobody can say how it ended
+                raise
             except Error:
                 if not telling.begun:  # it gets a status of its own
                     raise
