@@ -237,6 +237,22 @@ async def test_what_was_quoted_is_no_part_of_the_message_that_comes_back(scene: 
     assert "quotations" not in await copy.export()
 
 
+async def test_what_was_noted_and_erased_comes_back_so(scene: Make, tmp_path: Path) -> None:
+    it, there = scene(*"AB"), scene()
+    chat = it.client.conversation("c", metadata={"order": "7"}, expires_after=60)
+    await chat.send("my code is 4711")
+    await chat.send("hello")
+    await chat.erase(1)
+    file = tmp_path / "c.jsonl"
+    file.write_text(await chat.export(), "utf-8")
+    (loaded,) = await there.client.load(file)
+    info = await loaded.info()
+    assert (info.metadata, info.expires_after) == ({"order": "7"}, 60)
+    assert [message["content"] for message in (await loaded.window("x")).messages] == ["hello", "B", "x"]
+    await it.client.conversation("d").add(["a"])
+    assert "metadata" not in await it.client.conversation("d").export()
+
+
 async def test_what_was_marked_comes_back_marked(scene: Make, tmp_path: Path) -> None:
     it, there = scene(*"ABCDEF"), scene()
     chat = await spoken(it, 5)

@@ -269,6 +269,8 @@ class AsyncMultiTurn:
             policy=None if policy is None else ContextPolicy.from_dict(policy),
             model=settings.get("model"),
             memory=settings.get("memory"),
+            metadata=settings.get("metadata"),
+            expires_after=settings.get("expires_after"),
         )
 
     async def export_user(self, user: str) -> str:

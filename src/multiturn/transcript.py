@@ -151,7 +151,13 @@ def _head(conversation: Conversation) -> dict[str, Any]:
         "policy": settings.policy,
         "model": settings.model,
         "memory": settings.memory,
-    }
+    } | _noted(conversation)
+
+
+def _noted(conversation: Conversation) -> dict[str, Any]:
+    """What is noted on a conversation, and for how long it is kept, where there is anything."""
+    noted = {"metadata": dict(conversation.metadata), "expires_after": conversation.expires_after}
+    return {name: value for name, value in noted.items() if value}
 
 
 def _line(told: Told) -> str:
