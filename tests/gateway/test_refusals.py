@@ -199,6 +199,20 @@ def test_a_fault_of_our_own_says_nothing_of_itself(monkeypatch: pytest.MonkeyPat
         assert headers["x-should-retry"] == "false"
 
 
+def test_a_fault_of_our_own_is_told_in_the_envelope_on_every_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    from multiturn.storage.sqlite import SQLiteStore
+
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError(SECRET)
+
+    monkeypatch.setattr(SQLiteStore, "conversation", broken)
+    with gate(model="demo") as one:
+        status, body, headers = one.get("/v1/conversations/c1")
+        assert (status, error_of(body)["code"]) == (500, "internal_error")
+        assert SECRET not in body.decode()
+        assert headers["x-should-retry"] == "false"
+
+
 def test_foreign_and_missing_conversations_are_told_alike() -> None:
     with serve("qwen", "ok") as sim, gate(sim) as one:
         body = {"model": "qwen/qwen-plus", "messages": GOOD["messages"], "conversation": "c1", "user": "ada"}

@@ -58,6 +58,11 @@ def body(sim: Simulator) -> dict[str, Any]:
         ("tool_choice", {"type": "file_search"}, "unsupported_tool"),
         ("tool_choice", {"type": "function"}, "not_text"),
         ("tool_choice", {"type": "allowed_tools", "tools": [{"type": "mcp"}]}, "unsupported_tool"),
+        (
+            "tool_choice",
+            {"type": "allowed_tools", "tools": [{"type": "function", "name": ["f"]}]},
+            "not_text",
+        ),
         ("text", {"format": {"type": "poem"}}, "invalid_value"),
         ("text", {"format": {"type": "json_schema", "name": "x"}}, "invalid_type"),
         ("text", {"format": {"type": "json_schema", "schema": {}}}, "not_text"),

@@ -57,7 +57,7 @@ def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
             *responses.routes,
         ],
         lifespan=lifespan,
-        exception_handlers={HTTPException: _no_such_thing, Refusal: _told, Error: _told},
+        exception_handlers={HTTPException: _no_such_thing, Refusal: _told, Error: _told, Exception: _told},
     )
     app.router.redirect_slashes = False
     app.state.gateway = gateway

@@ -191,6 +191,8 @@ def _tool_choice(value: Any, name: str) -> Any:
         tools = _list(table.get("tools"), f"{name}.tools")
         if not all(isinstance(each, dict) and each.get("type") == "function" for each in tools):
             raise Refusal(400, HOSTED, param=f"{name}.tools")
+        for place, each in enumerate(tools):
+            _text(each.get("name"), f"{name}.tools[{place}].name")
         return {"type": "allowed_tools", "mode": mode, "tools": tools}
     raise Refusal(400, HOSTED, param=f"{name}.type")
 
