@@ -128,6 +128,20 @@ def test_everything_becomes_one_item_that_stands_for_it() -> None:
         assert listed[0].to_dict() == small.output[-1].to_dict()
 
 
+def test_no_window_leaves_a_compaction_out() -> None:
+    with serve("qwen", "The user is called Ada.") as sim, gate(sim) as one:
+        items: Any = [{"role": "user", "content": "My name is Ada."}]
+        small = one.openai().responses.compact(model=MODEL, input=items)
+        sim.script = Script("word " * 150)
+        management: Any = [{"type": "compaction", "compact_threshold": 1000}]
+        given: Any = {"context_management": management}
+        last = ask(one, [*small.output, {"role": "user", "content": "hello"}], **given)
+        for number in range(12):
+            last = ask(one, f"{number} " * 60, previous_response_id=last.id, **given)
+        assert "hello" not in str(sent(sim))
+        assert "The user is called Ada." in str(sent(sim))
+
+
 def test_what_is_posted_is_compacted_with_the_rest() -> None:
     with serve("qwen", "A summary.") as sim, gate(sim) as one:
         items: Any = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
@@ -198,6 +212,17 @@ def test_a_deleted_response_is_gone_and_its_words_with_it(tmp_path: Path) -> Non
     with sqlite3.connect(path) as db:
         assert db.execute("SELECT COUNT(*) FROM messages WHERE INSTR(body, 'secret')").fetchone() == (0,)
     db.close()
+
+
+def test_a_turn_of_which_a_step_was_deleted_is_not_sent_again() -> None:
+    script: list[Any] = [Answer(calls=[Call("weather", id="call_1")]), "It is sunny.", "ok", "ok"]
+    with serve("qwen", script) as sim, gate(sim) as one:
+        first = ask(one, "weather?", tools=[TOOL])
+        second = ask(one, [result("call_1")], previous_response_id=first.id)
+        third = ask(one, "three", previous_response_id=second.id)
+        one.openai().responses.delete(second.id)
+        ask(one, "four", previous_response_id=third.id)
+        assert [text for _, text in sent(sim)] == ["three", "ok", "four"]
 
 
 def test_in_a_conversation_that_was_named_the_items_stay() -> None:

@@ -89,14 +89,14 @@ class Aside:
     says_repeats = True
 
     def __init__(self, wanted: Wanted, ready: Prepared, language: str, *, keep_reasoning: bool) -> None:
-        self._asked = wanted.asked(ready.name, 0)
+        self._asked = wanted.asked(ready.model, 0)
         self._conversation = ready.spot.conversation
         self._language = language
         self._keep_reasoning = keep_reasoning
         self._at = Address(new_ulid(), 0, 1, 1)
         self._begun = time.time()
         self._draft, self._events = Draft(), Events(self._at.message_id)
-        self._model = ready.name
+        self._model = ready.model
 
     def pieces(self, id: str, model: str) -> Aside:
         """What writes the events."""

@@ -47,7 +47,7 @@ class Live:
         self.stream = AsyncStream(opened, stream=streamed)
         self.turn = turn
         self._course = turn.course or Course(turn.draft)
-        self._released = 0
+        self._released = self._followers = 0
         self._changed = asyncio.Event()
 
     @property
@@ -72,8 +72,9 @@ class Live:
         self._change()
 
     def _change(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        if self._followers:
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
 
     def telling(self, after: int = -1) -> Telling:
         """What writes its events after number ``after`` while they come."""
@@ -86,21 +87,23 @@ class Live:
 
     async def followed(self, events: Events) -> AsyncGenerator[bytes, None]:
         """All events, from the beginning to the end, as they come."""
-        reader = Reader.live(self._course)
-        told = events.begin(self.first)
-        while True:
-            changed, last = self._changed, self.last
-            if self._error is not None:
-                raise self._error
-            told += events.of(reader.pieces(self._released))
-            if last is not None:
-                told += events.close(str(last["status"])) + events.end(last)
-            if told:
-                yield told
-            if last is not None:
-                return
-            told = b""
-            await changed.wait()
+        reader, told = Reader.live(self._course), events.begin(self.first)
+        self._followers += 1
+        try:
+            while self.last is None and self._error is None:
+                changed = self._changed
+                if told := told + events.of(reader.pieces(self._released)):
+                    yield told
+                told = b""
+                if changed is self._changed:
+                    await changed.wait()
+        finally:
+            self._followers -= 1
+        if self._error is not None:
+            raise self._error
+        told += events.of(reader.pieces(self._released))
+        last = self.last or {}
+        yield told + events.close(str(last["status"])) + events.end(last)
 
 
 class Telling:

@@ -136,7 +136,7 @@ class Making:
         check_new(words)
         if wanted.strict:
             await check_room(client, spot, words, given, ready.model)
-        asked = wanted.asked(ready.name, len(words.earlier))
+        asked = wanted.asked(ready.model, len(words.earlier))
         start = Start(
             entries=words.entries,
             results=words.results,

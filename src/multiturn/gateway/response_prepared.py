@@ -19,18 +19,14 @@ __all__ = ["Prepared", "prepared"]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """``model`` is what is asked, a model or a route, and ``cards`` are the models that may answer."""
+    """``model`` is what is asked, a model by its whole name or a route, and ``cards`` are the models that may
+    answer."""
 
     spot: Spot
     words: Words
     model: str
     cards: Sequence[Card]
     given: Input
-
-    @property
-    def name(self) -> str:
-        """The model, or the route, by its whole name."""
-        return self.cards[0].name if len(self.cards) == 1 else self.model
 
 
 async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared:
@@ -51,7 +47,7 @@ async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared
     given = replace(
         input_of(asking), entries=words.entries, policy=wanted.step_policy, instructions=wanted.instructed
     )
-    return Prepared(spot, words, model, cards, given)
+    return Prepared(spot, words, model if route else cards[0].name, cards, given)
 
 
 async def _model(client: AsyncMultiTurn, wanted: Wanted, spot: Spot) -> str:
