@@ -22,7 +22,6 @@ from .sqlite_terms import renew
 
 __all__ = ["rewrite"]
 
-BY_HAND = Trait.EXCLUDED
 MEDIA, QUOTED, IRREGULAR = Trait.MEDIA, Trait.QUOTED, Trait.IRREGULAR
 STOPPED, EXCLUDED = Trait.STOPPED, Trait.EXCLUDED
 
@@ -75,7 +74,7 @@ def _replace(db: sqlite3.Connection, here: Here, key: int, entry: Entry) -> None
         "UPDATE messages SET traits = ?, tokens = ?, reasoning_tokens = ?, body = ?, reasoning = ?, facts = ?"
         " WHERE id = ?",
         (
-            entry.traits | old & (BY_HAND | QUOTED),
+            entry.traits | old & (EXCLUDED | QUOTED),
             entry.tokens + (quoted[0] if quoted else 0),
             entry.reasoning_tokens,
             take_out(db, here.key, key, entry.body) if entry.traits & MEDIA else entry.body,
