@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import openai
@@ -113,6 +114,10 @@ def test_refusals_are_told_in_the_envelope() -> None:
             assert status in (400, 404)
             assert answer["error"]["code"] == code
             assert set(answer["error"]) == {"message", "type", "param", "code"}
+        stray = {"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}
+        for path in ("", "/input_tokens"):
+            found = one.post({"model": MODEL, **stray}, f"/v1/responses{path}")
+            assert (found[0], json.loads(found[1])["error"]["param"]) == (400, "input")
         assert one.get("/v1/responses")[0] == 405
         assert not sim.requests
         assert one.get("/v1/conversations")[1].count(b'"conv') == 0

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from ..errors import ContextOverflow, InputInvalid, ProviderOverflow
+from ..errors import ContextOverflow, Error, InputInvalid, ProviderOverflow
 from ..storage import Exchange
 from .answers import answered
 from .body import read_body
@@ -35,6 +35,7 @@ PAUSE = 0.1
 PATIENCE = 10.0
 """Seconds in which a response that was told to stop stops."""
 LONGEST_NUMBER = 12
+ABOUT_INPUT = (InputInvalid, ContextOverflow, ProviderOverflow)
 
 
 class Responses:
@@ -44,8 +45,8 @@ class Responses:
         self._gateway = gateway
         self._running = Running(gateway)
         self.routes = [
-            Route("/v1/responses/input_tokens", input_tokens, methods=["POST"]),
-            Route("/v1/responses/compact", compacted, methods=["POST"]),
+            Route("/v1/responses/input_tokens", self.input_tokens, methods=["POST"]),
+            Route("/v1/responses/compact", self.compact, methods=["POST"]),
             Route("/v1/responses/{id}", self.fetch, methods=["GET"]),
             Route("/v1/responses/{id}", self.delete, methods=["DELETE"]),
             Route("/v1/responses/{id}/cancel", self.cancel, methods=["POST"]),
@@ -66,10 +67,28 @@ class Responses:
                 await making.answer(receive, send)
             else:
                 await answer_aside(self._gateway, client, wanted, receive, send)
-        except (InputInvalid, ContextOverflow, ProviderOverflow) as error:
-            said = said_of(error, self._gateway.language)
-            said = said._replace(param="input" if said.param == "messages" else said.param)
-            await Response(said.body, said.status, dict(said.headers), JSON)(scope, receive, send)
+        except ABOUT_INPUT as error:
+            await self._refused(error)(scope, receive, send)
+
+    def _refused(self, error: Error) -> Response:
+        """What is wrong with the input, under the name it has here."""
+        said = said_of(error, self._gateway.language)
+        said = said._replace(param="input" if said.param == "messages" else said.param)
+        return Response(said.body, said.status, dict(said.headers), JSON)
+
+    async def input_tokens(self, request: Request) -> Response:
+        """How many tokens would be sent."""
+        try:
+            return await input_tokens(request)
+        except ABOUT_INPUT as error:
+            return self._refused(error)
+
+    async def compact(self, request: Request) -> Response:
+        """One item in place of everything up to here."""
+        try:
+            return await compacted(request)
+        except ABOUT_INPUT as error:
+            return self._refused(error)
 
     async def fetch(self, request: Request) -> Response:
         """A stored response; as events with ``stream=true``."""
