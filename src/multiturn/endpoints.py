@@ -19,7 +19,9 @@ from .storage import Store
 from .vocabulary import Counter, counter
 
 if TYPE_CHECKING:
+    from .cards import EmbeddingCard
     from .providers.counting import Counting
+    from .providers.embeddings import Embeddings
 
 __all__ = ["Endpoints"]
 
@@ -48,6 +50,7 @@ class Endpoints:
     _providers: dict[tuple[str, str], Provider] = field(default_factory=dict)
     _counting: dict[str, Counting] = field(default_factory=dict)
     _embedders: dict[str, Embedder | None] = field(default_factory=dict)
+    _embeddings: dict[str, Embeddings] = field(default_factory=dict)
     _counters: dict[str, Counter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -80,6 +83,15 @@ class Endpoints:
             access = self._access(card.provider, total=BESIDE) if profile.counting else {}
             self._counting[card.provider] = open_counting(profile, **access)
         return self._counting[card.provider]
+
+    def embeddings(self, card: EmbeddingCard) -> Embeddings:
+        """An embedding model at its provider, for whoever wants its vectors. Raises `KeyMissing`, and
+        `ModelUnknown` for a provider that embeds nothing."""
+        if card.name not in self._embeddings:
+            access = self._access(card.provider, total=BESIDE)
+            profile = self.catalog.profile(card.provider)
+            self._embeddings[card.name] = open_embeddings(card, profile, **access)
+        return self._embeddings[card.name]
 
     def embedder(self, name: str) -> Embedder | None:
         """What recalls by an embedding model; ``None`` where the store keeps no vectors. Raises
@@ -117,8 +129,11 @@ class Endpoints:
         providers, self._providers = self._providers, {}
         counting, self._counting = self._counting, {}
         embedders, self._embedders = self._embedders, {}
+        embeddings, self._embeddings = self._embeddings, {}
         for provider in providers.values():
             await provider.close()
+        for each in embeddings.values():
+            await each.close()
         for endpoint in counting.values():
             await endpoint.close()
         for embedder in embedders.values():

@@ -14,7 +14,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..client import AsyncMultiTurn
 from ..errors import Error
-from . import conversation_items, conversations, health, models, turns
+from . import (
+    anew,
+    branches,
+    conversation_items,
+    conversations,
+    embeddings,
+    exports,
+    finding,
+    health,
+    marks,
+    models,
+    policies,
+    spending,
+    summaries,
+    turns,
+    windows,
+)
 from .chat_completions import ChatCompletions
 from .dashscope import MULTIMODAL, TEXT, Generation
 from .dashscope_errors import refused_to
@@ -22,8 +38,8 @@ from .gateway import Gateway, gateway_of
 from .hosts import Hosts
 from .passage import Passage
 from .refusal import Refusal
-from .sweeping import sweeping
 from .responses import Responses
+from .sweeping import sweeping
 
 __all__ = ["application"]
 
@@ -54,6 +70,16 @@ def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
             *conversations.ROUTES,
             *conversation_items.ROUTES,
             *turns.ROUTES,
+            *windows.ROUTES,
+            *marks.ROUTES,
+            *anew.ROUTES,
+            *branches.ROUTES,
+            *summaries.ROUTES,
+            *policies.ROUTES,
+            *spending.ROUTES,
+            *finding.ROUTES,
+            *exports.ROUTES,
+            *embeddings.ROUTES,
             *responses.routes,
         ],
         lifespan=lifespan,

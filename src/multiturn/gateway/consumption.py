@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..cards import Card
+from ..cards import Card, EmbeddingCard
 from ..errors import Error
 from ..storage import Store
 from ..storage.account_store import AccountStore
@@ -69,7 +69,7 @@ class Consumption:
         self._unwritten: dict[str, Spending] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, tenant: str, card: Card, usage: Usage) -> None:
+    def add(self, tenant: str, card: Card | EmbeddingCard, usage: Usage) -> None:
         """A call has ended that is kept nowhere. Cheap: money is worked out when it is written."""
         tier = card.price.tier(usage.input) if card.price else None
         key = (tenant, card.name, tier.up_to if tier else None, usage.cache_write is not None)

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import Scope
 
-from ..cards import Card
+from ..cards import Card, EmbeddingCard
 from ..client import AsyncMultiTurn
 from .allowances import Allowances
 from .consumption import Consumed, Consumption
@@ -53,7 +53,7 @@ class Gateway:
         principal = principal_of(scope)
         return self.client if principal is None else principal.client
 
-    def consumed(self, client: AsyncMultiTurn, card: Card) -> Consumed | None:
+    def consumed(self, client: AsyncMultiTurn, card: Card | EmbeddingCard) -> Consumed | None:
         """What is to hear of the usage of a call that is no turn; ``None``, so that nothing is counted, where
         nobody has a key or a budget."""
         if client is self.client and client.tenant not in self.allowances.stated:

@@ -25,14 +25,17 @@ from .sse import stopping
 __all__ = ["Passage"]
 
 GIVEN_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
-ROUTES = re.compile(
-    r"/(?:v1(?:/(?:chat/completions|models|conversations(?:/[^/]+(?:/items(?:/[^/]+)?|/turns(?:/[^/]+/context)?)?)?"
-    r"|responses(?:/[^/]+(?:/(?:cancel|input_items|context))?)?))?"
-    r"|api/v1/services/aigc/(?:text|multimodal)-generation/generation|healthz|readyz|metrics)"
+HOT = frozenset(
+    (
+        "/v1/chat/completions",
+        "/v1/responses",
+        "/api/v1/services/aigc/text-generation/generation",
+        "/api/v1/services/aigc/multimodal-generation/generation",
+    )
 )
+"""Addresses that go past the router."""
 PROCESS, NUMBERS = secrets.token_hex(8), count()
 """What the ids of requests are made of where clients give none."""
-CHAT = "/v1/chat/completions"
 LEFT = 499
 """How the log and the figures name a request whose client did not wait."""
 
@@ -102,7 +105,7 @@ class Passage:
         return tenant if await allowances.enter(tenant, keyed=keyed) else None
 
     def _written_down(self, scope: Scope, passing: _Passing) -> None:
-        route = scope["path"] if scope["path"] == CHAT else _route(scope["path"])
+        route = _route(scope)
         method = scope["method"] if scope["method"] in ("GET", "POST", "DELETE", "HEAD", "PUT") else "other"
         seconds, status = time.monotonic() - passing.began, passing.status or LEFT
         self._gateway.meters.answered(route, method, status, seconds)
@@ -110,12 +113,11 @@ class Passage:
         self._journal.note({**figures, "seconds": round(seconds, 4)})
 
 
-def _route(path: str) -> str:
-    """The route of a path, without anybody's ids."""
-    if not ROUTES.fullmatch(path):
-        return "other"
-    ids = r"(?<=conversations/)[^/]+|(?<=responses/)[^/]+|(?<=turns/)[^/]+|(?<=/items/)[^/]+"
-    return re.sub(ids, "*", path)
+def _route(scope: Scope) -> str:
+    """The route that a request came to, without anybody's ids; "other" where it came to none."""
+    if scope["path"] in HOT:
+        return str(scope["path"])
+    return getattr(scope.get("route"), "path", "other")
 
 
 class _Passing:

@@ -32,7 +32,7 @@ from .sse import Headers as Told
 from .sse import send_events, send_whole
 from .stateless import OURS, answer_request, check_choices
 
-__all__ = ["conversation_of", "stateful"]
+__all__ = ["answer_id", "conversation_of", "stateful", "window_headers"]
 
 OWN = OURS | {"conversation", "store", "user", "metadata"}
 """Fields that we understand ourselves."""
@@ -213,7 +213,7 @@ class Work:
             async for delta in deltas:
                 self.draft.add(delta)
         reply = stream.reply
-        whole = self.form.whole(_id(stream), reply.model, self.draft, reply.usage)
+        whole = self.form.whole(answer_id(stream), reply.model, self.draft, reply.usage)
         await send_whole(send, whole, self._headers(stream))
         return True
 
@@ -235,7 +235,7 @@ class Work:
         yield pieces.end(stream.reply.usage)
 
     def _pieces(self, stream: AsyncStream) -> Pieces:
-        return self.form.pieces(_id(stream), stream.window.target.model)
+        return self.form.pieces(answer_id(stream), stream.window.target.model)
 
     async def _together(self, stream: AsyncStream) -> AsyncGenerator[Delta, None]:
         """A client that leaves stops the model."""
@@ -264,7 +264,7 @@ class Work:
 
     def _headers(self, stream: AsyncStream) -> dict[str, str]:
         turn = {"x-multiturn-turn": str(stream.turn.number), "x-multiturn-turn-id": stream.turn.id}
-        return self.told | turn | _of_window(stream.window)
+        return self.told | turn | window_headers(stream.window)
 
     async def read_only(self, receive: Receive, send: Send) -> None:
         """An answer from what the conversation remembers, of which nothing is kept."""
@@ -279,7 +279,7 @@ class Work:
             if card.name != last:
                 async with staying(receive):
                     window = await self.chat.window(messages=self.posted.new, model=card.name)
-            told.update(_of_window(window))
+            told.update(window_headers(window))
             provider, request = endpoints.provider(card, key), self._request(card, window, attempts.elsewhere)
             await answer_request(
                 self.gateway,
@@ -317,7 +317,8 @@ def _written(pieces: Pieces, write: Write) -> Callable[[Delta], bool]:
     return direct
 
 
-def _of_window(window: Window) -> dict[str, str]:
+def window_headers(window: Window) -> dict[str, str]:
+    """What a client is told of what was sent."""
     left = sum(span.messages for span in window.spans if not span.sent)
     return {
         "x-multiturn-model": window.target.model,
@@ -327,6 +328,6 @@ def _of_window(window: Window) -> dict[str, str]:
     }
 
 
-def _id(stream: AsyncStream) -> str:
+def answer_id(stream: AsyncStream) -> str:
     """The same for every answer of the same turn."""
     return f"chatcmpl-{stream.turn.id.removeprefix('turn_')}"

@@ -71,6 +71,10 @@ class Items:
             return False
         return True
 
+    async def address(self, id: str) -> Address:
+        """Where the message is that an item belongs to. Raises `Refusal`."""
+        return (await self._find(id))[1]
+
     async def _find(self, id: str) -> tuple[Standing, Address, Sequence[Told]]:
         """The item, where its message is, and the messages of its turn."""
         address = await self._address(await self._one(), id, "item_id")

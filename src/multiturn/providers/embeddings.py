@@ -94,6 +94,25 @@ class Embeddings:
             left = left[len(taken) :]
         return Embedded(vectors, usage, self.card.price.cost(usage) if self.card.price else None)
 
+    async def rows(
+        self, given: Sequence[str | Sequence[int]], size: int | None = None
+    ) -> tuple[list[list[float]], Usage]:
+        """The vectors of texts, or of their tokens, as the provider gives them, ``size`` numbers each where
+        that is said: nothing is cut, nothing kept. Raises a `ProviderError`."""
+        found: list[list[float]] = []
+        usage, left = Usage(), list(given)
+        while left:
+            taken = left[: self.batch]
+            try:
+                answer = await self._inquiry.ask(self._url, self._question(taken, size))
+            except RequestRefused as refused:
+                if not self._shrink(refused, len(taken)):
+                    raise
+                continue
+            found += self._floats(answer, len(taken))
+            usage, left = usage + _spent(answer, taken), left[len(taken) :]
+        return found, usage
+
     def batches(self, texts: Sequence[str]) -> Iterator[range]:
         """Places of texts that may go into one request together."""
         most = self.card.max_batch_tokens or math.inf
@@ -121,8 +140,9 @@ class Embeddings:
     def _url(self) -> str:
         return f"{self.base_url.rstrip('/')}/{NATIVE if self._native else 'embeddings'}"
 
-    def _question(self, texts: Sequence[str]) -> dict[str, Any]:
-        size = self.card.dimension if self.card.dimensions else None
+    def _question(self, texts: Sequence[str | Sequence[int]], size: int | None = None) -> dict[str, Any]:
+        if size is None and self.card.dimensions:
+            size = self.card.dimension
         if self._native:
             parameters = {} if size is None else {"dimension": size}
             return {"model": self.card.model, "input": {"texts": texts}, "parameters": parameters}
@@ -154,9 +174,15 @@ class Embeddings:
     # -- reading
 
     def _read(self, answer: Mapping[str, Any], wanted: int) -> list[bytes]:
+        try:
+            return [packed(values) for values in self._floats(answer, wanted)]
+        except (ValueError, OverflowError) as problem:
+            raise self._inquiry.faults.unreadable("embedding_values", problem=problem) from problem
+
+    def _floats(self, answer: Mapping[str, Any], wanted: int) -> list[list[float]]:
         rows = _rows(answer, native=self._native)
         try:
-            vectors = [packed(_floats(row["embedding"])) for row in rows]
+            vectors = [_floats(row["embedding"]) for row in rows]
         except (KeyError, TypeError, ValueError, OverflowError) as problem:
             raise self._inquiry.faults.unreadable("embedding_values", problem=problem) from problem
         if len(vectors) != wanted or len({len(vector) for vector in vectors}) > 1:
@@ -164,13 +190,14 @@ class Embeddings:
         return vectors
 
 
-def _spent(answer: Mapping[str, Any], texts: Sequence[str]) -> Usage:
+def _spent(answer: Mapping[str, Any], texts: Sequence[str | Sequence[int]]) -> Usage:
     """What the provider reported; else an estimate, marked as one."""
     reported = answer.get("usage")
     tokens = reported.get("total_tokens") if isinstance(reported, Mapping) else None
     if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0:
         return Usage(tokens)
-    return Usage(sum(map(count_text, texts)), estimated=True)
+    counted = [count_text(text) if isinstance(text, str) else len(text) for text in texts]
+    return Usage(sum(counted), estimated=True)
 
 
 def _rows(answer: Mapping[str, Any], *, native: bool) -> list[Mapping[str, Any]]:

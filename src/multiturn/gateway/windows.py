@@ -1,0 +1,69 @@
+"""``/v1/conversations/…/window``: what would be sent now? A dry run; nothing is stored and no model asked."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..chat import AsyncConversation
+from ..errors import TurnNotFound
+from ..ledger import Ledger
+from ..window import Window
+from .addressed import known_fields, text_in, there, words_in
+from .answers import answered
+from .gateway import gateway_of
+from .policies import policy_of
+from .presence import staying
+from .refusal import Refusal
+from .written import cost_written, ledger_written
+
+__all__ = ["ROUTES"]
+
+
+async def shown(request: Request) -> Response:
+    """The window for what is there, with a new ``text`` where one is given, for the model or another one."""
+    chat, query = await there(request), request.query_params
+    return await _told(request, chat, await chat.window(query.get("text"), model=query.get("model")))
+
+
+async def tried(request: Request) -> Response:
+    """The same with another policy, or with whole messages."""
+    fields = await known_fields(request, "text", "content", "messages", "policy", "model")
+    chat, words, messages = await there(request), words_in(fields), fields.get("messages")
+    if messages is not None and words is not None:
+        raise Refusal(400, "mutually_exclusive_parameters", param="messages")
+    model = text_in(fields, "model") if fields.get("model") is not None else None
+    policy = fields.get("policy")
+    window = await chat.window(
+        words, None if policy is None else policy_of(policy, "policy"), model, messages=messages
+    )
+    return await _told(request, chat, window)
+
+
+async def counted(request: Request) -> Response:
+    """How many tokens the provider itself counts for what would be sent now."""
+    fields = await known_fields(request, "text", "content")
+    words, chat = words_in(fields), await there(request)
+    async with staying(request.receive):
+        tokens = await chat.count(words)
+    return answered({"object": "conversation.count", "conversation": chat.id, "tokens": tokens})
+
+
+async def _told(request: Request, chat: AsyncConversation, window: Window) -> Response:
+    try:
+        before: Ledger | None = await chat.ledger()
+    except TurnNotFound:
+        before = None
+    summaries = [] if window.summary is None else [window.summary]
+    told = ledger_written(window.ledger, before, summaries, gateway_of(request).language)
+    head = {"object": "conversation.window", "conversation": chat.id, "model": window.target.model}
+    rest = {"messages": window.messages, "cost": cost_written(window.cost)}
+    return answered(head | told | rest)
+
+
+ROUTES = [
+    Route("/v1/conversations/{id}/window", shown),
+    Route("/v1/conversations/{id}/window", tried, methods=["POST"]),
+    Route("/v1/conversations/{id}/count", counted, methods=["POST"]),
+]
