@@ -102,7 +102,7 @@ class Body:
             raise Refusal(400, "invalid_json") from None
         if not isinstance(value, dict):
             raise Refusal(400, "not_an_object")
-        _check_depth(value)
+        _check_depth(value, self.raw)
         return _members(self.text)
 
     def written(self, name: str) -> str:
@@ -124,7 +124,9 @@ class Body:
         return "".join([*pieces, self.text[done:end], comma, ",".join(added), "}"]).encode()
 
 
-def _check_depth(value: object) -> None:
+def _check_depth(value: object, raw: bytes) -> None:
+    if raw.count(b"{") + raw.count(b"[") <= DEEPEST:
+        return
     level = [value]
     for _ in range(DEEPEST):
         level = [

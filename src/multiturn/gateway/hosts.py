@@ -4,6 +4,7 @@ names a foreign host (its own name, which it lets lead here) or a foreign origin
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from .refusal import Refusal
 
 __all__ = ["Hosts", "is_loopback"]
 
+KNOWN = 256
+"""How many names are not looked at again: nearly all requests give the same one."""
 PROBES = ("/healthz", "/readyz")
 """Who asks whether we are alive calls us by any name."""
 
@@ -44,6 +47,7 @@ class Hosts:
         return is_loopback(host) or host in self._names or (self.public and _is_address(host))
 
 
+@lru_cache(KNOWN)
 def is_loopback(host: str) -> bool:
     """Whether a host name or address leads to this machine only."""
     if host.lower() == "localhost":
@@ -62,6 +66,7 @@ def _is_address(host: str) -> bool:
     return True
 
 
+@lru_cache(KNOWN)
 def _host_of(value: bytes) -> str:
     """The host in a header; empty where it names none."""
     text = value.decode("latin-1")

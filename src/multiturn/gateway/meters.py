@@ -26,7 +26,10 @@ class Meters:
             buckets=BUCKETS,
             registry=self._registry,
         )
-        self.open = Gauge("multiturn_requests_open", "Requests being answered.", registry=self._registry)
+        self.open = 0
+        """Requests being answered."""
+        gauge = Gauge("multiturn_requests_open", "Requests being answered.", registry=self._registry)
+        gauge.set_function(lambda: self.open)
         self.left = Counter(
             "multiturn_clients_left", "Clients that left before the end.", registry=self._registry
         )

@@ -57,7 +57,7 @@ class Passage:
         receive = connection_of(scope) or receive
         task = asyncio.current_task()
         passing = _Passing(scope, send)
-        self._gateway.meters.open.inc()
+        self._gateway.meters.open += 1
         if task is not None:
             self._gateway.tasks.add(task)
         try:
@@ -65,7 +65,7 @@ class Passage:
         finally:
             if task is not None:
                 self._gateway.tasks.discard(task)
-            self._gateway.meters.open.dec()
+            self._gateway.meters.open -= 1
             self._written_down(scope, passing)
 
     async def _answer(self, scope: Scope, receive: Receive, passing: _Passing) -> None:
