@@ -188,6 +188,15 @@ async def test_only_what_is_there_can_be_replaced(store: Store) -> None:
             await store.rewrite(owner, name, 1, {0: user("x")})
 
 
+async def test_two_who_delete_at_once_do_not_undo_each_other(store: Store) -> None:
+    await store.add(ALICE, "c", [[user("u"), call("x", "y")]])
+    seen = await store.history(ALICE, "c")
+    assert await store.rewrite(ALICE, "c", 1, {1: call("y")}, seen=seen)
+    assert not await store.rewrite(ALICE, "c", 1, {1: call("x")}, seen=seen)
+    assert (await store.history(ALICE, "c"))[1].row.body == call("y").body
+    assert await store.rewrite(ALICE, "c", 1, {0: user("v")}, seen=await store.history(ALICE, "c"))
+
+
 async def test_a_running_turn_goes_on(store: Store) -> None:
     await answer(store, 1)
     lease = await begin(store, "u2")

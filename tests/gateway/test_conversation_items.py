@@ -3,6 +3,7 @@ next."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -436,7 +437,11 @@ def test_a_page_that_cannot_be_is_refused(query: str, status: int, param: str) -
 @pytest.mark.parametrize("name", ["%00", "%ff", "%20", "x" * 600, "msg_1", "%2e%2e", "%ed%a0%80", "a%2fb"])
 def test_odd_names_are_names_of_nothing(name: str) -> None:
     with gate() as one:
-        made = client(one).conversations.create()
+        made = client(one).conversations.create(items=[said("a")])
+        [item] = client(one).conversations.items.list(made.id)
+        for place in ("9_1_0", "0_9_0", "0_1_9", "0_0_0"):
+            elsewhere = item.id.replace("0_1_0", place)
+            assert one.get(f"/v1/conversations/{made.id}/items/{elsewhere}")[0] == 404
         for path in (f"/v1/conversations/{name}", f"/v1/conversations/{name}/items"):
             assert one.get(path)[0] == 404
             assert one.post({"items": [said("a")], "metadata": {}}, path)[0] == 404
@@ -475,6 +480,22 @@ def test_foreign_conversations_and_items_are_like_missing_ones() -> None:
             assert answers[0] == answers[1]
             assert answers[0][0] == 404
         assert words(sdk.conversations.items.list(mine.id, extra_query={"user": "bob"})) == ["a"]
+
+
+async def test_what_is_deleted_at_once_is_all_deleted() -> None:
+    with gate() as one:
+        async with one.aopenai() as typed:
+            sdk: Any = typed
+            calls = [
+                {"type": "function_call", "id": f"fc_{n}", "call_id": str(n), "name": "f", "arguments": "{}"}
+                for n in range(12)
+            ]
+            made = await sdk.conversations.create(items=[said("a"), *calls])
+            gone = [sdk.conversations.items.delete(f"fc_{n}", conversation_id=made.id) for n in range(12)]
+            await asyncio.gather(*gone)
+            left = [item async for item in sdk.conversations.items.list(made.id)]
+            assert words(left) == ["a"]
+            assert len(left) == 1
 
 
 async def test_the_asynchronous_client_sees_the_same() -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import orjson
 
 from ..conversations import Address, Conversation, Owner
-from ..errors import TurnNotFound
+from ..errors import ConversationError, TurnNotFound
 from ..messages import Entry, Trait
 from ..sealing import seal
 from ..storage import Store, Told
@@ -78,9 +78,12 @@ class Items:
     async def _find(self, id: str) -> tuple[Standing, Address, Sequence[Told]]:
         """The item, where its message is, and the messages of its turn."""
         address = await self._address(await self._one(), id, "item_id")
-        rows = await self.store.history(
-            self.owner, self.conversation, after=address.turn - 1, limit=1, branch=address.branch
-        )
+        try:
+            rows = await self.store.history(
+                self.owner, self.conversation, after=address.turn - 1, limit=1, branch=address.branch
+            )
+        except ConversationError:  # a branch that is not there
+            raise _missing("item_id") from None
         mine = [each for each in _standing(rows) if each.told.id == address.message_id]
         found = next((each for each in mine if each.item["id"] == id), None)
         if found is None:
@@ -105,6 +108,10 @@ class Items:
     async def delete(self, id: str) -> None:
         """Delete an item for good. The calls of a message go with its words, and results with their
         calls; the rest of a message stays. Raises `Refusal`."""
+        while not await self._deleted(id):
+            pass  # somebody else has just deleted something of the same turn
+
+    async def _deleted(self, id: str) -> bool:
         found, address, rows = await self._find(id)
         entries = {found.told.row.place: _without(found.told, [found.item])}
         if found.item["type"] == "message" and _calls(found.told):
@@ -113,7 +120,9 @@ class Items:
         for told in rows:
             if told.row.role == "tool" and _answers(told) in _calls(found.told) - left:
                 entries[told.row.place] = _without(told, _known(told))
-        await self.store.rewrite(self.owner, self.conversation, address.turn, entries, address.branch)
+        return await self.store.rewrite(
+            self.owner, self.conversation, address.turn, entries, address.branch, rows
+        )
 
 
 def _missing(param: str) -> Refusal:

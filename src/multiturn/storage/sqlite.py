@@ -313,9 +313,12 @@ class SQLiteStore:
         turn: int,
         entries: Mapping[int, Entry],
         branch: int | None = None,
-    ) -> None:
+        seen: Sequence[Told] = (),
+    ) -> bool:
         """See `Store.rewrite`."""
-        await self._write(lambda db: sqlite_rewriting.rewrite(db, owner, conversation, turn, entries, branch))
+        return await self._write(
+            lambda db: sqlite_rewriting.rewrite(db, owner, conversation, turn, entries, branch, seen)
+        )
 
     # -- conversations
 

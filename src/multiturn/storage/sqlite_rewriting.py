@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import orjson
 
@@ -11,8 +11,9 @@ from ..conversations import Owner, TurnState
 from ..errors import TurnNotFound
 from ..messages import Entry, Trait
 from ..phrases import Reason
+from .records import Told
 from .sqlite_conversations import Here, require, title_of
-from .sqlite_media import drop_media, take_out
+from .sqlite_media import drop_media, put_back, take_out
 from .sqlite_paths import owner_of, pieces
 from .sqlite_quotes import citing_dropped, drop_quotes
 from .sqlite_rows import SEGMENT, read_calls, write_calls
@@ -33,13 +34,16 @@ def rewrite(
     turn: int,
     entries: Mapping[int, Entry],
     branch: int | None,
-) -> None:
+    seen: Sequence[Told],
+) -> bool:
     """See `Store.rewrite`."""
     here = require(db, owner, name, branch)
     piece = owner_of(pieces(db, here.segment), turn, name)
     key = piece.segment * SEGMENT + turn
     before, count = db.execute("SELECT before, messages FROM turns WHERE id = ?", (key,)).fetchone()
     first = piece.segment * SEGMENT + before
+    if not all(_is_as(db, first + told.row.place, told) for told in seen):
+        return False
     for place, entry in entries.items():
         if not 0 <= place < count:
             problem = Reason("why.turn_with_message", turn=turn, place=place)
@@ -52,6 +56,15 @@ def rewrite(
     for place in entries:
         renew(db, first + place)
     give_up(db, here._replace(segment=piece.segment), turn, gone=True)
+    return True
+
+
+def _is_as(db: sqlite3.Connection, key: int, told: Told) -> bool:
+    """Whether a message still says what it was read to say."""
+    row = db.execute("SELECT body, reasoning, facts FROM messages WHERE id = ?", (key,)).fetchone()
+    if row is None:
+        return False
+    return (put_back(db, key, row[0]), *row[1:]) == (told.row.body, told.row.reasoning, told.facts)
 
 
 def _forget_title(db: sqlite3.Connection, here: Here, message: int) -> None:
