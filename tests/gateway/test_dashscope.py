@@ -19,10 +19,12 @@ from dashscope.api_entities.http_request import close_shared_sync_session
 from dashscope.v2.client import Client
 from tests.gateway.keyed import made
 from tests.gateway.serving import Gate, gate
+from tests.gateway.test_allowances import counted
 from tests.gateway.test_stateful import asked, states, until, user
 from tests.simulators import Answer, Call, Fault, Received, Reply, Script, Wire, serve
 
 from multiturn.settings import Config, Timing, load
+from multiturn.usage import Usage
 
 TEXT = "/api/v1/services/aigc/text-generation/generation"
 MULTIMODAL = "/api/v1/services/aigc/multimodal-generation/generation"
@@ -89,7 +91,7 @@ def test_any_provider_answers_in_this_protocol(name: str) -> None:
         assert (first(reply).finish_reason, first(reply).message.role) == ("stop", "assistant")
         assert reply.usage.input_tokens > 0
         assert reply.usage.total_tokens == reply.usage.input_tokens + reply.usage.output_tokens
-        assert reply.request_id == reply.headers["x-request-id"]
+        assert name == "dashscope" or reply.request_id == reply.headers["x-request-id"]
         assert asked(sim) == [("user", "我几岁？")]
 
 
@@ -209,7 +211,8 @@ def test_the_field_of_the_thinking_stays_where_there_is_or_was_to_be_some() -> N
 def test_tools_are_called_and_their_results_come_back(name: str, stream: bool) -> None:
     answers: list[Reply] = [Answer(calls=[Call("weather", {"city": "北京"}, id="call_1")]), "sunny"]
     with serve(name, Script(answers, wire=Wire(piece=3))) as sim, gate(sim) as one:
-        given: Any = {"model": MODELS[name], "tools": [TOOL], "result_format": None}
+        wanted = "message" if name == "dashscope" else None
+        given: Any = {"model": MODELS[name], "tools": [TOOL], "result_format": wanted}
         reply = generate(one, "weather?", **given, stream=stream)
         message = first(list(reply)[-1] if stream else reply).message
         call = message.tool_calls[0]
@@ -218,7 +221,7 @@ def test_tools_are_called_and_their_results_come_back(name: str, stream: bool) -
         result = {"role": "tool", "content": "sunny", "name": "weather", "tool_call_id": "call_1"}
         assert words(generate(one, messages=[user("weather?"), message, result], **given)) == "sunny"
         assert asked(sim)[-1] == ("tool", "sunny")
-        assert "index" not in sim.requests[-1].messages[1]["tool_calls"][0]
+        assert name == "dashscope" or "index" not in sim.requests[-1].messages[1]["tool_calls"][0]
 
 
 def test_pieces_of_a_call_add_up() -> None:
@@ -280,6 +283,72 @@ def test_parameters_another_provider_does_not_know_are_left_out_and_named(to: st
         body = sim.requests[0].body
         assert body["thinking"] == {"type": "disabled"}
         assert not {"top_k", "repetition_penalty", "enable_thinking", "result_format"} & body.keys()
+
+
+def test_dashscopes_own_answers_are_handed_on_as_they_come() -> None:
+    body = b'{ "model":"dashscope/qwen-plus", "input":{"prompt":"\\u4f60 1.0e2"}, "parameters":{"x_y":1.0e2}}'
+    with serve("dashscope", "a longer answer") as sim, gate(sim) as one:
+        status, whole, _ = one.post(body, TEXT)
+        assert status == 200
+        assert sim.requests[0].raw == body.replace(b"dashscope/qwen-plus", b"qwen-plus")
+        assert json.loads(whole)["request_id"] == "req-00000001"
+        frames = one.post(body, TEXT, X_DashScope_SSE="enable")[1].decode().split("\n\n")
+        assert frames[0].startswith("id:1\nevent:result\n:HTTP_STATUS/200\ndata:{")
+        assert "req-00000002" in frames[-2]
+        assert len(frames) == len({each.partition("\n")[0] for each in frames})
+
+
+def test_what_is_said_to_the_gateway_is_not_handed_on() -> None:
+    with serve("dashscope", "ok") as sim, gate(sim) as one:
+        reply = generate(one, "?", model="dashscope/qwen-plus", user="ada", store=False, seed=7)
+        assert words(reply) == "ok"
+        assert sim.requests[0].body["parameters"] == {"result_format": "message", "seed": 7}
+
+
+@pytest.mark.parametrize("cut", ["reset", "close", "end"])
+def test_an_answer_of_dashscopes_that_is_cut_off_ends_with_an_error(cut: Any) -> None:
+    answer = Answer("a long answer that ends too early", cut=cut, cut_after=3)
+    with serve("dashscope", answer) as sim, gate(sim) as one:
+        *begun, last = generate(one, "?", model="dashscope/qwen-plus", stream=True)
+        assert all(each.status_code == 200 for each in begun)
+        assert (last.status_code, last.code) == (502, "InternalError")
+
+
+def test_a_failure_of_dashscopes_in_the_middle_is_told_once() -> None:
+    answer = Answer("a long answer that fails", fail="rate_limit", fail_after=3)
+    with serve("dashscope", answer) as sim, gate(sim) as one:
+        body = {"model": "dashscope/qwen-plus", "input": {"messages": [user("?")]}}
+        raw = one.post(body, TEXT, X_DashScope_SSE="enable")[1].decode()
+        assert raw.count("event:error") == 1
+        assert "Throttling.RateQuota" in raw
+
+
+def test_what_dashscope_says_was_consumed_is_counted(tmp_path: Path) -> None:
+    store = tmp_path / "chats.db"
+    secret = made(store, "shop")
+    with serve("dashscope", "a longer answer") as sim, gate(sim, store=store) as one:
+        given: Any = {"model": "dashscope/qwen-plus", "api_key": secret}
+        usages = [generate(one, "?", **given).usage, list(generate(one, "?", stream=True, **given))[-1].usage]
+    found = counted(store, "shop")
+    assert found.calls == 2
+    assert found.usage == Usage(
+        sum(each.input_tokens for each in usages), sum(each.output_tokens for each in usages)
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        (Fault(429, kind="rate_limit"), 429, "Throttling.RateQuota"),
+        (Fault(200, body={"code": "InternalError", "message": "x"}), 502, "InternalError"),
+        (Fault(200, body=7), 502, "InternalError"),
+    ],
+)
+def test_a_refusal_of_dashscopes_has_our_request_id(fault: Fault, status: int, code: str) -> None:
+    with serve("dashscope", Script("no", faults=fault)) as sim, gate(sim) as one:
+        reply = generate(one, "?", model="dashscope/qwen-plus")
+        assert (reply.status_code, reply.code) == (status, code)
+        assert reply.request_id == reply.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("to", [None, "c1"])

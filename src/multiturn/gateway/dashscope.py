@@ -13,10 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 from ..catalog import Card, Profile
 from ..client import AsyncMultiTurn
-from .body import read_body
+from .body import Body, read_body
 from .dashscope_errors import REQUEST
 from .dashscope_frames import Native
 from .dashscope_posted import adds, fields_of, known_to, parameters_of, plain_text
+from .dashscope_relay import native_relay
 from .gateway import Gateway
 from .principal import check_user
 from .refusal import Refusal
@@ -50,10 +51,9 @@ class Generation:
         if type(fields.get("store", False)) is not bool:
             raise Refusal(400, "not_a_switch", param="store")
         check_user(scope, fields.get("user"))
-        check_choices(fields)
         name = conversation_of(headers, fields)
         if name is None:
-            await self._stateless(client, fields, dropped, model, form, receive, send)
+            await self._stateless(client, body, fields, dropped, model, form, receive, send)
             return
         await stateful(
             self._gateway,
@@ -72,6 +72,7 @@ class Generation:
     async def _stateless(
         self,
         client: AsyncMultiTurn,
+        body: Body,
         fields: Mapping[str, Any],
         dropped: Sequence[str],
         model: str,
@@ -85,9 +86,17 @@ class Generation:
         attempts = attempts_of(client, model, card, fields)
 
         async def ask(card: Card, key: str, headers: Told) -> None:
+            provider, streamed = client.endpoints.provider(card, key), fields["stream"]
+            passes = getattr(provider, "passed_native", None)
+            if passes is not None:
+                consumed, language = self._gateway.consumed(client, card), self._gateway.language
+                await native_relay(
+                    body, card, passes, form, headers, receive, send, language, consumed, streamed=streamed
+                )
+                return
+            check_choices(fields)
             request = request_of(fields, orjson.dumps(fields["messages"]), card)
             request = replace(request, elsewhere=attempts.elsewhere if attempts else ())
-            provider, streamed = client.endpoints.provider(card, key), fields["stream"]
             await answer_request(
                 self._gateway,
                 client,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ from ..reply import Delta
 from ..window import Request
 from .faults import Faults
 from .parameters import adapted, marked, written
+from .passing import Passed
 from .patience import Budget, Patience, Retry
 from .reading import JsonReader
 from .transport import Call, Transport
@@ -53,22 +55,25 @@ class DashScope:
 
     def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Answer ``request``; with ``request.stream`` false the whole answer is one delta."""
-        headers = {**self._headers, "Accept": "application/json"}
-        if request.stream:
-            headers |= {"Accept": "text/event-stream", "X-DashScope-SSE": "enable"}
         path = self._path(request)
         values = self._parameters(request)
-        call = Call(
-            f"{self._base_url}/services/aigc/{path}/generation",
-            _body(request, values, multimodal=path == MULTIMODAL),
-            request.stream,
-            headers,
-            request.elsewhere,
-        )
+        body = _body(request, values, multimodal=path == MULTIMODAL)
+        call = replace(self._call(path, body, stream=request.stream), elsewhere=request.elsewhere)
         cumulative = request.stream and not values["incremental_output"]
         return self._transport.stream(
             call, lambda: JsonReader(self._faults, choice_of, cumulative=cumulative)
         )
+
+    async def passed_native(self, body: bytes, *, multimodal: bool, stream: bool) -> Passed:
+        """The answer to a ``body`` that somebody else wrote, as the bytes in which it comes. Asked once."""
+        call = self._call(MULTIMODAL if multimodal else TEXT, body, stream=stream)
+        return await self._transport.passed(call)
+
+    def _call(self, path: str, body: bytes, *, stream: bool) -> Call:
+        headers = {**self._headers, "Accept": "application/json"}
+        if stream:
+            headers |= {"Accept": "text/event-stream", "X-DashScope-SSE": "enable"}
+        return Call(f"{self._base_url}/services/aigc/{path}/generation", body, stream, headers)
 
     async def close(self) -> None:
         """Close all connections."""
