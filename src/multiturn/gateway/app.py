@@ -54,15 +54,6 @@ def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
     The client closes with it. ``hosts`` are the names by which it is reached; by default this machine's."""
     gateway = Gateway(client, hosts or Hosts())
     responses = Responses(gateway)
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with client:
-            sweeper = asyncio.create_task(sweeping(client))
-            yield
-            sweeper.cancel()
-            await gateway.finish(FAREWELL)
-
     app = Starlette(
         routes=[
             *health.ROUTES,
@@ -82,7 +73,7 @@ def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
             *embeddings.ROUTES,
             *responses.routes,
         ],
-        lifespan=lifespan,
+        lifespan=lambda _: _life(gateway),
         exception_handlers={HTTPException: _no_such_thing, Refusal: _told, Error: _told, Exception: _told},
     )
     app.router.redirect_slashes = False
@@ -95,6 +86,16 @@ def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
         MULTIMODAL: generation,
     }
     return Passage(_Shortcut(app, hot), gateway)
+
+
+@asynccontextmanager
+async def _life(gateway: Gateway) -> AsyncIterator[None]:
+    """From the first request to the last."""
+    async with gateway.client:
+        sweeper = asyncio.create_task(sweeping(gateway.client))
+        yield
+        sweeper.cancel()
+        await gateway.finish(FAREWELL)
 
 
 class _Shortcut:
