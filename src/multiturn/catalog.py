@@ -67,6 +67,10 @@ DATA = Path(__file__).parent / "profiles"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+OTHERS = 256
+"""Of how many models that are not listed the cards are kept."""
+
+
 class Catalog:
     """Providers and models, with the operator's ``overrides`` on top.
 
@@ -85,6 +89,7 @@ class Catalog:
             _checked(overrides) if overrides else (NOTHING,) * len(OVERRIDABLE)
         )
         self._profiles: dict[str, Profile] = {}
+        self._others: dict[tuple[str, str], Card] = {}
         self.routes: Mapping[str, Route] = NOTHING
         """The operator's routes, by name."""
         if routes:
@@ -123,7 +128,7 @@ class Catalog:
         if provider not in PROVIDERS or not name or provider in ("demo", "scripted"):
             raise ModelUnknown(model=model)
         profile = self.profile(provider)
-        return profile.cards.get(name) or self._unlisted(profile, name)
+        return profile.cards.get(name) or self._other(profile, name)
 
     def route(self, model: str) -> Route | None:
         """The route of this name, else the first one of which this model is a target: it goes on there when
@@ -238,6 +243,15 @@ class Catalog:
         """The first provider that lists an embedding model of this name; empty where none does."""
         listing = (each for each in PROVIDERS if name in _data(each).get("embeddings", {}))
         return next(listing, "")
+
+    def _other(self, profile: Profile, name: str) -> Card:
+        """The card of a model that is not listed, made when it is first asked for."""
+        known = self._others.get((profile.id, name))
+        if known is None:
+            if len(self._others) >= OTHERS:
+                self._others.clear()
+            known = self._others[profile.id, name] = self._unlisted(profile, name)
+        return known
 
     def _unlisted(self, profile: Profile, name: str) -> Card:
         """A card for what the catalogue does not list: what a relay passes on is its maker's."""

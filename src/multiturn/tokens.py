@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -43,6 +44,7 @@ DIGIT = string.digits.encode()
 PUNCTUATION = string.punctuation.encode()
 SHAPES = bytes(ord("a") if byte in LETTER else ord(" ") for byte in range(256))
 """Each letter as an ``a``, all else as a blank."""
+SHORT = 2_048
 SPACE = re.compile(r"\n+|[ \t]{2,}")
 IDEOGRAPHS = re.compile(r"[\u2e80-\u2fff\u3040-\u9fff\uac00-\ud7ff\uf900-\ufaff]+")
 FULL_WIDTH = re.compile(r"[\u3000-\u303f\uff00-\uffef\u2010-\u203a]+")
@@ -55,6 +57,16 @@ def count_text(text: str) -> int:
     >>> count_text("你好，我今年 27 岁。")
     8
     """
+    return _counted_once(text) if len(text) <= SHORT else _counted(text)
+
+
+@lru_cache(256)
+def _counted_once(text: str) -> int:
+    """The same of a short text: instructions come with every request, an answer is counted twice."""
+    return _counted(text)
+
+
+def _counted(text: str) -> int:
     told = text.encode("utf-8", "surrogatepass")
     shapes = told.translate(SHAPES)
     rest = told.translate(None, LETTER)

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
@@ -38,6 +39,9 @@ __all__ = [
 Miss = Literal["model_changed", "tools_changed", "input_changed", "context_compacted", "expired"]
 """Why the cache holds less than everything that was sent before."""
 
+KEPT = 16
+"""Of how many requests a digest or a head is kept: each is asked for it a few times in a row."""
+MESSAGES = json.JSONDecoder()
 FORMAT = 1
 GAPS = 8
 """How many pauses between requests are remembered."""
@@ -152,11 +156,11 @@ def fingerprint(
         counted=tokens,
         tools=caching.tools,
         head=head,
-        head_digest=_digest(body[:head]),
+        head_digest=_digest_to(body, head),
         history=history,
-        history_digest=_digest(body[:history]) if history else "",
+        history_digest=_digest_to(body, history) if history else "",
         length=len(body) - 1,
-        digest=_digest(memoryview(body)[:-1]),
+        digest=_digest_to(body, len(body) - 1),
         messages=_messages(caching, body),
         anchor=anchor,
         gaps=pauses(before, at),
@@ -248,7 +252,7 @@ def _kept(before: Past, body: bytes, head_tokens: int) -> int:
     """How many tokens are as they were, where not all are: those before material for one step, or the
     instructions. The former are told by their share of the bytes."""
     size = before.history
-    if size and body[size : size + 1] == b"," and _digest(body[:size]) == before.history_digest:
+    if size and body[size : size + 1] == b"," and _digest_to(body, size) == before.history_digest:
         return before.tokens * size // before.length
     return round(head_tokens * before.scale) if _same_head(before, body) else 0
 
@@ -290,11 +294,11 @@ def _forecast(
 def _extends(before: Past, caching: Caching, body: bytes) -> bool:
     if before.model != caching.model or before.tools != caching.tools or len(body) <= before.length:
         return False
-    return _digest(memoryview(body)[: before.length]) == before.digest
+    return _digest_to(body, before.length) == before.digest
 
 
 def _same_head(before: Past, body: bytes) -> bool:
-    return _head(body) == before.head and _digest(body[: before.head]) == before.head_digest
+    return _head(body) == before.head and _digest_to(body, before.head) == before.head_digest
 
 
 def _reported(
@@ -335,6 +339,7 @@ def _shares(before: Past | None, caching: Caching, body: bytes) -> bool:
     return _same_head(before, body) and (before.shared or not _extends(before, caching, body))
 
 
+@lru_cache(KEPT)
 def _head(body: bytes) -> int:
     """How many bytes the leading instructions take, the opening bracket included."""
     text, end = body.decode(), 1
@@ -354,9 +359,9 @@ def _end(body: bytes, passing: int) -> int:
 
 def _messages_of(text: str) -> Iterator[tuple[Mapping[str, Any], int]]:
     """The messages of a list in turn, each with the place of its end."""
-    end, decoder = 1, json.JSONDecoder()
+    end = 1
     while end < len(text) - 1:
-        message, end = decoder.raw_decode(text, end + (text[end] == ","))
+        message, end = MESSAGES.raw_decode(text, end + (text[end] == ","))
         yield message, end
 
 
@@ -370,6 +375,11 @@ def pauses(before: Past | None, at: float) -> tuple[float, ...]:
     if before is None:
         return ()
     return (round(max(0.0, at - before.at), 1), *before.gaps[: GAPS - 1])
+
+
+@lru_cache(KEPT)
+def _digest_to(body: bytes, size: int) -> str:
+    return _digest(memoryview(body)[:size])
 
 
 def _digest(data: bytes | memoryview) -> str:

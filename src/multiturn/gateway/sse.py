@@ -93,6 +93,10 @@ def stopping() -> Refusal:
 def encoded_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     """Headers as bytes; characters that would end a line are left out."""
     return [
-        (name.encode(), "".join(each for each in value if each.isprintable()).encode())
+        (name.encode(), (value if value.isprintable() else _printable(value)).encode())
         for name, value in headers.items()
     ]
+
+
+def _printable(value: str) -> str:
+    return "".join(each for each in value if each.isprintable())
