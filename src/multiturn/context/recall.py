@@ -271,4 +271,6 @@ def is_quoted(text: str, block: str) -> bool:
     (True, False)
     """
     words = _words(text)
+    if words not in block:
+        return False
     return bool(re.search(rf"(: |：){re.escape(words)}(\n(?!  )|$)", block))
