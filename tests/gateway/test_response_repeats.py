@@ -160,3 +160,11 @@ def test_a_repeated_background_request_finds_the_response_that_runs() -> None:
         until(lambda: one.openai().responses.retrieve(first["id"]).status == "completed")
         assert post(one, body, x_stainless_retry_count="1")[1]["id"] == first["id"]
         assert len(sim.requests) == 1
+
+
+def test_an_answer_that_was_told_whole_is_not_told_again() -> None:
+    with serve("qwen", ["first", "second"]) as sim, gate(sim) as one:
+        first = post(one, {"input": "继续"})[1]
+        second = post(one, {"input": "继续"}, x_stainless_retry_count="1")[1]
+        assert first["id"] != second["id"]
+        assert len(sim.requests) == 2

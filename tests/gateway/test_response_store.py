@@ -58,6 +58,19 @@ def test_results_are_answered_aside_too() -> None:
         assert ask(one, [result("call_1")], previous_response_id=first.id).output_text == "stored"
 
 
+def test_a_question_aside_sees_what_its_response_saw() -> None:
+    script: list[Any] = ["one", "two", "aside", Answer(calls=[Call("weather", id="call_1")]), "sun", "aside"]
+    with serve("qwen", script) as sim, gate(sim) as one:
+        first = ask(one, "1")
+        ask(one, "2", previous_response_id=first.id)
+        ask(one, "what?", previous_response_id=first.id, store=False)
+        assert [text for _, text in sent(sim)] == ["1", "one", "what?"]
+        called = ask(one, "weather?", previous_response_id=first.id, tools=[TOOL])
+        ask(one, [result("call_1")], previous_response_id=called.id)
+        ask(one, [result("call_1", "rain")], previous_response_id=called.id, store=False)
+        assert [text for _, text in sent(sim)] == ["1", "one", "weather?", None, "rain"]
+
+
 def test_a_whole_history_may_be_sent_each_time() -> None:
     with serve("qwen", Answer("two", reasoning="Hm.")) as sim, gate(sim) as one:
         first = ask(one, "one", store=False, include=["reasoning.encrypted_content"])

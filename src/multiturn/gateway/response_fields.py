@@ -8,7 +8,7 @@ from typing import Any
 
 from .refusal import Refusal
 
-__all__ = ["checked", "known", "metadata"]
+__all__ = ["checked"]
 
 Check = Callable[[Any, str], Any]
 
@@ -33,11 +33,6 @@ def checked(fields: Mapping[str, Any], passed: frozenset[str] = frozenset()) -> 
             raise Refusal(400, "unknown_parameter", param=name if len(name) <= LONGEST_NAME else None)
         found[name] = check(value, name) if check else value
     return found
-
-
-def known(name: str) -> bool:
-    """Whether a parameter is one of the Responses API."""
-    return name in FIELDS or name in REFUSED
 
 
 # ------------------------------------------------------------------------------------------ checks
@@ -105,7 +100,7 @@ def _one_of(*allowed: str) -> Check:
     return check
 
 
-def metadata(value: Any, name: str = "metadata") -> dict[str, str]:
+def _metadata(value: Any, name: str) -> dict[str, str]:
     """At most 16 pairs of text, keys of 64 and values of 512 characters. Raises `Refusal`."""
     pairs = _table(value, name)
     fits = len(pairs) <= MOST_PAIRS and all(
@@ -225,7 +220,7 @@ FIELDS: Mapping[str, Check] = {
     "instructions": _text,
     "max_output_tokens": _integer(LEAST_OUTPUT),
     "max_tool_calls": _integer(1),
-    "metadata": metadata,
+    "metadata": _metadata,
     "model": _text,
     "parallel_tool_calls": _switch,
     "presence_penalty": _number(-2, 2),

@@ -232,8 +232,6 @@ class Exchange:
     input: Sequence[Told] = ()
     output: Told | None = None
     course: bytes = b""
-    traits: int = 0
-    """Traits of its turn."""
 
 
 class Reach(NamedTuple):

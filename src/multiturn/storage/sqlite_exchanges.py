@@ -65,7 +65,7 @@ def step_of_key(db: sqlite3.Connection, conversation: int, key: str | None) -> i
 
 EXCHANGE = f"""
 SELECT c.name, c.user, c.tenant, e.turn, r.body, e.own, e.input, e.output, e.course, e.created_at,
-    t.state, t.steps, t.traits, t.created_at, COALESCE(c.held_turn = e.turn AND c.held_until >= {NOW}, 0)
+    t.state, t.steps, t.created_at, COALESCE(c.held_turn = e.turn AND c.held_until >= {NOW}, 0)
 FROM conversations c JOIN branches b ON b.conversation = c.id AND b.number = :branch
     JOIN exchanges e ON e.turn = (b.segment << 32) + :turn AND e.step = :step
     JOIN requests r ON r.id = e.request JOIN turns t ON t.id = e.turn
@@ -87,7 +87,7 @@ def exchange(db: sqlite3.Connection, owner: Owner, at: Address) -> Exchange:
     row = db.execute(EXCHANGE, place).fetchone()
     if row is None or row[2] != owner.tenant or owner.user not in (None, row[1]):
         raise TurnNotFound(wanted=at.response_id, conversation=at.ulid)
-    name, user, _, turn, common, own, first, output, course, made, state, steps, traits, begun, held = row
+    name, user, _, turn, common, own, first, output, course, made, state, steps, begun, held = row
     dropped = output >= SEGMENT
     messages = _messages(db, at, turn, first, output, begun)
     answers = messages and not dropped and messages[-1].row.place == output and messages[-1]
@@ -106,7 +106,6 @@ def exchange(db: sqlite3.Connection, owner: Owner, at: Address) -> Exchange:
         input=tuple(each for each in messages if each.row.place < output),
         output=answers if answers and answers.row.role == "assistant" else None,
         course=course or b"",
-        traits=traits,
     )
 
 
