@@ -232,6 +232,37 @@ def test_results_in_a_conversation_find_the_turn_that_waits() -> None:
         assert [role for role, _ in sent(sim)] == ["user", "assistant", "tool"]
 
 
+def test_a_turn_that_is_sent_again_with_the_results_of_its_steps_is_not_said_twice() -> None:
+    calls = [Answer(calls=[Call("weather", id=f"call_{each}")]) for each in (1, 2)]
+    question: Any = {"role": "user", "content": [{"type": "input_text", "text": "weather?"}]}
+    script = Script([*calls, "It is sunny.", "ok"], faults={3: Fault(400)})
+    with serve("qwen", script) as sim, gate(sim) as one:
+        name = one.openai().conversations.create().id
+        ask(one, [question], conversation=name, tools=[TOOL])
+        ask(one, [question, result("call_1")], conversation=name)
+        assert [role for role, _ in sent(sim)] == ["user", "assistant", "tool"]
+        both = [question, result("call_1"), result("call_2", "warm")]
+        with pytest.raises(openai.BadRequestError):
+            ask(one, both, conversation=name)
+        assert ask(one, both, conversation=name).output_text == "It is sunny."
+        steps = [("assistant", None), ("tool", "sunny"), ("assistant", None), ("tool", "warm")]
+        assert [(role, None if role == "user" else text) for role, text in sent(sim)] == [
+            ("user", None),
+            *steps,
+        ]
+
+
+def test_words_beside_results_that_are_new_are_heard() -> None:
+    script: list[Any] = [Answer(calls=[Call("weather", id="call_1")]), "ok", "ok"]
+    with serve("qwen", script) as sim, gate(sim) as one:
+        name = one.openai().conversations.create().id
+        ask(one, "weather?", conversation=name, tools=[TOOL])
+        ask(one, [{"role": "user", "content": "briefly"}, result("call_1")], conversation=name)
+        assert sent(sim)[-1] == ("user", "briefly")
+        ask(one, "weather?", conversation=name)
+        assert sent(sim)[-1] == ("user", "weather?")
+
+
 def test_other_results_for_the_same_calls_make_a_branch_inside_the_turn() -> None:
     script: list[Any] = [Answer(calls=[Call("weather", id="call_1")]), "sun", "rain", "ok"]
     with serve("qwen", script) as sim, gate(sim) as one:

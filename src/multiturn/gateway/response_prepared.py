@@ -12,7 +12,7 @@ from ..terms import Input
 from .compactions import opened
 from .references import resolved
 from .response_request import Wanted
-from .response_turn import Spot, Words, settled, spot_of, words_of
+from .response_turn import Spot, Words, held, settled, spot_of, words_of
 
 __all__ = ["Prepared", "prepared"]
 
@@ -33,7 +33,7 @@ async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared
     """Everything a response needs before it begins. Raises `Refusal`, `ModelUnknown` and `InputInvalid`."""
     items = await resolved(client, wanted.items, "input", wanted.get("conversation"))
     spot, open_calls = await settled(client, await spot_of(client, wanted, key), items)
-    words = words_of(items, open_calls, opened)
+    words = words_of(items, open_calls, opened, await held(client, spot, items, open_calls))
     model = await _model(client, wanted, spot)
     catalog = client.catalog
     route = catalog.routes.get(model)

@@ -4,7 +4,7 @@ one of its own; and what of its input is history, what answers calls, what is ne
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,6 +41,7 @@ __all__ = [
     "asked_in",
     "check_new",
     "exchange_of",
+    "held",
     "owner_of",
     "settled",
     "spot_of",
@@ -147,12 +148,18 @@ class Words:
     """The calls that wait for results where the response goes."""
 
 
-def words_of(items: Sequence[Item], open_calls: Sequence[str] = (), opened: Compacted | None = None) -> Words:
+def words_of(
+    items: Sequence[Item],
+    open_calls: Sequence[str] = (),
+    opened: Compacted | None = None,
+    held: Container[bytes] = (),
+) -> Words:
     """What the input says. ``open_calls`` are those that the turn before waits for: where the client sends
-    them once more with their results, they are not said twice. ``opened`` opens a compaction, which every
-    window keeps. Raises `Refusal` and `MessageInvalid`."""
+    them once more with their results, they are not said twice, and neither is what is ``held`` by that turn.
+    ``opened`` opens a compaction, which every window keeps. Raises `Refusal` and `MessageInvalid`."""
     compactions = {item["id"]: item for item in items if item["type"] == "compaction" and "id" in item}
     messages = [each for each in messages_of(items, opened) if not _repeats(each, open_calls)]
+    messages = _without_held(messages, open_calls, held)
     messages = [_sealed_up(each, compactions.get(each.get("id"))) for each in messages]
     made = {call["id"] for each in messages for call in each.get("tool_calls") or ()}
     results = [each for each in messages if each["role"] == "tool" and each["tool_call_id"] not in made]
@@ -208,6 +215,18 @@ def _repeats(message: Message, open_calls: Sequence[str]) -> bool:
     return bool(calls) and set(calls) <= set(open_calls)
 
 
+def _without_held(
+    messages: list[Message], open_calls: Sequence[str], held: Container[bytes]
+) -> list[Message]:
+    """The messages but for those before the newest results that the turn holds already."""
+    last = max((place for place, each in enumerate(messages) if each["role"] == "tool"), default=0)
+    return [
+        each
+        for place, each in enumerate(messages)
+        if place >= last or each.get("tool_call_id") in open_calls or _sealed(each).body not in held
+    ]
+
+
 def calls_of(exchange: Exchange) -> tuple[str, ...]:
     """The calls that a response makes."""
     body = orjson.loads(exchange.output.row.body) if exchange.output else {}
@@ -232,7 +251,7 @@ async def settled(client: AsyncMultiTurn, spot: Spot, items: Sequence[Item]) -> 
 
 
 async def _calling(client: AsyncMultiTurn, spot: Spot, turn: Turn, given: set[str]) -> Exchange | None:
-    """The newest step of a turn that made these calls."""
+    """The newest step of a turn that made one of these calls."""
     store, at = client.engine.store, Address.parse(turn.id)
     steps = await store.steps(spot.owner, spot.conversation, turn.number, turn.branch)
     if at is None:
@@ -240,9 +259,25 @@ async def _calling(client: AsyncMultiTurn, spot: Spot, turn: Turn, given: set[st
     for step in reversed(steps):
         with suppress(TurnNotFound):
             found = await store.exchange(spot.owner, replace(at, place=step.number))
-            if given <= set(calls_of(found)):
+            if not given.isdisjoint(calls_of(found)):
                 return found
     return None
+
+
+async def held(
+    client: AsyncMultiTurn, spot: Spot, items: Sequence[Item], open_calls: Sequence[str]
+) -> frozenset[bytes]:
+    """The messages of the turn that waits for results, where more than those was sent: some clients send the
+    whole turn with each of its steps, but for what the model said."""
+    if not open_calls or all(item.get("call_id") in open_calls for item in items):
+        return frozenset()
+    store = client.engine.store
+    if spot.followed is not None:
+        number = spot.followed.address.turn
+    else:
+        number = (await store.turns(spot.owner, spot.conversation, limit=1, newest=True))[-1].number
+    told = await store.history(spot.owner, spot.conversation, after=number - 1, limit=1, branch=spot.branch)
+    return frozenset(each.row.body for each in told)
 
 
 # ----------------------------------------------------------------------------------------- the turn
