@@ -25,6 +25,7 @@ from . import (
     health,
     marks,
     models,
+    openapi,
     policies,
     spending,
     summaries,
@@ -57,6 +58,7 @@ def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
     app = Starlette(
         routes=[
             *health.ROUTES,
+            *openapi.ROUTES,
             *models.ROUTES,
             *conversations.ROUTES,
             *conversation_items.ROUTES,

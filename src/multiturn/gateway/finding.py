@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .addressed import number_of, there
-from .answers import answered
+from .answers import listing
 from .asked import LONGEST_PAGE, limit_of
 from .gateway import gateway_of
 from .refusal import Refusal
@@ -24,7 +24,7 @@ async def searched(request: Request) -> Response:
     text, limit = _text(request), limit_of(request)
     client = gateway_of(request).client_of(request.scope)
     hits = await client.search(text, user=request.query_params.get("user"), limit=limit)
-    return answered({"object": "list", "data": [hit_written(each) for each in hits], "has_more": False})
+    return listing([hit_written(each) for each in hits])
 
 
 async def recalled(request: Request) -> Response:
@@ -32,7 +32,7 @@ async def recalled(request: Request) -> Response:
     text, chat = _text(request), await there(request)
     wanted = number_of(request.query_params.get("k", str(FOUND)), "k", least=1, most=LONGEST_PAGE)
     hits = await chat.recall(text, wanted)
-    return answered({"object": "list", "data": [hit_written(each) for each in hits], "has_more": False})
+    return listing([hit_written(each) for each in hits])
 
 
 def _text(request: Request) -> str:

@@ -36,7 +36,7 @@ RULES = (
     _rule(CHAT, "POST", r"/v1/chat/completions", answers=True),
     _rule(OPEN, "GET HEAD", r"/(healthz|readyz)$"),
     _rule(ADMIN, "", r"/metrics|/v1/(keys|usage|users)"),
-    _rule(ANY, "GET HEAD", r"/v1/models"),
+    _rule(ANY, "GET HEAD", r"/v1/models|/openapi\.json$"),
     _rule(INSPECT, "", r"/v1/.*/(context|window)\s*$"),
     _rule(READ, "GET HEAD", r"/v1/"),
     _rule(READ, "POST", r"/v1/(search|conversations/[^/]*/recall)\s*$"),
