@@ -47,11 +47,13 @@ class Connection:
         body, cycle.body = bytes(cycle.body), bytearray()
         return body
 
-    def when_left(self, leaving: Callable[[], None] | None) -> None:
-        """Have something done as soon as the client leaves; ``None``: no more."""
-        self._leaving = leaving
+    def when_left(self, leaving: Callable[[], None] | None) -> Callable[[], None] | None:
+        """Have something done as soon as the client leaves (``None``: nothing); gives what was to be done
+        before."""
+        before, self._leaving = self._leaving, leaving
         if leaving is not None:
             self._cycle.flow.resume_reading()
+        return before
 
     def lost(self) -> None:
         """The client has left."""

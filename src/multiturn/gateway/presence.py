@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -21,12 +22,13 @@ class staying:  # noqa: N801  (reads as a word: ``async with staying(receive)``)
     """What is done inside is cancelled as soon as the client leaves, and `ClientLeft` raised. Enter it
     once the whole body was read, and leave it before the last piece is sent."""
 
-    __slots__ = ("_left", "_receive", "_task", "_watcher")
+    __slots__ = ("_before", "_left", "_receive", "_task", "_watcher")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._task: asyncio.Task[object] | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._before: Callable[[], None] | None = None
         self._left = False
 
     async def __aenter__(self) -> Self:
@@ -36,7 +38,7 @@ class staying:  # noqa: N801  (reads as a word: ``async with staying(receive)``)
         elif self._receive.left:
             raise ClientLeft
         else:
-            self._receive.when_left(self._leave)
+            self._before = self._receive.when_left(self._leave)
         return self
 
     async def __aexit__(
@@ -45,7 +47,7 @@ class staying:  # noqa: N801  (reads as a word: ``async with staying(receive)``)
         if self._watcher is not None:
             self._watcher.cancel()
         elif isinstance(self._receive, Connection):
-            self._receive.when_left(None)
+            self._receive.when_left(self._before)
         if isinstance(error, asyncio.CancelledError) and self._left:
             assert self._task is not None, "it was cancelled by us"  # noqa: S101  (for the type checker)
             if not self._task.uncancel():
