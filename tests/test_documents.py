@@ -9,6 +9,8 @@ import inspect
 import io
 import os
 import re
+import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -21,6 +23,8 @@ from typing import Any
 import click
 import pytest
 from dashscope.api_entities.http_request import close_shared_sync_session
+from tests.curl import fetch
+from tests.gateway.clients.nodejs import ENVIRONMENT, node_js
 from tests.gateway.serving import gate
 from tests.simulators import Answer, Call, Received, Reply, Simulator, remember, serve
 
@@ -155,8 +159,8 @@ class Reader:
     def read(self) -> None:
         shown = blocks(self.document.read_text("utf-8"))
         for block, after in zip(shown, [*shown[1:], None], strict=False):
-            if block.kind == "python":
-                output = self.execute(block)
+            if block.kind in ("python", "js"):
+                output = self.execute(block) if block.kind == "python" else self.run_by_node(block)
                 if after and after.kind == "text" and after.follows:
                     self.compare(block, after.text, output)
             elif block.kind == "console":
@@ -170,8 +174,20 @@ class Reader:
             exec(compile(tree, str(self.document), "exec"), self.names)
         return output.getvalue()
 
+    def run_by_node(self, block: Block) -> str:
+        module, packages = self.folder / "page.mjs", self.folder / "node_modules"
+        module.write_text(block.text.replace(GATEWAY, self.gateway), "utf-8")
+        if not packages.exists():
+            packages.symlink_to(ENVIRONMENT / "node_modules")
+        done = subprocess.run(
+            [node_js(), module], capture_output=True, text=True, encoding="utf-8", check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert not done.stderr, done.stderr
+        return done.stdout
+
     def type(self, block: Block) -> None:
-        for command, shown in commands(block.lines):
+        for command, shown in commands(block.text.replace(GATEWAY, self.gateway).splitlines()):
             done = subprocess.run(
                 ["/bin/sh", "-c", command],
                 cwd=self.folder,
@@ -224,6 +240,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, providers: dict[str, S
     run = f'exec "{sys.executable}" -P -m multiturn "$@"'
     tool(tmp_path / "bin" / "multiturn", run)
     tool(folder / "scripts" / "run", f"[ $# -gt 0 ] || set -- chat\n{run}")
+    if shutil.which("curl") is None:
+        tool(tmp_path / "bin" / "curl", f'exec "{sys.executable}" "{ROOT / "tests" / "curl.py"}" "$@"')
     # The suite cannot run itself: that the command is there is checked here, what it does in test_scripts.
     tool(folder / "scripts" / "test", f'exec sh -n "{ROOT / "scripts" / "test"}"')
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
@@ -279,6 +297,14 @@ def test_a_lie_would_be_found(desk: Path) -> None:
         page.write_text(lie)
         with pytest.raises(AssertionError):
             Reader(page, desk, {}).read()
+
+
+def test_what_stands_for_curl_answers_as_curl_does() -> None:
+    shown = (ENGLISH / "how-to" / "gateway.md").read_text("utf-8")
+    (posted,) = [block for block in blocks(shown) if block.kind == "console" and "curl" in block.text]
+    with serve("qwen", remember) as qwen, gate(qwen) as one:
+        for command, expected in commands(posted.text.replace(GATEWAY, one.url).splitlines()):
+            assert matches(expected, fetch(shlex.split(command.replace("\\\n", " "))[1:]))
 
 
 # --------------------------------------------------------------------------------- two trees
