@@ -1,4 +1,4 @@
-"""How are clients that are JavaScript run? By the Node.js and with the packages that scripts/test has set up."""
+"""How are clients that are JavaScript run? By the Node.js and with the packages that scripts/test sets up."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Node:
     folder: Path
 
     def tell(self, one: Gate, script: str, behaviour: str, model: str = "qwen/qwen-plus") -> Any:
-        """What the function ``behaviour`` of ``script`` returns that was given the address of the gateway. A word of
+        """What a function of a script returns when it is given the address of the gateway. A word of
         complaint, as of a warning, is an error."""
         done = subprocess.run(
             [node_js(), self.folder / "run.mjs", script, behaviour, one.url, model],
