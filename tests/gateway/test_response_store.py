@@ -157,10 +157,15 @@ def test_no_window_leaves_a_compaction_out() -> None:
 
 def test_what_is_posted_is_compacted_with_the_rest() -> None:
     with serve("qwen", "A summary.") as sim, gate(sim) as one:
-        items: Any = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
+        items: Any = [
+            {"role": "developer", "content": "Be kind."},
+            {"role": "user", "content": "one"},
+            {"role": "assistant", "content": "two"},
+        ]
         one.openai().responses.compact(model=MODEL, input=items)
         asked = str(sim.requests[-1].messages)
         assert "one" in asked
+        assert "Be kind." not in asked
         assert "two" in asked
         assert conversations(one) == []
 

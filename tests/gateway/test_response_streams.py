@@ -18,6 +18,9 @@ from tests.gateway.responding import MODEL, TOOL, ask, chunks, result, sent, tol
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Answer, Call, Fault, Script, Wire, serve
 
+from multiturn.providers.scripted import ScriptedProvider
+from multiturn.reply import CallPiece, Delta
+
 TEXT = [
     "response.output_item.added",
     "response.content_part.added",
@@ -347,3 +350,12 @@ def test_results_stream_on() -> None:
         assert events[-1]["response"]["id"].endswith("_0_1_2")
         again = chunks(one.openai().responses.retrieve(first["id"], stream=True))
         assert again[-1]["response"] == first
+
+
+def test_a_call_without_an_id_is_told_too() -> None:
+    call = Delta(calls=(CallPiece(0, "", "weather", "{}"),), finish_reason="tool_calls")
+    with gate(provider=ScriptedProvider([[call]])) as one:
+        events = told(one, "weather?", tools=[TOOL])
+        assert kinds(events) == [*BEGIN, *CALL, "response.completed"]
+        assert events[-1]["response"]["output"][0]["call_id"] == "call_0"
+        assert events[2]["item"]["id"] == events[-1]["response"]["output"][0]["id"]
