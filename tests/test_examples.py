@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.gateway.serving import gate
 from tests.simulators import Answer, Call, Model, Received, Simulator, serve
 
 from multiturn.catalog import Catalog
@@ -286,6 +287,22 @@ def test_own_sdk(run: Run) -> None:
     assert "我对花生过敏" in output
 
 
+def test_gateway_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve("qwen") as qwen, gate(qwen, store=tmp_path / "gateway.db") as one:
+        monkeypatch.setenv("GATEWAY", f"{one.url}/v1")
+        output = finished([sys.executable, str(ROOT / "examples" / "gateway_memory.py")], tmp_path, "")
+    roses, jasmine, roses_again, jasmine_again, *_ = qwen.requests
+    assert said(roses) == [("system", "回答要简短。"), ("user", "我要十枝白玫瑰。")]
+    assert extends(roses_again, roses)
+    assert extends(jasmine_again, jasmine)
+    assert not any("玫瑰" in str(text) for _, text in said(jasmine_again))  # another order, another customer
+    assert qwen.requests[-1].body["stream"] is True
+    lines = output.splitlines()
+    assert re.match(r"order-1, turn 轮 2, \d+ tokens: .*我要十枝白玫瑰。", lines[2])
+    assert re.match(r"order-2, turn 轮 2, \d+ tokens: .*我要一盆茉莉。", lines[3])
+    assert "27 号" in lines[4]
+
+
 def test_own_list(run: Run) -> None:
     output = run("own_list")
     lines = output.splitlines()
@@ -303,7 +320,7 @@ def test_own_list(run: Run) -> None:
 def test_every_example_is_run_by_a_test(request: pytest.FixtureRequest) -> None:
     tested = {name.removeprefix("test_") for name in vars(request.module) if name.startswith("test_")}
     assert {example.stem for example in EXAMPLES} - tested == set()
-    assert len(EXAMPLES) == 13
+    assert len(EXAMPLES) == 14
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.stem))
