@@ -128,6 +128,8 @@ async def _asked(request: Request, fields: Fields) -> tuple[AsyncConversation, T
 def _asking(fields: Fields) -> Asking:
     if fields.get("stream") not in (None, True, False):
         raise Refusal(400, "not_a_switch", param="stream")
+    if not isinstance(fields.get("stream_options"), dict | None):
+        raise Refusal(400, "invalid_type", param="stream_options")
     given: Any = {}
     for name, kinds in KINDS.items():
         value = fields.get(name)

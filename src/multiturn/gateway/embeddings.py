@@ -29,7 +29,7 @@ async def embedded(request: Request) -> Response:
     """Embed texts."""
     fields = await known_fields(request, "model", "input", "encoding_format", "dimensions", "user")
     given, size = _inputs(fields.get("input")), fields.get("dimensions")
-    form = fields.get("encoding_format") or "float"
+    form = text_in(fields, "encoding_format", "float")
     if form not in ("float", "base64"):
         raise Refusal(400, "invalid_value", param="encoding_format", known="float, base64")
     if size is not None and not (_whole(size) and 1 <= size <= LARGEST_SIZE):

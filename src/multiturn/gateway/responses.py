@@ -92,10 +92,9 @@ class Responses:
 
     async def fetch(self, request: Request) -> Response:
         """A stored response; as events with ``stream=true``."""
-        exchange = await self._found(request)
+        exchange, after, language = await self._found(request), _after(request), self._gateway.language
         if not _switch(request, "stream"):
-            return answered(whole(exchange, self._gateway.language))
-        after, language = _after(request), self._gateway.language
+            return answered(whole(exchange, language))
         live = self._running.get(exchange.address.response_id)
         if live is None:
             return _Events(self._again(request, exchange, after), language)

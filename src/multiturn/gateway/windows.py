@@ -33,6 +33,10 @@ async def tried(request: Request) -> Response:
     chat, words, messages = await there(request), words_in(fields), fields.get("messages")
     if messages is not None and words is not None:
         raise Refusal(400, "mutually_exclusive_parameters", param="messages")
+    if messages is not None and not (
+        isinstance(messages, list) and messages and all(isinstance(each, dict) for each in messages)
+    ):
+        raise Refusal(400, "messages_shape", param="messages")
     model = text_in(fields, "model") if fields.get("model") is not None else None
     policy = fields.get("policy")
     window = await chat.window(
