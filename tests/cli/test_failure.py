@@ -72,6 +72,7 @@ def test_what_a_command_gives_is_its_exit_code() -> None:
         (("list", "--limit", "-1"), "at least 1, not -1", "不小于 1 的整数，不能是 -1"),
         (("search", "x", "--limit", "-5"), "at least 1, not -5", "不小于 1 的整数，不能是 -5"),
         (("list", "--limit", "many"), "at least 1, not many", "不小于 1 的整数，不能是 many"),
+        (("serve", "--port", "99999"), "--port cannot be 99999", "--port 不能是 99999"),
         (("usage", "--by", "hour"), "--by cannot be hour", "--by 不能是 hour"),
         (("show",), "CONVERSATION is missing", "缺少 CONVERSATION"),
         (("list", "--store"), "--store needs a value", "--store 需要一个值"),

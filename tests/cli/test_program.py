@@ -34,9 +34,9 @@ def test_help_speaks_the_language_of_the_reader(shell: Shell) -> None:
     shell.variables["LANG"] = "zh_CN.UTF-8"
     chinese = shell.run("chat", "-h").stdout
     assert chinese.startswith("用法： multiturn chat")
-    assert "选项:" in chinese
+    assert "选项：" in chinese
     assert not re.search(r"[A-Z][a-z]+ [a-z]+ [a-z]+", chinese)
-    assert "命令:" in shell.run().stdout
+    assert "命令：" in shell.run().stdout
     (shell.home / "multiturn.toml").write_text('language = "en"\n')
     assert shell.run("--help").stdout.startswith("Usage:")
 

@@ -53,6 +53,13 @@ def whole(text: str) -> int:
         raise ValueError(text) from None
 
 
+def port(text: str) -> int:
+    """A port of this machine."""
+    if not 0 <= whole(text) < 1 << 16:
+        raise ValueError(text)
+    return int(text)
+
+
 def decimals(text: str) -> float:
     """A number with decimals."""
     try:
@@ -95,7 +102,7 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     "recall": (("--recall",), {"type": switch, "metavar": "on|off"}),
     "host": (("--host",), {"metavar": "ADDRESS"}),
     "names": (("--allow-host", "names"), {"multiple": True, "metavar": "NAME"}),
-    "port": (("--port",), {"type": Amount(0), "metavar": "N"}),
+    "port": (("--port",), {"type": port, "metavar": "N"}),
     "tenant": (("--tenant",), {"metavar": "NAME", "default": ""}),
     "bound": (("--user",), {"metavar": "NAME"}),
     "scopes": (("--scope", "scopes"), {"multiple": True, "type": keys.scope, "metavar": "|".join(SCOPES)}),
@@ -266,7 +273,10 @@ def _context(language: str) -> type[click.Context]:
 
         def write_heading(self, heading: str) -> None:
             known = {"Options": "help.options", "Commands": "help.commands"}
-            super().write_heading(phrase(known[heading], language) if heading in known else heading)
+            if heading not in known:
+                super().write_heading(heading)
+            else:
+                self.write(phrase(known[heading], language) + "\n")
 
     class Context(click.Context):
         formatter_class = Formatter
