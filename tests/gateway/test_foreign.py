@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,12 @@ class Ids:
     response: str
     item: str
     number: str = "1"
+
+    @property
+    def by_turn(self) -> Ids:
+        """The same, with the turn by its id."""
+        turn = self.response.replace("resp_", "turn_").rpartition("_")[0]
+        return replace(self, number=turn)
 
     def missing(self) -> Ids:
         """Ids of the same shape that nobody has."""
@@ -104,6 +110,11 @@ def bodies(ids: Ids) -> list[dict[str, Any]]:
         {"items": [reference, message]},
         {"items": [message]},
         {"metadata": {"a": "b"}},
+        {"text": "hi"},
+        {"reason": "wrong"},
+        {"at": 1},
+        {"at": ids.by_turn.number},
+        {"budget": 500},
     ]
 
 
@@ -122,8 +133,9 @@ def same(world: World, method: str, path: str, *sides: tuple[Ids, Ids]) -> None:
     told = []
     for outer, inner in sides:
         address = filled(path, outer, inner)
-        if method != "POST":
-            asks = (address, f"{address}?user=ada", f"{address}?after={inner.item}")
+        if method not in ("POST", "PUT"):
+            search = f"{address}?text=words&branch=0&before={inner.number}"
+            asks = (address, f"{address}?user=ada", f"{address}?after={inner.item}", search)
             told.append([asked(world, method, each, None, {}) for each in asks])
             continue
         told.append([asked(world, method, address, body, {}) for body in bodies(inner)])
@@ -147,6 +159,9 @@ def test_what_is_somebody_elses_is_answered_like_what_is_nobodys(world: World) -
         same(world, method, path, (world.theirs, world.theirs), (missing, missing))
         if "{item}" in path:
             same(world, method, path, (world.own, world.theirs), (world.own, world.theirs.missing()))
+        if "/turns" in path or "/branches" in path:
+            same(world, method, path, (world.theirs, world.theirs.by_turn), (missing, missing.by_turn))
+            same(world, method, path, (world.own, world.theirs.by_turn), (world.own, missing.by_turn))
     assert state(world) == before
 
 
@@ -159,6 +174,12 @@ def state(world: World) -> list[bytes]:
         f"/v1/conversations/{ids.conversation}/items",
         f"/v1/responses/{ids.response}",
         f"/v1/conversations/{ids.conversation}/turns",
+        f"/v1/conversations/{ids.conversation}/turns/1/context",
+        f"/v1/conversations/{ids.conversation}/branches",
+        f"/v1/conversations/{ids.conversation}/policy",
+        f"/v1/conversations/{ids.conversation}/summary",
+        f"/v1/conversations/{ids.conversation}/usage",
+        f"/v1/conversations/{ids.conversation}/window",
     )
     answers = [world.one.get(path, **bearer(world.bank)) for path in paths]
     assert {status for status, _, _ in answers} == {200}

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..chat import AsyncConversation
-from .addressed import handle_of, known_fields, text_in
+from .addressed import handle_of, known_fields, text_in, there
 from .answers import answered
 from .written import summary_written
 
@@ -21,7 +21,7 @@ async def one(request: Request) -> Response:
 
 async def edited(request: Request) -> Response:
     """Words of a person's own in its place."""
-    fields, chat = await known_fields(request, "text"), handle_of(request)
+    fields, chat = await known_fields(request, "text"), await there(request)
     await chat.edit_summary(text_in(fields, "text"))
     return await _told(chat)
 
