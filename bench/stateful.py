@@ -87,16 +87,20 @@ async def long(servers: Servers, size: float) -> list[Verdict]:
     """The first token of the thousandth turn beside that of the tenth."""
     found = []
     length = max(40, round(LONG * size))
-    kinds = {"the newest 20 messages": (5, "--max-messages", "20"), "the default policy": (20,)}
+    newest = ("--max-messages", "20")
+    kinds = {
+        "the newest 20 messages": (5, *newest, "--recall", "off", "--summarize", "off"),
+        "the newest 20 messages, what fits recalled": (5, *newest),
+        "the default policy": (20,),
+    }
     for policy, (least, *options) in kinds.items():
         server = servers.ours(*map(str, options))
         (answers,) = await _talked(server, _new(1, 10, 2, int(least)), length, stream=True)
         server.end()
         early = statistics.median(each.first for each in answers[9 - NEAR : 10 + NEAR]) * 1e3
         late = statistics.median(each.first for each in answers[-2 * NEAR :]) * 1e3
-        judged = (1.2, 1.05) if options else (None, None)
         what = f"first token, turn {length:,} ÷ turn 10, {policy}"
-        found.append(Verdict(what, "one conversation", "ms", late, late / early, "turn 10", early, *judged))
+        found.append(Verdict(what, "one conversation", "ms", late, late / early, "turn 10", early, 1.2, 1.05))
     return found
 
 

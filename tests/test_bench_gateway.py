@@ -57,7 +57,7 @@ def test_requests_streams_and_first_tokens_are_measured_beside_the_plain_gateway
 
 def test_turns_are_measured_beside_two_commits_and_beside_earlier_turns() -> None:
     verdicts = found("turns", "growth", "long")
-    assert [each.beside for each in verdicts] == ["S", "S", "turn 1", "turn 10", "turn 10"]
+    assert [each.beside for each in verdicts] == ["S", "S", "turn 1", "turn 10", "turn 10", "turn 10"]
 
 
 def test_what_is_stored_and_held_is_measured() -> None:

@@ -32,11 +32,15 @@ class Exchange(Protocol):
         ...
 
 
+Begin = Callable[[], Awaitable[tuple[Exchange, list[Delta]]]]
+"""Makes the call, and gives its first deltas."""
+
+
 class Deltas:
     """The deltas of one call. Whoever leaves early closes them."""
 
-    def __init__(self, begin: Callable[[], Awaitable[tuple[Exchange, list[Delta]]]]) -> None:
-        self._begin = begin
+    def __init__(self, begin: Begin) -> None:
+        self._begin: Begin | None = begin
         self._exchange: Exchange | None = None
         self._ready: deque[Delta] = deque()
         self._over = False
@@ -76,10 +80,13 @@ class Deltas:
             self._exchange.close()
 
     async def _more(self) -> list[Delta]:
-        if self._exchange is None:
-            self._exchange, deltas = await self._begin()
-            return deltas
-        return await self._exchange.more()
+        if self._exchange is not None:
+            return await self._exchange.more()
+        if self._begin is None:
+            return []
+        begin, self._begin = self._begin, None  # what was sent is not kept while the answer comes
+        self._exchange, deltas = await begin()
+        return deltas
 
 
 class Flow:

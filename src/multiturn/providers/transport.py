@@ -7,6 +7,7 @@ import asyncio
 import io
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 import aiohttp
@@ -157,6 +158,7 @@ class _Exchange:
     async def begin(self, session: Session) -> list[Delta]:
         """Ask, and wait for the first deltas."""
         response = self._response = await self._ask(session)
+        self._call = replace(self._call, body=b"")
         kind = response.content_type
         if response.status >= 300 or (self._call.stream and "html" in kind):
             body = await self._complaint(response)
