@@ -61,6 +61,11 @@ class Received:
         """What is read: as aiohttp's answers have it."""
         return self
 
+    @property
+    def complete(self) -> bool:
+        """Whether all of it is there."""
+        return self._over
+
     def at_eof(self) -> bool:
         """Whether everything was read."""
         return self._over and not self._parts

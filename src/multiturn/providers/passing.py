@@ -62,7 +62,8 @@ class Passed:
         """Ask, and wait for the head of the answer."""
         response = self._response = await self._ask(session)
         kind = response.content_type
-        self._watch()
+        if not getattr(response.content, "complete", False):
+            self._watch()
         if response.status >= 300 or "html" in kind:
             raise self.faults.answered(response.status, await self._complaint(), response.headers)
         self.streamed = self._call.stream and "json" not in kind
