@@ -29,6 +29,7 @@ __all__ = [
     "Target",
     "TurnRow",
     "Window",
+    "Withheld",
     "sealed",
 ]
 
@@ -125,6 +126,16 @@ def _model(entry: Entry) -> str | None:
     return model
 
 
+class Withheld(NamedTuple):
+    """A turn from before what was read that is never sent, or some messages of which are not: withdrawn,
+    refused, failed, cut off, or left out by hand. ``at`` is how many messages of the path stand before it;
+    ``rows`` are its messages without what they say, where one of them was left out by hand."""
+
+    turn: TurnRow
+    at: int
+    rows: Sequence[MessageRow] = ()
+
+
 class Path(NamedTuple):
     """What a store read of one branch: the newest turns, as far back as the limits could reach.
 
@@ -137,6 +148,8 @@ class Path(NamedTuple):
     before the oldest of ``turns``. ``summary`` is the one in force on this path and ``summarised`` how
     many messages it stands for, where that is known; ``request`` the fingerprint of the last request on
     this branch (`multiturn.caching`). ``facts`` is what use has taught of models, where that was asked for.
+    ``withheld`` are turns from before the oldest of ``turns`` that are never sent, in time order: all from
+    the turn ``told_from`` on.
     """
 
     settings: Settings = Settings()
@@ -154,6 +167,8 @@ class Path(NamedTuple):
     summarised: int | None = None
     request: bytes | None = None
     facts: Sequence[ModelFacts] | None = None
+    withheld: Sequence[Withheld] = ()
+    told_from: int = 1
 
 
 class Material(NamedTuple):

@@ -99,3 +99,28 @@ async def test_it_is_deleted_whole(old: SQLiteStore) -> None:
 
     left = {name for name, count in (await old._writer.run(rows)).items() if count}
     assert left <= {"models", "accounts", "sqlite_sequence"}  # what was consumed stays consumed
+
+
+WITH_ONE_TAKEN_BACK = """
+INSERT INTO branches (segment, conversation, number, head, messages) VALUES (1, 1, 0, 3, 6);
+INSERT INTO conversations (id, tenant, name, user, ulid, created_at, updated_at, segment)
+    VALUES (1, 'shop', 'c', 'alice', '01M7YS648WR4ZNYW471J7BQJ6G', 0, 0, 1);
+INSERT INTO turns (id, state, traits, marks, tokens, reasoning_tokens, messages, before, steps, created_at)
+    VALUES (4294967297, 3, 0, 0, 6, 0, 2, 0, 1, 0),
+    (4294967298, 3, 16384, 16384, 6, 0, 2, 2, 1, 0),
+    (4294967299, 3, 0, 0, 6, 0, 2, 4, 1, 0);"""
+
+
+async def test_what_was_taken_back_before_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a file from before turns that are never sent had an index."""
+    earlier = migrations._scripts()[:8]
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "_scripts", lambda: earlier)
+        connection = sqlite3.connect(path, isolation_level=None)
+        bring_up_to_date(connection, str(path), 1)
+        connection.executescript(WITH_ONE_TAKEN_BACK)
+        connection.close()
+    store = SQLiteStore(str(path))
+    gathered = await store.gather(ALICE, "c", Reach(turns=0))
+    await store.close()
+    assert [(each.turn.number, each.at) for each in gathered.withheld] == [(2, 2)]

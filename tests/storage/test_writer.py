@@ -12,6 +12,7 @@ from tests.conformance.talk import ALICE, answer, ask, begin, said
 
 from multiturn.conversations import TurnState
 from multiturn.errors import ConversationNotFound
+from multiturn.storage import Reach
 from multiturn.storage.sqlite import SQLiteStore
 
 
@@ -78,6 +79,9 @@ async def test_who_left_while_it_was_written_gives_the_lease_back(store: SQLiteS
         TurnState.COMPLETED,
     ]
     assert await said(store) == ["left", "next", "ok"]
+    await ask(store, "again", "ok")
+    path = await store.gather(ALICE, "c", Reach(turns=0))
+    assert [each.turn.number for each in path.withheld] == [1]
 
 
 async def test_who_left_while_it_was_given_a_ticket_gives_it_back(store: SQLiteStore) -> None:

@@ -13,8 +13,8 @@ from ..ledger import Code, Span
 from ..messages import Entry, Trait
 from ..window import Limits, Material, MessageRow, Target, TurnRow
 from .budget import Spent, scaled
-from .calls import Group, by_turn, grouped, in_force, interrupted, turn_left_out
-from .decisions import Decided, joined_spans
+from .calls import Group, by_turn, grouped, in_force, interrupted, left_out_by_hand, turn_left_out
+from .decisions import FOR_WANT_OF_ROOM, Decided, joined_spans
 from .outgoing import Piece, Shaper, image_allowance, joined, merged, with_mark, with_note
 from .recency import Kept, left_out_as
 from .summary import note
@@ -167,12 +167,13 @@ class Assembly:
 
     def _leave_out(self, rows: Sequence[MessageRow], code: Code) -> None:
         """A turn is left out as a whole, but instructions inside it stay in force."""
-        for row in rows:
+        for row, by_hand in zip(rows, left_out_by_hand(rows), strict=True):
             if in_force(row):
                 self._put_rule(row)
                 self.decided.decide(Code.SYSTEM, [row])
             else:
-                self.decided.leave_out(code, row)
+                among = by_hand and code in FOR_WANT_OF_ROOM
+                self.decided.leave_out(Code.EXCLUDED_BY_USER if among else code, row)
 
     def _put_groups(self, groups: Iterable[Group], code: Code) -> None:
         for group in groups:

@@ -18,7 +18,7 @@ from ..messages import Trait
 from ..window import Limits, Material, Target, TurnRow, Window
 from .assembly import Assembly, Made, Recounted, listed
 from .budget import Spent, overflow, scaled, spend
-from .decisions import Decided
+from .decisions import Decided, joined_spans
 from .outgoing import Piece, with_note
 from .recency import Kept, newest_turns
 from .summary import note
@@ -82,6 +82,7 @@ def _finished(
         limits=limits,
         target=target,
         cut=kept.cut,
+        notes=("oldest_told_together",) if path.told_from > 1 else (),
         traits=made.traits,
         recalled=material.recalled if quotes else None,
         summary=path.summary if spent.noted else None,
@@ -175,7 +176,7 @@ def _plain_spans(material: Material, limits: Limits, chosen: Chosen) -> list[Spa
     spans = decided.head()
     unsent = path.earlier_messages + len(path.bodies) - 2 * len(recent)
     if unsent:
-        spans += decided.earlier(unsent, max(1, kept.first - 1))
+        spans += joined_spans(decided.earlier(unsent, max(1, kept.first - 1)))
     if recent:
         turns = (recent[-1].number, recent[0].number)
         spans.append(Span(Code.RECENT, 2 * len(recent), scaled(kept.tokens, limits), turns))

@@ -17,7 +17,7 @@ from ..ledger import Code
 from ..messages import Trait
 from ..window import MessageRow
 
-__all__ = ["Group", "by_turn", "grouped", "in_force", "interrupted", "turn_left_out"]
+__all__ = ["Group", "by_turn", "grouped", "in_force", "interrupted", "left_out_by_hand", "turn_left_out"]
 
 SILENCED = Trait.EXCLUDED | Trait.BARE
 INTERRUPTED = "[interrupted: this call was never answered]"
@@ -110,6 +110,19 @@ def turn_left_out(rows: Iterable[MessageRow]) -> Code | None:
         if row.role == "user" and row.traits & Trait.BARE:
             return Code.INCOMPLETE
     return None
+
+
+def left_out_by_hand(rows: Iterable[MessageRow]) -> list[bool]:
+    """Which messages of a turn the user left out one by one; an answer takes the results of its calls
+    along."""
+    out: list[bool] = []
+    taken = False
+    for row in rows:
+        own = bool(row.traits & Trait.EXCLUDED)
+        if row.role in ("user", "assistant"):
+            taken = own
+        out.append(own or (taken and row.role == "tool"))
+    return out
 
 
 def in_force(row: MessageRow) -> bool:

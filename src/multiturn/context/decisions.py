@@ -6,28 +6,31 @@ messages of it that are sent or quoted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
 
 from ..ledger import NO_FIGURES, Code, Span
 from ..messages import Entry, Trait
-from ..window import Limits, Material, MessageRow, Source
+from ..window import Limits, Material, MessageRow, Source, Withheld
 from .budget import Spent, scaled
+from .calls import left_out_by_hand, turn_left_out
 from .outgoing import STRIPPED
-from .recency import Kept
+from .recency import Kept, left_out_as
 
-__all__ = ["Decided", "joined_spans"]
+__all__ = ["FOR_WANT_OF_ROOM", "Decided", "joined_spans"]
 
 Fate = tuple[Code, tuple[str, ...]]
 """What became of a message: the decision, and what was left out of it."""
 FOUND = (Code.RECALLED, Code.BELOW_THRESHOLD)
+FOR_WANT_OF_ROOM = (Code.SUMMARISED, Code.OVER_BUDGET, Code.OUTSIDE_WINDOW)
+"""Why a turn is left out that could be sent."""
 
 
 class _Apart(NamedTuple):
-    """A message with a decision of its own among turns that were not read: how many messages stand before
-    it, its turn and place, whether its turn goes on behind it."""
+    """Messages of one turn with a decision of their own among turns that were not read: how many messages
+    stand before them, their turn and the place of the first, whether their turn goes on behind them."""
 
     before: int
     turn: int
@@ -69,8 +72,7 @@ class Decided:
 
     def leave_out(self, code: Code, row: MessageRow) -> None:
         """This message of a turn that was left out; the search may have found it all the same."""
-        among = code in (Code.SUMMARISED, Code.OVER_BUDGET, Code.OUTSIDE_WINDOW)
-        found = self.found.get((row.turn, row.place)) if among else None
+        found = self.found.get((row.turn, row.place)) if code in FOR_WANT_OF_ROOM else None
         self.decide(found[0] if found else code, [row])
 
     def why(self, turn: int) -> Code:
@@ -104,7 +106,8 @@ class Decided:
     def earlier(self, messages: int, last: int) -> Iterator[Span]:
         """The first ``messages`` of the path, up to the turn ``last``: ranges that were left out, and what
         is sent or was found between them."""
-        if not (self.found or self.material.path.standing):
+        path = self.material.path
+        if not (self.found or path.standing or path.withheld):
             yield from self._range(0, messages, 1, last)
             return
         begun, first = 0, 1
@@ -114,11 +117,11 @@ class Decided:
             until = each.turn if each.place else each.turn - 1
             yield from self._range(begun, each.before, first, max(first, until))
             yield each.span
-            begun, first = each.before + 1, each.turn if each.goes_on else each.turn + 1
+            begun, first = each.before + each.span.messages, each.turn if each.goes_on else each.turn + 1
         yield from self._range(begun, messages, first, last)
 
     def _apart(self, messages: int) -> Iterator[_Apart]:
-        path = self.material.path
+        path, taken = self.material.path, set(self.material.path.standing_at)
         for row, index in zip(path.standing, path.standing_at, strict=True):
             # After an instruction comes the rest of its turn; a pinned turn stands here whole.
             goes_on = bool(row.traits & Trait.INSTRUCTION)
@@ -127,7 +130,10 @@ class Decided:
             index = self._before(turn) + place if source.at is None else source.at
             if index < messages:
                 span = Span(code, 1, None, (turn, turn), place, self._figures(code, turn, place))
+                taken.add(index)
                 yield _Apart(index, turn, place, index + 1 < self._before(turn + 1), span)
+        for each in path.withheld:
+            yield from _withheld(each, taken)
 
     def _range(self, begin: int, end: int, first: int, last: int) -> Iterator[Span]:
         """Messages that were left out, those that a summary stands for apart from the others."""
@@ -151,6 +157,7 @@ class Decided:
             return path.earlier_messages + sum([t.messages for t in path.turns if t.number < turn])
         known = [(1, 0), (path.earlier_turns + 1, path.earlier_messages)]
         known += [(row.turn, at - row.place) for row, at in zip(path.standing, path.standing_at, strict=True)]
+        known += [(each.turn.number, each.at) for each in path.withheld]
         known += [(s.turn, s.at - s.place) for _, s in self.found.values() if s.at is not None]
         if path.summary and path.summarised is not None:
             known.append((path.summary.upto + 1, path.summarised))
@@ -208,6 +215,24 @@ class Decided:
         if self.kept.why is Code.OVER_BUDGET and turn > self.kept.folded and needed > limit:
             return {"limit": limit, "needed": needed}
         return {"limit": limit}
+
+
+def _withheld(each: Withheld, taken: Container[int]) -> Iterator[_Apart]:
+    """The messages of a turn that are never sent, apart from those whose decision is ``taken`` already."""
+    turn = each.turn.number
+    whole = left_out_as(each.turn) or turn_left_out(each.rows)
+    marked = left_out_by_hand(each.rows)
+
+    def fate(place: int) -> Code | None:
+        if each.at + place in taken:
+            return None
+        return whole or (Code.EXCLUDED_BY_USER if marked and marked[place] else None)
+
+    for code, run in groupby(range(each.turn.messages), key=fate):
+        places = list(run)
+        if code:
+            span = Span(code, len(places), None, (turn, turn))
+            yield _Apart(each.at + places[0], turn, places[0], places[-1] + 1 < each.turn.messages, span)
 
 
 def _runs(instructions: Sequence[Entry]) -> Sequence[tuple[int, Sequence[Entry]]]:

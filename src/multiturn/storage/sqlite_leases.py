@@ -15,6 +15,7 @@ from .sqlite_conversations import HELD, Here, require
 from .sqlite_exchanges import keep_course
 from .sqlite_rows import NOW, SEGMENT
 from .sqlite_segments import extend
+from .sqlite_withheld import note_standing
 
 __all__ = [
     "TICKET_LIFE",
@@ -152,6 +153,7 @@ def recover(db: sqlite3.Connection, owner: Owner, name: str, here: Here) -> Here
         "UPDATE turns SET state = ?, marks = marks | ?, traits = traits | ? WHERE id = ?",
         (TurnState.INCOMPLETE, stopped, stopped, here.held_turn),
     )
+    note_standing(db, here.key, stopped, TurnState.INCOMPLETE)
     db.execute(
         "UPDATE conversations SET held_until = NULL, held_turn = NULL, stop = 0, epoch = epoch + 1"
         " WHERE id = ?",

@@ -15,7 +15,7 @@ from ..conversations import Owner, Settings, Summary, TurnState
 from ..errors import ConversationError, ConversationNotFound, TurnNotFound
 from ..messages import Trait
 from ..phrases import Reason
-from ..window import Cut, MessageRow, Path, TurnRow
+from ..window import Cut, MessageRow, Path, TurnRow, Withheld
 from .records import Reach
 from .sqlite_models import model_facts
 from .sqlite_rows import (
@@ -28,6 +28,7 @@ from .sqlite_rows import (
     read_summary,
     to_message,
 )
+from .sqlite_withheld import STANDS, WITHHELD, withheld_before
 
 __all__ = ["Piece", "gather", "owner_of", "pieces"]
 
@@ -146,7 +147,7 @@ def _gather(db: sqlite3.Connection, owner: Owner, name: str, reach: Reach, branc
     if summary is not None:
         first = max(first, summary.upto + 1)
     known = settings, cut, summary, first
-    if not place.standing and reach.current is None:
+    if not place.standing & STANDS and reach.current is None:
         ordinary = _ordinary_path(db, reach, place, known)
         if ordinary is not None:
             return ordinary
@@ -214,6 +215,7 @@ def _ordinary_path(db: sqlite3.Connection, reach: Reach, place: _Place, known: _
             return None
     end = place.messages if last == place.head else _before(db, base + last + 1)
     start = end - 2 * len(turns)
+    withheld, told_from = _withheld(db, place, number)
     return Path(
         settings=settings,
         turns=turns,
@@ -225,6 +227,8 @@ def _ordinary_path(db: sqlite3.Connection, reach: Reach, place: _Place, known: _
         summary=summary,
         summarised=_summarised(db, place, summary, number),
         request=place.request,
+        withheld=withheld,
+        told_from=told_from,
     )
 
 
@@ -253,7 +257,8 @@ def _path(db: sqlite3.Connection, name: str, reach: Reach, place: _Place, known:
             bodies += [body for (body,) in db.execute(BODIES, stretch.messages)]
     else:
         rows = [to_message(db, row) for stretch in reversed(read) for row in db.execute(ROWS, stretch.turns)]
-    apart = _standing(db, place, oldest - 1) if place.standing else ()
+    apart = _standing(db, place, oldest - 1) if place.standing & STANDS else ()
+    withheld, told_from = _withheld(db, place, oldest - 1)
     return Path(
         settings=settings,
         turns=turns,
@@ -269,6 +274,8 @@ def _path(db: sqlite3.Connection, name: str, reach: Reach, place: _Place, known:
         summary=summary,
         summarised=_summarised(db, place, summary, oldest - 1),
         request=place.request,
+        withheld=withheld,
+        told_from=told_from,
     )
 
 
@@ -375,6 +382,13 @@ def _standing(db: sqlite3.Connection, place: _Place, last: int) -> list[tuple[Me
         for piece in reversed(path)
         for row in db.execute(STANDING_ROWS, piece.keys)
     ]
+
+
+def _withheld(db: sqlite3.Connection, place: _Place, last: int) -> tuple[Sequence[Withheld], int]:
+    """The turns up to ``last`` that are never sent, and from which on they are all of them."""
+    if not (last and place.standing & WITHHELD):
+        return (), 1
+    return withheld_before(db, ((*piece.keys, piece.shared) for piece in _backwards(db, place, last)))
 
 
 def _current(db: sqlite3.Connection, place: _Place, turn: int, name: str) -> list[MessageRow]:

@@ -20,6 +20,7 @@ from .sqlite_rows import SEGMENT, read_calls, write_calls
 from .sqlite_segments import note_facts
 from .sqlite_summaries import give_up
 from .sqlite_terms import renew
+from .sqlite_withheld import note_standing
 
 __all__ = ["rewrite"]
 
@@ -53,6 +54,8 @@ def rewrite(
     if any(entry.role == "user" and entry.traits & EXCLUDED for entry in entries.values()):
         citing_dropped(db, first, first + count - 1)
     _add_up(db, key, first, count)
+    for entry in entries.values():
+        note_standing(db, here.key, entry.traits)
     for place in entries:
         renew(db, first + place)
     give_up(db, here._replace(segment=piece.segment), turn, gone=True)

@@ -18,9 +18,10 @@ from .sqlite_media import copy_media, drop_media, take_out
 from .sqlite_models import model_number
 from .sqlite_paths import owner_of, pieces
 from .sqlite_quotes import citing_dropped, copy_quotes, drop_quotes
-from .sqlite_rows import ROLE_NUMBERS, SEGMENT, STANDING
+from .sqlite_rows import ROLE_NUMBERS, SEGMENT
 from .sqlite_summaries import give_up
 from .sqlite_terms import forget
+from .sqlite_withheld import note_standing
 
 __all__ = ["Stored", "close_waiting", "drop_reply", "extend", "mark", "new_turn", "note_facts", "own_head"]
 
@@ -101,7 +102,7 @@ def new_turn(
         "UPDATE branches SET head = ?, messages = ? WHERE segment = ?",
         (number, here.messages + added.messages, here.segment),
     )
-    _note_standing(db, here.key, traits)
+    note_standing(db, here.key, traits)
     return rows
 
 
@@ -154,11 +155,6 @@ def note_facts(
     return model, orjson.dumps(opened) if opened else None
 
 
-def _note_standing(db: sqlite3.Connection, conversation: int, traits: int) -> None:
-    if traits & STANDING:
-        db.execute("UPDATE conversations SET standing = 1 WHERE id = ?", (conversation,))
-
-
 # --------------------------------------------------------------------------- the last turn changes
 
 
@@ -185,7 +181,7 @@ def extend(
         (traits, *added[1:], turn),
     )
     _grow(db, here, added.messages)
-    _note_standing(db, here.key, added.traits)
+    note_standing(db, here.key, added.traits)
     return rows
 
 
@@ -323,7 +319,7 @@ def mark(
         "UPDATE turns SET marks = ?, traits = ?, reason = COALESCE(?, reason) WHERE id = ?",
         (marks, traits, reason, key),
     )
-    _note_standing(db, here.key, set)
+    note_standing(db, here.key, set)
     if (set | clear) & GONE:  # a summary of this turn says what it may not, or leaves out what it should say
         give_up(db, here._replace(segment=piece.segment), turn, gone=True)
     if set & GONE:

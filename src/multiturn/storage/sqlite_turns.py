@@ -43,6 +43,7 @@ from .sqlite_rows import (
 )
 from .sqlite_segments import close_waiting, drop_reply, extend, new_turn, own_head
 from .sqlite_terms import CHUNK, index
+from .sqlite_withheld import note_standing
 
 __all__ = ["abandon", "append", "begin", "finish", "record"]
 
@@ -237,6 +238,7 @@ def finish(db: sqlite3.Connection, lease: Lease, ending: Ending) -> Turn:
         " error = ?, model = ? WHERE id = ?",
         (ending.state, OPEN, marks, OPEN, marks, write_calls(ending.open_calls), ending.error, model, turn),
     )
+    note_standing(db, here.key, ending.traits, ending.state)
     _keep_step(db, turn, lease.step, model, step)
     keep_course(db, turn, lease.step, ending.course)
     calibrate(db, model, step.usage, ending.counted)
@@ -274,8 +276,9 @@ def _keep_with_branch(db: sqlite3.Connection, segment: int, ending: Ending) -> N
 
 def abandon(db: sqlite3.Connection, lease: Lease) -> None:
     """Whoever began the turn left before anything was asked of a model."""
-    turn, _ = _release(db, lease)
+    turn, here = _release(db, lease)
     db.execute("UPDATE turns SET state = ? WHERE id = ?", (TurnState.INCOMPLETE, turn))
+    note_standing(db, here.key, 0, TurnState.INCOMPLETE)
 
 
 def _release(db: sqlite3.Connection, lease: Lease) -> tuple[int, Here]:

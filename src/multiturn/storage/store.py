@@ -76,7 +76,8 @@ class Store(Protocol):
         ...
 
     async def gather(self, owner: Owner, conversation: str, reach: Reach, branch: int | None = None) -> Path:
-        """Read what a window may be built from, in one snapshot, touching no other row.
+        """Read what a window may be built from, in one snapshot, touching no other row. Of turns before
+        that which are never sent, whatever the limits, come the figures (`Path.withheld`).
 
         A conversation that does not exist gives an empty path; somebody else's raises
         `ConversationNotFound`. What `Reach.facts` asks for may be left out: then it is asked for by
