@@ -1,0 +1,233 @@
+"""Turns of a conversation: read, marked, said anew, stopped; over bare HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.gateway.responding import until
+from tests.gateway.serving import gate
+from tests.gateway.talking import Talk, summarised
+from tests.simulators import Answer, Fault, Script, serve
+
+from multiturn import ContextPolicy
+
+
+@pytest.fixture
+def talk() -> Iterator[Talk]:
+    with gate(model="demo") as one:
+        found = Talk(one)
+        found.say("My name is Ada.")
+        found.say("What is my name?")
+        yield found
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+def test_turns_come_in_pages_from_the_newest_on(talk: Talk) -> None:
+    for number in range(3, 6):
+        talk.say(f"Fact {number}.")
+    first = talk.ask("GET", "/turns?limit=2")
+    assert ([each["number"] for each in first["data"]], first["has_more"]) == ([4, 5], True)
+    second = talk.ask("GET", f"/turns?limit=2&before={first['first_id']}")
+    assert ([each["number"] for each in second["data"]], second["has_more"]) == ([2, 3], True)
+    last = talk.ask("GET", "/turns?limit=2&before=2")
+    assert ([each["number"] for each in last["data"]], last["has_more"]) == ([1], False)
+    assert talk.numbers("/turns?before=1") == []
+
+
+def test_a_turn_is_named_by_its_number_or_its_id(talk: Talk) -> None:
+    one = talk.ask("GET", "/turns/2")
+    assert (one["number"], one["state"], one["pinned"]) == (2, "completed", False)
+    assert talk.ask("GET", f"/turns/{one['id']}") == one
+    for wrong in ("3", "0", "x", one["id"] + "0", one["id"].replace("_0_2", "_7_2")):
+        assert talk.code("GET", f"/turns/{wrong}") == (404, "turn_not_found"), wrong
+
+
+def test_the_context_of_a_turn_is_what_was_sent_in_it(tmp_path: Path) -> None:
+    store = tmp_path / "chats.db"
+    with gate(model="demo", store=store) as one:
+        talk = Talk(one)
+        for number in range(4):
+            talk.say(f"Fact {number} is that.")
+        summarised(store, "c", "first words", upto=1)
+        talk.say("And now?")
+        summarised(store, "c", "other words", upto=2, replacing=1)
+        talk.say("And then?")
+        before, after = (talk.ask("GET", f"/turns/{number}/context") for number in (4, 5))
+        assert before["summary"] is None
+        assert (after["summary"]["version"], after["summary"]["text"]) == (1, "first words")
+        newest = talk.ask("GET", "/turns/6/context")
+        assert (newest["summary"]["version"], newest["summary"]["text"]) == (2, "other words")
+        assert "summary_new" in [each["code"] for each in after["changes"]]
+        assert all(each["sentence"] for each in after["changes"])
+        talk.ask("DELETE", "/summary")
+        assert talk.ask("GET", "/turns/6/context")["summary"]["version"] == 2
+        assert talk.code("GET", "/turns/6/context?step=2") == (404, "turn_not_found")
+
+
+def test_the_context_tells_the_prefix_that_a_cache_held_and_what_it_cost() -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        talk = Talk(one, model="qwen/qwen-plus")
+        talk.say("Read this. " * 500)
+        talk.say("two")
+        told = talk.ask("GET", "/turns/2/context")
+        assert told["cached_prefix"] == told["usage"]["prompt_tokens_details"]["cached_tokens"] > 500
+        assert float(told["cost"]["amount"]) > 0
+
+
+# ------------------------------------------------------------------------------------------- marking
+
+
+def test_a_pinned_turn_stays_in_every_window() -> None:
+    with gate(model="demo", policy=ContextPolicy.last_turns(1)) as one:
+        talk = Talk(one)
+        for words in ("The code is 4711.", "Two.", "Three."):
+            talk.say(words)
+        assert "The code is 4711." not in talk.sent()
+        assert talk.ask("POST", "/turns/1/pin")["pinned"] is True
+        assert "The code is 4711." in talk.sent()
+        assert talk.ask("POST", "/turns/1/unpin", {})["pinned"] is False
+        assert "The code is 4711." not in talk.sent()
+
+
+def test_a_turn_that_is_left_out_is_not_sent_until_it_is_taken_in_again(talk: Talk) -> None:
+    assert talk.ask("POST", "/turns/1/exclude")["excluded"] is True
+    assert "My name is Ada." not in talk.sent()
+    assert talk.ask("POST", "/turns/1/include")["excluded"] is False
+    assert "My name is Ada." in talk.sent()
+
+
+def test_an_answer_is_left_out_alone(talk: Talk) -> None:
+    answer = talk.ask("GET", "/items?order=asc&limit=2")["data"][1]
+    words = answer["content"][0]["text"]
+    assert talk.ask("POST", f"/items/{answer['id']}/exclude")["number"] == 1
+    sent = talk.sent()
+    assert "My name is Ada." in sent
+    assert words not in sent
+    talk.ask("POST", f"/items/{answer['id']}/include")
+    assert words in talk.sent()
+    assert talk.code("POST", "/items/msg_nobodys/exclude") == (404, "item_not_found")
+
+
+def test_a_turn_is_withdrawn_with_its_reason(talk: Talk) -> None:
+    turn = talk.ask("POST", "/turns/1/retract", {"reason": "a slip"})
+    assert (turn["retracted"], turn["reason"]) == (True, "a slip")
+    assert "My name is Ada." not in talk.sent()
+    assert talk.code("POST", "/turns/2/retract", {"reason": "x" * 2001}) == (400, "text_too_long")
+    assert talk.code("POST", "/turns/2/retract", {"why": "x"}) == (400, "unknown_parameter")
+
+
+# ---------------------------------------------------------------------------------------------- anew
+
+
+def test_saying_something_else_makes_a_branch(talk: Talk) -> None:
+    told = talk.ask("POST", "/turns/1/edit", {"text": "My name is Bob."})
+    assert told["object"] == "chat.completion"
+    assert "Bob" in talk.say("What is my name?")
+    assert [each["in_use"] for each in talk.ask("GET", "/branches")["data"]] == [False, True]
+    talk.ask("POST", "/branches/0/switch")
+    assert "Ada" in talk.say("What is my name?")
+
+
+def test_an_answer_is_made_anew_as_events(talk: Talk) -> None:
+    body = json.dumps({"stream": True, "stream_options": {"include_usage": True}}).encode()
+    address = "/v1/conversations/c/turns/2/regenerate"
+    status, raw, headers = talk.one._asked("POST", address, body, {"content-type": "application/json"})
+    assert (status, headers["x-conversation-id"], headers["x-multiturn-turn"]) == (200, "c", "2")
+    events = [line[6:] for line in raw.decode().splitlines() if line.startswith("data: ")]
+    assert events[-1] == "[DONE]"
+    chunks = [json.loads(each) for each in events[:-1]]
+    assert "Ada" in "".join(each["delta"].get("content", "") for chunk in chunks for each in chunk["choices"])
+    assert chunks[-1]["usage"]["total_tokens"] > 0
+    assert talk.numbers() == [1, 2]
+    assert len(talk.ask("GET", "/branches")["data"]) == 2
+
+
+def test_words_may_come_in_parts(talk: Talk) -> None:
+    talk.ask("POST", "/turns/2/edit", {"content": [{"type": "text", "text": "Where am I?"}]})
+    assert any("Where am I?" in words for words in talk.sent())
+    assert talk.code("POST", "/turns/2/edit", {"text": "a", "content": "b"}) == (
+        400,
+        "mutually_exclusive_parameters",
+    )
+    assert talk.code("POST", "/turns/2/edit", {"text": " "}) == (400, "message_empty")
+    assert talk.code("POST", "/turns/9/edit", {"text": "a"}) == (404, "turn_not_found")
+
+
+def test_the_same_key_makes_one_branch(talk: Talk) -> None:
+    given = {"content-type": "application/json", "idempotency-key": "k"}
+    raw = json.dumps({"text": "My name is Bob."}).encode()
+    ways = [talk.one._asked("POST", "/v1/conversations/c/turns/1/edit", raw, given) for _ in range(2)]
+    assert [way[0] for way in ways] == [200, 200]
+    assert json.loads(ways[0][1])["choices"] == json.loads(ways[1][1])["choices"]
+    assert len(talk.ask("GET", "/branches")["data"]) == 2
+
+
+def test_a_model_may_be_named_and_stays(talk: Talk) -> None:
+    with serve("qwen", "from qwen") as sim, gate(sim, model="demo") as one:
+        other = Talk(one)
+        other.say("hello")
+        told = other.ask("POST", "/turns/1/regenerate", {"model": "qwen/qwen-plus", "temperature": 0.5})
+        assert told["choices"][0]["message"]["content"] == "from qwen"
+        assert sim.requests[-1].body["temperature"] == 0.5
+        assert other.ask("GET", "")["model"] == "qwen/qwen-plus"
+    assert talk.code("POST", "/turns/1/regenerate", {"model": "nobody/nothing"}) == (404, "model_not_found")
+    assert len(talk.ask("GET", "/branches")["data"]) == 1
+
+
+def test_what_is_done_to_a_conversation_leaves_its_model() -> None:
+    """The gateway's own model is for conversations that name none."""
+    with serve("qwen", "from qwen") as sim, gate(sim, model="demo") as one:
+        talk = Talk(one, model="qwen/qwen-plus")
+        talk.say("hello")
+        assert talk.ask("GET", "/window")["model"] == "qwen/qwen-plus"
+        assert talk.ask("POST", "/turns/1/regenerate", {})["model"] == "qwen/qwen-plus"
+        assert talk.ask("GET", "")["model"] == "qwen/qwen-plus"
+
+
+def test_a_failed_turn_is_asked_again() -> None:
+    script = Script([Fault(400), Answer("there it is")])
+    with serve("qwen", script) as sim, gate(sim) as one:
+        talk = Talk(one, model="qwen/qwen-plus")
+        status, _, _ = one.post(
+            {"model": talk.model, "messages": [{"role": "user", "content": "hi"}], "conversation": "c"}
+        )
+        assert status == 400
+        assert talk.ask("GET", "/turns/1")["state"] == "failed"
+        assert talk.ask("POST", "/turns/1/retry")["choices"][0]["message"]["content"] == "there it is"
+        assert talk.ask("GET", "/turns/1")["state"] == "completed"
+        assert talk.code("POST", "/turns/1/retry") == (409, "turn_closed")
+
+
+def test_only_the_newest_turn_is_asked_again(talk: Talk) -> None:
+    assert talk.code("POST", "/turns/1/retry") == (409, "turn_closed")
+    assert talk.numbers() == [1, 2]
+
+
+# ------------------------------------------------------------------------------------------ stopping
+
+
+def test_a_turn_is_stopped_from_another_connection() -> None:
+    with gate(model="demo?slow=100ms") as one:
+        talk = Talk(one, model="demo?slow=100ms")
+        body = {"model": talk.model, "messages": [{"role": "user", "content": "hi"}], "stream": True}
+        with one.socket({**body, "conversation": "c"}) as open_one:
+            assert open_one.recv(10)
+            until(lambda: talk.told("GET", "/turns/1")[0] == 200)
+            stopped = talk.ask("POST", "/turns/1/cancel")
+        assert (stopped["state"], stopped["stopped"]) == ("incomplete", True)
+        assert talk.ask("POST", "/turns/1/cancel") == stopped
+
+
+def test_a_client_that_leaves_an_answer_made_anew_stops_it() -> None:
+    with gate(model="demo?slow=100ms") as one:
+        talk = Talk(one, model="demo?slow=100ms")
+        talk.say("hello")
+        path = "/v1/conversations/c/turns/1/regenerate"
+        with one.socket({"stream": True}, path=path) as open_one:
+            assert open_one.recv(10)
+        until(lambda: talk.ask("GET", "/turns/1")["state"] == "incomplete")
