@@ -124,5 +124,5 @@ def test_searching_is_measured_at_each_length() -> None:
     found = measured("recall", TINY)
     searches = [(figure.data, figure.clock) for figure in found if figure.what == "a search, p50"]
     assert searches == [(f"{size} messages", clock) for size in TINY.sizes for clock in ("CPU", "wall")]
-    assert {figure.unit for figure in found} == {"ms", "turns", "bytes"}
+    assert {figure.unit for figure in found} == {"ms", "µs", "turns", "bytes"}
     assert all(figure.ours > 0 for figure in found)

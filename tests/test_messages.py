@@ -38,6 +38,7 @@ STORED = {
     "MODERATED": 65536,
     "OPEN": 131072,
     "QUOTED": 262144,
+    "DELETED": 524288,
 }
 
 

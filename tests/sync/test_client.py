@@ -46,11 +46,16 @@ TWINS = [
     (AsyncPreparedTurn, PreparedTurn),
 ]
 RENAMED = {"aclose": "close"}
+ONLY_ON_A_LOOP = {"hand_to"}
+"""What calls back from the event loop itself, which nobody blocks on."""
 
 
 def public(kind: type) -> dict[str, Any]:
     everything = {name: value for one in reversed(kind.__mro__[:-1]) for name, value in vars(one).items()}
-    return {name: value for name, value in everything.items() if not name.startswith("_")}
+    hidden = ONLY_ON_A_LOOP if kind is AsyncStream else set()
+    return {
+        name: value for name, value in everything.items() if not name.startswith("_") and name not in hidden
+    }
 
 
 # ------------------------------------------------------------------------------------- parity
