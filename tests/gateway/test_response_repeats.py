@@ -164,7 +164,22 @@ def test_a_repeated_background_request_finds_the_response_that_runs() -> None:
 
 def test_an_answer_that_was_told_whole_is_not_told_again() -> None:
     with serve("qwen", ["first", "second"]) as sim, gate(sim) as one:
-        first = post(one, {"input": "继续"})[1]
-        second = post(one, {"input": "继续"}, x_stainless_retry_count="1")[1]
-        assert first["id"] != second["id"]
+        create = one.openai().responses.create
+        first = create(model=MODEL, input="继续")
+        second = create(model=MODEL, input="继续", extra_headers={"x-stainless-retry-count": "1"})
+        assert first.id != second.id
         assert len(sim.requests) == 2
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_that_was_lost_on_its_way_is_told_again(*, streamed: bool) -> None:
+    with serve("qwen", ["uno", "due"]) as sim, gate(sim) as one:
+        body = {"model": MODEL, "input": "继续", "stream": streamed}
+        with one.socket(body, "content-type: application/json", path="/v1/responses"):
+            until(lambda: [each["turns"] for each in conversations(one)] == [1])
+            name = conversations(one)[0]["id"]
+            until(lambda: b"completed" in one.get(f"/v1/conversations/{name}/turns")[1])
+        again = one.post(body, path="/v1/responses", x_stainless_retry_count="1")[1]
+        assert b"uno" in again
+        assert len(sim.requests) == 1
+        assert b"due" in one.post(body, path="/v1/responses")[1]

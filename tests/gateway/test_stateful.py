@@ -277,9 +277,22 @@ def test_a_silent_repeat_of_a_request_whose_client_gave_up_makes_no_second_turn(
 
 def test_an_answer_that_was_told_whole_is_not_told_again() -> None:
     with serve("qwen", ["first", "second"]) as sim, gate(sim) as one:
-        body = {"model": MODEL, "messages": [user("继续")], "conversation": "c1"}
-        assert b"first" in one.post(body)[1]
-        assert b"second" in one.post(body, x_stainless_retry_count="1")[1]
+        create = one.openai().chat.completions.create
+        body: Any = {"model": MODEL, "messages": [user("继续")], "extra_body": {"conversation": "c1"}}
+        assert create(**body).choices[0].message.content == "first"
+        again = create(**body, extra_headers={"x-stainless-retry-count": "1"})
+        assert again.choices[0].message.content == "second"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_that_was_lost_on_its_way_is_told_again(*, streamed: bool) -> None:
+    with serve("qwen", ["uno", "due"]) as sim, gate(sim) as one:
+        body = {"model": MODEL, "messages": [user("继续")], "conversation": "c1", "stream": streamed}
+        with one.socket(body, "content-type: application/json"):
+            until(lambda: one.get("/v1/conversations/c1")[0] == 200 and states(one) == ["completed"])
+        assert b"uno" in one.post(body, x_stainless_retry_count="1")[1]
+        assert b"due" in one.post(body)[1]
+        assert states(one) == ["completed", "completed"]
 
 
 def test_a_request_key_replays_its_turn_and_refuses_another_input() -> None:

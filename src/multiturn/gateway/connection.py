@@ -21,11 +21,12 @@ Write = Callable[[bytes], bool]
 class Connection:
     """One request on uvicorn. It is called as ASGI's ``receive``."""
 
-    __slots__ = ("_cycle", "_leaving", "left")
+    __slots__ = ("_cycle", "_leaving", "_missing", "left")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
         self._leaving: Callable[[], None] | None = None
+        self._missing: Callable[[], None] | None = None
         self.left = False
         """Whether nobody listens any more."""
 
@@ -55,11 +56,17 @@ class Connection:
             self._cycle.flow.resume_reading()
         return before
 
+    def when_lost(self, missing: Callable[[], None]) -> None:
+        """Have something done when the connection ends and this was the last request that came over it."""
+        self._missing = missing
+
     def lost(self) -> None:
         """The client has left."""
         self.left = True
         if self._leaving is not None and not self._cycle.response_complete:
             self._leaving()
+        if self._missing is not None:
+            self._missing()
 
     def write(self, part: bytes) -> bool:
         """Send a piece of an answer that has begun and has no known length. False: the next one has to

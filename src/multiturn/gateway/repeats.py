@@ -7,16 +7,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import TypeVar
+
+from starlette.types import Receive
 
 from ..chat import AsyncConversation
 from ..conversations import Turn, TurnState
 from ..errors import ConversationNotFound
+from .connection import Connection
 
 __all__ = ["ENDED_BADLY", "Repeats", "Seen"]
 
@@ -24,6 +29,10 @@ K = TypeVar("K")
 V = TypeVar("V")
 REMEMBERED = 4096
 PAUSE = 0.05
+SOON = 1.0
+DOUBT = 10.0
+"""Of a connection that ends so soon after its answer nobody knows whether the answer arrived; for so many
+seconds, in which SDKs repeat, who says that a request is repeated is believed."""
 ENDED_BADLY = (TurnState.FAILED, TurnState.INCOMPLETE)
 
 
@@ -43,7 +52,7 @@ class Repeats:
     repeat is known after a restart too."""
 
     posted: OrderedDict[tuple[tuple[str, str], str, str], str] = field(default_factory=OrderedDict)
-    told: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    told: OrderedDict[str, float] = field(default_factory=OrderedDict)
     process: str = field(default_factory=lambda: secrets.token_hex(8))
     numbers: Iterator[int] = field(default_factory=count)
 
@@ -56,9 +65,10 @@ class Repeats:
         digest = hashlib.sha256(body).hexdigest()[:32]
         place = (whose, chat.id, digest)
         if place in self.posted if count is None else count.isdecimal() and int(count) > 0:
-            turn = await _newest(chat, f"post_{digest}_")
-            key = turn.key if turn else None if count is None else self.posted.get(place)
-            if key is not None and key not in self.told:
+            posted = None if count is None else self.posted.get(place)
+            turn = None if posted else await _newest(chat, f"post_{digest}_")
+            key = turn.key if turn else posted
+            if key is not None and not (key in self.told if count is None else self.arrived(key)):
                 turn = await _ended(chat, key, wait)
                 return Seen(key, again=turn is not None and turn.state in ENDED_BADLY, repeated=True)
         key = f"post_{digest}_{self.process}{next(self.numbers):x}"
@@ -69,9 +79,23 @@ class Repeats:
         """A POST at this place got this key."""
         _keep(self.posted, place, key)
 
-    def was_told(self, key: str) -> None:
+    def was_told(self, key: str, receive: Receive) -> None:
         """The end of the answer was sent to somebody who still listened."""
-        _keep(self.told, key, None)
+        if isinstance(receive, Connection):
+            if receive.left:
+                return
+            receive.when_lost(partial(self._doubt, key, time.monotonic()))
+        _keep(self.told, key, 0.0)
+
+    def _doubt(self, key: str, told_at: float) -> None:
+        now = time.monotonic()
+        if now - told_at < SOON:
+            _keep(self.told, key, now + DOUBT)
+
+    def arrived(self, key: str) -> bool:
+        """Whether the end of the answer reached its client, as far as one knows."""
+        doubted_until = self.told.get(key)
+        return doubted_until is not None and doubted_until <= time.monotonic()
 
 
 async def _newest(chat: AsyncConversation, prefix: str) -> Turn | None:

@@ -196,7 +196,7 @@ class Making:
             raise
         await self._end(live)
         await send_whole(send, orjson.dumps(live.last), self._beside(live))
-        self._gateway.repeats.was_told(self._seen.key)
+        self._gateway.repeats.was_told(self._seen.key, receive)
 
     async def _apart(self, live: Live, receive: Receive, send: Send) -> None:
         if self._wanted.get("stream"):
@@ -221,7 +221,7 @@ class Making:
     ) -> None:
         language, failed = self._gateway.language, telling.events.failed
         if await send_events(receive, send, parts, lambda: self._beside(live), language, failed):
-            self._gateway.repeats.was_told(self._seen.key)
+            self._gateway.repeats.was_told(self._seen.key, receive)
 
     def _beside(self, live: Live) -> Mapping[str, str]:
         turn, window = live.turn.begun.turn, live.turn.window

@@ -35,7 +35,7 @@ async def seen(
     count = headers.get("x-stainless-retry-count", "0")
     if count.isdecimal() and int(count) > 0:
         key = repeats.posted.get(place) or await _stored(client, owner, wanted, f"post_{digest}_")
-        if key is not None and key not in repeats.told:
+        if key is not None and not repeats.arrived(key):
             return Seen(key, repeated=True)
     key = f"post_{digest}_{secrets.token_hex(8)}"
     repeats.remember(place, key)

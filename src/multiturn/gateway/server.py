@@ -53,8 +53,9 @@ class Protocol(HttpToolsProtocol):
             connection.lost()
 
     def on_response_complete(self) -> None:
-        """An answer was sent."""
-        self._connections = [each for each in self._connections if each.open]
+        """An answer was sent; whether it arrived, the end of the connection may tell."""
+        newest = self._connections[-1]
+        self._connections = [each for each in self._connections if each.open or each is newest]
         super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
@@ -76,7 +77,7 @@ class Protocol(HttpToolsProtocol):
         self._stop_waiting()
         super().on_headers_complete()
         connection = Connection(self.cycle)
-        self._connections = [*self._connections, connection]
+        self._connections = [*(each for each in self._connections if each.open), connection]
         self.scope[CONNECTION] = connection  # type: ignore[literal-required]  # a key of ours
 
     def send_400_response(self, msg: str) -> None:

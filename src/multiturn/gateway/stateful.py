@@ -182,7 +182,7 @@ class Work:
         deltas = self._apart(stream) if detached else self._together(stream)
         direct = None if detached or not isinstance(receive, Connection) else receive.write
         if await self._send(stream, deltas, direct, receive, send):
-            self.gateway.repeats.was_told(key)
+            self.gateway.repeats.was_told(key, receive)
 
     async def _take_results(self) -> None:
         """Results that the stored turn waits for go on with it, also where the user says more behind them."""
