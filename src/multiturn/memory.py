@@ -55,6 +55,7 @@ class Memory:
         self._place = Place(owner, id, declared, branch)
         self._at = self.at = (owner, id)  # an attribute, for the doors above: how a store finds it
         self.take_in = self._take_in  # likewise
+        self.declared = declared  # likewise
         self._known = Known(declared)
         self._ulid = ""
         self._tools: Sequence[Mapping[str, Any]] = ()

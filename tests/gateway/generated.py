@@ -11,7 +11,17 @@ from jsonschema import Draft202012Validator
 
 from multiturn.gateway.openapi import described
 
-__all__ = ["DESCRIPTION", "SECRET", "allowed", "checker", "filled", "properties", "resolved", "spoilt"]
+__all__ = [
+    "DESCRIPTION",
+    "SECRET",
+    "TEXTS",
+    "allowed",
+    "checker",
+    "filled",
+    "properties",
+    "resolved",
+    "spoilt",
+]
 
 DESCRIPTION = described()
 SECRET = "xyzzy-told-to-nobody"
@@ -22,6 +32,25 @@ JSON = st.recursive(
     max_leaves=6,
 )
 WRONG: tuple[Any, ...] = (None, True, -1, 7, 1.5, 2**63, 10**30, SECRET, [], [SECRET], {}, {SECRET: SECRET})
+
+TEXTS = (
+    "\x00",
+    "\x1b[31m",
+    "\u202e\u2066",
+    "\ufeff",
+    "\uffff",
+    "\U0010ffff",
+    "e\u0301" * 50,
+    "👨‍👩‍👧‍👦",
+    "\\",
+    '"',
+    "${x}",
+    "{0}%s%n",
+    "'; --",
+    "\r\n\r\n",
+    "<script>",
+)
+"""Text that is valid, and that programs stumble over."""
 
 
 def resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:

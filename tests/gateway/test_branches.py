@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.gateway.generated import TEXTS
 from tests.gateway.serving import gate
 from tests.gateway.talking import Talk, summarised
 
@@ -112,3 +113,64 @@ def test_a_policy_that_cannot_hold() -> None:
             "integer_above_max_value",
         )
         assert talk.ask("GET", "/policy")["own"] is None
+
+
+def test_a_policy_whose_models_nobody_knows_is_refused_before_it_is_in_force() -> None:
+    with gate(model="demo") as one:
+        talk = Talk(one)
+        talk.say("One.")
+        for wrong in ({"summarize": {"model": "nobody"}}, {"recall": {"embedding": "nobody"}}):
+            assert talk.code("PUT", "/policy", wrong) == (404, "model_not_found")
+        assert talk.ask("GET", "/policy")["own"] is None
+
+
+# ----------------------------------------------------------------------------------------- settings
+
+
+def test_a_conversation_is_made_with_what_holds_for_it_and_told_otherwise() -> None:
+    with gate(model="demo") as one:
+        talk = Talk(one)
+        settings = {
+            "instructions": "Be brief.",
+            "opening": "Hello!",
+            "memory": "ada",
+            "policy": {"max_turns": 2},
+        }
+        talk.name = talk.ask("POST", "/v1/conversations", settings)["id"]
+        told = talk.ask("GET", "/settings")
+        assert told["instructions"] == [{"role": "system", "content": "Be brief."}]
+        assert (told["opening"], told["memory"], told["policy"]) == ("Hello!", "ada", {"max_turns": 2})
+        assert talk.sent() == ["Be brief.", "Hello!"]
+        assert talk.ask("POST", "/settings", {"instructions": ""})["opening"] == "Hello!"
+        assert talk.sent() == ["Hello!"]
+        assert talk.ask("GET", "/policy")["own"] == {"max_turns": 2}
+        users = [{"role": "user", "content": "x"}]
+        assert talk.code("POST", "/settings", {"instructions": users}) == (400, "instructions_shape")
+        assert talk.code("POST", "/settings", {"model": "nobody"}) == (404, "model_not_found")
+        assert talk.code("POST", "/settings", {"colour": "red"}) == (400, "unknown_parameter")
+
+
+def test_conversations_that_share_a_memory_recall_each_others_words() -> None:
+    with gate(model="demo") as one:
+        first, second = Talk(one), Talk(one)
+        for talk in (first, second):
+            talk.name = talk.ask("POST", "/v1/conversations", {"memory": "ada"})["id"]
+        first.say("The harbour of Genoa is full.")
+        second.say("Hello.")
+        found = second.ask("GET", "/recall?text=the%20harbour%20of%20Genoa&k=1")["data"]
+        assert [each["conversation"] for each in found] == [first.name]
+
+
+def test_text_that_programs_stumble_over_is_kept_as_it_came(tmp_path: Path) -> None:
+    store = tmp_path / "chats.db"
+    with gate(model="demo", store=store) as one:
+        talk = Talk(one)
+        talk.say("One.")
+        talk.say("Two.")
+        summarised(store, "c", "by the model")
+        for text in TEXTS:
+            words = f"a{text}b"
+            assert talk.ask("PUT", "/summary", {"text": words})["summary"]["text"] == words
+            assert talk.ask("POST", "/turns/2/retract", {"reason": words})["reason"] == words
+            assert talk.ask("POST", "/settings", {"opening": words})["opening"] == words
+            assert talk.ask("POST", "/window", {"text": words})["messages"][-1]["content"].endswith(words)

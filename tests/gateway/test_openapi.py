@@ -19,6 +19,7 @@ from starlette.routing import Route
 from tests.gateway.generated import (
     DESCRIPTION,
     SECRET,
+    TEXTS,
     allowed,
     checker,
     filled,
@@ -427,26 +428,6 @@ def hostile() -> Iterator[bytes]:
     for value in values:
         yield b'{"a":' + value + b"}"
     yield b'{"a":1,"a":1}'
-
-
-TEXTS = (
-    "\x00",
-    "\x1b[31m",
-    "\u202e\u2066",
-    "\ufeff",
-    "\uffff",
-    "\U0010ffff",
-    "e\u0301" * 500,
-    "👨‍👩‍👧‍👦",
-    "\\",
-    '"',
-    "${x}",
-    "{0}%s%n",
-    "'; --",
-    "\r\n\r\n",
-    "<script>",
-)
-"""Text that is valid, and that programs stumble over."""
 
 
 @pytest.mark.parametrize("operation", WRITING, ids=str)

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..client import AsyncMultiTurn
 from ..errors import Error
 from . import (
+    agreed,
     anew,
     branches,
     conversation_items,
@@ -69,6 +70,7 @@ def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
             *branches.ROUTES,
             *summaries.ROUTES,
             *policies.ROUTES,
+            *agreed.ROUTES,
             *spending.ROUTES,
             *finding.ROUTES,
             *exports.ROUTES,

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..errors import ParameterInvalid
+from .agreed import agreed_in
 from .answers import answered, conversation_written, listing
 from .asked import Fields, chat_of, fields_of, limit_of, newest_first
 from .conversation_items import added, checked
@@ -30,7 +31,12 @@ async def made(request: Request) -> Response:
     client = gateway_of(request).client_of(request.scope)
     user = fields.get("user", request.query_params.get("user"))
     with _fields_of_ours():
-        chat = client.conversation(user=user, metadata=fields.get("metadata"), expires_after=_seconds(fields))
+        chat = client.conversation(
+            user=user,
+            metadata=fields.get("metadata"),
+            expires_after=_seconds(fields),
+            **agreed_in(client, fields),
+        )
     items = [] if fields.get("items") is None else await checked(client, chat, fields)
     await added(client, chat, items, make=True)
     return answered(conversation_written(await chat.info()))

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ..client import AsyncMultiTurn
 from ..conversations import Declared, Settings
 from ..errors import PolicyInvalid
 from ..policy import ContextPolicy
@@ -26,14 +27,20 @@ LARGEST = 1 << 40
 """No figure of a policy means more than this."""
 
 
-def policy_of(fields: object, name: str | None = None) -> ContextPolicy:
-    """The policy that somebody posted. Raises `Refusal` and `PolicyInvalid`."""
+def policy_of(client: AsyncMultiTurn, fields: object, name: str | None = None) -> ContextPolicy:
+    """The policy that somebody posted, whose models are known. Raises `Refusal`, `PolicyInvalid` and
+    `ModelUnknown`."""
     if not isinstance(fields, Mapping):
         raise Refusal(400, "invalid_type", param=name)
     for value in _numbers(fields):
         if value > LARGEST:
             raise Refusal(400, "integer_above_max_value", param=name, limit=LARGEST)
-    return ContextPolicy.from_dict(fields)
+    policy = ContextPolicy.from_dict(fields)
+    if policy.summarize and policy.summarize.model:
+        client.catalog.card(policy.summarize.model)
+    if policy.recall and policy.recall.embedding:
+        client.catalog.embedding(policy.recall.embedding)
+    return policy
 
 
 def _numbers(fields: Mapping[str, Any]) -> list[int]:
@@ -49,9 +56,10 @@ async def one(request: Request) -> Response:
 
 async def put(request: Request) -> Response:
     """A policy of the conversation's own, in force from the next turn; an empty one is the default."""
-    chat, policy = await there(request), policy_of(await fields_of(request))
-    store = gateway_of(request).client_of(request.scope).engine.store
-    settings = await store.declare(*chat.at, Declared(policy=policy.to_dict()))
+    fields, chat = await fields_of(request), await there(request)
+    client = gateway_of(request).client_of(request.scope)
+    policy = policy_of(client, fields)
+    settings = await client.engine.store.declare(*chat.at, Declared(policy=policy.to_dict()))
     return _told(request, chat.id, settings)
 
 

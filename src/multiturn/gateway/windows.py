@@ -38,10 +38,9 @@ async def tried(request: Request) -> Response:
     ):
         raise Refusal(400, "messages_shape", param="messages")
     model = text_in(fields, "model") if fields.get("model") is not None else None
-    policy = fields.get("policy")
-    window = await chat.window(
-        words, None if policy is None else policy_of(policy, "policy"), model, messages=messages
-    )
+    client, posted = gateway_of(request).client_of(request.scope), fields.get("policy")
+    policy = None if posted is None else policy_of(client, posted, "policy")
+    window = await chat.window(words, policy, model, messages=messages)
     return await _told(request, chat, window)
 
 
