@@ -314,6 +314,10 @@ def test_a_crash_in_the_middle_leaves_what_was_stored(tmp_path: Path) -> None:
         text = "".join(each["delta"] for each in events if each["type"] == "response.output_text.delta")
         assert text.startswith("word ")
         assert events[-1]["response"]["output"][0]["content"][0]["text"] == text
+        (last,) = chunks(
+            client.responses.retrieve(name, stream=True, starting_after=events[-1]["sequence_number"] + 9)
+        )
+        assert last == {**events[-1], "sequence_number": events[-1]["sequence_number"] + 10}
         assert ask(one, "again", previous_response_id=name).status == "completed"
 
 

@@ -126,7 +126,7 @@ def ended(exchange: Exchange, events: Events, language: str) -> tuple[bytes, dic
     """The last events, and the response they tell of."""
     told = events.close(status_of(exchange))
     last = response_of(exchange, language, events.items)
-    return told + events.end(last), last
+    return told + events.end(last, crashed=exchange.step is None), last
 
 
 def whole(exchange: Exchange, language: str) -> dict[str, Any]:
