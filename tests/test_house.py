@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -21,6 +22,7 @@ SOURCES = sorted((ROOT / "src" / "multiturn").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 SCRIPTS = sorted([*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"])
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
+LOCKS = sorted((ROOT / "requirements").glob("*/package-lock.json"))
 TEXT = {".py", ".md", ".toml", ".txt", ".sql", ".json", ".jsonl", ".yml", ".yaml", ".cfg", ".sh", ""}
 LAZY = ("aiohttp", "rich", "prompt_toolkit", "click", "asyncpg", "openai", "dashscope")
 
@@ -163,6 +165,14 @@ def pins(path: Path) -> set[str]:
 def test_requirements_are_exact_and_carry_no_address(path: Path) -> None:
     assert [pin for pin in pins(path) if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", pin)] == []
     assert "://" not in path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=name)
+def test_locks_of_npm_are_exact_and_carry_no_address(path: Path) -> None:
+    packages = json.loads(path.read_text("utf-8"))["packages"]
+    assert packages.pop("")["dependencies"]
+    assert [each for each, found in packages.items() if {"version", "integrity"} - found.keys()] == []
+    assert [each for each, found in packages.items() if "resolved" in found] == []
 
 
 def test_tests_run_with_what_users_get() -> None:

