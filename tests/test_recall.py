@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import repeat
 from typing import Any
 
 import pytest
-from tests.scene import Make, Scene
+from tests.scene import TOOLS, Make, Scene, calls
 
 from multiturn import AsyncConversation, ContextPolicy, ConversationNotFound, recall
 from multiturn.conversations import Owner
@@ -209,3 +210,41 @@ def test_only_what_stands_in_the_window_outdoes_the_rest() -> None:
     assert better(around, {"a"}) == {"a", "b"}
     assert better(around, {"b", "c"}) is None
     assert better([], {"a"}) is None
+
+
+async def test_later_steps_of_a_turn_say_what_its_first_one_recalled(scene: Make) -> None:
+    policy = replace(POLICY, budget=1_000)
+    it = scene(*repeat("Noted.", 32), calls("a"), calls("b"), "48213.", policy=policy)
+    other = it.client.conversation("other", memory="m")
+    await other.send("My old locker code was 11111.")
+    chat = it.client.conversation("c", memory="m")
+    await chat.send(CODE)
+    await talk(chat, 30)
+    first = await chat.send(QUESTION, tools=TOOLS)
+    again = await chat.send(tool_results={"a": "sun"})
+    last = await chat.send(tool_results={"b": "rain"})
+    steps = [step.window for step in (first, again, last)]
+    assert [window.body.count(b"48213") for window in steps] == [1, 1, 1]
+    told = [[span for span in window.spans if span.code == "recalled"] for window in steps]
+    assert [(span.turns, span.place, span.messages) for span in told[0]] == [
+        ((1, 1), 0, 1),
+        ((1, 1), 1, 1),
+        (None, None, 0),
+    ]
+    assert told[0][0].figures["score"]
+    assert told[1:] == [told[0]] * 2
+    assert (await chat.ledger()).spans == tuple(last.window.spans)
+    assert [window.recalled is None for window in steps] == [False, True, True], "it is stored once"
+
+
+async def test_a_step_whose_quotation_was_withdrawn_does_not_say_so(scene: Make) -> None:
+    it = scene(*repeat("Noted.", 13), calls("a"), "What code?", policy=POLICY)
+    chat = it.client.conversation("c")
+    await chat.send(CODE)
+    await talk(chat)
+    asked = await chat.send(QUESTION, tools=TOOLS)
+    assert asked.window.decisions[0].code == "recalled"
+    await chat.retract(1)
+    window = (await chat.send(tool_results={"a": "sun"})).window
+    assert b"48213" not in window.body
+    assert window.decisions[0].code == "retracted"

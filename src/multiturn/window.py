@@ -149,7 +149,7 @@ class Path(NamedTuple):
     many messages it stands for, where that is known; ``request`` the fingerprint of the last request on
     this branch (`multiturn.caching`). ``facts`` is what use has taught of models, where that was asked for.
     ``withheld`` are turns from before the oldest of ``turns`` that are never sent, in time order: all from
-    the turn ``told_from`` on.
+    the turn ``told_from`` on. ``sources`` are what is quoted in front of ``current`` already.
     """
 
     settings: Settings = Settings()
@@ -169,6 +169,7 @@ class Path(NamedTuple):
     facts: Sequence[ModelFacts] | None = None
     withheld: Sequence[Withheld] = ()
     told_from: int = 1
+    sources: Sequence[Source] = ()
 
 
 class Material(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -289,3 +290,42 @@ async def test_deleting_takes_it_along(store: Store) -> None:
     await answer(store, 1)
     await ask(store, "u2", "ok")
     assert await quoted(store) == []
+
+
+# --------------------------------------------------------------------------------- in later steps
+
+
+async def waiting(store: Store, *sources: Source) -> Turn:
+    """A turn for which these were recalled waits for the result of its call."""
+    lease = await begin(store, "what was that?")
+    quotation = Quotation(BLOCK, TOKENS, sources)
+    return await finish(store, lease, call("x"), state=TurnState.WAITING, open_calls=("x",), quote=quotation)
+
+
+async def current(store: Store, turn: int, branch: int | None = None) -> Sequence[Source]:
+    path = await store.gather(ALICE, "c", Reach(before=turn, current=turn), branch)
+    return path.sources
+
+
+async def test_what_the_turn_being_answered_quotes_comes_with_it(store: Store) -> None:
+    await answer(store, 1, 2, conversation="d")
+    await answer(store, 1, 2, 3)
+    of_other = Source(2, 0, 0.25, "d")
+    turn = await waiting(store, Source(2, 1, 0.75), Source(1, 0, 0.5), of_other)
+    assert list(await current(store, turn.number)) == [
+        Source(2, 0, 0.25, "d"),
+        Source(1, 0, 0.5, None, 0),
+        Source(2, 1, 0.75, None, 3),
+    ]
+    assert (await store.gather(ALICE, "c", Reach(before=turn.number))).sources == ()
+    await store.mark(ALICE, "c", 1, set=RETRACTED)
+    assert await current(store, turn.number) == ()
+
+
+async def test_a_turn_that_goes_on_elsewhere_takes_along_what_it_quotes(store: Store) -> None:
+    await answer(store, 1, 2)
+    turn = await waiting(store, Source(2, 1, 0.75))
+    number = await store.fork(ALICE, "c", turn.number)
+    begun = await store.begin(ALICE, "c", Start([result("x", "r")], results=("x",), branch=number))
+    assert held(begun).branch == number
+    assert list(await current(store, turn.number, number)) == [Source(2, 1, 0.75, None, 3)]

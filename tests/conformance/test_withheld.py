@@ -65,6 +65,19 @@ async def test_a_turn_that_ended_badly_is_named(store: Store) -> None:
     assert path.withheld[2].turn.traits & Trait.MODERATED
 
 
+async def test_one_failure_alone_is_enough(store: Store) -> None:
+    """Where nothing ever went wrong nobody looks for it."""
+    await finish(store, await begin(store, "u1"), state=TurnState.FAILED)
+    await answer(store, 2)
+    assert numbers(await gathered(store)) == [1]
+
+
+async def test_one_holder_who_died_is_enough(store: Store) -> None:
+    await begin(store, "u1", hold=0.01)
+    await answer(store, 2)
+    assert numbers(await gathered(store)) == [1]
+
+
 async def test_a_turn_that_was_repeated_and_done_is_not_named(store: Store) -> None:
     await finish(store, await begin(store, "u1"), state=TurnState.FAILED)
     begun = await store.begin(ALICE, "c", Start(again=True))

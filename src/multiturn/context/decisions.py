@@ -53,15 +53,19 @@ class Decided:
 
     def __post_init__(self) -> None:
         recalled = self.material.recalled
-        found = [(Code.RECALLED, source) for source in recalled.sources] if recalled and self.quotes else []
+        found = [(Code.RECALLED, source) for source in self.sources]
         if recalled and recalled.below:
             found.append((Code.BELOW_THRESHOLD, recalled.below))
         self.found = {(s.turn, s.place): (code, s) for code, s in found if s.conversation is None}
 
     @property
-    def quotes(self) -> bool:
-        """Whether what was recalled is quoted in front of the new input."""
-        return bool(self.spent.quoted and self.material.recalled and self.material.recalled.text)
+    def sources(self) -> Sequence[Source]:
+        """What is quoted in front of the turn being answered: now, or since its first step."""
+        recalled = self.material.recalled
+        if recalled and recalled.text:
+            return recalled.sources if self.spent.quoted else ()
+        quoted = any(row.quote for group in self.spent.current for row in group.rows)
+        return self.material.path.sources if quoted else ()
 
     # -- taking down
 
@@ -169,8 +173,7 @@ class Decided:
 
     def quoted_elsewhere(self) -> list[Span]:
         """What is quoted of other conversations is no message of this path."""
-        recalled = self.material.recalled
-        other = [s.score for s in recalled.sources if s.conversation] if recalled and self.quotes else []
+        other = [source.score for source in self.sources if source.conversation]
         return [Span(Code.RECALLED, 0, None, figures={"score": max(other)})] if other else []
 
     def spans_of(self, rows: Sequence[MessageRow]) -> list[Span]:
@@ -198,10 +201,10 @@ class Decided:
         match code:
             case Code.SUMMARISED if summary:
                 return {"version": summary.version}
-            case Code.RECALLED | Code.BELOW_THRESHOLD if recalled and place is not None:
+            case Code.BELOW_THRESHOLD if recalled and place is not None:
+                return {"score": self.found[turn, place][1].score, "limit": recalled.margin}
+            case Code.RECALLED if place is not None:
                 score = self.found[turn, place][1].score
-                if code is Code.BELOW_THRESHOLD:
-                    return {"score": score, "limit": recalled.margin}
                 return {"score": score} if score else NO_FIGURES  # it stands beside what was found
             case Code.OVER_BUDGET:
                 return self._over_budget(turn)

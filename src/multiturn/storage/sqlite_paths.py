@@ -15,7 +15,7 @@ from ..conversations import Owner, Settings, Summary, TurnState
 from ..errors import ConversationError, ConversationNotFound, TurnNotFound
 from ..messages import Trait
 from ..phrases import Reason
-from ..window import Cut, MessageRow, Path, TurnRow, Withheld
+from ..window import Cut, MessageRow, Path, Source, TurnRow, Withheld
 from .records import Reach
 from .sqlite_models import model_facts
 from .sqlite_rows import (
@@ -28,6 +28,7 @@ from .sqlite_rows import (
     read_summary,
     to_message,
 )
+from .sqlite_sources import sources
 from .sqlite_withheld import STANDS, WITHHELD, withheld_before
 
 __all__ = ["Piece", "gather", "owner_of", "pieces"]
@@ -259,6 +260,7 @@ def _path(db: sqlite3.Connection, name: str, reach: Reach, place: _Place, known:
         rows = [to_message(db, row) for stretch in reversed(read) for row in db.execute(ROWS, stretch.turns)]
     apart = _standing(db, place, oldest - 1) if place.standing & STANDS else ()
     withheld, told_from = _withheld(db, place, oldest - 1)
+    current = () if reach.current is None else _current(db, place, reach.current, name)
     return Path(
         settings=settings,
         turns=turns,
@@ -266,7 +268,8 @@ def _path(db: sqlite3.Connection, name: str, reach: Reach, place: _Place, known:
         rows=rows,
         standing=[row for row, _ in apart],
         standing_at=[index for _, index in apart],
-        current=() if reach.current is None else _current(db, place, reach.current, name),
+        current=current,
+        sources=_sources(db, place, current),
         cut=cut,
         earlier_turns=oldest - 1,
         earlier_messages=read[-1].earlier if read else _messages_before(db, place, oldest),
@@ -388,7 +391,21 @@ def _withheld(db: sqlite3.Connection, place: _Place, last: int) -> tuple[Sequenc
     """The turns up to ``last`` that are never sent, and from which on they are all of them."""
     if not (last and place.standing & WITHHELD):
         return (), 1
-    return withheld_before(db, ((*piece.keys, piece.shared) for piece in _backwards(db, place, last)))
+    return withheld_before(db, _ranges(db, place, last))
+
+
+def _ranges(db: sqlite3.Connection, place: _Place, last: int) -> Iterator[tuple[int, int, int]]:
+    """The keys of the first and last turn of each piece up to ``last``, newest first, and how many messages
+    the path has before the segment."""
+    return ((*piece.keys, piece.shared) for piece in _backwards(db, place, last))
+
+
+def _sources(db: sqlite3.Connection, place: _Place, current: Sequence[MessageRow]) -> Sequence[Source]:
+    """What is quoted in front of the turn being answered."""
+    if not any(row.quote for row in current):
+        return ()
+    ranges = list(_ranges(db, place, current[0].turn))
+    return sources(db, ranges[0][1], ranges)
 
 
 def _current(db: sqlite3.Connection, place: _Place, turn: int, name: str) -> list[MessageRow]:

@@ -33,7 +33,10 @@ def keep_quote(db: sqlite3.Connection, lease: Lease, turn: int, quote: Quotation
     message = row[0]
     drop_quotes(db, message, message)
     db.execute("INSERT INTO quotes VALUES (?, ?, ?)", (message, quote.tokens, quote.text))
-    db.executemany("INSERT OR IGNORE INTO quote_sources VALUES (?, ?)", [(message, s) for s in sources])
+    db.executemany(
+        "INSERT OR IGNORE INTO quote_sources VALUES (?, ?, ?)",
+        [(message, key, source.score) for key, source in zip(sources, quote.sources, strict=True)],
+    )
     db.execute(
         "UPDATE messages SET tokens = tokens + ?, traits = traits | ? WHERE id = ?",
         (quote.tokens, QUOTED, message),
@@ -122,7 +125,7 @@ def copy_quotes(db: sqlite3.Connection, first: int, last: int, offset: int) -> N
         (offset, first, last),
     )
     db.execute(
-        "INSERT INTO quote_sources SELECT message + ?, source FROM quote_sources"
+        "INSERT INTO quote_sources SELECT message + ?, source, score FROM quote_sources"
         " WHERE message BETWEEN ? AND ?",
         (offset, first, last),
     )
