@@ -339,15 +339,17 @@ def test_what_stays_is_below_the_low_mark_or_the_newest_turn_alone(
     found = folding(read, limits, 0)
     spent = sum(letters[old.upto :] if old else letters) + (9 + NOTE_TOKENS if old else 0)
     assert limits.fold is not None
+    free = (budget - limits.summary_tokens) // 4
+    mark = max(limits.low, limits.summary_tokens + free)
     if found is None:
-        assert spent <= limits.fold or len(letters) - (old.upto if old else 0) == 1
+        unfolded = letters[old.upto :] if old else letters
+        low = limits.summary_tokens + sum(unfolded) <= mark  # it is the summary itself that is too long
+        assert spent <= limits.fold or len(unfolded) == 1 or low
         return
     assert spent > limits.fold
     first, last = found
     assert first == (old.upto if old else 0) + 1 <= last
     stays = letters[last:]
-    free = (budget - limits.summary_tokens) // 4
-    mark = max(limits.low, limits.summary_tokens + free)
     assert len(stays) <= 1 or limits.summary_tokens + sum(stays) <= mark
 
 
