@@ -239,6 +239,7 @@ def test_every_operation_has_a_name_of_its_own_and_says_what_it_needs() -> None:
         assert inside == set(re.findall(r"\{(\w+)\}", each.path))
     scopes = {each.path: each.told["security"] for each in OPERATIONS}
     assert scopes["/healthz"] == []
+    assert scopes["/openapi.json"] == [{}, {"key": []}]
     assert scopes["/v1/usage"] == [{}, {"key": ["admin"]}]
 
 

@@ -204,8 +204,13 @@ def test_a_failed_turn_is_asked_again() -> None:
 
 
 def test_only_the_newest_turn_is_asked_again(talk: Talk) -> None:
-    assert talk.code("POST", "/turns/1/retry") == (409, "turn_closed")
-    assert talk.numbers() == [1, 2]
+    words = [{"role": "user", "content": "hi"}]
+    failing = {"model": "demo?fail=404", "messages": words, "conversation": "c"}
+    assert talk.told("POST", "/v1/chat/completions", failing)[0] == 404
+    assert talk.code("POST", "/turns/1/retry", {"model": "demo"}) == (409, "turn_closed")
+    assert talk.ask("GET", "/turns/3")["state"] == "failed"
+    talk.ask("POST", "/turns/3/retry", {"model": "demo"})
+    assert talk.ask("GET", "/turns/3")["state"] == "completed"
 
 
 # ------------------------------------------------------------------------------------------ stopping
