@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,7 @@ ledgers = st.builds(
     tokens=st.integers(0, 10**6),
     budget=st.integers(1, 10**6),
     notes=st.lists(st.sampled_from(("one", "other"))).map(tuple),
+    instructions=st.none() | st.text(min_size=1),
 )
 EXAMPLE: Sequence[Span] = (
     Span(Code.SYSTEM, 1, 12),
@@ -208,6 +210,17 @@ def test_while_nothing_goes_only_the_cost_changes() -> None:
     assert now.diff(BEFORE) == [Change("tokens", {"before": 900, "after": 1_919})]
     assert now.difference(BEFORE) == "1,919 tokens are sent (before: 900)."
     assert now.difference(BEFORE, "zh") == "发送 1,919 个 token（此前 900）。"
+
+
+def test_instructions_that_were_edited_are_told_also_where_they_are_as_long_as_before() -> None:
+    told = Change("instructions")
+    one, other = replace(BEFORE, instructions="ab12"), replace(BEFORE, instructions="cd34")
+    assert told not in one.diff(one)
+    assert one.diff(other)[0] == other.diff(one)[0] == told
+    assert told not in one.diff(BEFORE), "a ledger of an earlier version does not know"
+    assert told not in BEFORE.diff(one)
+    longer = replace(other, spans=(Span(Code.SYSTEM, 1, 99), *BEFORE.spans[1:]))
+    assert longer.diff(one).count(told) == 1
 
 
 def test_turns_that_left_are_told_with_the_reason() -> None:

@@ -193,3 +193,29 @@ async def test_a_fresh_handle_looks_with_what_is_stored(scene: Make) -> None:
     assert [m["content"] for m in (await fresh.window("b")).messages] == ["Be brief.", "b"]
     await it.client.conversation("c", system="Be verbose.").send("b")
     assert [m["content"] for m in (await fresh.window("c")).messages] == ["Be verbose.", "c"]
+
+
+@pytest.mark.parametrize("instructions", [["Be kind."], ["", "Be kind."], ["Be", "Kind."]])
+async def test_instructions_edited_at_equal_length_are_a_difference(
+    scene: Make, instructions: list[str]
+) -> None:
+    it = scene("a", "b", "c")
+    before = [{"role": "system", "content": words} for words in instructions]
+    after = [*before[:-1], {"role": "system", "content": instructions[-1].replace("ind", "een")}]
+    for each in (before, before, after):
+        await it.client.conversation("c", system=each).send("hello")
+    chat = it.client.conversation("c")
+    first, same, edited = [await chat.ledger(turn) for turn in (1, 2, 3)]
+    assert [change.code for change in same.diff(first)] == ["tokens"]
+    assert [change.code for change in edited.diff(same)] == ["instructions", "tokens"]
+    assert "The instructions are different." in edited.difference(same)
+    now = (await chat.window("next")).ledger
+    assert "instructions" not in [change.code for change in now.diff(edited)]
+
+
+async def test_material_for_one_step_is_no_difference_of_the_instructions(scene: Make) -> None:
+    it = scene("a", "b", model="kimi/kimi-k2-0905-preview")
+    chat = it.client.conversation("c", system="Be kind.")
+    for hour in ("8:00", "9:00"):
+        await chat.send("hello", context=[{"role": "system", "content": f"It is {hour}."}])
+    assert "instructions" not in [c.code for c in (await chat.ledger(2)).diff(await chat.ledger(1))]

@@ -206,7 +206,8 @@ class Ledger:
     ``cache`` holds the figures of the provider's prompt cache as far as they are known: ``predicted`` and
     ``reported`` tokens, ``verdict`` (``hit``, ``short``, ``miss``) and ``cause`` (`caching.prefix`).
     ``route`` is the operator's route that chose the model, ``tried`` who was asked before and failed: model
-    and code of the error.
+    and code of the error. ``instructions`` is a short digest of the instructions in force, by which `diff`
+    sees that they were edited; ``None``: unknown, or there were none.
     """
 
     spans: Sequence[Span]
@@ -216,6 +217,7 @@ class Ledger:
     cache: Mapping[str, object] | None = None
     route: str | None = None
     tried: tuple[tuple[str, str], ...] = ()
+    instructions: str | None = None
 
     @property
     def decisions(self) -> Decisions:
@@ -236,7 +238,8 @@ class Ledger:
         that are no longer sent and those that are sent again, old turns that are quoted, and last what it
         costs. The new turn and the one before it are no difference."""
         now, before = _Sent.of(self.spans), _Sent.of(previous.spans)
-        changes = [Change(code, figures) for code, figures in _head_changes(now, before)]
+        changes = [Change("instructions")] if self._instructed_otherwise(previous, now, before) else []
+        changes += [Change(code, figures) for code, figures in _summary_changes(now, before)]
         left = sorted(before.turns - now.turns)
         for code, run in groupby(left, key=self._why):
             changes += [Change("left", _range(turns) | {"why": code}) for turns in _runs(list(run))]
@@ -246,6 +249,13 @@ class Ledger:
         if self.budget != previous.budget:
             changes.append(Change("budget", {"before": previous.budget, "after": self.budget}))
         return [*changes, Change("tokens", {"before": previous.tokens, "after": self.tokens})]
+
+    def _instructed_otherwise(self, previous: Ledger, now: _Sent, before: _Sent) -> bool:
+        """Whether the instructions are different, as far as both ledgers tell."""
+        if now.instructions != before.instructions:
+            return True
+        known = self.instructions and previous.instructions
+        return bool(known) and self.instructions != previous.instructions
 
     def _why(self, turn: int) -> Code | None:
         """Why a turn was left out; ``None`` for one that is not on the path."""
@@ -260,6 +270,7 @@ class Ledger:
         """The form in which it is stored."""
         value = {"tokens": self.tokens, "budget": self.budget, "spans": [_row(span) for span in self.spans]}
         more = {"notes": self.notes, "cache": self.cache, "route": self.route, "tried": self.tried}
+        more["instructions"] = self.instructions
         return orjson.dumps(value | {name: each for name, each in more.items() if each})
 
     @classmethod
@@ -269,8 +280,8 @@ class Ledger:
         spans = tuple(_span(*row) for row in value["spans"])
         notes = tuple(value.get("notes", ()))
         tried = tuple((model, code) for model, code in value.get("tried", ()))
-        cache, route = value.get("cache"), value.get("route")
-        return cls(spans, value["tokens"], value["budget"], notes, cache, route, tried)
+        more = (value.get("cache"), value.get("route"), tried, value.get("instructions"))
+        return cls(spans, value["tokens"], value["budget"], notes, *more)
 
 
 def _cache_line(cache: Mapping[str, object], language: str) -> Sequence[str]:
@@ -351,9 +362,7 @@ def _range(turns: tuple[int, int]) -> dict[str, object]:
     return {"first": turns[0], "last": turns[1]}
 
 
-def _head_changes(now: _Sent, before: _Sent) -> Iterator[tuple[str, Mapping[str, object]]]:
-    if now.instructions != before.instructions:
-        yield "instructions", {}
+def _summary_changes(now: _Sent, before: _Sent) -> Iterator[tuple[str, Mapping[str, object]]]:
     if now.summary == before.summary:
         return
     if now.summary is None:

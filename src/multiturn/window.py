@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -13,7 +14,7 @@ from .caching import Caching, Forecast, compared, forecast, marks
 from .conversations import Settings, Summary
 from .images import ImageRule
 from .ledger import Decisions, Ledger, Span
-from .messages import Entry
+from .messages import Entry, Trait
 from .usage import Cost, ModelFacts
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "sealed",
 ]
 
+DIGEST = 6
+"""Bytes of a digest: enough to tell edits of one conversation's instructions apart."""
 
 # ------------------------------------------------------------------------ what a window is built from
 
@@ -294,6 +297,8 @@ class Window:
     """The operator's route that chose the model."""
     tried: tuple[tuple[str, str], ...] = ()
     """Who was asked before and failed: model and code of the error."""
+    instructions: Sequence[Entry] = ()
+    """The instructions it begins with, as they are in force."""
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -359,8 +364,16 @@ class Window:
     @property
     def ledger(self) -> Ledger:
         """The decisions as ranges: what is stored with the step."""
-        cache = self._cache_figures()
-        return Ledger(self.spans, self.tokens, self.limits.budget, self.notes, cache, self.route, self.tried)
+        return Ledger(
+            self.spans,
+            self.tokens,
+            self.limits.budget,
+            self.notes,
+            self._cache_figures(),
+            self.route,
+            self.tried,
+            _digest(self.instructions),
+        )
 
     def _cache_figures(self) -> Mapping[str, object] | None:
         if self.cache is not None:
@@ -376,6 +389,12 @@ class Window:
     def explain(self, language: str = "en") -> str:
         """The ledger as a table in English (``"en"``) or Chinese (``"zh"``)."""
         return self.ledger.explain(language)
+
+
+def _digest(instructions: Sequence[Entry]) -> str | None:
+    """A few letters that differ where the instructions do; ``None`` where there are none."""
+    said = [entry.body for entry in instructions if not entry.traits & Trait.BARE]
+    return blake2b(b"\n".join(said), digest_size=DIGEST).hexdigest() if said else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ def _finished(
         caching=material.caching,
         past=path.request,
         at=material.at,
+        instructions=material.instructions,
     )
 
 
