@@ -240,7 +240,17 @@ def test_every_operation_has_a_name_of_its_own_and_says_what_it_needs() -> None:
     scopes = {each.path: each.told["security"] for each in OPERATIONS}
     assert scopes["/healthz"] == []
     assert scopes["/openapi.json"] == [{}, {"key": []}]
-    assert scopes["/v1/usage"] == [{}, {"key": ["admin"]}]
+    wanted = {
+        "/v1/usage": "admin",
+        "/v1/users/{user}": "admin",
+        "/v1/search": "read",
+        "/v1/conversations/{id}/export": "read",
+        "/v1/conversations/{id}/window": "inspect",
+        "/v1/conversations/{id}/turns/{n}/context": "inspect",
+        "/v1/conversations/{id}/turns/{n}/edit": "chat",
+        "/v1/conversations/{id}/policy": "chat",
+    }
+    assert {path: scopes[path] for path in wanted} == {p: [{}, {"key": [s]}] for p, s in wanted.items()}
 
 
 # ---------------------------------------------------------------------------------- generated calls

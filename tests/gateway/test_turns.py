@@ -69,6 +69,16 @@ def test_the_context_of_a_turn_is_what_was_sent_in_it(tmp_path: Path) -> None:
         assert talk.code("GET", "/turns/6/context?step=2") == (404, "turn_not_found")
 
 
+def test_a_turn_of_another_branch_is_compared_with_what_came_before_it_there(talk: Talk) -> None:
+    first, second = talk.ask("GET", "/turns")["data"]
+    tokens = talk.ask("GET", "/turns/1/context")["tokens"]
+    talk.ask("POST", "/turns/1/edit", {"text": "My name is a good deal longer than Ada. " * 10})
+    assert talk.ask("GET", "/turns/1/context")["tokens"] > tokens
+    told = talk.ask("GET", f"/turns/{second['id']}/context")
+    assert told["changes"][-1]["figures"]["before"] == tokens
+    assert talk.code("POST", f"/turns/{first['id']}/retry") == (409, "turn_closed")
+
+
 def test_the_context_tells_the_prefix_that_a_cache_held_and_what_it_cost() -> None:
     with serve("qwen", "ok") as sim, gate(sim) as one:
         talk = Talk(one, model="qwen/qwen-plus")
@@ -201,6 +211,18 @@ def test_a_failed_turn_is_asked_again() -> None:
         assert talk.ask("POST", "/turns/1/retry")["choices"][0]["message"]["content"] == "there it is"
         assert talk.ask("GET", "/turns/1")["state"] == "completed"
         assert talk.code("POST", "/turns/1/retry") == (409, "turn_closed")
+
+
+def test_asking_again_with_the_same_key_asks_once() -> None:
+    script = Script([Fault(400), Answer("once"), Answer("twice")])
+    with serve("qwen", script) as sim, gate(sim) as one:
+        talk = Talk(one, model="qwen/qwen-plus")
+        words = [{"role": "user", "content": "hi"}]
+        assert one.post({"model": talk.model, "messages": words, "conversation": "c"})[0] == 400
+        given = {"content-type": "application/json", "idempotency-key": "k"}
+        ways = [one._asked("POST", "/v1/conversations/c/turns/1/retry", b"{}", given) for _ in range(2)]
+        assert [way[0] for way in ways] == [200, 200]
+        assert [json.loads(way[1])["choices"][0]["message"]["content"] for way in ways] == ["once", "once"]
 
 
 def test_only_the_newest_turn_is_asked_again(talk: Talk) -> None:

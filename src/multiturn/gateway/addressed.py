@@ -31,14 +31,17 @@ LONGEST = 9
 """Digits of a number that names something."""
 
 
-def handle_of(request: Request, declared: Declared | None = None) -> AsyncConversation:
-    """The conversation of the address, on the branch in use or on the one that is named. Unlike a new turn
-    it changes no settings but those ``declared``."""
+def handle_of(
+    request: Request, declared: Declared | None = None, branch: int | None = None
+) -> AsyncConversation:
+    """The conversation of the address, on ``branch``, else on the one that is named, else on the one in use.
+    Unlike a new turn it changes no settings but those ``declared``."""
     named = chat_of(request)
     client = gateway_of(request).client_of(request.scope)
-    branch = request.query_params.get("branch")
-    number = None if branch is None else number_of(branch, "branch")
-    return AsyncConversation(client.engine, named.id, named.at[0], declared or Declared(), number)
+    text = request.query_params.get("branch")
+    if branch is None and text is not None:
+        branch = number_of(text, "branch")
+    return AsyncConversation(client.engine, named.id, named.at[0], declared or Declared(), branch)
 
 
 async def there(request: Request) -> AsyncConversation:

@@ -43,9 +43,10 @@ async def turn(request: Request) -> Response:
 
 async def context(request: Request) -> Response:
     """What was sent in a turn, in its last step or the one that is named, and why."""
-    chat, step = handle_of(request), request.query_params.get("step")
+    step = request.query_params.get("step")
     number = None if step is None else number_of(step, "step", least=1)
-    found = await turn_of(request, chat)
+    found = await turn_of(request, handle_of(request))
+    chat = handle_of(request, branch=found.branch)  # what came before it, and its summaries, are there
     ledger = await chat.ledger(found, number)
     told = ledger_written(
         ledger,
