@@ -171,6 +171,17 @@ def test_a_budget_below_a_summary_nobody_asked_for_is_no_mistake() -> None:
     assert ContextPolicy(budget=100).summarize == Summarize()
 
 
+def test_who_writes_a_summary_does_not_say_how_long_it_is() -> None:
+    """The usual length fits itself to the budget also where a model is named; any other has to fit."""
+    named = Summarize("glm/glm-5.1")
+    assert [named.most(budget) for budget in (100_000, 2_400, 600, 400, 399)] == [600, 600, 150, 100, 0]
+    assert ContextPolicy(budget=500, summarize=named).summarize == named
+    written = {"budget": 500, "summarize": {"model": "glm/glm-5.1"}}
+    assert ContextPolicy.from_dict(written).summarize == named
+    with pytest.raises(PolicyInvalid, match="a summary of 601 tokens does not fit a budget of 601"):
+        ContextPolicy(budget=601, summarize=Summarize("glm/glm-5.1", 601))
+
+
 # ---------------------------------------------------------------------------------------- marks
 
 

@@ -11,6 +11,12 @@ from .phrases import Reason
 
 __all__ = ["ContextPolicy", "Recall", "Summarize"]
 
+USUAL_SUMMARY = 600
+SUMMARY_SHARE = 4
+"""A summary of the usual length takes no more than this part of the budget."""
+LEAST_SUMMARY = 100
+"""Tokens below which such a summary could only be a line: none is written."""
+
 
 def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
@@ -29,15 +35,26 @@ def _check_text(name: str, value: object) -> None:
 @dataclass(frozen=True, slots=True)
 class Summarize:
     """Fold old turns into a rolling summary of at most ``max_tokens`` tokens, written by ``model``
-    (``None``: the conversation's own). The default length is shortened to a quarter of a small budget; any
-    other is taken as it is said."""
+    (``None``: the conversation's own). The default length is shortened to a quarter of a small budget,
+    whoever writes it; any other is taken as it is said."""
 
     model: str | None = None
-    max_tokens: int = 600
+    max_tokens: int = USUAL_SUMMARY
 
     def __post_init__(self) -> None:
         _check_text("summarize.model", self.model)
         _check_number("summarize.max_tokens", self.max_tokens, 1)
+
+    def most(self, budget: int) -> int:
+        """How many tokens it may have in this budget; 0: none is written, because nobody said how long it
+        should be and there is only room for a line. Raises `PolicyInvalid` where somebody did and it would
+        fill the budget."""
+        if self.max_tokens == USUAL_SUMMARY:
+            share = min(self.max_tokens, budget // SUMMARY_SHARE)
+            return share if share >= LEAST_SUMMARY else 0
+        if self.max_tokens >= budget:
+            raise PolicyInvalid(Reason("why.summary_size", summary=self.max_tokens, budget=budget))
+        return self.max_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +122,8 @@ class ContextPolicy:
                 raise PolicyInvalid(
                     Reason("why.policy_record", name=name, record=record.__name__, value=repr(value))
                 )
-        if not self.budget or not self.summarize or self.summarize == Summarize():
-            return  # a summary nobody asked for is left out where the budget is too small for it
-        if self.summarize.max_tokens >= self.budget:
-            raise PolicyInvalid(
-                Reason("why.summary_size", summary=self.summarize.max_tokens, budget=self.budget)
-            )
+        if self.budget and self.summarize:
+            self.summarize.most(self.budget)
 
     def _check_shares(self) -> None:
         for name in ("high", "low"):

@@ -101,6 +101,8 @@ def test_the_marks_are_shares_of_the_budget() -> None:
         (400, Summarize(), 100),
         (10_000, Summarize(max_tokens=2_000), 2_000),
         (1_000, Summarize("glm/glm-5.1", 600), 250),
+        (500, Summarize("glm/glm-5.1"), 125),
+        (399, Summarize("glm/glm-5.1"), 0),
         (1_000, Summarize(max_tokens=999), 999),
         (1_000, None, 0),
     ],
@@ -117,6 +119,24 @@ def test_a_summary_that_would_fill_what_the_model_takes_is_refused() -> None:
     with pytest.raises(PolicyInvalid, match="a summary of 1000 tokens does not fit a budget of 1000"):
         limits(policy, input_limit=1_000)
     assert limits(policy, input_limit=1_001).summary_tokens == 1_000
+
+
+@given(
+    st.integers(1, 1_500),
+    st.none() | st.just("glm/glm-5.1"),
+    st.integers(1, 1_500) | st.sampled_from((599, 600)),
+)
+def test_a_policy_and_its_limits_have_one_rule(budget: int, model: str | None, tokens: int) -> None:
+    """What is refused for a budget of the policy is refused for one of the model, and nothing else is."""
+    summarize = Summarize(model, tokens)
+    said: list[tuple[int, int | None, str]] = []
+    for own, room in ((budget, 99_999), (None, budget)):
+        try:
+            made = limits(ContextPolicy(summarize=summarize, budget=own), input_limit=room)
+            said.append((made.summary_tokens, made.fold, ""))
+        except PolicyInvalid as error:
+            said.append((0, None, str(error)))
+    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize(

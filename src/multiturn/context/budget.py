@@ -13,7 +13,7 @@ from ..errors import ContextOverflow, PolicyInvalid
 from ..images import tokens_of
 from ..messages import Entry, Trait
 from ..phrases import Reason
-from ..policy import ContextPolicy, Recall, Summarize
+from ..policy import ContextPolicy, Recall
 from ..window import Limits, Material, MessageRow, Path, Target, TurnRow
 from .calls import Group, by_turn, grouped, in_force, turn_left_out
 from .outgoing import IMAGE_KINDS, image_allowance, weight
@@ -31,9 +31,6 @@ LEAST_RECALL = 80
 """Tokens of one short quotation with title and fence, which a small budget is given too …"""
 RECALL_MOST = 4
 """… but never more than this part of it."""
-SUMMARY_SHARE = 4
-LEAST_SUMMARY = 100
-"""Tokens below which a summary that nobody asked for could only be a line: none is written."""
 LEFT_OUT_TOKENS = 6
 """What stands in the place of an image costs."""
 BARE, IMAGE, INSTRUCTION, QUOTED = Trait.BARE, Trait.IMAGE, Trait.INSTRUCTION, Trait.QUOTED
@@ -75,7 +72,8 @@ def limits(
         raise PolicyInvalid(Reason("why.reserve", reserved=reserved, window=input_limit + reserved))
     wanted = policy.budget or min(first_tier or DEFAULT_BUDGET, DEFAULT_BUDGET)
     budget = min(wanted, input_limit)
-    if _unasked(policy.summarize) and budget // SUMMARY_SHARE < LEAST_SUMMARY:
+    summary_tokens = policy.summarize.most(budget) if policy.summarize else 0
+    if not summary_tokens:
         policy = replace(policy, summarize=None)
     high, low = policy.marks()
     fold = int(budget * high) if policy.summarize else None
@@ -90,25 +88,10 @@ def limits(
         scale=scale,
         key=f"{model} {budget} {high:g} {low:g}" + ("" if fold is None else " summary"),
         fold=fold,
-        summary_tokens=_summary_tokens(policy.summarize, budget) if policy.summarize else 0,
+        summary_tokens=summary_tokens,
         recall_tokens=_recall_tokens(policy.recall, budget) if policy.recall else 0,
         recall_turns=policy.recall.max_turns if policy.recall else 0,
     )
-
-
-def _unasked(summarize: Summarize | None) -> bool:
-    """Whether nobody said how long a summary may be."""
-    return summarize is not None and summarize.max_tokens == Summarize().max_tokens
-
-
-def _summary_tokens(summarize: Summarize, budget: int) -> int:
-    """How long a summary may be."""
-    wanted = summarize.max_tokens
-    if _unasked(summarize):
-        return min(wanted, budget // SUMMARY_SHARE)
-    if wanted >= budget:
-        raise PolicyInvalid(Reason("why.summary_size", summary=wanted, budget=budget))
-    return wanted
 
 
 def _recall_tokens(recall: Recall, budget: int) -> int:
