@@ -129,7 +129,7 @@ async def streams(stand: Stand) -> list[Verdict]:
     count, many = max(10, round(150 * stand.size)), min(STREAMS, stand.crowd)
     paced = (
         (1, Talk(0, count * 5, 2, 1, stamped=True), "CPU per 100,000 paced chunks", None, None),
-        (many, Talk(0, count, 20, 1, stamped=True), "CPU per 100,000 paced chunks", 1.0, 0.75),
+        (many, Talk(0, count, 50, 1, stamped=True), "CPU per 100,000 paced chunks", 1.0, 0.75),
         (
             many,
             Talk(0, count * 4, 100, 20, stamped=True),
