@@ -171,7 +171,6 @@ def test_one_that_cannot_be_set_up_keeps_nothing_else_from_running(prepared: Pat
 
 
 NODE = """#!/bin/sh
-shift
 echo "$@" >>"$HOME/asked"
 """
 

