@@ -48,9 +48,13 @@ async def test_what_a_kept_turn_quotes_is_not_quoted_again(it: Scene) -> None:
     await chat.send("Keep this in mind.\nThe locker code is 48213.\n\nIt opens at noon.")
     await talk(chat)
     assert "48213" in quoted((await chat.send(QUESTION)).window)
+    first = (await chat.ledger()).decisions[0]
     again = (await chat.send(QUESTION)).window
     assert "48213" not in quoted(again)
     assert again.body.count(b"48213") == 1
+    assert (first.code, again.decisions[0].code) == ("recalled", "duplicate")
+    assert again.decisions[0].reason() == "already in the window"
+    assert (await chat.ledger()).decisions[0] == again.decisions[0]
 
 
 async def test_a_day_that_is_named_decides_and_not_who_said_its_number(it: Scene) -> None:
@@ -144,6 +148,9 @@ async def test_a_pinned_turn_is_not_quoted_nor_what_it_quotes(it: Scene) -> None
     window = (await chat.send(QUESTION)).window
     assert window.body.count(b"48213") == 1
     assert "48213" not in quoted(window)
+    assert window.decisions[0].code == "duplicate"
+    await chat.pin(1)
+    assert (await chat.window(QUESTION)).decisions[0].code == "pinned"
 
 
 @pytest.mark.parametrize(("turn", "traits", "held"), [(3, 0, True), (2, 0, False), (2, Trait.PINNED, True)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 from .context import Passage, is_quoted, left_out_as, quotation
@@ -21,7 +21,7 @@ from .search.ranking import margin
 from .search.terms import Query, query
 from .storage import Found, Store, Told
 from .tokens import count_text
-from .window import Limits, MessageRow, Path, Quotation
+from .window import Limits, MessageRow, Path, Quotation, Source
 from .wire import opened
 
 __all__ = ["AROUND", "CANDIDATES", "Present", "better", "question_of", "quoted"]
@@ -58,7 +58,11 @@ async def quoted(
         return None
     search = _Search(store, owner, conversation, path.branch, memory, question, embedder)
     present = Present.of(path, first)
-    fresh = list(_unsent(await search.best(first, CANDIDATES, notes), conversation, present))
+    found = await search.best(first, CANDIDATES, notes)
+    fresh = list(_unsent(found, conversation, present))
+    held = [
+        _source(one) for one in found if one.score >= search.least and present.quotes_it(one, conversation)
+    ]
     if any(one.score >= search.least for one in fresh):
         around = await search.best(None, AROUND)
         unsent = {one.told.id for one in _unsent(around, conversation, present, first)}
@@ -68,7 +72,8 @@ async def quoted(
     passages = [passage_of(one.told, one.score, _other(one, conversation), one.at) for one in fresh]
     beside = [passage_of(*each) for each in await search.beside(fresh)]
     passages += [each for each in beside if not present.holds(None, each.text)]
-    return quotation(passages, question, limits, count_text, search.least)
+    made = quotation(passages, question, limits, count_text, search.least)
+    return replace(made, held=tuple(held), first=first) if held else made
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,10 @@ def passage_of(told: Told, score: float, conversation: str | None, at: int | Non
     )
 
 
+def _source(found: Found) -> Source:
+    return Source(found.told.row.turn, found.told.row.place, found.score, at=found.at)
+
+
 def _other(found: Found, conversation: str) -> str | None:
     return None if found.conversation == conversation else found.conversation
 
@@ -167,6 +176,12 @@ class Present(NamedTuple):
     def holds(self, turn: int | None, words: str) -> bool:
         """Whether these ``words`` stand in it, of this turn (``None``: one of another conversation)."""
         return turn in self.turns or any(is_quoted(words, quote) for quote in self.quotes)
+
+    def quotes_it(self, found: Found, conversation: str) -> bool:
+        """Whether this message of the conversation is not sent itself, but quoted by a turn that is."""
+        if not self.quotes or found.conversation != conversation or found.told.row.turn in self.turns:
+            return False
+        return self.holds(None, opened(found.told.row.body).text)
 
 
 def better(around: Sequence[tuple[K, float]], sent: Container[K]) -> set[K] | None:

@@ -95,13 +95,18 @@ class Source(NamedTuple):
 class Quotation:
     """Recalled turns as they are quoted in front of the new input: the fenced block, its uncalibrated
     tokens, and what it quotes. ``below`` is the best find that was not good enough to be quoted, and
-    ``margin`` what it would have needed. An empty ``text`` quotes nothing."""
+    ``margin`` what it would have needed. An empty ``text`` quotes nothing.
+    """
 
     text: bytes = b""
     tokens: int = 0
     sources: tuple[Source, ...] = ()
     below: Source | None = None
     margin: float = 0.0
+    held: tuple[Source, ...] = ()
+    """What fits well enough, but stands in the window already: an earlier turn that is sent quotes it."""
+    first: int = 1
+    """The first turn of the window for which that holds."""
 
 
 def sealed(rows: Sequence[Entry], turn: int, model: str | None = None) -> list[MessageRow]:

@@ -244,6 +244,15 @@ def test_the_best_that_was_not_good_enough_says_what_it_lacked() -> None:
     assert lines(built(shaped, LAST))[:3] == lines(window)[:3]
 
 
+def test_what_an_earlier_turn_quotes_already_is_told_while_that_turn_is_sent() -> None:
+    held = (Source(3, 1, 0.5),)
+    for first, code in ((10, Code.DUPLICATE), (9, Code.OUTSIDE_WINDOW)):
+        made = material(TEN, ask("new"))._replace(recalled=Quotation(held=held, first=first))
+        window = built(made, LAST)
+        assert (codes(window)[5], codes(window)[4]) == (code, Code.OUTSIDE_WINDOW)
+        assert contents(window)[-1] == "new"
+
+
 def test_what_is_sent_anyway_is_not_said_to_be_recalled() -> None:
     sources = (Source(10, 0, 0.5), Source(11, 0, 0.5), Source(99, 0, 0.5))
     made = material(TEN, ask("new"))._replace(recalled=recalled(*sources))

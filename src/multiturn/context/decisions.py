@@ -23,7 +23,7 @@ __all__ = ["FOR_WANT_OF_ROOM", "Decided", "joined_spans"]
 
 Fate = tuple[Code, tuple[str, ...]]
 """What became of a message: the decision, and what was left out of it."""
-FOUND = (Code.RECALLED, Code.BELOW_THRESHOLD)
+FOUND = (Code.RECALLED, Code.BELOW_THRESHOLD, Code.DUPLICATE)
 FOR_WANT_OF_ROOM = (Code.SUMMARISED, Code.OVER_BUDGET, Code.OUTSIDE_WINDOW)
 """Why a turn is left out that could be sent."""
 
@@ -54,6 +54,8 @@ class Decided:
     def __post_init__(self) -> None:
         recalled = self.material.recalled
         found = [(Code.RECALLED, source) for source in self.sources]
+        if recalled and self.kept.first <= recalled.first:
+            found += [(Code.DUPLICATE, source) for source in recalled.held]
         if recalled and recalled.below:
             found.append((Code.BELOW_THRESHOLD, recalled.below))
         self.found = {(s.turn, s.place): (code, s) for code, s in found if s.conversation is None}
