@@ -100,7 +100,7 @@ def test_refusals_of_the_gateway_are_too(node: Node) -> None:
 
 
 def test_an_answer_that_breaks_off_is_an_error(node: Node) -> None:
-    answer = Answer("a long answer that fails", fail="rate_limit", fail_after=3)
+    answer = Answer("a long answer that fails", fail="rate_limit", fail_after=3, stall=0.3, stall_after=2)
     with serve("qwen", answer) as sim, gate(sim) as one:
         got = node.tell(one, FILE, "brokenOff")
         assert got["class"] == "APIError"
