@@ -17,20 +17,16 @@ __all__ = ["resolved"]
 
 
 async def resolved(
-    client: AsyncMultiTurn,
-    items: Sequence[Item],
-    name: str = "input",
-    conversation: str | None = None,
-    owner: Owner | None = None,
+    client: AsyncMultiTurn, items: Sequence[Item], name: str, conversation: str | None, owner: Owner
 ) -> list[Item]:
     """The items, with those that others only refer to in their place. An id of ours leads to whatever
-    conversation of ``owner`` it belongs to (by default any that the client may see); one that a client
-    gave is looked for in ``conversation``. Raises `Refusal` for an item that is not there."""
+    conversation of ``owner`` it belongs to; one that a client gave is looked for in ``conversation``. Raises
+    `Refusal` for an item that is not there."""
     if not references(items):
         return list(items)
-    store, whose = client.engine.store, owner or client.reach
+    store = client.engine.store
     return [
-        await _found(store, whose, item["id"], name, conversation)
+        await _found(store, owner, item["id"], name, conversation)
         if item["type"] == "item_reference"
         else item
         for item in items

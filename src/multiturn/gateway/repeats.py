@@ -56,14 +56,12 @@ class Repeats:
     process: str = field(default_factory=lambda: secrets.token_hex(8))
     numbers: Iterator[int] = field(default_factory=count)
 
-    async def seen(
-        self, chat: AsyncConversation, whose: tuple[str, str], body: bytes, count: str | None, wait: float
-    ) -> Seen:
-        """The key for a POST of a tenant's user. A repeat waits until the turn of the first has ended.
+    async def seen(self, chat: AsyncConversation, body: bytes, count: str | None, wait: float) -> Seen:
+        """The key for a POST to a conversation. A repeat waits until the turn of the first has ended.
         ``count`` says how often the client repeated it; where it cannot say (``None``), the newest turn is
         repeated by an equal POST if its answer never reached its end."""
-        digest = hashlib.sha256(body).hexdigest()[:32]
-        place = (whose, chat.id, digest)
+        digest, owner = hashlib.sha256(body).hexdigest()[:32], chat.at[0]
+        place = ((owner.tenant, owner.user or ""), chat.id, digest)
         if place in self.posted if count is None else count.isdecimal() and int(count) > 0:
             posted = None if count is None else self.posted.get(place)
             turn = None if posted else await _newest(chat, f"post_{digest}_")

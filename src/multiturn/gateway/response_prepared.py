@@ -31,8 +31,9 @@ class Prepared:
 
 async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared:
     """Everything a response needs before it begins. Raises `Refusal`, `ModelUnknown` and `InputInvalid`."""
-    items = await resolved(client, wanted.items, "input", wanted.get("conversation"))
-    spot, open_calls = await settled(client, await spot_of(client, wanted, key), items)
+    spot = await spot_of(client, wanted, key)
+    items = await resolved(client, wanted.items, "input", wanted.get("conversation"), spot.owner)
+    spot, open_calls = await settled(client, spot, items)
     words = words_of(items, open_calls, opened, await held(client, spot, items, open_calls))
     model = await _model(client, wanted, spot)
     catalog = client.catalog

@@ -166,8 +166,7 @@ class Work:
             count = headers.get("x-stainless-retry-count", "0" if self.form.says_repeats else None)
             wait = self.gateway.client.config.timing.queue
             async with staying(receive):
-                whose = (self.client.tenant, str(self.fields.get("user") or ""))
-                seen = await self.gateway.repeats.seen(self.chat, whose, raw, count, wait)
+                seen = await self.gateway.repeats.seen(self.chat, raw, count, wait)
             key, again, repeated = seen.key, seen.again, seen.repeated
         if not again:
             asking["key"] = key
