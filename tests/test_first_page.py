@@ -50,9 +50,11 @@ def test_the_snippet_remembers_across_a_restart(page: Path, tmp_path: Path) -> N
     section = re.split(r"^## ", page.read_text("utf-8"), flags=re.MULTILINE)
     (shown,) = [blocks(each) for each in section if GATEWAY in each]
     told, *_, opted, after, answer = [block for block in shown if block.kind in ("python", "text")]
-    with served(tmp_path, port, language):
-        reader.execute(told)
-        reader.execute(opted)
-    with served(tmp_path, port, language):
-        reader.compare(after, answer.text, reader.execute(after))
-    names["client"].close()
+    try:
+        with served(tmp_path, port, language):
+            reader.execute(told)
+            reader.execute(opted)
+        with served(tmp_path, port, language):
+            reader.compare(after, answer.text, reader.execute(after))
+    finally:
+        names["client"].close()
