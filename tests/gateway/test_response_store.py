@@ -141,6 +141,29 @@ def test_everything_becomes_one_item_that_stands_for_it() -> None:
         assert listed[0].to_dict() == small.output[-1].to_dict()
 
 
+def test_what_is_never_sent_again_is_not_compacted() -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        name = one.openai().conversations.create().id
+        for text in ("The code is 4711.", "The name is Ada."):
+            ask(one, text, conversation=name)
+        assert one.post({"reason": "a secret"}, path=f"/v1/conversations/{name}/turns/1/retract")[0] == 200
+        last = ask(one, "bye", conversation=name)
+        for place in ({"conversation": name}, {"previous_response_id": last.id}):
+            assert one.post({"model": MODEL, **place}, path="/v1/responses/compact")[0] == 200
+            asked = str(sim.requests[-1].messages)
+            assert "Ada" in asked
+            assert "4711" not in asked
+
+
+def test_what_is_shorter_than_its_summary_stays_as_it_is() -> None:
+    with serve("qwen", "A summary that is longer. " * 8) as sim, gate(sim) as one:
+        small = one.openai().responses.compact(model=MODEL, input="My name is Ada.")
+        sim.script = Script("ok")
+        ask(one, [*small.output, {"role": "user", "content": "What is my name?"}])
+        assert "My name is Ada." in str(sent(sim))
+        assert "longer" not in str(sent(sim))
+
+
 def test_no_window_leaves_a_compaction_out() -> None:
     with serve("qwen", "The user is called Ada.") as sim, gate(sim) as one:
         items: Any = [{"role": "user", "content": "My name is Ada."}]

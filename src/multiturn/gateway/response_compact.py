@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 
 from starlette.requests import Request
@@ -13,12 +14,11 @@ from starlette.responses import Response
 from ..catalog import Card
 from ..client import AsyncMultiTurn
 from ..conversations import new_ulid
-from ..memory import message_of
 from ..messages import Message
 from ..policy import Summarize
 from ..prompts import Asked, language_of, narrated
-from ..storage import Reach
-from ..summary import Summariser
+from ..storage import Reach, Told
+from ..summary import Flaw, Summariser, spoken
 from ..tokens import count_text
 from ..usage import Usage
 from ..wire import opened as read
@@ -70,7 +70,8 @@ async def compacted(request: Request) -> Response:
 
 
 async def _turns(client: AsyncMultiTurn, ready: Prepared) -> tuple[list[list[Message]], str, int]:
-    """The turns that no summary tells of yet, the summary there is, and how many turns it tells of."""
+    """The turns that no summary tells of yet, without what is never sent again; the summary there is, and
+    how many turns it tells of."""
     store, spot = client.engine.store, ready.spot
     found: list[list[Message]] = []
     so_far, before = "", 0
@@ -80,16 +81,15 @@ async def _turns(client: AsyncMultiTurn, ready: Prepared) -> tuple[list[list[Mes
         if path.summary is not None and (last is None or path.summary.upto <= last):
             so_far, before = path.summary.text, path.summary.upto
         limit = None if last is None else last - before
-        rows = await store.history(
-            spot.owner, spot.conversation, after=before, limit=limit, branch=spot.branch
-        )
-        turns: dict[int, list[Message]] = {}
-        for told in rows:
-            turns.setdefault(told.row.turn, []).append(message_of(told))
-        found += turns.values()
+        at = (spot.owner, spot.conversation)
+        turns = await store.turns(*at, after=before, limit=limit, branch=spot.branch)
+        rows: defaultdict[int, list[Told]] = defaultdict(list)
+        for told in await store.history(*at, after=before, limit=limit, branch=spot.branch):
+            rows[told.row.turn].append(told)
+        found += [spoken(turn, rows[turn.number]) for turn in turns]
     found += [[read(entry.body) for entry in group] for group in (*ready.words.earlier, ready.words.entries)]
-    spoken = [[message for message in turn if message.role not in INSTRUCTING] for turn in found]
-    return [turn for turn in spoken if turn], so_far, before
+    said = [[message for message in turn if message.role not in INSTRUCTING] for turn in found]
+    return [turn for turn in said if turn], so_far, before
 
 
 async def _summary(
@@ -100,8 +100,8 @@ async def _summary(
     before: int,
     consumed: Consumed | None,
 ) -> tuple[str, Usage]:
-    """One text for all of it, and what that consumed, which ``consumed`` hears too. Raises `Refusal` where
-    the model writes none."""
+    """One text for all of it, and what that consumed, which ``consumed`` hears too: what is shorter than
+    its summary stays as it is. Raises `Refusal` where the model writes none."""
     words = " ".join(m.text for turn in turns for m in turn if m.role == "user")
     language, spent = language_of(words or so_far), Usage()
     writer = Summariser.of(client.endpoints.provider(card), card, Summarize().max_tokens, client.catalog)
@@ -113,6 +113,8 @@ async def _summary(
             return so_far, spent
         writing = writer.writing(Asked(so_far, "\n".join(lines[:told]), language), 0)
         text = await writing.run(end)
+        if writing.flaw == Flaw.GREW:
+            text = "\n".join([*filter(None, [so_far]), *lines[:told]])
         used = writing.step.usage or Usage()
         spent = spent + used
         if consumed is not None:

@@ -17,7 +17,7 @@ from ..tokens import count_text
 from ..window import TurnRow
 from ..wire import opened
 
-__all__ = ["Retelling", "retell"]
+__all__ = ["Retelling", "retell", "spoken"]
 
 PAGE = 256
 """Turns that are told in one request, at most."""
@@ -53,7 +53,7 @@ async def retell(store: Store, due: Due, after: int, upto: int, room: int, langu
     for place, turn in enumerate(turns):
         if place % BREATH == 0:
             await asyncio.sleep(0)  # turns go on meanwhile
-        messages = _spoken(turn, rows[turn.number])
+        messages = spoken(turn, rows[turn.number])
         today = day_of(messages[0]) if messages else ""
         words = _fitting(turn, messages, language, today if today != day else "", None if lines else room)
         cost = count_text(words) + 1
@@ -68,11 +68,11 @@ async def retell(store: Store, due: Due, after: int, upto: int, room: int, langu
 
 def _language(turns: Sequence[tuple[Turn, Sequence[Told]]]) -> str:
     """The language of the user's words in these turns."""
-    messages = [message for turn, told in turns for message in _spoken(turn, told)]
+    messages = [message for turn, told in turns for message in spoken(turn, told)]
     return language_of(" ".join(message.text for message in messages if message.role == "user"))
 
 
-def _spoken(turn: Turn, told: Sequence[Told]) -> list[Message]:
+def spoken(turn: Turn, told: Sequence[Told]) -> list[Message]:
     """What of a turn may be told: nothing where it is left out of windows for good; never instructions,
     which stay in force, nor what was left out by hand."""
     figures = TurnRow(turn.number, turn.state, turn.traits, 0, 0, 0)
