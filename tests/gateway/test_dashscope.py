@@ -315,7 +315,7 @@ def test_an_answer_of_dashscopes_that_is_cut_off_ends_with_an_error(cut: Any) ->
 
 
 def test_a_failure_of_dashscopes_in_the_middle_is_told_once() -> None:
-    answer = Answer("a long answer that fails", fail="rate_limit", fail_after=3)
+    answer = Answer("a long answer that fails", fail="rate_limit", fail_after=3, stall=0.2, stall_after=2)
     with serve("dashscope", answer) as sim, gate(sim) as one:
         body = {"model": "dashscope/qwen-plus", "input": {"messages": [user("?")]}}
         raw = one.post(body, TEXT, X_DashScope_SSE="enable")[1].decode()
@@ -566,7 +566,10 @@ def test_a_refusal_of_the_provider_keeps_status_and_code(
 @pytest.mark.parametrize("to", [None, "c1"])
 def test_a_failure_in_the_middle_is_a_frame_of_its_own(to: str | None) -> None:
     with (
-        serve("qwen", Answer("a long answer that fails", fail="rate_limit", fail_after=3)) as sim,
+        serve(
+            "qwen",
+            Answer("a long answer that fails", fail="rate_limit", fail_after=3, stall=0.2, stall_after=2),
+        ) as sim,
         gate(sim) as one,
     ):
         *begun, last = generate(one, "?", stream=True, incremental_output=True, to=to)

@@ -108,7 +108,9 @@ def test_an_answer_that_is_cut_off_raises_in_the_sdk(cut: Any) -> None:
 
 def test_a_failure_in_the_middle_raises_in_the_sdk() -> None:
     with (
-        serve("qwen", Answer("a long answer that fails", fail="server", fail_after=3)) as sim,
+        serve(
+            "qwen", Answer("a long answer that fails", fail="server", fail_after=3, stall=0.2, stall_after=2)
+        ) as sim,
         gate(sim) as one,
     ):
         with pytest.raises(openai.APIError):

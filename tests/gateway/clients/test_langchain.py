@@ -122,7 +122,10 @@ def test_refusals_are_the_sdks_own_errors(stream: bool) -> None:
 
 def test_a_failure_in_the_middle_is_an_error_too() -> None:
     with (
-        serve("qwen", Answer("a long answer that fails", fail="rate_limit", fail_after=3)) as sim,
+        serve(
+            "qwen",
+            Answer("a long answer that fails", fail="rate_limit", fail_after=3, stall=0.2, stall_after=2),
+        ) as sim,
         gate(sim) as one,
     ):
         with pytest.raises(ValueError, match="rate_limit_exceeded"):
