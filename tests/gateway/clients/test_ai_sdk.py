@@ -117,7 +117,8 @@ def test_refusals_of_the_gateway_are_too(node: Node, way: str) -> None:
 
 
 def test_an_answer_that_breaks_off_is_an_error(node: Node) -> None:
-    with serve("qwen", Answer("a long answer that is cut", cut="end", cut_after=4)) as sim, gate(sim) as one:
+    answer = Answer("a long answer that is cut", cut="end", cut_after=4, stall=0.3, stall_after=2)
+    with serve("qwen", answer) as sim, gate(sim) as one:
         got = node.tell(one, FILE, "refusedStreamed")
         assert (got["name"], got["isRetryable"]) == ("AI_StreamProviderError", True)
         assert got["message"]

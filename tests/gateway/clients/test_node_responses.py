@@ -173,14 +173,15 @@ def test_refusals_of_the_gateway_are_too(node: Node, way: str, name: str, code: 
 
 def test_a_conversation_that_is_busy_says_so_in_openais_words(node: Node) -> None:
     config = Config(store=":memory:", model="qwen/qwen-plus", timing=Timing(queue=0.2))
-    with serve("qwen", Script("slow", wire=Wire(first=2))) as sim, gate(sim, config=config) as one:
+    with serve("qwen", Script("slow", wire=Wire(first=3))) as sim, gate(sim, config=config) as one:
         got = node.tell(one, FILE, "refusedWhereItIsBusy")
         assert (got["found"]["class"], got["found"]["code"]) == ("BadRequestError", "conversation_locked")
         assert got["said"] == "slow"
 
 
 def test_an_answer_that_breaks_off_has_failed(node: Node) -> None:
-    with serve("qwen", Answer("a long answer that is cut", cut="end", cut_after=4)) as sim, gate(sim) as one:
+    answer = Answer("a long answer that is cut", cut="end", cut_after=4, stall=0.3, stall_after=2)
+    with serve("qwen", answer) as sim, gate(sim) as one:
         got = node.tell(one, FILE, "brokenOff")
         assert got["events"][-1] == "response.failed"
         assert got["helped"] == "failed"

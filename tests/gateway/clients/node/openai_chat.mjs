@@ -96,7 +96,7 @@ export const brokenOff = (address) =>
   thrown(async () => all(await bound(address).create(asking('Hello', { stream: true }))));
 
 export async function givesUpAndRepeats(address) {
-  const given = { timeout: 1000, maxRetries: 1, defaultHeaders: { 'X-Conversation-Id': 'c1' } };
+  const given = { timeout: 1500, maxRetries: 3, defaultHeaders: { 'X-Conversation-Id': 'c1' } };
   const got = await clientOf(address, given).chat.completions.create(asking(NAMED));
   return got.choices[0].message.content;
 }

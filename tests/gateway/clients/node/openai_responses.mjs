@@ -186,7 +186,7 @@ export const refusedForItsBody = (address) => thrown(() => create(address, 42));
 export async function refusedWhereItIsBusy(address) {
   const { id } = await clientOf(address).conversations.create({});
   const first = create(address, 'Hello', { conversation: id });
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await new Promise((resolve) => setTimeout(resolve, 600));
   const found = await thrown(() => create(address, 'Hello', { conversation: id }));
   return { found, said: (await first).output_text };
 }
@@ -198,7 +198,7 @@ export const brokenOff = async (address) => ({
 
 export async function givesUpAndRepeats(address) {
   const { id } = await clientOf(address).conversations.create({});
-  const given = { timeout: 1000, maxRetries: 1 };
+  const given = { timeout: 1500, maxRetries: 3 };
   const told = await clientOf(address, given).responses.create({ model: MODEL, input: NAMED, conversation: id });
   const { data } = await clientOf(address).conversations.items.list(id, { order: 'asc' });
   return { said: told.output_text, items: data.map((item) => item.role) };
