@@ -62,3 +62,66 @@ def test_another_users_equal_response_does_not_hide_the_first(tmp_path: Path) ->
     ada, bob = made(store, "shop", "ada"), made(store, "shop", "bob")
     with serve("qwen", Script("slow", wire=Wire(first=2))) as sim, gate(sim, store=store) as one:
         joined(one, sim, RESPONSES, {"model": MODEL, "input": "go on"}, ada, bob)
+
+
+def test_the_same_words_in_another_conversation_do_not_hide_the_first(tmp_path: Path) -> None:
+    """A header names the conversation: the bodies are the same."""
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "go on"}]}
+    slow = Script("slow", wire=Wire(first=2))
+    with serve("qwen", slow) as sim, gate(sim, store=tmp_path / "chats.db") as one:
+        found: dict[str, Any] = {}
+
+        def say(name: str, **more: str) -> None:
+            found[name] = one.post(body, CHAT, x_conversation_id=name, **more)
+
+        threads = [threading.Thread(target=say, args=(name,)) for name in ("a", "b")]
+        threads[0].start()
+        until(lambda: len(sim.requests) == 1)
+        threads[1].start()
+        until(lambda: len(sim.requests) == 2)
+        status, again, _ = one.post(body, CHAT, x_conversation_id="a", x_stainless_retry_count="1")
+        for thread in threads:
+            thread.join()
+        assert (status, json.loads(again)["id"]) == (200, json.loads(found["a"][1])["id"])
+        assert len(sim.requests) == 2
+
+
+def test_other_words_that_are_repeated_after_a_restart_are_a_turn_of_their_own(tmp_path: Path) -> None:
+    """The first of them never came here: what was said before is no answer to them."""
+    with serve("qwen", ["first", "second", "third", "fourth"]) as sim:
+        for number, path in enumerate((CHAT, RESPONSES)):
+            with gate(sim, store=tmp_path / f"{number}.db") as one:
+                name = one.openai().conversations.create().id
+                bodies: list[dict[str, Any]] = [
+                    {"model": MODEL, "conversation": name, "messages": [{"role": "user", "content": words}]}
+                    if path == CHAT
+                    else {"model": MODEL, "conversation": name, "input": words}
+                    for words in ("one", "two")
+                ]
+                assert one.post(bodies[0], path)[0] == 200
+            with gate(sim, store=tmp_path / f"{number}.db") as one:
+                assert one.post(bodies[1], path, x_stainless_retry_count="1")[0] == 200
+                assert json.loads(one.get(f"/v1/conversations/{name}")[1])["turns"] == 2
+        assert len(sim.requests) == 4
+
+
+def test_a_repeated_response_in_a_conversation_is_known_after_a_restart(tmp_path: Path) -> None:
+    with serve("qwen", ["first", "second"]) as sim:
+        with gate(sim, store=tmp_path / "chats.db") as one:
+            name = one.openai().conversations.create().id
+            body = {"model": MODEL, "conversation": name, "input": "one"}
+            first = one.post(body, RESPONSES)[1]
+        with gate(sim, store=tmp_path / "chats.db") as one:
+            assert one.post(body, RESPONSES, x_stainless_retry_count="1")[1] == first
+            gone = {**body, "conversation": "conv_missing"}
+            assert one.post(gone, RESPONSES, x_stainless_retry_count="1")[0] == 404
+        assert len(sim.requests) == 1
+
+
+def test_a_count_that_is_no_number_counts_nothing(tmp_path: Path) -> None:
+    with serve("qwen", "ok") as sim, gate(sim, store=tmp_path / "chats.db") as one:
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "one"}], "conversation": "c"}
+        assert one.post(body, CHAT, x_stainless_retry_count="often")[0] == 200
+        assert (
+            one.post({"model": MODEL, "input": "one"}, RESPONSES, x_stainless_retry_count="often")[0] == 200
+        )

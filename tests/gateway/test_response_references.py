@@ -23,7 +23,8 @@ def made(one: Gate, text: str, user: str | None = None, **more: Any) -> tuple[st
     """A new conversation and its only item."""
     extra: Any = {"extra_body": {"user": user}} if user else {}
     sdk = one.openai().conversations
-    name = sdk.create(items=[{**words(text), **more}], **extra).id
+    items: Any = [{**words(text), **more}]
+    name = sdk.create(items=items, **extra).id
     query: Any = {"extra_query": {"user": user}} if user else {}
     [item] = sdk.items.list(name, **query)
     return name, str(item.id)
@@ -43,8 +44,8 @@ def test_items_of_another_user_are_like_missing_ones(*, kept: bool) -> None:
         ours, own = made(one, "mine", "ada")
         followed = ask(one, "hi", user="ada").id
         asked = len(sim.requests)
-        places = ({}, {"user": "ada"}, {"conversation": ours}, {"previous_response_id": followed})
-        for place in places:
+        places: list[dict[str, str]] = [{}, {"user": "ada"}]
+        for place in [*places, {"conversation": ours}, {"previous_response_id": followed}]:
             for one_id in (item, "msg_01JCXV3Q8Z0000000000000000_0_1_0", "given"):
                 body = {"input": [named(one_id), words("tell me")], "store": kept, **place}
                 status, answer, _ = post(one, body)

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.gateway.keyed import bearer, made
 from tests.gateway.responding import MODEL
 from tests.gateway.serving import Gate, gate
-from tests.simulators import serve
+from tests.simulators import Script, Wire, serve
 
 MISSING = "resp_01JCXV3Q8Z0000000000000000_0_1_1"
 
@@ -58,3 +59,19 @@ def test_equal_keys_of_two_tenants_are_two_responses(tmp_path: Path) -> None:
             found.append(json.loads(one.post({"model": MODEL, "input": "hi"}, "/v1/responses", **head)[1]))
         assert found[0]["id"] != found[1]["id"]
         assert len(sim.requests) == 2
+
+
+@pytest.mark.parametrize("whose", [("other", None), ("shop", "bob")])
+def test_equal_keys_in_the_background_follow_nobody_elses_response(
+    tmp_path: Path, whose: tuple[str, str | None]
+) -> None:
+    store = tmp_path / "chats.db"
+    keys = made(store, "shop", "ada"), made(store, *whose)
+    with serve("qwen", Script("slow", wire=Wire(first=2))) as sim, gate(sim, store=store) as one:
+        body, found = {"model": MODEL, "input": "hi", "background": True}, []
+        for key in keys:
+            head = {**bearer(key), "idempotency_key": "k1"}
+            found.append(json.loads(one.post(body, "/v1/responses", **head)[1])["id"])
+        assert found[0] != found[1]
+        assert one.get(f"/v1/responses/{found[1]}", **bearer(keys[1]))[0] == 200
+        assert one.get(f"/v1/responses/{found[0]}", **bearer(keys[1]))[0] == 404

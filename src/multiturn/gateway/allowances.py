@@ -106,8 +106,6 @@ class Allowances:
     def leave(self, tenant: str) -> None:
         """An answer has ended."""
         self._answers[tenant] -= 1
-        if not self._answers[tenant]:
-            del self._answers[tenant]
 
     async def _check(self, tenant: str, allowance: Allowance) -> None:
         if allowance.tokens is None and allowance.cost is None:

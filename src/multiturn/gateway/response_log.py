@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from ..conversations import Address
+from ..conversations import Address, Owner
 from ..course import Course, Reader
 from ..memory import message_of
 from ..storage import Asked, Exchange
@@ -21,8 +21,8 @@ from .response_events import Events
 __all__ = ["Live", "Mark", "Telling", "ended", "told_again", "whole"]
 
 
-Mark = tuple[str, str, bytes]
-"""Which request asked: its tenant, its key, the digest of its body."""
+Mark = tuple[Owner, str, bytes]
+"""Which request asked: whose it is, its key, the digest of its body."""
 
 
 class Live:

@@ -100,7 +100,7 @@ class Making:
         owner, repeats = owner_of(self._client, self._wanted.get("user")), self._gateway.repeats
         async with staying(receive):
             self._seen = await seen(repeats, self._client, owner, self._wanted, self._raw, self._headers)
-        mark = (owner.tenant, self._seen.key, hashlib.sha256(self._raw).digest())
+        mark = (owner, self._seen.key, hashlib.sha256(self._raw).digest())
         live = self._running.asked_for(mark) if self._wanted.get("background") else None
         if live is not None:
             await self._apart(live, receive, send)
