@@ -48,5 +48,5 @@ def dialogue(*pairs: tuple[str, str], gap: float = 10.0, **more: Any) -> Dialogu
 def terms(policy: ContextPolicy | None = None, model: str = MODEL, **settings: Any) -> Terms:
     """What holds for a step under this policy; without summary and recall where none is given."""
     plain = ContextPolicy(summarize=None, recall=None)
-    engine = Engine(open_store(":memory:"), Catalog(), provider=lambda *_: None, model=model)  # type: ignore[arg-type,return-value]  # nobody is called
+    engine = Engine(open_store(":memory:"), Catalog(), provider=lambda *_: None, model=model)  # type: ignore[arg-type]  # nobody is called
     return terms_of(engine, Settings(**settings), Input(policy=policy or plain))

@@ -116,7 +116,8 @@ def _part(part: Any, place: str) -> dict[str, Any]:  # noqa: PLR0911  (one line 
         case {"type": kind} if kind in TEXTS:
             if not isinstance(part.get("text"), str):
                 raise _shapeless(f"{place}.text")
-            return {"annotations": [], "logprobs": [], **_present(part)} if kind == "output_text" else dict(part)
+            made: Item = {"annotations": [], "logprobs": []}
+            return {**made, **_present(part)} if kind == "output_text" else dict(part)
         case {"type": "refusal"}:
             if not isinstance(part.get("refusal"), str):
                 raise _shapeless(f"{place}.refusal")
