@@ -355,6 +355,7 @@ sources = st.builds(
     place=st.integers(0, 3),
     score=st.floats(0, 1),
     conversation=st.sampled_from([None, None, "b"]),
+    at=st.none(),  # a place that a store told fits the path
 )
 
 
