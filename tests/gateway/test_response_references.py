@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import openai
@@ -76,3 +77,14 @@ def test_a_blank_id_is_none(blank: str | None) -> None:
         assert len({*ids, ""}) == 3
         status, answer, _ = post(one, {"input": [{"type": "item_reference", "id": blank}]})
         assert (status, answer["error"]["param"]) == (400, "input[0].id")
+
+
+@pytest.mark.parametrize("blank", ["", None])
+def test_what_is_unknown_gets_an_id_where_its_own_is_blank(blank: str | None) -> None:
+    with gate() as one:
+        unknown: dict[str, Any] = {"type": "web_search_call", "id": blank, "status": "completed"}
+        body = {"items": [words("hi"), unknown, unknown]}
+        status, answer, _ = one.post(body, "/v1/conversations")
+        assert status == 200, answer
+        found = json.loads(one.get(f"/v1/conversations/{json.loads(answer)['id']}/items")[1])["data"]
+        assert len({each["id"] for each in found} - {"", None}) == 3

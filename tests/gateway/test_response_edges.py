@@ -1,0 +1,100 @@
+"""What a deleted response leaves alone, whose conversation a response may go into, what is no question."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.gateway.keyed import bearer, made
+from tests.gateway.responding import MODEL, TOOL, ask, post, result
+from tests.gateway.serving import Gate, gate
+from tests.simulators import Answer, Call, serve
+
+
+def there(one: Gate, id: str) -> bool:
+    return one.get(f"/v1/responses/{id}")[0] == 200
+
+
+def said(role: str, text: str) -> dict[str, str]:
+    return {"role": role, "content": text}
+
+
+@pytest.mark.parametrize("deleted", [0, 1])
+def test_a_deleted_step_leaves_the_others_of_its_turn(deleted: int) -> None:
+    with serve("qwen", [Answer(calls=[Call("weather", id="call_1")]), "sunny"]) as sim, gate(sim) as one:
+        first = ask(one, "weather?", tools=[TOOL])
+        second = ask(one, [result("call_1")], previous_response_id=first.id)
+        ids = [first.id, second.id]
+        assert one.get(f"/v1/responses/{ids[deleted]}", "DELETE")[0] == 200
+        assert [there(one, each) for each in ids] == [deleted == 1, deleted == 0]
+
+
+def test_a_deleted_response_leaves_the_answer_that_was_made_anew() -> None:
+    with serve("qwen", ["first", "second"]) as sim, gate(sim) as one:
+        first = ask(one, "hi")
+        [found] = json.loads(one.get("/v1/conversations")[1])["data"]
+        assert one.post({}, f"/v1/conversations/{found['id']}/turns/1/regenerate")[0] == 200
+        assert one.get(f"/v1/responses/{first.id}", "DELETE")[0] == 200
+        assert "second" in one.get(f"/v1/conversations/{found['id']}/items")[1].decode()
+
+
+def test_another_users_conversation_is_like_a_missing_one() -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        hers = one.openai().conversations.create(extra_body={"user": "ada"}).id
+        for kept in (True, False):
+            more = {"input": "hi", "user": "bob", "store": kept}
+            theirs = post(one, {**more, "conversation": hers})
+            missing = post(one, {**more, "conversation": "conv_missing"})
+            assert theirs[:2] == missing[:2]
+            assert theirs[0] == 404
+        assert not sim.requests
+        assert ask(one, "hi", user="ada", conversation=hers).output_text == "ok"
+
+
+def test_equal_keys_of_two_users_are_two_responses(tmp_path: Path) -> None:
+    store = tmp_path / "chats.db"
+    keys = made(store, "shop", "ada"), made(store, "shop", "bob")
+    with serve("qwen", ["first", "second"]) as sim, gate(sim, store=store) as one:
+        found = [
+            one.post({"model": MODEL, "input": "hi"}, "/v1/responses", **bearer(key), idempotency_key="k1")
+            for key in keys
+        ]
+        assert [status for status, _, _ in found] == [200, 200]
+        assert len({json.loads(body)["id"] for _, body, _ in found}) == 2
+
+
+CALLING: dict[str, Any] = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(
+    ("items", "code"),
+    [
+        ([said("user", " ")], "message_empty"),
+        ([said("user", "hi"), said("assistant", "ok")], "nothing_new"),
+        ([said("developer", "Be brief.")], "user_missing"),
+        ([said("user", "hi"), CALLING], "tool_results_incomplete"),
+        ([result("c0"), CALLING, result("c1")], "results_first"),
+        ([result("c0"), said("assistant", "hm")], "results_first"),
+    ],
+)
+def test_what_is_no_question_is_refused(items: list[Any], code: str, *, kept: bool) -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        status, answer, _ = post(one, {"input": items, "store": kept})
+        assert (status, answer["error"]["code"], answer["error"]["param"]) == (400, code, "input")
+        assert not sim.requests
+        assert json.loads(one.get("/v1/conversations")[1])["data"] == []
+
+
+def test_an_answer_says_beside_it_where_it_stands() -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        for more in ({}, {"stream": True}, {"background": True}):
+            status, _, headers = one.post({"model": MODEL, "input": "hi", **more}, "/v1/responses")
+            assert status == 200
+            assert headers["x-conversation-id"].startswith("conv_")
+            assert headers["x-multiturn-turn"] == "1"
+            assert headers["x-multiturn-turn-id"].startswith("turn_")
+            assert headers["x-multiturn-model"] == MODEL
+            assert int(headers["x-multiturn-context-tokens"]) > 0
