@@ -429,7 +429,7 @@ def hostile() -> Iterator[bytes]:
         b'{"b":1,"b":2}',
         b'{"b":1,"\\u0062":2}',
         b'[{"c":1,"c":1}]',
-        b"fals",
+        b"tr",
         b"nul",
         b"--1",
         b"1.",
