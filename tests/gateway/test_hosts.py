@@ -68,3 +68,8 @@ def test_what_leads_to_this_machine_only_is_not_public(bound: str) -> None:
 @pytest.mark.parametrize("bound", ["0.0.0.0", "::", "192.0.2.1", "chat.example.com"])
 def test_what_others_can_reach_is_public(bound: str) -> None:
     assert Hosts(bound).public
+
+
+def test_a_page_under_our_name_may_ask_through_a_proxy_that_calls_us_by_another() -> None:
+    assert admits(PUBLIC, host="127.0.0.1:8484", origin="https://chat.example.com")
+    assert not admits(HERE, host="127.0.0.1:8484", origin="https://chat.example.com")

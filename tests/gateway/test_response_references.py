@@ -11,6 +11,8 @@ from tests.gateway.responding import ask, post, sent
 from tests.gateway.serving import Gate, gate
 from tests.simulators import serve
 
+from multiturn.gateway.posted_items import posted_items
+
 
 def words(text: str) -> dict[str, Any]:
     return {"type": "message", "role": "user", "content": text}
@@ -83,6 +85,7 @@ def test_a_blank_id_is_none(blank: str | None) -> None:
 def test_what_is_unknown_gets_an_id_where_its_own_is_blank(blank: str | None) -> None:
     with gate() as one:
         unknown: dict[str, Any] = {"type": "web_search_call", "id": blank, "status": "completed"}
+        assert "id" not in posted_items([unknown])[0]
         body = {"items": [words("hi"), unknown, unknown]}
         status, answer, _ = one.post(body, "/v1/conversations")
         assert status == 200, answer
