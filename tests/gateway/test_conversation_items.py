@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from tests.gateway.serving import Gate, gate
@@ -522,3 +523,12 @@ def test_items_are_there_after_a_restart(tmp_path: Path) -> None:
     with gate(store=store) as one:
         assert one.get(f"/v1/conversations/{made.id}/items")[1] == before
         assert client(one).conversations.retrieve(made.id).metadata == {"a": "b"}
+
+
+def test_items_and_notes_leave_the_model_of_a_conversation_as_it_is() -> None:
+    with gate(model="demo") as one, httpx.Client(base_url=one.url) as http:
+        sdk = client(one)
+        made = http.post("/v1/conversations", json={"model": "qwen/qwen-max"}).json()
+        sdk.conversations.items.create(made["id"], items=[said("one")])
+        sdk.conversations.update(made["id"], metadata={"a": "b"})
+        assert http.get(f"/v1/conversations/{made['id']}/settings").json()["model"] == "qwen/qwen-max"

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 
 from ..chat import AsyncConversation
+from ..conversations import Declared
 from ..errors import ConversationNotFound, ParameterInvalid
 from .body import read_body
 from .gateway import gateway_of
@@ -21,17 +22,19 @@ PAGE = 20
 
 
 def chat_of(request: Request) -> AsyncConversation:
-    """The conversation of the address."""
+    """The conversation of the address. It is asked and told of, so what the server's own settings say of new
+    turns, its model first of all, is not said to it."""
     name = request.path_params["id"]
     if not name.strip():
         raise ConversationNotFound(conversation=name)
     client = gateway_of(request).client_of(request.scope)
     try:
-        return client.conversation(name, user=request.query_params.get("user"))
+        named = client.conversation(name, user=request.query_params.get("user"))
     except ParameterInvalid as error:
         if error.figures.get("name") != "id":
             raise
         raise ConversationNotFound(conversation=name) from error  # no conversation has such a name
+    return AsyncConversation(client.engine, named.id, named.at[0], Declared())
 
 
 def limit_of(request: Request) -> int:
