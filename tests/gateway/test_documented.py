@@ -12,7 +12,7 @@ from multiturn.gateway.openapi import described
 from multiturn.phrases import table
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [path.read_text("utf-8") for path in sorted((ROOT / "src" / "multiturn" / "gateway").glob("*.py"))]
+SOURCES = [path.read_text("utf-8") for path in sorted((ROOT / "src" / "multiturn" / "gateway").rglob("*.py"))]
 TREES = [ROOT / "docs" / language for language in ("en", "zh")]
 in_both = pytest.mark.parametrize("tree", TREES, ids=lambda tree: str(tree.name))
 

@@ -193,7 +193,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multiturn.gateway.body.READ_SECONDS", 0.2)
+    monkeypatch.setattr("multiturn.gateway.http.body.READ_SECONDS", 0.2)
     with gate(model="demo") as one, socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
         head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{"
         sock.sendall(head)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .access.hosts import Hosts
 from .app import application
-from .hosts import Hosts
 from .server import serve
 
 __all__ = ["Hosts", "application", "serve"]

@@ -14,33 +14,30 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..client import AsyncMultiTurn
 from ..errors import Error
-from . import (
+from . import embeddings, health, models, openapi
+from .access.hosts import Hosts
+from .completions.chat_completions import ChatCompletions
+from .conversations import (
     agreed,
     anew,
     branches,
-    conversation_items,
     conversations,
-    embeddings,
     exports,
     finding,
-    health,
     marks,
-    models,
-    openapi,
     policies,
     spending,
     summaries,
     turns,
     windows,
 )
-from .chat_completions import ChatCompletions
-from .dashscope import MULTIMODAL, TEXT, Generation
-from .dashscope_errors import refused_to
+from .conversations import items as conversation_items
+from .dashscope.errors import refused_to
+from .dashscope.generation import MULTIMODAL, TEXT, Generation
 from .gateway import Gateway, gateway_of
-from .hosts import Hosts
+from .http.refusal import Refusal
 from .passage import Passage
-from .refusal import Refusal
-from .responses import Responses
+from .responses.responses import Responses
 from .sweeping import sweeping
 
 __all__ = ["application"]

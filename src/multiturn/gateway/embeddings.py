@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .addressed import known_fields, text_in
-from .answers import answered
+from .access.principal import check_user
 from .gateway import gateway_of
-from .presence import staying
-from .principal import check_user
-from .refusal import Refusal
+from .http.addressed import known_fields, text_in
+from .http.answers import answered
+from .http.presence import staying
+from .http.refusal import Refusal
 
 __all__ = ["ROUTES"]
 

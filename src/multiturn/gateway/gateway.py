@@ -13,12 +13,12 @@ from starlette.types import Scope
 
 from ..cards import Card, EmbeddingCard
 from ..client import AsyncMultiTurn
-from .allowances import Allowances
-from .consumption import Consumed, Consumption
-from .hosts import Hosts
-from .keys import Keys
+from .access.allowances import Allowances
+from .access.consumption import Consumed, Consumption
+from .access.hosts import Hosts
+from .access.keys import Keys
+from .access.principal import principal_of
 from .meters import Meters
-from .principal import principal_of
 from .repeats import Repeats
 
 __all__ = ["Gateway", "gateway_of"]

@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .answers import answered
 from .gateway import gateway_of
+from .http.answers import answered
+from .http.refusal import Refusal
 from .meters import KIND
-from .refusal import Refusal
 
 __all__ = ["ROUTES"]
 

@@ -9,9 +9,9 @@ from starlette.routing import Route
 from ..catalog import Card
 from ..errors import ConfigurationInvalid
 from ..route import Route as Named
-from .answers import answered, listing
 from .gateway import Gateway, gateway_of
-from .refusal import Refusal
+from .http.answers import answered, listing
+from .http.refusal import Refusal
 
 __all__ = ["ROUTES"]
 

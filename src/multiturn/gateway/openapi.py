@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from .access.scopes import ANY, OPEN, rule_of
 from .gateway import gateway_of
-from .refusal import JSON
-from .scopes import ANY, OPEN, rule_of
+from .http.refusal import JSON
 
 __all__ = ["ROUTES", "described"]
 

@@ -12,15 +12,15 @@ from itertools import count
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import Error
-from .connection import connection_of
-from .dashscope_errors import REQUEST, refused_to
+from .access.principal import principal_of
+from .access.scopes import rule_of
+from .dashscope.errors import REQUEST, refused_to
 from .gateway import Gateway
+from .http.connection import connection_of
+from .http.presence import ClientLeft
+from .http.refusal import Refusal
+from .http.sse import stopping
 from .log import LOG, Journal
-from .presence import ClientLeft
-from .principal import principal_of
-from .refusal import Refusal
-from .scopes import rule_of
-from .sse import stopping
 
 __all__ = ["Passage"]
 

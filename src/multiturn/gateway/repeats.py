@@ -21,7 +21,7 @@ from starlette.types import Receive
 from ..chat import AsyncConversation
 from ..conversations import Turn, TurnState
 from ..errors import ConversationNotFound
-from .connection import Connection
+from .http.connection import Connection
 
 __all__ = ["ENDED_BADLY", "Repeats", "Seen"]
 

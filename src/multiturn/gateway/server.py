@@ -14,11 +14,11 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..client import AsyncMultiTurn
+from .access.hosts import Hosts
 from .app import application
-from .connection import CONNECTION, Connection
-from .hosts import Hosts
+from .http.connection import CONNECTION, Connection
+from .http.refusal import Refusal, said_of
 from .log import set_up
-from .refusal import Refusal, said_of
 
 __all__ = ["serve", "server_of"]
 

@@ -19,8 +19,8 @@ from agents import (
 )
 from openai.types.responses import ResponseTextDeltaEvent
 from pydantic import BaseModel
+from tests.gateway.completions.test_stateful import asked
 from tests.gateway.serving import gate
-from tests.gateway.test_stateful import asked
 from tests.simulators import Answer, Call, Received, Reply, remember, serve
 
 UNTRACED = RunConfig(tracing_disabled=True)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from agents import Agent, ModelSettings, OpenAIChatCompletionsModel, RunConfig, Runner, function_tool
 from openai.types.responses import ResponseTextDeltaEvent
+from tests.gateway.completions.test_stateful import asked, states
 from tests.gateway.serving import Gate, gate
-from tests.gateway.test_stateful import asked, states
 from tests.simulators import Answer, Call, Reply, serve
 
 UNTRACED = RunConfig(tracing_disabled=True)

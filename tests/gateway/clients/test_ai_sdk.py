@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.gateway.clients.models import CITIES, forecaster
 from tests.gateway.clients.nodejs import Node
+from tests.gateway.completions.test_stateful import states
 from tests.gateway.responding import sent, until
 from tests.gateway.serving import gate
-from tests.gateway.test_stateful import states
 from tests.simulators import Answer, Call, Fault, Received, Reply, Script, Wire, remember, serve
 
 FILE = "ai_sdk"

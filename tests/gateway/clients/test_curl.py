@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from tests.gateway.clients.curl import Got, curl, request
+from tests.gateway.completions.test_stateful import asked
 from tests.gateway.responding import sent
 from tests.gateway.serving import Gate, gate
-from tests.gateway.test_stateful import asked
 from tests.simulators import serve
 
 KEY = '-H "Authorization: Bearer k"'

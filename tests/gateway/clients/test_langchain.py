@@ -11,8 +11,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
+from tests.gateway.completions.test_stateful import asked
 from tests.gateway.serving import Gate, gate
-from tests.gateway.test_stateful import asked
 from tests.simulators import Answer, Call, Fault, Received, Reply, Script, remember, serve
 
 IMAGE = "https://example.com/cat.png"

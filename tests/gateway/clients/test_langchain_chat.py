@@ -9,8 +9,8 @@ import pytest
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from tests.gateway.completions.test_stateful import asked, states
 from tests.gateway.serving import Gate, gate
-from tests.gateway.test_stateful import asked, states
 from tests.simulators import Answer, Call, Fault, Reply, Script, serve
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tests.gateway.clients.models import CITIES, forecaster
 from tests.gateway.clients.nodejs import Node
+from tests.gateway.completions.test_stateful import asked, states
 from tests.gateway.responding import until
 from tests.gateway.serving import gate
-from tests.gateway.test_stateful import asked, states
 from tests.simulators import Answer, Fault, Received, Reply, Script, Wire, serve
 
 FILE = "openai_chat"

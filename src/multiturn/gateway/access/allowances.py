@@ -1,0 +1,121 @@
+"""How much may a tenant consume in a day, and how many answers may be written for it at once?"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ...asking import LONGEST_TIME, check_seconds
+from ...errors import ParameterInvalid, SettingInvalid
+from ...phrases import Reason
+from ...usage import Cost
+from ..http.refusal import Refusal
+from .consumption import Consumption
+
+__all__ = ["Allowance", "Allowances", "allowance_of"]
+
+FIELDS = ("tokens_per_day", "cost_per_day", "currency", "streams", "expires_after")
+STREAMS = 64
+"""Answers at once, where nothing is said."""
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a tenant may consume: ``tokens`` (input and output together) and ``cost`` in a day of UTC's,
+    ``None``: any; ``streams`` are answers at once."""
+
+    tokens: int | None = None
+    cost: Cost | None = None
+    streams: int = STREAMS
+
+
+def allowance_of(name: str, values: Mapping[str, Any]) -> Allowance:
+    """A tenant's allowance as an operator states it. Raises `SettingInvalid`."""
+    for field in values:
+        if field not in FIELDS:
+            known = ", ".join(FIELDS)
+            raise SettingInvalid(Reason("why.field_unknown", known=known), name=f"tenants.{name}.{field}")
+    _check_lasting(name, values.get("expires_after"))
+    cost = None
+    if "cost_per_day" in values:
+        currency = values.get("currency")
+        if not isinstance(currency, str) or not currency:
+            raise SettingInvalid(Reason("why.price_currency"), name=f"tenants.{name}.currency")
+        cost = Cost(_amount(name, values["cost_per_day"]), currency)
+    tokens = _whole(name, values, "tokens_per_day") if "tokens_per_day" in values else None
+    return Allowance(tokens, cost, _whole(name, values, "streams") if "streams" in values else STREAMS)
+
+
+def _check_lasting(name: str, value: object) -> None:
+    """For how long a tenant's conversations are kept is for the client to know; here it only must make
+    sense. Raises `SettingInvalid`."""
+    try:
+        check_seconds("expires_after", value)
+    except ParameterInvalid as error:
+        raise SettingInvalid(
+            Reason("why.seconds", longest=LONGEST_TIME), name=f"tenants.{name}.expires_after"
+        ) from error
+
+
+def _whole(name: str, values: Mapping[str, Any], field: str) -> int:
+    value = values[field]
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        reason = Reason("why.value_whole", value=f"{value!r:.60}")
+        raise SettingInvalid(reason, name=f"tenants.{name}.{field}")
+    return value
+
+
+def _amount(name: str, value: object) -> Decimal:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
+        reason = Reason("why.value_amount", value=f"{value!r:.60}")
+        raise SettingInvalid(reason, name=f"tenants.{name}.cost_per_day")
+    return Decimal(str(value))
+
+
+class Allowances:
+    """What the tenants of one gateway may consume, and what is being answered for them now."""
+
+    def __init__(self, tenants: Mapping[str, Mapping[str, Any]], consumption: Consumption) -> None:
+        self.stated = {name: allowance_of(name, values) for name, values in tenants.items()}
+        self._consumption = consumption
+        self._answers: Counter[str] = Counter()
+
+    async def enter(self, tenant: str, *, keyed: bool) -> bool:
+        """One more answer begins; whether it is counted, and has to be told when it has ended (`leave`).
+        Raises `Refusal`. Somebody who needs no key has no limits but those that are stated."""
+        allowance = self.stated.get(tenant)
+        if allowance is None:
+            if not keyed:
+                return False
+            allowance = Allowance()
+        if self._answers[tenant] >= allowance.streams:
+            raise Refusal(429, "rate_limit_exceeded", headers={"retry-after": "1"}, limit=allowance.streams)
+        self._answers[tenant] += 1
+        try:
+            await self._check(tenant, allowance)
+        except BaseException:
+            self.leave(tenant)
+            raise
+        return True
+
+    def leave(self, tenant: str) -> None:
+        """An answer has ended."""
+        self._answers[tenant] -= 1
+
+    async def _check(self, tenant: str, allowance: Allowance) -> None:
+        if allowance.tokens is None and allowance.cost is None:
+            return
+        spent = await self._consumption.today(tenant)
+        cost = allowance.cost
+        used = allowance.tokens is not None and spent.usage.total >= allowance.tokens
+        if cost is not None:
+            used |= any(c.currency == cost.currency and c.amount >= cost.amount for c in spent.costs)
+        if used:
+            wait = DAY - int(time.time()) % DAY
+            headers = {"retry-after": str(wait), "x-should-retry": "false"}
+            raise Refusal(429, "insufficient_quota", headers=headers)

@@ -1,0 +1,1 @@
+"""Chat completions: stateless, or the next turn of a conversation."""

@@ -1,0 +1,48 @@
+"""``/v1/chat/completions``: exactly stateless, until a request names a conversation."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from ..access.principal import check_user
+from ..gateway import Gateway
+from ..http.body import read_body
+from ..http.refusal import Refusal
+from .stateful import conversation_of, stateful
+from .stateless import form_of, stateless
+
+__all__ = ["ChatCompletions"]
+
+SWITCHES = ("stream", "store")
+
+
+class ChatCompletions:
+    """The endpoint, as a plain ASGI callable: every piece of every answer comes through here."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one chat completion."""
+        if scope["method"] != "POST":
+            raise Refusal(405, "method_not_allowed", headers={"allow": "POST"})
+        body = await read_body(scope, receive)
+        fields, headers = body.fields, Headers(scope=scope)
+        for name in SWITCHES:
+            if fields.get(name) not in (None, True, False):
+                raise Refusal(400, "not_a_switch", param=name)
+        named = fields.get("model")
+        if named is not None and not isinstance(named, str):
+            raise Refusal(400, "not_text", param="model")
+        client = self._gateway.client_of(scope)
+        model = named or client.model
+        conversation = conversation_of(headers, fields)
+        check_user(scope, fields.get("user"))
+        if conversation is None:
+            await stateless(self._gateway, client, body, model, receive, send)
+        else:
+            form = form_of(fields)
+            await stateful(
+                self._gateway, client, fields, body.raw, model, conversation, headers, form, receive, send
+            )

@@ -1,0 +1,118 @@
+"""How do our deltas and replies look as chat completions?"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+
+from ...reply import CallPiece, Delta, Draft
+from ...usage import Usage
+from ..http.refusal import Said
+from ..http.sse import DONE, failed_event
+from .form import Pieces
+
+__all__ = ["Chunks", "Completions", "completion", "usage_written"]
+
+
+class Chunks:
+    """Writes the chunks of one answer as events."""
+
+    def __init__(self, id: str, model: str, *, usage: bool) -> None:
+        head = {"id": id, "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
+        self._head = b"data: " + orjson.dumps(head)[:-1]
+        self._wants_usage = usage
+        self._named: set[int] = set()
+        self._first = True
+
+    def of(self, delta: Delta) -> bytes:
+        """One delta as an event."""
+        value: dict[str, Any] = {}
+        if self._first:
+            self._first, value = False, {"role": "assistant", "content": ""}
+        if delta.text:
+            value["content"] = delta.text
+        if delta.reasoning is not None:
+            value["reasoning_content"] = delta.reasoning
+        if delta.calls:
+            value["tool_calls"] = [self._piece(each) for each in delta.calls]
+        if delta.extra:
+            value |= delta.extra
+        choice = {"index": 0, "delta": value, "logprobs": None, "finish_reason": delta.finish_reason or None}
+        return b'%b,"choices":[%b]}\n\n' % (self._head, orjson.dumps(choice))
+
+    def _piece(self, piece: CallPiece) -> dict[str, Any]:
+        function: dict[str, Any] = {"arguments": piece.arguments}
+        value: dict[str, Any] = {"index": piece.index, "function": function}
+        if piece.index not in self._named:
+            self._named.add(piece.index)
+            value |= {"id": piece.id or f"call_{piece.index}", "type": "function"}
+            function["name"] = piece.name
+        return value
+
+    def end(self, usage: Usage | None) -> bytes:
+        """The end, before it the chunk of the usage where it is wanted, which has no choice."""
+        if not self._wants_usage:
+            return DONE
+        return b'%b,"choices":[],"usage":%b}\n\n%b' % (self._head, orjson.dumps(usage_written(usage)), DONE)
+
+
+class Completions:
+    """The form of chat completions; ``usage``: the client wants it at the end of a stream."""
+
+    says_repeats = True
+
+    def __init__(self, *, usage: bool) -> None:
+        self._usage = usage
+
+    def pieces(self, id: str, model: str) -> Pieces:
+        """What writes the chunks of one answer."""
+        return Chunks(id, model, usage=self._usage)
+
+    def whole(self, id: str, model: str, draft: Draft, usage: Usage | None) -> bytes:
+        """A whole answer."""
+        return completion(id, model, draft, usage)
+
+    def failed(self, said: Said) -> bytes:
+        """The event of an error."""
+        return failed_event(said)
+
+
+def completion(id: str, model: str, draft: Draft, usage: Usage | None) -> bytes:
+    """A whole answer."""
+    message: dict[str, Any] = {"role": "assistant", "content": draft.text or None, "refusal": None}
+    if draft.reasoning is not None:
+        message["reasoning_content"] = draft.reasoning
+    calls = draft.tool_calls
+    if calls:
+        message["tool_calls"] = [
+            {"id": each.id, "type": "function", "function": {"name": each.name, "arguments": each.arguments}}
+            for each in calls
+        ]
+    elif message["content"] is None:
+        message["content"] = ""
+    finish = draft.finish_reason or "stop"
+    choice = {"index": 0, "message": message | draft.extra, "logprobs": None, "finish_reason": finish}
+    return orjson.dumps(
+        {
+            "id": id,
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": model,
+            "choices": [choice],
+            "usage": usage_written(usage),
+        }
+    )
+
+
+def usage_written(usage: Usage | None) -> dict[str, Any]:
+    """Usage by OpenAI's names; zero where nothing is known."""
+    usage = usage or Usage()
+    return {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.total,
+        "prompt_tokens_details": {"cached_tokens": usage.cached or 0},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
+    }

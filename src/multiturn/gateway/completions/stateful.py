@@ -1,0 +1,332 @@
+"""A chat completion as a turn of a conversation: the newest of the posted messages are its input, the
+conversation is remembered here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Send
+
+from ...asking import Asking
+from ...catalog import Card, Catalog, Profile
+from ...chat import AsyncConversation
+from ...client import AsyncMultiTurn
+from ...errors import ConversationNotFound
+from ...reply import Delta, Draft
+from ...stream import AsyncStream
+from ...window import Request, Window
+from ..gateway import Gateway
+from ..http.connection import Connection, Write
+from ..http.presence import staying
+from ..http.refusal import Refusal
+from ..http.sse import Headers as Told
+from ..http.sse import send_events, send_whole
+from .alignment import followed
+from .form import Form, Pieces
+from .posted import Posted, divide
+from .routed import one_after_another, routed_headers
+from .stateless import OURS, answer_request, check_choices
+
+__all__ = ["answer_id", "conversation_of", "stateful", "window_headers"]
+
+OWN = OURS | {"conversation", "store", "user", "metadata"}
+"""Fields that we understand ourselves."""
+OPENAI_ONLY = frozenset(
+    (
+        "audio",
+        "function_call",
+        "functions",
+        "modalities",
+        "moderation",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+        "verbosity",
+        "web_search_options",
+    )
+)
+"""Parameters that other providers' profiles do not know."""
+
+
+def conversation_of(headers: Headers, fields: Mapping[str, Any]) -> str | None:
+    """The conversation a request opts in to; ``None``: it is stateless. Raises `Refusal`."""
+    named = fields.get("conversation")
+    if isinstance(named, dict):
+        named = named.get("id")
+        if named is None:
+            raise Refusal(400, "conversation_shape", param="conversation")
+    header = headers.get("x-conversation-id")
+    if header is not None:
+        header = header.encode("latin-1").decode("utf-8", "replace")
+    if named is None:
+        named = header
+    elif not isinstance(named, str) or (header is not None and header != named):
+        raise Refusal(400, "conversation_shape", param="conversation")
+    if named is not None and not named.strip():
+        raise Refusal(400, "conversation_shape", param="conversation")
+    return named
+
+
+async def stateful(
+    gateway: Gateway,
+    client: AsyncMultiTurn,
+    fields: Mapping[str, Any],
+    raw: bytes,
+    model: str,
+    name: str,
+    headers: Headers,
+    form: Form,
+    receive: Receive,
+    send: Send,
+    *,
+    unknown: Sequence[str] = (),
+) -> None:
+    """Answer as the next turn of a conversation. ``fields`` are those of a chat completion, whose ``model``
+    may be a route; ``raw`` is the body as it was posted, by which a repeat is known; ``unknown`` the names of
+    what was left out of the fields already."""
+    check_choices(fields)
+    if headers.get("x-conversation-mode", "append").lower() not in ("append", "align"):
+        raise Refusal(400, "mode_unknown", param="X-Conversation-Mode")
+    posted = divide(fields.get("messages"))
+    user = fields.get("user")
+    if user is not None and not isinstance(user, str):
+        raise Refusal(400, "not_text", param="user")
+    catalog, cards = client.catalog, _cards(client.catalog, model)
+    system = None if posted.instructions is None else posted.instructions
+    whole = model if model in catalog.routes else cards[0].name
+    chat = client.conversation(name, user=user, system=system, model=whole)
+    params, dropped = _params(fields, [(card, catalog.profile(card.provider)) for card in cards])
+    told = {"x-conversation-id": name, "x-multiturn-ignored": str(len(posted.earlier))}
+    if dropped or unknown:
+        told["x-multiturn-dropped"] = ", ".join(sorted({*dropped, *unknown}))
+    work = Work(gateway, client, chat, whole, fields, form, posted, params, told)
+    if fields.get("store") is False:
+        await work.read_only(receive, send)
+    else:
+        await work.answer(raw, headers, receive, send)
+
+
+def _cards(catalog: Catalog, model: str) -> list[Card]:
+    """The models that may answer: those of the route, or the one."""
+    route = catalog.routes.get(model)
+    return [catalog.card(target) for target in route.targets] if route else [catalog.card(model)]
+
+
+def _params(
+    fields: Mapping[str, Any], models: Sequence[tuple[Card, Profile]]
+) -> tuple[dict[str, Any], list[str]]:
+    """What is handed on, and the names of what one of the models does not know."""
+    given = {name: value for name, value in fields.items() if name not in OWN and value is not None}
+    refused: set[str] = set()
+    for card, profile in models:
+        refused |= {*profile.drop_params, *card.drop_params}
+        if profile.id not in ("openai", "compatible"):
+            refused |= OPENAI_ONLY - {profile.cache_key}
+    dropped = sorted(given.keys() & refused)
+    return {name: value for name, value in given.items() if name not in refused}, dropped
+
+
+@dataclass(slots=True)
+class Work:
+    """One stateful request. ``told`` are the headers of its answer so far."""
+
+    gateway: Gateway
+    client: AsyncMultiTurn
+    chat: AsyncConversation
+    model: str
+    fields: Mapping[str, Any]
+    form: Form
+    posted: Posted
+    params: Mapping[str, Any]
+    told: dict[str, str]
+    draft: Draft = field(default_factory=Draft)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the client wants events."""
+        return self.fields.get("stream") is True
+
+    async def answer(self, raw: bytes, headers: Headers, receive: Receive, send: Send) -> None:
+        """A turn that is stored."""
+        asking: Asking = {"params": self.params}
+        if self.fields.get("tools"):
+            asking["tools"] = self.fields["tools"]
+        if self.fields.get("tool_choice") is not None:
+            asking["tool_choice"] = self.fields["tool_choice"]
+        key = headers.get("idempotency-key")
+        again = repeated = False
+        if key is None:
+            count = headers.get("x-stainless-retry-count", "0" if self.form.says_repeats else None)
+            wait = self.gateway.client.config.timing.queue
+            async with staying(receive):
+                seen = await self.gateway.repeats.seen(self.chat, raw, count, wait)
+            key, again, repeated = seen.key, seen.again, seen.repeated
+        if not again:
+            asking["key"] = key
+        if headers.get("x-conversation-mode", "").lower() == "align" and not repeated:
+            async with staying(receive):
+                self.chat = await followed(self.chat, self.posted.earlier)
+            self.told["x-multiturn-ignored"] = "0"
+        async with staying(receive):
+            await self._take_results()
+        stream = self.chat.turn(None if again else self.posted.new, stream=self.streamed, **asking)
+        detached = headers.get("x-multiturn-detached", "").lower() in ("true", "1")
+        deltas = self._apart(stream) if detached else self._together(stream)
+        direct = None if detached or not isinstance(receive, Connection) else receive.write
+        if await self._send(stream, deltas, direct, receive, send):
+            self.gateway.repeats.was_told(key, receive)
+
+    async def _take_results(self) -> None:
+        """Results that the stored turn waits for go on with it, also where the user says more behind them."""
+        called = {str(each.get("tool_call_id")) for each in self.posted.results}
+        if not called or self.posted.new[0]["role"] == "tool":
+            return
+        with suppress(ConversationNotFound):
+            for turn in await self.chat.turns(limit=1):
+                if set(turn.open_calls) == called:
+                    self.posted = self.posted.with_results()
+                    self.told["x-multiturn-ignored"] = str(len(self.posted.earlier))
+
+    async def _send(
+        self,
+        stream: AsyncStream,
+        deltas: AsyncGenerator[Delta, None],
+        direct: Write | None,
+        receive: Receive,
+        send: Send,
+    ) -> bool:
+        """Send the answer of a turn; whether all of it was."""
+        if self.streamed:
+            parts = self._parts(stream, deltas, direct)
+            return await send_events(
+                receive, send, parts, lambda: self._headers(stream), self.gateway.language, self.form.failed
+            )
+        async with staying(receive), aclosing(deltas):
+            async for delta in deltas:
+                self.draft.add(delta)
+        reply = stream.reply
+        whole = self.form.whole(answer_id(stream), reply.model, self.draft, reply.usage)
+        await send_whole(send, whole, self._headers(stream))
+        return True
+
+    async def _parts(
+        self, stream: AsyncStream, deltas: AsyncGenerator[Delta, None], direct: Write | None
+    ) -> AsyncGenerator[bytes, None]:
+        """The pieces of an answer. Once the first was sent, ``direct`` writes the others the moment they
+        come, as long as the client keeps up."""
+        pieces: Pieces | None = None
+        async with aclosing(deltas):
+            async for delta in deltas:
+                pieces = pieces or self._pieces(stream)
+                if part := pieces.of(delta):
+                    yield part
+                    if direct is not None:
+                        stream.hand_to(_written(pieces, direct))
+                        direct = None
+        pieces = pieces or self._pieces(stream)
+        yield pieces.end(stream.reply.usage)
+
+    def _pieces(self, stream: AsyncStream) -> Pieces:
+        return self.form.pieces(answer_id(stream), stream.window.target.model)
+
+    async def _together(self, stream: AsyncStream) -> AsyncGenerator[Delta, None]:
+        """A client that leaves stops the model."""
+        async with stream:
+            async for delta in stream:
+                yield delta
+
+    async def _apart(self, stream: AsyncStream) -> AsyncGenerator[Delta, None]:
+        """The turn goes on whether or not somebody listens."""
+        arrived: asyncio.Queue[Delta | Exception | None] = asyncio.Queue()
+
+        async def run() -> None:
+            try:
+                async with stream:
+                    async for delta in stream:
+                        arrived.put_nowait(delta)
+                arrived.put_nowait(None)
+            except Exception as error:  # noqa: BLE001  (whoever listens is told)
+                arrived.put_nowait(error)
+
+        self.gateway.beside(run())
+        while (delta := await arrived.get()) is not None:
+            if isinstance(delta, Exception):
+                raise delta
+            yield delta
+
+    def _headers(self, stream: AsyncStream) -> dict[str, str]:
+        turn = {"x-multiturn-turn": str(stream.turn.number), "x-multiturn-turn-id": stream.turn.id}
+        return self.told | turn | window_headers(stream.window)
+
+    async def read_only(self, receive: Receive, send: Send) -> None:
+        """An answer from what the conversation remembers, of which nothing is kept."""
+        endpoints, told = self.client.endpoints, self.told
+        async with staying(receive):
+            first = await self.chat.window(messages=self.posted.new)
+        seed, last = f"{self.client.tenant}\0{self.chat.id}", first.target.model
+        attempts = endpoints.routing.attempts(self.model, last=last, seed=seed)
+
+        async def ask(card: Card, key: str, headers: Told) -> None:
+            window = first
+            if card.name != last:
+                async with staying(receive):
+                    window = await self.chat.window(messages=self.posted.new, model=card.name)
+            told.update(window_headers(window))
+            provider, request = endpoints.provider(card, key), self._request(card, window, attempts.elsewhere)
+            await answer_request(
+                self.gateway,
+                self.client,
+                provider,
+                card,
+                request,
+                self.form,
+                headers,
+                receive,
+                send,
+                streamed=self.streamed,
+            )
+
+        await one_after_another(attempts, ask, lambda: told)
+
+    def _request(self, card: Card, window: Window, elsewhere: tuple[type[Exception], ...]) -> Request:
+        return Request(
+            model=card.model,
+            body=window.body,
+            tools=self.fields.get("tools") or (),
+            tool_choice=self.fields.get("tool_choice"),
+            params=self.params,
+            stream=self.streamed or card.stream_only,
+            traits=window.traits,
+            elsewhere=elsewhere,
+        )
+
+
+def _written(pieces: Pieces, write: Write) -> Callable[[Delta], bool]:
+    def direct(delta: Delta) -> bool:
+        part = pieces.of(delta)
+        return write(part) if part else True
+
+    return direct
+
+
+def window_headers(window: Window) -> dict[str, str]:
+    """What a client is told of what was sent."""
+    left = sum(span.messages for span in window.spans if not span.sent)
+    return {
+        "x-multiturn-model": window.target.model,
+        **routed_headers(window.route, window.target.model),
+        "x-multiturn-context-tokens": str(window.tokens),
+        "x-multiturn-left-out": str(left),
+    }
+
+
+def answer_id(stream: AsyncStream) -> str:
+    """The same for every answer of the same turn."""
+    return f"chatcmpl-{stream.turn.id.removeprefix('turn_')}"

@@ -1,0 +1,165 @@
+"""A chat completion that nobody remembers: handed on as it came where the provider speaks chat
+completions, else put into our words and back."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from starlette.types import Receive, Send
+
+from ...asking import input_of
+from ...catalog import Card
+from ...client import AsyncMultiTurn
+from ...errors import ProviderError
+from ...providers import Provider
+from ...reply import Delta, Draft
+from ...sealing import seal
+from ...tokens import count_message
+from ...window import Request
+from ..access.consumption import Consumed, estimated
+from ..gateway import Gateway
+from ..http.body import Body
+from ..http.presence import staying
+from ..http.refusal import Refusal
+from ..http.relay import relay
+from ..http.sse import Headers, send_events, send_whole
+from .completions import Completions
+from .form import Form
+from .posted import divide
+from .routed import attempts_of, one_after_another
+
+__all__ = ["OURS", "answer_request", "check_choices", "form_of", "request_of", "stateless"]
+
+OURS = frozenset(("model", "messages", "stream", "stream_options", "tools", "tool_choice", "n"))
+"""Fields that have a place of their own in a request, or that we decide."""
+
+
+async def stateless(
+    gateway: Gateway, client: AsyncMultiTurn, body: Body, model: str, receive: Receive, send: Send
+) -> None:
+    """Answer without remembering anything."""
+    card = client.catalog.card(model)
+    attempts = attempts_of(client, model, card, body.fields)
+
+    async def ask(card: Card, key: str, headers: Headers) -> None:
+        provider = client.endpoints.provider(card, key)
+        elsewhere = attempts.elsewhere if attempts else ()
+        await _ask(gateway, client, provider, body, card, elsewhere, headers, receive, send)
+
+    if attempts is None:
+        await ask(card, "", dict)
+    else:
+        await one_after_another(attempts, ask)
+
+
+async def _ask(
+    gateway: Gateway,
+    client: AsyncMultiTurn,
+    provider: Provider,
+    body: Body,
+    card: Card,
+    elsewhere: tuple[type[Exception], ...],
+    headers: Headers,
+    receive: Receive,
+    send: Send,
+) -> None:
+    passes = getattr(provider, "passed", None)
+    if passes is not None:
+        profile = gateway.client.catalog.profile(card.provider)
+        consumed = gateway.consumed(client, card)
+        await relay(body, card, profile, passes, headers, receive, send, gateway.language, consumed)
+        return
+    fields, form = body.fields, form_of(body.fields)
+    check_choices(fields)
+    divide(fields.get("messages"))
+    request = replace(request_of(fields, body.written("messages").encode(), card), elsewhere=elsewhere)
+    streamed = fields.get("stream") is True
+    await answer_request(
+        gateway, client, provider, card, request, form, headers, receive, send, streamed=streamed
+    )
+
+
+def request_of(fields: Mapping[str, Any], messages: bytes, card: Card) -> Request:
+    """The fields of a chat completion as a request in our words; ``messages`` are the same as JSON."""
+    entries = [seal(dict(each), count_message) for each in fields["messages"]]
+    traits = 0
+    for entry in entries:
+        traits |= entry.traits
+    params = {name: value for name, value in fields.items() if name not in OURS and value is not None}
+    given = input_of(
+        {"params": params, "tools": fields.get("tools") or (), "tool_choice": fields.get("tool_choice") or ""}
+    )
+    return Request(
+        model=card.model,
+        body=messages,
+        tools=given.tools,
+        tool_choice=given.tool_choice or None,
+        params=given.params,
+        stream=fields.get("stream") is True or card.stream_only,
+        traits=traits,
+    )
+
+
+def check_choices(fields: Mapping[str, Any]) -> None:
+    """There is one answer to a turn."""
+    if fields.get("n") not in (None, 1):
+        raise Refusal(400, "one_choice", param="n")
+
+
+def form_of(fields: Mapping[str, Any]) -> Completions:
+    """The form of the answer, with the usage of a stream where the client asked for it."""
+    options = fields.get("stream_options")
+    return Completions(usage=isinstance(options, dict) and options.get("include_usage") is True)
+
+
+async def answer_request(
+    gateway: Gateway,
+    client: AsyncMultiTurn,
+    provider: Provider,
+    card: Card,
+    request: Request,
+    form: Form,
+    headers: Headers,
+    receive: Receive,
+    send: Send,
+    *,
+    streamed: bool,
+) -> None:
+    """Ask a provider in our words, and write its deltas in the client's ``form``."""
+    identity, draft = f"chatcmpl-{secrets.token_hex(12)}", Draft()
+    consumed = gateway.consumed(client, card)
+
+    async def parts() -> AsyncGenerator[bytes, None]:
+        pieces = form.pieces(identity, card.name)
+        async for delta in _deltas(provider, request, draft, consumed):
+            if part := pieces.of(delta):
+                yield part
+        yield pieces.end(draft.usage)
+
+    if streamed:
+        await send_events(receive, send, parts(), headers, gateway.language, form.failed)
+        return
+    async with staying(receive):
+        async for _ in _deltas(provider, request, draft, consumed):
+            pass
+    await send_whole(send, form.whole(identity, card.name, draft, draft.usage), headers())
+
+
+async def _deltas(
+    provider: Provider, request: Request, draft: Draft, consumed: Consumed | None
+) -> AsyncGenerator[Delta, None]:
+    try:
+        async with aclosing(provider.stream(request)) as deltas:  # type: ignore[type-var]  # providers are generators
+            async for delta in deltas:
+                draft.add(delta)
+                yield delta
+    except ProviderError:
+        consumed = None
+        raise
+    finally:
+        if consumed is not None:
+            consumed(draft.usage or estimated(len(request.body), len("".join(draft.texts).encode())))

@@ -1,0 +1,1 @@
+"""What can be done to a stored conversation, over HTTP."""

@@ -1,0 +1,224 @@
+"""``…/turns/{n}/edit``, ``regenerate``, ``retry`` and ``cancel``: a turn is said or answered anew, or
+stopped. The answers are chat completions, whole or streamed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from ...asking import Asking
+from ...chat import AsyncConversation
+from ...conversations import Declared, Turn, TurnState
+from ...errors import TurnClosed
+from ...phrases import Reason
+from ...reply import Draft
+from ...stream import AsyncStream
+from ..completions.completions import Completions
+from ..completions.stateful import answer_id, window_headers
+from ..completions.stateless import form_of
+from ..gateway import gateway_of
+from ..http.addressed import check_known, handle_of, turn_of, words_in
+from ..http.answers import answered
+from ..http.asked import Fields, fields_of
+from ..http.presence import staying
+from ..http.refusal import Refusal
+from ..http.sse import send_events, send_whole
+from .written import turn_written
+
+__all__ = ["ROUTES"]
+
+PAUSE = 0.1
+"""Seconds between two looks at a turn that another process writes."""
+PATIENCE = 10.0
+"""Seconds in which a turn that was told to stop stops."""
+NUMBER = (int, float)
+KINDS: Mapping[str, tuple[type, ...]] = {
+    "temperature": NUMBER,
+    "top_p": NUMBER,
+    "max_tokens": (int,),
+    "max_completion_tokens": (int,),
+    "stop": (str, list),
+    "seed": (int,),
+    "presence_penalty": NUMBER,
+    "frequency_penalty": NUMBER,
+    "logit_bias": (dict,),
+    "logprobs": (bool,),
+    "top_logprobs": (int,),
+    "response_format": (dict,),
+    "reasoning_effort": (str,),
+    "parallel_tool_calls": (bool,),
+    "tools": (list,),
+    "tool_choice": (str, dict),
+    "params": (dict,),
+}
+"""What a request may ask for, and what each value is."""
+OWN = frozenset(("model", "stream", "stream_options"))
+WORDS = frozenset(("text", "content"))
+
+
+async def edited(request: Request) -> Response:
+    """Say something else in an earlier turn: a new branch from there, which is then in use."""
+    fields = await fields_of(request)
+    check_known(fields, WORDS | OWN | KINDS.keys())
+    words = words_in(fields)
+    if words is None:
+        raise Refusal(400, "not_text", param="text")
+    chat, turn, asking = await _asked(request, fields)
+    stream = chat.turn([_said(words)], anew=turn, stream=_streamed(fields), **asking)
+    return _answer(request, fields, chat, stream)
+
+
+async def regenerated(request: Request) -> Response:
+    """Have an earlier turn answered anew, on a new branch."""
+    fields = await fields_of(request)
+    check_known(fields, OWN | KINDS.keys())
+    chat, turn, asking = await _asked(request, fields)
+    return _answer(request, fields, chat, chat.turn(anew=turn, stream=_streamed(fields), **asking))
+
+
+async def retried(request: Request) -> Response:
+    """Ask again for the newest turn, which failed or was stopped."""
+    fields = await fields_of(request)
+    check_known(fields, OWN | KINDS.keys())
+    chat, turn, asking = await _asked(request, fields)
+    if (await chat.turns(limit=1))[-1].id != turn.id:
+        raise TurnClosed(Reason("why.not_newest"))
+    return _answer(request, fields, chat, chat.turn(stream=_streamed(fields), **asking))
+
+
+async def cancelled(request: Request) -> Response:
+    """Stop a turn that is being answered, wherever that is; one that has ended is given as it is."""
+    check_known(await fields_of(request), frozenset())
+    chat = handle_of(request)
+    turn, clock = await turn_of(request, chat), asyncio.get_running_loop().time
+    end = clock() + PATIENCE
+    while turn.state in (TurnState.ACCEPTED, TurnState.STREAMING) and clock() < end:
+        if not await chat.cancel():
+            store = gateway_of(request).client_of(request.scope).engine.store
+            await store.settle(*chat.at)
+        await asyncio.sleep(PAUSE)
+        turn = await turn_of(request, chat)
+    return answered(turn_written(turn))
+
+
+# ------------------------------------------------------------------------------------------- asking
+
+
+async def _asked(request: Request, fields: Fields) -> tuple[AsyncConversation, Turn, Asking]:
+    """The handle, the turn and what is asked for. Raises `Refusal`."""
+    asking = _asking(fields)
+    if (key := request.headers.get("idempotency-key")) is not None:
+        asking["key"] = key
+    model = fields.get("model")
+    if model is not None and not isinstance(model, str):
+        raise Refusal(400, "not_text", param="model")
+    if model is not None:
+        gateway_of(request).client.catalog.card(model)
+    chat = handle_of(request, Declared(model=model))
+    return chat, await turn_of(request, chat), asking
+
+
+def _asking(fields: Fields) -> Asking:
+    if fields.get("stream") not in (None, True, False):
+        raise Refusal(400, "not_a_switch", param="stream")
+    if not isinstance(fields.get("stream_options"), dict | None):
+        raise Refusal(400, "invalid_type", param="stream_options")
+    given: Any = {}
+    for name, kinds in KINDS.items():
+        value = fields.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise Refusal(400, "invalid_type", param=name)
+        given[name] = value
+    asking: Asking = given
+    return asking
+
+
+def _streamed(fields: Fields) -> bool:
+    return fields.get("stream") is True
+
+
+def _said(words: str | Sequence[Any]) -> dict[str, Any]:
+    return {"role": "user", "content": words}
+
+
+# ---------------------------------------------------------------------------------------- answering
+
+
+def _answer(request: Request, fields: Fields, chat: AsyncConversation, stream: AsyncStream) -> Response:
+    gateway = gateway_of(request)
+    return _Answer(chat.id, stream, form_of(fields), gateway.language, streamed=_streamed(fields))
+
+
+@dataclass
+class _Running:
+    """A turn on its way to the client."""
+
+    conversation: str
+    stream: AsyncStream
+    form: Completions
+    draft: Draft = field(default_factory=Draft)
+
+    def headers(self) -> dict[str, str]:
+        """What is told beside the answer."""
+        turn = self.stream.turn
+        told = {"x-conversation-id": self.conversation, "x-multiturn-turn": str(turn.number)}
+        return told | {"x-multiturn-turn-id": turn.id} | window_headers(self.stream.window)
+
+    async def parts(self) -> AsyncGenerator[bytes, None]:
+        """The answer as events. A client that leaves stops the model."""
+        pieces = None
+        async with self.stream:
+            pieces = self.form.pieces(answer_id(self.stream), self.stream.window.target.model)
+            async for delta in self.stream:
+                if part := pieces.of(delta):
+                    yield part
+        yield pieces.end(self.stream.reply.usage)
+
+    async def whole(self) -> bytes:
+        """The answer in one piece."""
+        async with self.stream:
+            async for delta in self.stream:
+                self.draft.add(delta)
+        reply = self.stream.reply
+        return self.form.whole(answer_id(self.stream), reply.model, self.draft, reply.usage)
+
+
+class _Answer(Response):
+    """The answer of a turn as the answer to a request."""
+
+    def __init__(
+        self, conversation: str, stream: AsyncStream, form: Completions, language: str, *, streamed: bool
+    ) -> None:
+        super().__init__()
+        self._running = _Running(conversation, stream, form)
+        self._language, self._streamed = language, streamed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        del scope
+        running = self._running
+        if self._streamed:
+            parts = running.parts()
+            await send_events(receive, send, parts, running.headers, self._language, running.form.failed)
+            return
+        async with staying(receive):
+            body = await running.whole()
+        await send_whole(send, body, running.headers())
+
+
+TURN = "/v1/conversations/{id}/turns/{n}"
+ROUTES = [
+    Route(f"{TURN}/edit", edited, methods=["POST"]),
+    Route(f"{TURN}/regenerate", regenerated, methods=["POST"]),
+    Route(f"{TURN}/retry", retried, methods=["POST"]),
+    Route(f"{TURN}/cancel", cancelled, methods=["POST"]),
+]

@@ -1,0 +1,98 @@
+"""``/v1/conversations/…/items``: what is said in a conversation is added, listed, read and deleted item by
+item. The model sees next what is there then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ...chat import AsyncConversation
+from ...client import AsyncMultiTurn
+from ...errors import InputInvalid
+from ..gateway import gateway_of
+from ..http.answers import answered, conversation_written, listing
+from ..http.asked import Fields, chat_of, fields_of, limit_of, newest_first
+from ..http.refusal import Refusal
+from ..items.items import Item, items_of
+from ..items.messages import messages_of
+from ..items.posted import posted_items
+from ..items.references import resolved
+from ..items.stored import Items
+
+__all__ = ["ROUTES", "added", "checked"]
+
+MOST = 20
+"""Items in one request, as OpenAI limits it."""
+
+
+async def checked(client: AsyncMultiTurn, chat: AsyncConversation, fields: Fields) -> list[Item]:
+    """The posted items. Raises `Refusal`."""
+    value = fields.get("items")
+    if not isinstance(value, list):
+        raise Refusal(400, "items_missing", param="items")
+    if len(value) > MOST:
+        raise Refusal(400, "too_many_items", param="items", limit=MOST)
+    owner, name = chat.at
+    return await resolved(client, posted_items(value, "items"), "items", name, owner)
+
+
+async def added(
+    client: AsyncMultiTurn, chat: AsyncConversation, items: Sequence[Item], *, make: bool
+) -> list[Item]:
+    """Put items at the end of a conversation, a new one where it is to be made; gives them as they stand
+    there. An id that another item has already gives way to one of ours. Raises `Refusal`."""
+    there = Items(client.engine.store, *chat.at)
+    fresh: list[Item] = []
+    for item in items:
+        own = item.get("id")
+        taken = own and (own in [each.get("id") for each in fresh] or (not make and await there.has(own)))
+        fresh.append({name: value for name, value in item.items() if name != "id"} if taken else item)
+    try:
+        told = await chat.take_in(messages_of(fresh), instructions=False, make=make)
+    except InputInvalid as error:
+        raise Refusal(400, "items_refused", param="items") from error
+    return [item for one in told for item in items_of(one)]
+
+
+async def posted(request: Request) -> Response:
+    """Add items."""
+    chat, fields = chat_of(request), await fields_of(request)
+    await chat.info()
+    client = gateway_of(request).client_of(request.scope)
+    items = await checked(client, chat, fields)
+    return listing(await added(client, chat, items, make=False))
+
+
+async def listed(request: Request) -> Response:
+    """Items, newest first unless asked otherwise."""
+    limit, newest = limit_of(request), newest_first(request)
+    after = request.query_params.get("after") or None
+    page, more = await _items(request).page(limit, after, newest=newest)
+    return listing(page, more=more)
+
+
+async def one(request: Request) -> Response:
+    """An item."""
+    return answered(await _items(request).find(request.path_params["item"]))
+
+
+async def deleted(request: Request) -> Response:
+    """Delete an item; gives the conversation."""
+    await _items(request).delete(request.path_params["item"])
+    return answered(conversation_written(await chat_of(request).info()))
+
+
+def _items(request: Request) -> Items:
+    store = gateway_of(request).client_of(request.scope).engine.store
+    return Items(store, *chat_of(request).at)
+
+
+ROUTES = [
+    Route("/v1/conversations/{id}/items", listed),
+    Route("/v1/conversations/{id}/items", posted, methods=["POST"]),
+    Route("/v1/conversations/{id}/items/{item}", one),
+    Route("/v1/conversations/{id}/items/{item}", deleted, methods=["DELETE"]),
+]

@@ -1,0 +1,54 @@
+"""``/v1/usage`` and ``/v1/conversations/…/usage``: what was consumed, and what did it cost?"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ...storage import Grouping
+from ..gateway import gateway_of
+from ..http.addressed import handle_of
+from ..http.answers import answered
+from ..http.refusal import Refusal
+from .written import spending_written
+
+__all__ = ["ROUTES"]
+
+GROUPS = ("day", "model", "user", "tag", "conversation")
+
+
+async def everything(request: Request) -> Response:
+    """What all conversations of the tenant consumed, or those of one user, by one or several of `GROUPS`."""
+    names = [each for each in request.query_params.get("group_by", "").split(",") if each]
+    if any(name not in GROUPS for name in names) or len(set(names)) < len(names):
+        raise Refusal(400, "invalid_value", param="group_by", known=", ".join(GROUPS))
+    client, user = gateway_of(request).client_of(request.scope), request.query_params.get("user")
+    by = cast("list[Grouping]", names)
+    spent = await client.usage(by=(by[0] if len(by) == 1 else by) if by else "all", user=user)
+    data = [
+        {"object": "usage", "group": _group(names, each.group), **spending_written(each)} for each in spent
+    ]
+    return answered({"object": "list", "data": data, "has_more": False})
+
+
+def _group(names: list[str], group: str) -> dict[str, Any]:
+    """The values by their names."""
+    values = orjson.loads(group) if len(names) > 1 else [group]
+    return dict(zip(names, values, strict=False))
+
+
+async def one(request: Request) -> Response:
+    """What one conversation consumed, all branches."""
+    chat = handle_of(request)
+    spent = spending_written(await chat.usage())
+    return answered({"object": "conversation.usage", "conversation": chat.id, **spent})
+
+
+ROUTES = [
+    Route("/v1/usage", everything),
+    Route("/v1/conversations/{id}/usage", one),
+]

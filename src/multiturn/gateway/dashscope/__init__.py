@@ -1,0 +1,1 @@
+"""DashScope's own protocol in front."""

@@ -1,0 +1,124 @@
+"""How does an answer of DashScope's own pass through untouched, to a client that asks in its words? Whole
+frames as bytes; only the last is opened, for what the answer consumed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Awaitable, Mapping
+from typing import Any, Protocol
+
+import orjson
+from starlette.types import Receive, Send
+
+from ...cards import Card
+from ...errors import ProviderError, StreamCut
+from ...phrases import Reason
+from ...providers.deltas import usage_of
+from ...providers.passing import Passed
+from ...usage import Usage
+from ..access.consumption import Consumed, estimated
+from ..http.body import Body
+from ..http.presence import staying
+from ..http.sse import Headers, send_events, send_whole
+from .frames import Native
+from .posted import parameters_of
+
+__all__ = ["PassesNative", "native_relay"]
+
+OWN = ("conversation", "metadata", "store", "user")
+"""Parameters that are said to us."""
+FINISHED = re.compile(rb'"finish_reason"\s*:\s*"(?!null")')
+COMPLAINT = re.compile(rb"^event: ?error", re.MULTILINE)
+
+
+class PassesNative(Protocol):
+    """A provider's way to answer a body in DashScope's words that somebody else wrote."""
+
+    def __call__(self, body: bytes, *, multimodal: bool, stream: bool) -> Awaitable[Passed]:
+        """The answer, once its head is there."""
+        ...
+
+
+async def native_relay(
+    body: Body,
+    card: Card,
+    passes: PassesNative,
+    form: Native,
+    headers: Headers,
+    receive: Receive,
+    send: Send,
+    language: str,
+    consumed: Consumed | None,
+    *,
+    streamed: bool,
+) -> None:
+    """Hand a request on, and its answer back. ``consumed`` hears what that took."""
+    raw = body.rewritten(_changes(body.fields, card))
+    async with staying(receive):
+        answer = await passes(raw, multimodal=form.parts, stream=streamed)
+    passing = _Passing(answer, form)
+    try:
+        if answer.streamed:
+            await send_events(receive, send, passing.frames(), headers, language, form.failed)
+            return
+        async with staying(receive):
+            passing.last = await answer.whole()
+        _check(answer, passing.last)
+    except ProviderError:
+        consumed = None
+        raise
+    finally:
+        answer.close()
+        if consumed is not None:
+            consumed(passing.usage or estimated(len(raw), received=len(passing.last)))
+    await send_whole(send, passing.last, headers())
+
+
+def _changes(fields: Mapping[str, Any], card: Card) -> dict[str, Any]:
+    changes: dict[str, Any] = {} if fields.get("model") == card.model else {"model": card.model}
+    parameters = parameters_of(fields)
+    if parameters.keys() & set(OWN):
+        changes["parameters"] = {name: value for name, value in parameters.items() if name not in OWN}
+    return changes
+
+
+class _Passing:
+    """The frames of an answer on their way; the data of the ``last`` is kept."""
+
+    def __init__(self, answer: Passed, form: Native) -> None:
+        self._answer = answer
+        self._form = form
+        self.last = b""
+
+    async def frames(self) -> AsyncGenerator[bytes, None]:
+        """The frames as they come; raises `StreamCut` where their end never came."""
+        failed = False
+        while part := await self._answer.events():
+            self._form.frames += part.count(b"\ndata:")
+            failed = failed or COMPLAINT.search(part) is not None
+            if b"data:" in part:
+                self.last = part[part.rindex(b"data:") + 5 :]
+            yield part
+        if not (failed or FINISHED.search(self.last)):
+            raise StreamCut(Reason("why.no_finish"), provider=self._answer.faults.provider)
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the answer says it consumed so far."""
+        try:
+            value = orjson.loads(self.last)
+        except ValueError:
+            return None
+        return usage_of(value.get("usage")) if isinstance(value, dict) else None
+
+
+def _check(answer: Passed, body: bytes) -> None:
+    """Raise what an answer with a good status complains of all the same."""
+    try:
+        value = orjson.loads(body)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise answer.faults.unreadable("event_json", text=body[:60].decode("utf-8", "replace"))
+    if error := answer.faults.found(value):
+        raise error

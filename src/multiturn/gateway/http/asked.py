@@ -1,0 +1,59 @@
+"""What does a request about conversations name? Which one, how much of it, from where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+
+from ...chat import AsyncConversation
+from ...conversations import Declared
+from ...errors import ConversationNotFound, ParameterInvalid
+from ..gateway import gateway_of
+from .body import read_body
+from .refusal import Refusal
+
+__all__ = ["Fields", "chat_of", "fields_of", "limit_of", "newest_first"]
+
+Fields = Mapping[str, Any]
+LONGEST_PAGE = 100
+PAGE = 20
+
+
+def chat_of(request: Request) -> AsyncConversation:
+    """The conversation of the address. It is asked and told of, so what the server's own settings say of new
+    turns, its model first of all, is not said to it."""
+    name = request.path_params["id"]
+    if not name.strip():
+        raise ConversationNotFound(conversation=name)
+    client = gateway_of(request).client_of(request.scope)
+    try:
+        named = client.conversation(name, user=request.query_params.get("user"))
+    except ParameterInvalid as error:
+        if error.figures.get("name") != "id":
+            raise
+        raise ConversationNotFound(conversation=name) from error  # no conversation has such a name
+    return AsyncConversation(client.engine, named.id, named.at[0], Declared())
+
+
+def limit_of(request: Request) -> int:
+    """How many are asked for at most."""
+    text = request.query_params.get("limit", str(PAGE))
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= LONGEST_PAGE:
+        raise Refusal(400, "limit_range", param="limit", least=1, longest=LONGEST_PAGE)
+    return int(text)
+
+
+def newest_first(request: Request) -> bool:
+    """In which order they are asked for."""
+    order = request.query_params.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise Refusal(400, "order_unknown", param="order")
+    return order == "desc"
+
+
+async def fields_of(request: Request) -> Fields:
+    """The fields of the body; an empty one has none."""
+    body = await read_body(request.scope, request.receive)
+    return body.fields if body.raw.strip() else {}

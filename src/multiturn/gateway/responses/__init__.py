@@ -1,0 +1,1 @@
+"""The Responses API: create, follow, fetch, tell again."""

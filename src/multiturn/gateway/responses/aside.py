@@ -1,0 +1,165 @@
+"""A response that nobody keeps: it is answered from what is remembered, and its id is unknown afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.types import Receive, Send
+
+from ...catalog import Card
+from ...client import AsyncMultiTurn
+from ...conversations import Address, new_ulid
+from ...course import Course, Reader
+from ...phrases import phrase
+from ...reply import Delta, Draft
+from ...usage import Usage
+from ...window import Request, Window
+from ...wire import written
+from ..completions.routed import one_after_another
+from ..completions.stateless import answer_request
+from ..gateway import Gateway
+from ..http.presence import staying
+from ..http.refusal import Said
+from ..http.sse import Headers
+from ..items.items import Item, derived_items
+from .events import Events
+from .prepared import Prepared, prepared
+from .request import Wanted
+from .response import CUT, incomplete, responded
+from .turn import check_new
+from .window import check_room, foreseen
+
+__all__ = ["answer_aside"]
+
+
+async def answer_aside(
+    gateway: Gateway, client: AsyncMultiTurn, wanted: Wanted, receive: Receive, send: Send
+) -> None:
+    """Answer a request with ``store: false``."""
+    async with staying(receive):
+        ready = await prepared(client, wanted, new_ulid())
+        check_new(ready.words)
+        if wanted.strict:
+            await check_room(client, ready.spot, ready.words, ready.given, ready.model)
+    seed = f"{client.tenant}\0{ready.spot.conversation}"
+    attempts = client.endpoints.routing.attempts(ready.model, last=None, seed=seed)
+
+    async def ask(card: Card, key: str, headers: Headers) -> None:
+        async with staying(receive):
+            window = await foreseen(client, ready.spot, ready.words, ready.given, card.name)
+        request = _request(ready, card, window, attempts.elsewhere, streamed=bool(wanted.get("stream")))
+        form = Aside(wanted, ready, gateway.language, keep_reasoning=client.config.keep_reasoning)
+        await answer_request(
+            gateway,
+            client,
+            client.endpoints.provider(card, key),
+            card,
+            request,
+            form,
+            headers,
+            receive,
+            send,
+            streamed=bool(wanted.get("stream")),
+        )
+
+    await one_after_another(attempts, ask)
+
+
+def _request(
+    ready: Prepared, card: Card, window: Window, elsewhere: tuple[type[Exception], ...], *, streamed: bool
+) -> Request:
+    return Request(
+        model=card.model,
+        body=window.body,
+        tools=ready.given.tools,
+        tool_choice=ready.given.tool_choice,
+        params=ready.given.params,
+        stream=streamed or card.stream_only,
+        traits=window.traits,
+        elsewhere=elsewhere,
+    )
+
+
+class Aside:
+    """Writes a response that is not kept. Its id is an address at which nothing is."""
+
+    says_repeats = True
+
+    def __init__(self, wanted: Wanted, ready: Prepared, language: str, *, keep_reasoning: bool) -> None:
+        self._asked = wanted.asked(ready.model, 0)
+        self._conversation = ready.spot.conversation
+        self._language = language
+        self._keep_reasoning = keep_reasoning
+        self._at = Address(new_ulid(), 0, 1, 1)
+        self._begun = time.time()
+        self._draft, self._events = Draft(), Events(self._at.message_id)
+        self._model = ready.model
+
+    def pieces(self, id: str, model: str) -> Aside:
+        """What writes the events."""
+        del id
+        self._model = model
+        self._course = Course(self._draft, keep_reasoning=self._keep_reasoning)
+        self._reader = Reader.live(self._course)
+        self._first = self._events.begin(self._response("in_progress"))
+        return self
+
+    def of(self, delta: Delta) -> bytes:
+        """One delta as whole events."""
+        self._draft.add(delta)
+        self._course.add(delta)
+        first, self._first = self._first, b""
+        return first + self._events.of(self._reader.pieces())
+
+    def end(self, usage: Usage | None) -> bytes:
+        """The last events."""
+        self._course.close()
+        status = "incomplete" if self._draft.finish_reason in CUT else "completed"
+        told = self._first + self._events.of(self._reader.pieces()) + self._events.close(status)
+        return told + self._events.end(self._ended(self._draft, usage))
+
+    def whole(self, id: str, model: str, draft: Draft, usage: Usage | None) -> bytes:
+        """The whole response."""
+        del id
+        self._model = model
+        return orjson.dumps(self._ended(draft, usage))
+
+    def failed(self, said: Said) -> bytes:
+        """The response of an answer that broke off."""
+        words = phrase("gateway.response_failed", self._language, code=said.code)
+        error = {"code": "server_error", "message": words}
+        told = self._events.close("failed")
+        return told + self._events.end(self._response("failed", output=self._events.items, error=error))
+
+    def _ended(self, draft: Draft, usage: Usage | None) -> dict[str, Any]:
+        reason = CUT.get(draft.finish_reason or "")
+        items = self._items(draft)
+        return self._response(
+            "incomplete" if reason else "completed",
+            output=incomplete(items) if reason else items,
+            usage=usage or Usage(),
+            ended_at=time.time(),
+            reason=reason,
+        )
+
+    def _items(self, draft: Draft) -> list[Item]:
+        message = written(draft.message())
+        thought = message.pop("reasoning_content", None)
+        return derived_items(message, thought if self._keep_reasoning else None, self._at.message_id)
+
+    def _response(self, status: str, **more: Any) -> dict[str, Any]:
+        own: Mapping[str, Any] = orjson.loads(self._asked.own or b"{}")
+        return responded(
+            self._at.response_id,
+            status,
+            self._begun,
+            orjson.loads(self._asked.common),
+            own,
+            conversation=self._conversation,
+            model=self._model,
+            stored=False,
+            **more,
+        )

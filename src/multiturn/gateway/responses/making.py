@@ -1,0 +1,251 @@
+"""How is a response made? Its turn begins, the model answers, and whoever asked is told: as it comes, or once
+it is stored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.types import Receive, Send
+
+from ...client import AsyncMultiTurn
+from ...conversations import Address
+from ...errors import ConversationNotFound, Error, StoreError
+from ...storage import Asked, Begun, Exchange, Start
+from ...turn import OpenTurn
+from ..completions.routed import routed_headers
+from ..gateway import Gateway
+from ..http.presence import staying
+from ..http.sse import send_events, send_whole
+from ..repeats import ENDED_BADLY, Seen
+from .log import Live, Mark, Telling, ended, told_again, whole
+from .prepared import prepared
+from .repeats import seen
+from .request import Wanted
+from .turn import Spot, Words, asked_in, check_new, owner_of
+from .window import check_room
+
+__all__ = ["Making", "Running"]
+
+
+class Running:
+    """The responses that are being made in this process, by their ids."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._live: dict[str, Live] = {}
+
+    def get(self, id: str) -> Live | None:
+        """The response with this id, if it is being made here."""
+        return self._live.get(id)
+
+    def asked_for(self, mark: Mark) -> Live | None:
+        """The response that the same request asked for before, if it is being made here."""
+        return next((live for live in self._live.values() if live.mark == mark), None)
+
+    def add(self, live: Live) -> None:
+        """A response begins."""
+        self._live[live.id] = live
+
+    async def end(self, live: Live, client: AsyncMultiTurn, telling: Telling | None = None) -> bytes:
+        """A response has ended, and is stored: whoever follows it is told. Gives the last events for the one
+        who is ``telling`` it."""
+        try:
+            exchange = await client.engine.store.exchange(live.owner, live.at)
+        except Error as error:
+            live.fail(error)
+            raise
+        finally:
+            self._live.pop(live.id, None)
+        telling = telling or live.telling()
+        live.tell()
+        told = telling.more()
+        last_told, last = ended(exchange, telling.events, self._gateway.language)
+        live.end(last)
+        return told + last_told
+
+    async def run(self, live: Live, client: AsyncMultiTurn) -> None:
+        """Make a response, whether or not somebody listens."""
+        with suppress(Error):  # what failed is stored with the response
+            try:
+                async with live.stream:
+                    async for _ in live.stream:
+                        live.tell()
+            finally:
+                await self.end(live, client)
+
+
+class Making:
+    """One request for a response that is kept."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        running: Running,
+        client: AsyncMultiTurn,
+        wanted: Wanted,
+        raw: bytes,
+        headers: Headers,
+    ) -> None:
+        self._gateway, self._running, self._client = gateway, running, client
+        self._wanted, self._raw, self._headers = wanted, raw, headers
+        self._seen = Seen("")
+
+    async def answer(self, receive: Receive, send: Send) -> None:
+        """Answer it."""
+        owner, repeats = owner_of(self._client, self._wanted.get("user")), self._gateway.repeats
+        async with staying(receive):
+            self._seen = await seen(repeats, self._client, owner, self._wanted, self._raw, self._headers)
+        mark = (owner, self._seen.key, hashlib.sha256(self._raw).digest())
+        live = self._running.asked_for(mark) if self._wanted.get("background") else None
+        if live is not None:
+            await self._apart(live, receive, send)
+            return
+        async with staying(receive):
+            begun, asked = await self._begin(mark)
+        if isinstance(begun, Begun):
+            await self._again(begun, receive, send)
+        else:
+            await self._make(begun, asked, mark, receive, send)
+
+    async def _make(self, turn: OpenTurn, asked: Asked, mark: Mark, receive: Receive, send: Send) -> None:
+        """Make the response of a turn that has begun."""
+        apart = self._headers.get("x-multiturn-detached", "").lower() in ("true", "1")
+        apart, streamed = apart or self._wanted.get("background") is True, self._wanted.get("stream") is True
+        live = Live(turn, asked, mark, streamed=apart or streamed)
+        self._running.add(live)
+        if apart:
+            self._gateway.beside(self._running.run(live, self._client))
+            await self._apart(live, receive, send)
+        elif streamed:
+            telling = live.telling()
+            await self._events(self._told(live, telling), live, telling, receive, send)
+        else:
+            await self._whole(live, receive, send)
+
+    # -- beginning
+
+    async def _begin(self, mark: Mark) -> tuple[OpenTurn | Begun, Asked]:
+        wanted, client = self._wanted, self._client
+        ready = await prepared(client, wanted, self._seen.key)
+        spot, words, given = ready.spot, ready.words, ready.given
+        check_new(words)
+        if wanted.strict:
+            await check_room(client, spot, words, given, ready.model)
+        asked = wanted.asked(ready.model, len(words.earlier))
+        start = Start(
+            entries=words.entries,
+            results=words.results,
+            earlier=words.earlier,
+            key=self._seen.key,
+            digest=mark[-1],
+            asked=asked,
+        )
+        if await self._failed_before(spot, words):
+            start = replace(start, entries=(), earlier=(), again=True)
+            given = replace(given, entries=())
+        return await asked_in(client, spot, wanted, ready.model, given, start), asked
+
+    async def _failed_before(self, spot: Spot, words: Words) -> bool:
+        """Whether this is a repeat, and what it repeats is the newest turn and has failed."""
+        if not self._seen.repeated or spot.followed is not None or words.results is not None:
+            return False
+        with suppress(ConversationNotFound):
+            store = self._client.engine.store
+            for turn in await store.turns(spot.owner, spot.conversation, limit=1, newest=True):
+                return turn.key == self._seen.key and turn.state in ENDED_BADLY
+        return False
+
+    # -- telling
+
+    async def _told(self, live: Live, telling: Telling) -> AsyncGenerator[bytes, None]:
+        """The events for a client whose leaving stops the model."""
+        over = False
+        try:
+            try:
+                async with live.stream:
+                    async for _ in live.stream:
+                        live.tell()
+                        if told := telling.more():
+                            yield told
+            except StoreError:  # nobody can say how it ended
+                raise
+            except Error:
+                if not telling.begun:  # it gets a status of its own
+                    raise
+            over = True
+            yield await self._running.end(live, self._client, telling)
+        finally:
+            if not over:
+                self._gateway.beside(self._end(live))
+
+    async def _end(self, live: Live) -> None:
+        await self._running.end(live, self._client)
+
+    async def _whole(self, live: Live, receive: Receive, send: Send) -> None:
+        try:
+            async with staying(receive), live.stream:
+                async for _ in live.stream:
+                    live.tell()
+        except BaseException:
+            self._gateway.beside(self._end(live))
+            raise
+        await self._end(live)
+        await send_whole(send, orjson.dumps(live.last), self._beside(live))
+        self._gateway.repeats.was_told(self._seen.key, receive)
+
+    async def _apart(self, live: Live, receive: Receive, send: Send) -> None:
+        if self._wanted.get("stream"):
+            telling = live.telling()
+            await self._events(live.followed(telling.events), live, telling, receive, send)
+        elif self._wanted.get("background"):
+            queued = {**live.first, "status": "queued"}
+            await send_whole(send, orjson.dumps(queued), self._beside(live))
+        else:
+            async with staying(receive):
+                async for _ in live.followed(live.telling().events):
+                    pass
+            await send_whole(send, orjson.dumps(live.last), self._beside(live))
+
+    async def _events(
+        self,
+        parts: AsyncGenerator[bytes, None],
+        live: Live,
+        telling: Telling,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        language, failed = self._gateway.language, telling.events.failed
+        if await send_events(receive, send, parts, lambda: self._beside(live), language, failed):
+            self._gateway.repeats.was_told(self._seen.key, receive)
+
+    def _beside(self, live: Live) -> Mapping[str, str]:
+        turn, window = live.turn.begun.turn, live.turn.window
+        return {
+            "x-conversation-id": live.conversation,
+            "x-multiturn-turn": str(turn.number),
+            "x-multiturn-turn-id": turn.id,
+            "x-multiturn-model": window.target.model,
+            **routed_headers(window.route, window.target.model),
+            "x-multiturn-context-tokens": str(window.tokens),
+        }
+
+    async def _again(self, begun: Begun, receive: Receive, send: Send) -> None:
+        """A request that came before gets the same answer."""
+        at = Address.parse(begun.turn.id)
+        assert at is not None, "a turn has an address"  # noqa: S101  (for the type checker)
+        at = replace(at, place=begun.step)
+        exchange: Exchange = await self._client.engine.store.exchange(self._client.reach, at)
+        language = self._gateway.language
+        if not self._wanted.get("stream"):
+            await send_whole(send, orjson.dumps(whole(exchange, language)), {})
+            return
+
+        async def parts() -> AsyncGenerator[bytes, None]:
+            yield told_again(exchange, language)
+
+        await send_events(receive, send, parts(), dict, language)

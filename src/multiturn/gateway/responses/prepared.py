@@ -1,0 +1,61 @@
+"""What is there to do for a request for a response? Its place, its words, who is asked and with what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ...asking import Asking, input_of
+from ...catalog import Card
+from ...client import AsyncMultiTurn
+from ...terms import Input
+from ..items.references import resolved
+from .compactions import opened
+from .request import Wanted
+from .turn import Spot, Words, held, settled, spot_of, words_of
+
+__all__ = ["Prepared", "prepared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """``model`` is what is asked, a model by its whole name or a route, and ``cards`` are the models that may
+    answer."""
+
+    spot: Spot
+    words: Words
+    model: str
+    cards: Sequence[Card]
+    given: Input
+
+
+async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared:
+    """Everything a response needs before it begins. Raises `Refusal`, `ModelUnknown` and `InputInvalid`."""
+    spot = await spot_of(client, wanted, key)
+    items = await resolved(client, wanted.items, "input", wanted.get("conversation"), spot.owner)
+    spot, open_calls = await settled(client, spot, items)
+    words = words_of(items, open_calls, opened, await held(client, spot, items, open_calls))
+    model = await _model(client, wanted, spot)
+    catalog = client.catalog
+    route = catalog.routes.get(model)
+    cards = [catalog.card(each) for each in (route.targets if route else (model,))]
+    asking: Asking = {
+        "tools": wanted.tools,
+        "params": wanted.params([(card, catalog.profile(card.provider)) for card in cards]),
+    }
+    if wanted.chosen is not None:
+        asking["tool_choice"] = wanted.chosen
+    given = replace(
+        input_of(asking), entries=words.entries, policy=wanted.step_policy, instructions=wanted.instructed
+    )
+    return Prepared(spot, words, model if route else cards[0].name, cards, given)
+
+
+async def _model(client: AsyncMultiTurn, wanted: Wanted, spot: Spot) -> str:
+    """The model that is named, else the conversation's, else the client's."""
+    if wanted.get("model") is not None:
+        return str(wanted.get("model"))
+    if spot.make:
+        return client.model
+    one = await client.engine.store.conversation(spot.owner, spot.conversation)
+    return one.settings.model or client.model

@@ -1,0 +1,193 @@
+"""What is asked for when a response is asked for? The parameters of the Responses API in the words of a turn,
+and what of them is told back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from ...catalog import Card, Profile
+from ...policy import ContextPolicy, Summarize
+from ...sealing import encoded
+from ...storage import Asked
+from ..completions.stateful import OPENAI_ONLY
+from ..http.refusal import Refusal
+from ..items.items import Item
+from ..items.posted import posted_items
+from .fields import checked
+
+__all__ = ["EXTRA", "Wanted", "wanted_of"]
+
+EXTRA = frozenset(("stop", "seed", "top_k", "logit_bias", "enable_thinking", "thinking", "thinking_budget"))
+"""Parameters of chat completions and of providers that are handed on."""
+SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+FOR_OPENAI = ("service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
+ECHOED = frozenset(
+    (
+        "context_management",
+        "frequency_penalty",
+        "instructions",
+        "max_output_tokens",
+        "max_tool_calls",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "reasoning",
+        "safety_identifier",
+        "service_tier",
+        "temperature",
+        "text",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "truncation",
+        "user",
+    )
+)
+"""What a response tells back of its request, and most requests of a conversation say alike."""
+NO_LIMIT = 1 << 40
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A request for a response, checked; ``items`` are its input."""
+
+    fields: Mapping[str, Any]
+    items: list[Item]
+
+    def get(self, name: str) -> Any:
+        """A parameter by its name; ``None`` where it was not given."""
+        return self.fields.get(name)
+
+    @property
+    def stored(self) -> bool:
+        """Whether the response is to be kept."""
+        return self.fields.get("store") is not False
+
+    @property
+    def strict(self) -> bool:
+        """Whether nothing may be left out."""
+        return self.fields.get("truncation") == "disabled"
+
+    @property
+    def instructed(self) -> tuple[bytes, ...] | None:
+        """The instructions for this response; ``None``: those of the conversation."""
+        text = self.fields.get("instructions")
+        if text is None:
+            return None
+        return (encoded({"role": "system", "content": text}),) if text.strip() else ()
+
+    @cached_property
+    def policy(self) -> ContextPolicy | None:
+        """The policy that is declared with the request: its threshold is where ours begins to fold."""
+        for entry in self.fields.get("context_management") or ():
+            threshold = entry.get("compact_threshold")
+            if threshold is None:
+                return ContextPolicy()
+            high, _ = ContextPolicy().marks()
+            return ContextPolicy(budget=math.ceil(threshold / high), summarize=Summarize())
+        return None
+
+    @property
+    def step_policy(self) -> ContextPolicy | None:
+        """The policy of this step alone, where it has one: everything that the model takes."""
+        if not self.strict or self.policy is not None:
+            return None
+        return ContextPolicy(budget=NO_LIMIT, summarize=None, recall=None)
+
+    @cached_property
+    def tools(self) -> list[dict[str, Any]]:
+        """The tools as chat completions has them."""
+        allowed = None
+        choice = self.fields.get("tool_choice")
+        if isinstance(choice, dict) and choice["type"] == "allowed_tools":
+            allowed = {each.get("name") for each in choice["tools"]}
+        return [
+            {"type": "function", "function": {n: v for n, v in tool.items() if n != "type" and v is not None}}
+            for tool in self.fields.get("tools") or ()
+            if allowed is None or tool["name"] in allowed
+        ]
+
+    @property
+    def chosen(self) -> Any:
+        """Which tool, as chat completions has it."""
+        choice = self.fields.get("tool_choice")
+        if isinstance(choice, dict):
+            if choice["type"] == "allowed_tools":
+                return choice["mode"]
+            return {"type": "function", "function": {"name": choice["name"]}}
+        return choice if self.tools else None
+
+    def params(self, models: Sequence[tuple[Card, Profile]]) -> dict[str, Any]:
+        """The parameters as chat completions has them, without what one of the models does not know."""
+        fields = self.fields
+        given = {name: fields[name] for name in (*SAMPLING, *EXTRA) if name in fields}
+        if "max_output_tokens" in fields:
+            given["max_tokens"] = fields["max_output_tokens"]
+        if self.tools and "parallel_tool_calls" in fields:
+            given["parallel_tool_calls"] = fields["parallel_tool_calls"]
+        text = fields.get("text") or {}
+        form = dict(text.get("format") or {"type": "text"})
+        if form["type"] == "json_schema":
+            kind = form.pop("type")
+            given["response_format"] = {"type": kind, kind: {n: v for n, v in form.items() if v is not None}}
+        elif form["type"] == "json_object":
+            given["response_format"] = form
+        given |= {name: fields[name] for name in FOR_OPENAI if name in fields}
+        if "verbosity" in text:
+            given["verbosity"] = text["verbosity"]
+        given |= _thinking((fields.get("reasoning") or {}).get("effort"), models[0][1].switches)
+        refused: set[str] = set()
+        for card, profile in models:
+            refused |= {*profile.drop_params, *card.drop_params}
+            if profile.id not in ("openai", "compatible"):
+                refused |= OPENAI_ONLY - {profile.cache_key}
+        return {name: value for name, value in given.items() if name not in refused}
+
+    def asked(self, model: str, earlier: int) -> Asked:
+        """What is kept of the request beside its words; ``earlier`` is how many turns of its input came
+        before its own."""
+        common = {name: self.fields[name] for name in sorted(ECHOED & self.fields.keys())}
+        own: dict[str, Any] = {}
+        for short, name in (("m", "metadata"), ("p", "previous_response_id"), ("b", "background")):
+            if self.fields.get(name):
+                own[short] = self.fields[name]
+        if self.fields.get("conversation"):
+            own["c"] = True
+        if earlier:
+            own["e"] = earlier
+        return Asked(orjson.dumps({"model": model, **common}), orjson.dumps(own) if own else None)
+
+
+def _thinking(effort: str | None, switches: tuple[str, ...]) -> dict[str, Any]:
+    """How much is to be thought, in the provider's words."""
+    thinks = effort not in ("none", "minimal")
+    if effort is None or not switches:
+        return {}
+    if "reasoning_effort" in switches:
+        return {"reasoning_effort": effort}
+    if "enable_thinking" in switches:
+        return {"enable_thinking": thinks}
+    return {"thinking": {"type": "enabled" if thinks else "disabled"}}
+
+
+def wanted_of(fields: Mapping[str, Any], *, empty: bool = False) -> Wanted:
+    """A posted body, checked; whether its input may be ``empty``. Raises `Refusal`."""
+    given = checked(fields, EXTRA)
+    if "input" not in given and not empty:
+        raise Refusal(400, "items_missing", param="input")
+    if given.get("conversation") and given.get("previous_response_id"):
+        raise Refusal(400, "mutually_exclusive_parameters", param="previous_response_id")
+    if given.get("background") and given.get("store") is False:
+        raise Refusal(400, "background_stored", param="background")
+    items = posted_items(given.get("input", []))
+    if not items and not empty:
+        raise Refusal(400, "items_missing", param="input")
+    return Wanted(given, items)

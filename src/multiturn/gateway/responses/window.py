@@ -1,0 +1,73 @@
+"""What would be sent for a response? A dry run from where it would go; nothing is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+
+from ...client import AsyncMultiTurn
+from ...conversations import Declared
+from ...errors import ToolCallUnknown, ToolResultsIncomplete
+from ...ledger import Code
+from ...messages import Entry, Trait
+from ...phrases import Reason
+from ...step import Place, preview
+from ...storage import Told
+from ...terms import Input, Known
+from ...window import Window
+from ..http.refusal import Refusal
+from .turn import Spot, Words
+
+__all__ = ["check_room", "foreseen"]
+
+
+async def check_room(client: AsyncMultiTurn, spot: Spot, words: Words, given: Input, model: str) -> None:
+    """Raises `Refusal` where something would have to be left out."""
+    window = await foreseen(client, spot, words, given, model)
+    if any(span.code is Code.OVER_BUDGET for span in window.spans):
+        raise Refusal(400, "context_length_exceeded", param="input")
+
+
+async def foreseen(client: AsyncMultiTurn, spot: Spot, words: Words, given: Input, model: str) -> Window:
+    """The window for these words, in this place."""
+    entries, before = await _current(client, spot, words)
+    declared = Declared(model=model)
+    place = Place(spot.owner, spot.conversation, declared, spot.branch)
+    return await preview(client.engine, place, replace(given, entries=entries), Known(declared), before)
+
+
+async def _current(client: AsyncMultiTurn, spot: Spot, words: Words) -> tuple[Sequence[Entry], int | None]:
+    """The turn that would be answered, and the number before which the turns are that come before it."""
+    new = [*chain.from_iterable(words.earlier), *words.entries]
+    _check_results(words.results, words.open_calls)
+    followed = spot.followed
+    if followed is not None and (words.results is not None or not followed.last):
+        turn, upto = followed.address.turn, followed.output.row.place if followed.output else -1
+    elif followed is not None:
+        return new, followed.address.turn + 1
+    elif words.results is None:
+        return new, None
+    else:
+        turns = await client.engine.store.turns(spot.owner, spot.conversation, limit=1, newest=True)
+        turn, upto = (turns[-1].number if turns else 1), 1 << 30
+    rows = await client.engine.store.history(
+        spot.owner, spot.conversation, after=turn - 1, limit=1, branch=spot.branch
+    )
+    return [*(_anew(told) for told in rows if told.row.place <= upto), *new], turn
+
+
+def _anew(told: Told) -> Entry:
+    row = told.row
+    traits = row.traits & ~Trait.QUOTED
+    return Entry(row.role, traits, row.tokens, row.body, row.reasoning, row.reasoning_tokens, told.facts)
+
+
+def _check_results(results: Sequence[str] | None, open_calls: Sequence[str]) -> None:
+    left = list(open_calls)
+    for call in results or ():
+        if call not in left:
+            raise ToolCallUnknown(call=call, open=", ".join(open_calls) or Reason("why.none_open"))
+        left.remove(call)
+    if results is not None and left:
+        raise ToolResultsIncomplete(missing=", ".join(left))

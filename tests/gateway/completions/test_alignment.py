@@ -1,0 +1,98 @@
+"""A client whose history differs is followed on a branch, in the mode that compares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.gateway.serving import Gate, gate
+from tests.simulators import Received, Simulator, serve
+
+from multiturn.gateway.completions.alignment import aligned
+
+MODEL = "qwen/qwen-plus"
+
+
+def user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def said(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+def answer(received: Received) -> str:
+    return f"answer to {received.text}"
+
+
+def send(one: Gate, *messages: Any, mode: str = "align") -> None:
+    body = {"model": MODEL, "messages": list(messages), "conversation": "c1"}
+    status, said, _ = one.post(body, x_conversation_mode=mode)
+    assert status == 200, said
+
+
+def sent(sim: Simulator) -> list[object]:
+    return [each["content"] for each in sim.requests[-1].messages]
+
+
+ONE = (user("one"), said("answer to one"))
+TWO = (user("two"), said("answer to two"))
+
+
+def test_the_same_history_goes_on() -> None:
+    with serve("qwen", answer) as sim, gate(sim) as gateway:
+        send(gateway, user("one"))
+        send(gateway, *ONE, user("two"))
+        send(gateway, *TWO, user("three"))
+        assert sent(sim) == ["one", "answer to one", "two", "answer to two", "three"]
+
+
+def test_an_edited_message_makes_a_branch() -> None:
+    with serve("qwen", answer) as sim, gate(sim) as gateway:
+        send(gateway, user("one"))
+        send(gateway, *ONE, user("two"))
+        send(gateway, *ONE, user("another"))
+        assert sent(sim) == ["one", "answer to one", "another"]
+        send(gateway, *ONE, user("another"), said("answer to another"), user("three"))
+        assert sent(sim) == ["one", "answer to one", "another", "answer to another", "three"]
+
+
+def test_an_edited_answer_is_what_the_model_sees() -> None:
+    with serve("qwen", answer) as sim, gate(sim) as gateway:
+        send(gateway, user("one"))
+        send(gateway, user("one"), said("what I would rather have heard"), user("two"))
+        assert sent(sim) == ["one", "what I would rather have heard", "two"]
+
+
+def test_a_history_that_nobody_knows_is_taken_in() -> None:
+    with serve("qwen", answer) as sim, gate(sim) as gateway:
+        send(gateway, *ONE, user("two"))
+        assert sent(sim) == ["one", "answer to one", "two"]
+
+
+def test_another_mode_is_refused() -> None:
+    with serve("qwen", answer) as sim, gate(sim) as gateway:
+        body = {"model": MODEL, "messages": [user("one")], "conversation": "c1"}
+        assert gateway.post(body, x_conversation_mode="guess")[0] == 400
+
+
+LIKE = st.tuples(st.sampled_from(["user", "assistant"]), st.sampled_from("ab"), st.just(()))
+
+
+@given(st.lists(LIKE, max_size=6), st.lists(LIKE, max_size=6))
+def test_what_is_agreed_is_the_same_on_both_sides_and_tears_no_turn(stored: Any, posted: Any) -> None:
+    turns = [1 + place // 2 for place in range(len(stored))]
+    where = aligned(stored, turns, posted)
+    agreed = stored[: where.agreed]
+    known = posted[: where.unknown]
+    assert agreed[len(agreed) - len(known) :] == known
+    assert where.agreed % 2 == 0 or where.agreed == len(stored)
+
+
+@pytest.mark.parametrize("newest", [2, 4])
+def test_newest_messages_alone_are_enough(newest: int) -> None:
+    stored = [("user", str(number), ()) for number in range(6)]
+    where = aligned(stored, list(range(6)), stored[-newest:])
+    assert (where.agreed, where.unknown) == (6, newest)

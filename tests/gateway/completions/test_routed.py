@@ -1,0 +1,88 @@
+"""Is somebody else asked as long as nothing was sent, and is what happened told to the circuits?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from multiturn.catalog import Card, Catalog
+from multiturn.errors import RateLimited, RequestRefused
+from multiturn.gateway.completions.routed import one_after_another
+from multiturn.gateway.http.sse import Headers
+from multiturn.routing import Routing
+
+
+class Stage:
+    """Two targets, of which those in ``failing`` complain."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        catalog = Catalog({"routes": {"fast": {"targets": ["qwen/qwen-plus", "kimi/kimi-k2.6"]}}})
+        self.routing = Routing(catalog, lambda _: ("",), now=lambda: self.now)
+        self.failing: dict[str, BaseException] = {}
+        self.asked: list[str] = []
+        self.told: list[Mapping[str, str]] = []
+
+    async def ask(self, card: Card, key: str, headers: Headers) -> None:
+        self.asked.append(card.name)
+        if card.name in self.failing:
+            raise self.failing[card.name]
+        self.told.append(headers())
+
+    async def run(self) -> list[str]:
+        self.asked.clear()
+        await one_after_another(self.routing.attempts("fast"), self.ask, lambda: {"x-more": "1"})
+        return list(self.asked)
+
+
+async def test_the_next_one_is_asked_and_the_headers_name_who_answered() -> None:
+    stage = Stage()
+    stage.failing = {"qwen/qwen-plus": RateLimited(retry_after=7.0)}
+    assert await stage.run() == ["qwen/qwen-plus", "kimi/kimi-k2.6"]
+    named = {"x-multiturn-route": "fast", "x-multiturn-model": "kimi/kimi-k2.6"}
+    assert stage.told == [{"x-more": "1", **named}]
+    stage.now = 6.9
+    assert await stage.run() == ["kimi/kimi-k2.6"]
+    stage.now, stage.failing = 7.0, {}
+    assert await stage.run() == ["qwen/qwen-plus"]
+    assert await stage.run() == ["qwen/qwen-plus"]
+
+
+async def test_while_one_tries_the_others_go_elsewhere_and_who_leaves_gives_the_trial_back() -> None:
+    stage = Stage()
+    stage.failing = {"qwen/qwen-plus": RateLimited()}
+    await stage.run()
+    stage.now, stage.failing = 5.0, {"qwen/qwen-plus": asyncio.CancelledError()}
+    held = stage.routing.attempts("fast")
+    held.enter()
+    assert await stage.run() == ["kimi/kimi-k2.6"]
+    held.leave()
+    with pytest.raises(asyncio.CancelledError):
+        await stage.run()
+    stage.failing = {}
+    assert await stage.run() == ["qwen/qwen-plus"]
+
+
+async def test_only_one_of_two_at_once_tries() -> None:
+    stage = Stage()
+    stage.failing = {"qwen/qwen-plus": RateLimited()}
+    await stage.run()
+    stage.now, stage.failing = 5.0, {}
+    both: list[list[str]] = []
+
+    async def ask(card: Card, key: str, headers: Headers) -> None:
+        both.append([stage.routing.attempts("fast").current.card.name, card.name])
+        headers()
+
+    await one_after_another(stage.routing.attempts("fast"), ask)
+    assert both == [["kimi/kimi-k2.6", "qwen/qwen-plus"]]
+
+
+async def test_what_the_client_did_wrong_is_raised_at_once() -> None:
+    stage = Stage()
+    stage.failing = {"qwen/qwen-plus": RequestRefused("HTTP 400")}
+    with pytest.raises(RequestRefused):
+        await stage.run()
+    assert stage.asked == ["qwen/qwen-plus"]
