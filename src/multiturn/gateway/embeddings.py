@@ -12,8 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .access.principal import check_user
+from .conversations.addressed import known_fields, text_in
 from .gateway import gateway_of
-from .http.addressed import known_fields, text_in
 from .http.answers import answered
 from .http.presence import staying
 from .http.refusal import Refusal

@@ -25,11 +25,11 @@ from ..gateway import Gateway
 from ..http.body import Body
 from ..http.presence import staying
 from ..http.refusal import Refusal
-from ..http.relay import relay
 from ..http.sse import Headers, send_events, send_whole
 from .completions import Completions
 from .form import Form
 from .posted import divide
+from .relay import relay
 from .routed import attempts_of, one_after_another
 
 __all__ = ["OURS", "answer_request", "check_choices", "form_of", "request_of", "stateless"]

@@ -14,10 +14,10 @@ from ...client import AsyncMultiTurn
 from ...conversations import Declared, Settings
 from ...errors import InputInvalid
 from ..gateway import gateway_of
-from ..http.addressed import known_fields, text_in, there
 from ..http.answers import answered
-from ..http.asked import Fields
 from ..http.refusal import Refusal
+from .addressed import known_fields, text_in, there
+from .asked import Fields
 from .policies import policy_of
 
 __all__ = ["ROUTES", "agreed_in"]

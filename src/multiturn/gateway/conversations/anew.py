@@ -24,12 +24,12 @@ from ..completions.completions import Completions
 from ..completions.stateful import answer_id, window_headers
 from ..completions.stateless import form_of
 from ..gateway import gateway_of
-from ..http.addressed import check_known, handle_of, turn_of, words_in
 from ..http.answers import answered
-from ..http.asked import Fields, fields_of
 from ..http.presence import staying
 from ..http.refusal import Refusal
 from ..http.sse import send_events, send_whole
+from .addressed import check_known, handle_of, turn_of, words_in
+from .asked import Fields, fields_of
 from .written import turn_written
 
 __all__ = ["ROUTES"]

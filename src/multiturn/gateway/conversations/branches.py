@@ -9,9 +9,9 @@ from starlette.routing import Route
 from ...chat import AsyncConversation
 from ...conversations import Branch
 from ..gateway import gateway_of
-from ..http.addressed import handle_of, known_fields, wanted_turn
 from ..http.answers import answered, listing
 from ..http.refusal import Refusal
+from .addressed import handle_of, known_fields, wanted_turn
 from .written import branch_written
 
 __all__ = ["ROUTES"]

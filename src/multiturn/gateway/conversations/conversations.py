@@ -14,9 +14,9 @@ from starlette.routing import Route
 from ...errors import ParameterInvalid
 from ..gateway import gateway_of
 from ..http.answers import answered, conversation_written, listing
-from ..http.asked import Fields, chat_of, fields_of, limit_of, newest_first
 from ..http.refusal import Refusal
 from .agreed import agreed_in
+from .asked import Fields, chat_of, fields_of, limit_of, newest_first
 from .items import added, checked
 
 __all__ = ["ROUTES"]

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..gateway import gateway_of
-from ..http.addressed import there
 from ..http.answers import answered
 from ..http.refusal import JSON, Refusal
+from .addressed import there
 
 __all__ = ["ROUTES"]
 

@@ -7,10 +7,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..gateway import gateway_of
-from ..http.addressed import number_of, there
 from ..http.answers import listing
-from ..http.asked import LONGEST_PAGE, limit_of
 from ..http.refusal import Refusal
+from .addressed import number_of, there
+from .asked import LONGEST_PAGE, limit_of
 from .written import hit_written
 
 __all__ = ["ROUTES"]

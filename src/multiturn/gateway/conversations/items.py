@@ -14,13 +14,13 @@ from ...client import AsyncMultiTurn
 from ...errors import InputInvalid
 from ..gateway import gateway_of
 from ..http.answers import answered, conversation_written, listing
-from ..http.asked import Fields, chat_of, fields_of, limit_of, newest_first
 from ..http.refusal import Refusal
 from ..items.items import Item, items_of
 from ..items.messages import messages_of
 from ..items.posted import posted_items
 from ..items.references import resolved
 from ..items.stored import Items
+from .asked import Fields, chat_of, fields_of, limit_of, newest_first
 
 __all__ = ["ROUTES", "added", "checked"]
 

@@ -11,10 +11,10 @@ from ...chat import AsyncConversation
 from ...conversations import Turn
 from ...messages import Message
 from ..gateway import gateway_of
-from ..http.addressed import handle_of, known_fields, text_in, turn_of, wanted_turn
 from ..http.answers import answered
 from ..http.refusal import Refusal
 from ..items.stored import Items
+from .addressed import handle_of, known_fields, text_in, turn_of, wanted_turn
 from .written import turn_written
 
 __all__ = ["ROUTES"]

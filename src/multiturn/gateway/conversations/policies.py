@@ -16,10 +16,10 @@ from ...conversations import Declared, Settings
 from ...errors import PolicyInvalid
 from ...policy import ContextPolicy
 from ..gateway import gateway_of
-from ..http.addressed import there
 from ..http.answers import answered
-from ..http.asked import fields_of
 from ..http.refusal import Refusal
+from .addressed import there
+from .asked import fields_of
 
 __all__ = ["ROUTES", "policy_of"]
 

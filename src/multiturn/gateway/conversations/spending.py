@@ -11,9 +11,9 @@ from starlette.routing import Route
 
 from ...storage import Grouping
 from ..gateway import gateway_of
-from ..http.addressed import handle_of
 from ..http.answers import answered
 from ..http.refusal import Refusal
+from .addressed import handle_of
 from .written import spending_written
 
 __all__ = ["ROUTES"]

@@ -7,8 +7,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ...chat import AsyncConversation
-from ..http.addressed import handle_of, known_fields, text_in, there
 from ..http.answers import answered
+from .addressed import handle_of, known_fields, text_in, there
 from .written import summary_written
 
 __all__ = ["ROUTES"]

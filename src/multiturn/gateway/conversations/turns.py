@@ -13,9 +13,9 @@ from ...errors import TurnNotFound
 from ...ledger import Ledger
 from ...storage import Exchange
 from ..gateway import gateway_of
-from ..http.addressed import handle_of, number_of, turn_of, wanted_turn
 from ..http.answers import answered, listing
-from ..http.asked import limit_of
+from .addressed import handle_of, number_of, turn_of, wanted_turn
+from .asked import limit_of
 from .written import cost_written, ledger_written, turn_written, used
 
 __all__ = ["ROUTES", "step_context"]

@@ -11,10 +11,10 @@ from ...errors import TurnNotFound
 from ...ledger import Ledger
 from ...window import Window
 from ..gateway import gateway_of
-from ..http.addressed import known_fields, text_in, there, words_in
 from ..http.answers import answered
 from ..http.presence import staying
 from ..http.refusal import Refusal
+from .addressed import known_fields, text_in, there, words_in
 from .policies import policy_of
 from .written import cost_written, ledger_written
 

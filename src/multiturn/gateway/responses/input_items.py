@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from ...conversations import new_ulid
 from ...storage import Exchange, Told
+from ..conversations.asked import limit_of, newest_first
 from ..gateway import gateway_of
 from ..http.answers import answered, listing
-from ..http.asked import limit_of, newest_first
 from ..http.body import read_body
 from ..http.presence import staying
 from ..http.refusal import Refusal

@@ -18,10 +18,10 @@ from ...providers.deltas import usage_of
 from ...providers.passing import Passed
 from ...usage import Usage
 from ..access.consumption import Consumed, estimated
-from .body import Body
-from .connection import Connection
-from .presence import staying
-from .sse import DONE, Headers, send_events, send_whole
+from ..http.body import Body
+from ..http.connection import Connection
+from ..http.presence import staying
+from ..http.sse import DONE, Headers, send_events, send_whole
 
 __all__ = ["Passes", "relay"]
 

@@ -11,8 +11,8 @@ from ...chat import AsyncConversation
 from ...conversations import Declared
 from ...errors import ConversationNotFound, ParameterInvalid
 from ..gateway import gateway_of
-from .body import read_body
-from .refusal import Refusal
+from ..http.body import read_body
+from ..http.refusal import Refusal
 
 __all__ = ["Fields", "chat_of", "fields_of", "limit_of", "newest_first"]
 

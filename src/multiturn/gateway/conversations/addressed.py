@@ -12,8 +12,8 @@ from ...chat import AsyncConversation
 from ...conversations import Address, Declared, Turn
 from ...errors import TurnNotFound
 from ..gateway import gateway_of
+from ..http.refusal import Refusal
 from .asked import Fields, chat_of, fields_of
-from .refusal import Refusal
 
 __all__ = [
     "check_known",
