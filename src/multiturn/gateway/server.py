@@ -37,6 +37,7 @@ class Protocol(HttpToolsProtocol):
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_size = 0
+    _fields_size = 0
     _connections: list[Connection] = []  # noqa: RUF012  (never changed, only replaced)
     _language = "en"
 
@@ -60,17 +61,25 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes, which are at first those of a head."""
-        if self._head_timer is not None:
-            self._head_size += len(data)
-            if self._head_size > LARGEST_HEAD and b"\r\n\r\n" not in data:
-                self._refuse(Refusal(431, "head_too_large"))
-                return
+        head = self._head_timer
         super().data_received(data)
+        if head is not None and self._head_timer is head:  # it has not come to its end
+            self._head_size += len(data)
+            if self._head_size > LARGEST_HEAD:
+                self._refuse(Refusal(431, "head_too_large"))
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self._fields_size = 0
         self._wait_for_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field of the head. Too much of them ends the request, also where all came at once."""
+        self._fields_size += len(name) + len(value)
+        if self._fields_size > LARGEST_HEAD:
+            raise ValueError("the head is too large")
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is there."""
@@ -81,9 +90,10 @@ class Protocol(HttpToolsProtocol):
         self.scope[CONNECTION] = connection  # type: ignore[literal-required]  # a key of ours
 
     def send_400_response(self, msg: str) -> None:
-        """What came is no HTTP."""
+        """What came is no HTTP, or too much of it."""
         del msg
-        self._refuse(Refusal(400, "not_http"))
+        too_large = self._fields_size > LARGEST_HEAD
+        self._refuse(Refusal(431, "head_too_large") if too_large else Refusal(400, "not_http"))
 
     def _wait_for_head(self) -> None:
         if self._head_timer is None:

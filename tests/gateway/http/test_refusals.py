@@ -232,3 +232,27 @@ def test_errors_are_told_in_the_operators_language() -> None:
     with gate(model="demo", config=Config(store=":memory:", model="demo", language="zh")) as one:
         assert "没有" in error_of(one.get("/nope")[1])["message"]
         assert "参数" in error_of(one.post({**GOOD, "max_tokens": -1})[1])["message"]
+
+
+@pytest.mark.parametrize("fields", [1, 500], ids=["one", "many"])
+@pytest.mark.parametrize("earlier", [False, True], ids=["first", "next"])
+def test_a_head_that_comes_all_at_once_has_a_limit_too(fields: int, *, earlier: bool) -> None:
+    length = 65_700 // fields  # hardly too much: what is not read any more would reset the connection
+    more = b"".join(b"x-%d: %b\r\n" % (number, b"y" * length) for number in range(fields))
+    with gate(model="demo") as one, socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+        if earlier:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert b" 200 " in sock.recv(1000)
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n" + more + b"\r\n")
+        assert b" 431 " in sock.recv(100)
+
+
+def test_a_large_body_behind_a_head_that_came_in_two_pieces_is_no_large_head() -> None:
+    content = "x" * 300_000
+    body = json.dumps({"model": "demo", "messages": [{"role": "user", "content": content}]}).encode()
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r" % len(body)
+    with gate(model="demo") as one, socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+        sock.sendall(head)
+        time.sleep(0.2)
+        sock.sendall(b"\n" + body)
+        assert b" 431 " not in sock.recv(100)
