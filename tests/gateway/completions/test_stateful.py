@@ -305,6 +305,18 @@ def test_a_request_key_replays_its_turn_and_refuses_another_input() -> None:
         assert states(one) == ["completed"]
 
 
+@pytest.mark.parametrize(
+    "answer", ["words", Answer(reasoning="thinking", text="words"), Answer(calls=(Call("weather"),))]
+)
+def test_a_request_key_replays_its_answer_byte_for_byte(answer: Any) -> None:
+    with serve("qwen", answer) as sim, gate(sim) as one:
+        body = {"model": MODEL, "messages": [user("one")], "conversation": "c1", "tools": [TOOL]}
+        first = one.post(body, idempotency_key="k1")[1]
+        time.sleep(1.1)  # another second: an answer tells when it was made
+        assert one.post(body, idempotency_key="k1")[1] == first
+        assert len(sim.requests) == 1
+
+
 def test_a_conversation_that_is_busy_says_so_in_openais_words() -> None:
     from multiturn.settings import Config, Timing
 

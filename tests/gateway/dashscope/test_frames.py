@@ -8,10 +8,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from multiturn.gateway.completions.form import Named
 from multiturn.gateway.dashscope.frames import Native
 from multiturn.reply import CallPiece, Delta, Draft
 from multiturn.usage import Usage
 
+NAMED = Named("", "", 0.0)
 pieces = st.builds(CallPiece, st.integers(0, 2), st.just(""), st.sampled_from(["", "f"]), st.text(max_size=3))
 deltas = st.lists(
     st.builds(
@@ -28,7 +30,7 @@ deltas = st.lists(
 
 def written(form: Native, said: list[Delta]) -> list[Any]:
     """The data of the frames of an answer."""
-    frames = form.pieces("", "")
+    frames = form.pieces(NAMED)
     raw = b"".join([*(frames.of(each) for each in said), frames.end(None)]).decode()
     return [json.loads(line[5:]) for line in raw.split("\n") if line.startswith("data:")]
 
@@ -74,6 +76,6 @@ def test_calls_are_told_also_where_words_alone_were_wanted() -> None:
 
 def test_what_images_cost_is_told_by_either_name() -> None:
     for raw in ({"image_tokens": 7}, {"prompt_tokens_details": {"image_tokens": 7}}):
-        told = json.loads(Native("r").whole("", "", Draft(), Usage(9, 1, raw=raw)))["usage"]
+        told = json.loads(Native("r").whole(NAMED, Draft(), Usage(9, 1, raw=raw)))["usage"]
         assert (told["input_tokens"], told["total_tokens"], told["image_tokens"]) == (9, 10, 7)
-    assert "image_tokens" not in json.loads(Native("r").whole("", "", Draft(), None))["usage"]
+    assert "image_tokens" not in json.loads(Native("r").whole(NAMED, Draft(), None))["usage"]

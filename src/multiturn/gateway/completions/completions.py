@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import orjson
@@ -11,7 +10,7 @@ from ...reply import CallPiece, Delta, Draft
 from ...usage import Usage
 from ..http.refusal import Said
 from ..http.sse import DONE, failed_event
-from .form import Pieces
+from .form import Named, Pieces
 
 __all__ = ["Chunks", "Completions", "completion", "usage_written"]
 
@@ -19,9 +18,8 @@ __all__ = ["Chunks", "Completions", "completion", "usage_written"]
 class Chunks:
     """Writes the chunks of one answer as events."""
 
-    def __init__(self, id: str, model: str, *, usage: bool) -> None:
-        head = {"id": id, "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
-        self._head = b"data: " + orjson.dumps(head)[:-1]
+    def __init__(self, named: Named, *, usage: bool) -> None:
+        self._head = b"data: " + orjson.dumps(_head(named, "chat.completion.chunk"))[:-1]
         self._wants_usage = usage
         self._named: set[int] = set()
         self._first = True
@@ -66,20 +64,20 @@ class Completions:
     def __init__(self, *, usage: bool) -> None:
         self._usage = usage
 
-    def pieces(self, id: str, model: str) -> Pieces:
+    def pieces(self, named: Named) -> Pieces:
         """What writes the chunks of one answer."""
-        return Chunks(id, model, usage=self._usage)
+        return Chunks(named, usage=self._usage)
 
-    def whole(self, id: str, model: str, draft: Draft, usage: Usage | None) -> bytes:
+    def whole(self, named: Named, draft: Draft, usage: Usage | None) -> bytes:
         """A whole answer."""
-        return completion(id, model, draft, usage)
+        return completion(named, draft, usage)
 
     def failed(self, said: Said) -> bytes:
         """The event of an error."""
         return failed_event(said)
 
 
-def completion(id: str, model: str, draft: Draft, usage: Usage | None) -> bytes:
+def completion(named: Named, draft: Draft, usage: Usage | None) -> bytes:
     """A whole answer."""
     message: dict[str, Any] = {"role": "assistant", "content": draft.text or None, "refusal": None}
     if draft.reasoning is not None:
@@ -94,16 +92,12 @@ def completion(id: str, model: str, draft: Draft, usage: Usage | None) -> bytes:
         message["content"] = ""
     finish = draft.finish_reason or "stop"
     choice = {"index": 0, "message": message | draft.extra, "logprobs": None, "finish_reason": finish}
-    return orjson.dumps(
-        {
-            "id": id,
-            "object": "chat.completion",
-            "created": int(time.time()),
-            "model": model,
-            "choices": [choice],
-            "usage": usage_written(usage),
-        }
-    )
+    head = _head(named, "chat.completion")
+    return orjson.dumps({**head, "choices": [choice], "usage": usage_written(usage)})
+
+
+def _head(named: Named, kind: str) -> dict[str, Any]:
+    return {"id": named.id, "object": kind, "created": int(named.created), "model": named.model}
 
 
 def usage_written(usage: Usage | None) -> dict[str, Any]:

@@ -3,13 +3,22 @@ its own clients."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ...reply import Delta, Draft
 from ...usage import Usage
 from ..http.refusal import Said
 
-__all__ = ["Form", "Pieces"]
+__all__ = ["Form", "Named", "Pieces"]
+
+
+class Named(NamedTuple):
+    """What an answer is called: its id, the model that gives it, and when it was asked for, in seconds since
+    1970. They are the same each time the answer of a turn is told."""
+
+    id: str
+    model: str
+    created: float
 
 
 class Pieces(Protocol):
@@ -32,11 +41,11 @@ class Form(Protocol):
         """Whether these clients say so when they repeat a request by themselves."""
         ...
 
-    def pieces(self, id: str, model: str) -> Pieces:
-        """What writes the events of the answer with this id."""
+    def pieces(self, named: Named) -> Pieces:
+        """What writes the events of an answer."""
         ...
 
-    def whole(self, id: str, model: str, draft: Draft, usage: Usage | None) -> bytes:
+    def whole(self, named: Named, draft: Draft, usage: Usage | None) -> bytes:
         """A whole answer."""
         ...
 

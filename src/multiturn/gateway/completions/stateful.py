@@ -27,12 +27,12 @@ from ..http.refusal import Refusal
 from ..http.sse import Headers as Told
 from ..http.sse import send_events, send_whole
 from .alignment import followed
-from .form import Form, Pieces
+from .form import Form, Named, Pieces
 from .posted import Posted, divide
 from .routed import one_after_another, routed_headers
 from .stateless import OURS, answer_request, check_choices
 
-__all__ = ["answer_id", "conversation_of", "stateful", "window_headers"]
+__all__ = ["conversation_of", "named_of", "stateful", "window_headers"]
 
 OWN = OURS | {"conversation", "store", "user", "metadata"}
 """Fields that we understand ourselves."""
@@ -212,7 +212,7 @@ class Work:
             async for delta in deltas:
                 self.draft.add(delta)
         reply = stream.reply
-        whole = self.form.whole(answer_id(stream), reply.model, self.draft, reply.usage)
+        whole = self.form.whole(named_of(stream, reply.model), self.draft, reply.usage)
         await send_whole(send, whole, self._headers(stream))
         return True
 
@@ -234,7 +234,7 @@ class Work:
         yield pieces.end(stream.reply.usage)
 
     def _pieces(self, stream: AsyncStream) -> Pieces:
-        return self.form.pieces(answer_id(stream), stream.window.target.model)
+        return self.form.pieces(named_of(stream, stream.window.target.model))
 
     async def _together(self, stream: AsyncStream) -> AsyncGenerator[Delta, None]:
         """A client that leaves stops the model."""
@@ -327,6 +327,6 @@ def window_headers(window: Window) -> dict[str, str]:
     }
 
 
-def answer_id(stream: AsyncStream) -> str:
-    """The same for every answer of the same turn."""
-    return f"chatcmpl-{stream.turn.id.removeprefix('turn_')}"
+def named_of(stream: AsyncStream, model: str) -> Named:
+    """What the answer of a turn is called: the same each time it is told."""
+    return Named(f"chatcmpl-{stream.turn.id.removeprefix('turn_')}", model, stream.turn.created_at)

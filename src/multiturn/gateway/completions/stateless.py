@@ -4,6 +4,7 @@ completions, else put into our words and back."""
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -27,7 +28,7 @@ from ..http.presence import staying
 from ..http.refusal import Refusal
 from ..http.sse import Headers, send_events, send_whole
 from .completions import Completions
-from .form import Form
+from .form import Form, Named
 from .posted import divide
 from .relay import relay
 from .routed import attempts_of, one_after_another
@@ -130,11 +131,11 @@ async def answer_request(
     streamed: bool,
 ) -> None:
     """Ask a provider in our words, and write its deltas in the client's ``form``."""
-    identity, draft = f"chatcmpl-{secrets.token_hex(12)}", Draft()
+    named, draft = Named(f"chatcmpl-{secrets.token_hex(12)}", card.name, time.time()), Draft()
     consumed = gateway.consumed(client, card)
 
     async def parts() -> AsyncGenerator[bytes, None]:
-        pieces = form.pieces(identity, card.name)
+        pieces = form.pieces(named)
         async for delta in _deltas(provider, request, draft, consumed):
             if part := pieces.of(delta):
                 yield part
@@ -146,7 +147,7 @@ async def answer_request(
     async with staying(receive):
         async for _ in _deltas(provider, request, draft, consumed):
             pass
-    await send_whole(send, form.whole(identity, card.name, draft, draft.usage), headers())
+    await send_whole(send, form.whole(named, draft, draft.usage), headers())
 
 
 async def _deltas(

@@ -21,7 +21,7 @@ from ...phrases import Reason
 from ...reply import Draft
 from ...stream import AsyncStream
 from ..completions.completions import Completions
-from ..completions.stateful import answer_id, window_headers
+from ..completions.stateful import named_of, window_headers
 from ..completions.stateless import form_of
 from ..gateway import gateway_of
 from ..http.answers import answered
@@ -177,7 +177,7 @@ class _Running:
         """The answer as events. A client that leaves stops the model."""
         pieces = None
         async with self.stream:
-            pieces = self.form.pieces(answer_id(self.stream), self.stream.window.target.model)
+            pieces = self.form.pieces(named_of(self.stream, self.stream.window.target.model))
             async for delta in self.stream:
                 if part := pieces.of(delta):
                     yield part
@@ -189,7 +189,7 @@ class _Running:
             async for delta in self.stream:
                 self.draft.add(delta)
         reply = self.stream.reply
-        return self.form.whole(answer_id(self.stream), reply.model, self.draft, reply.usage)
+        return self.form.whole(named_of(self.stream, reply.model), self.draft, reply.usage)
 
 
 class _Answer(Response):

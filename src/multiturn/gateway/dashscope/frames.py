@@ -14,6 +14,7 @@ import orjson
 
 from ...reply import CallPiece, Delta, Draft
 from ...usage import Usage
+from ..completions.form import Named
 from ..http.refusal import Said
 from .errors import native_error
 
@@ -36,14 +37,14 @@ class Native:
     frames: int = 0
     says_repeats = False
 
-    def pieces(self, id: str, model: str) -> Frames:
+    def pieces(self, named: Named) -> Frames:
         """What writes the frames of the answer."""
-        del id, model
+        del named
         return Frames(self)
 
-    def whole(self, id: str, model: str, draft: Draft, usage: Usage | None) -> bytes:
+    def whole(self, named: Named, draft: Draft, usage: Usage | None) -> bytes:
         """A whole answer."""
-        del id, model
+        del named
         return self.body(_said(draft), draft.finish_reason or "stop", usage)
 
     def failed(self, said: Said) -> bytes:

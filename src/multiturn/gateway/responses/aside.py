@@ -18,6 +18,7 @@ from ...reply import Delta, Draft
 from ...usage import Usage
 from ...window import Request, Window
 from ...wire import written
+from ..completions.form import Named
 from ..completions.routed import one_after_another
 from ..completions.stateless import answer_request
 from ..gateway import Gateway
@@ -98,10 +99,9 @@ class Aside:
         self._draft, self._events = Draft(), Events(self._at.message_id)
         self._model = ready.model
 
-    def pieces(self, id: str, model: str) -> Aside:
+    def pieces(self, named: Named) -> Aside:
         """What writes the events."""
-        del id
-        self._model = model
+        self._model = named.model
         self._course = Course(self._draft, keep_reasoning=self._keep_reasoning)
         self._reader = Reader.live(self._course)
         self._first = self._events.begin(self._response("in_progress"))
@@ -121,10 +121,9 @@ class Aside:
         told = self._first + self._events.of(self._reader.pieces()) + self._events.close(status)
         return told + self._events.end(self._ended(self._draft, usage))
 
-    def whole(self, id: str, model: str, draft: Draft, usage: Usage | None) -> bytes:
+    def whole(self, named: Named, draft: Draft, usage: Usage | None) -> bytes:
         """The whole response."""
-        del id
-        self._model = model
+        self._model = named.model
         return orjson.dumps(self._ended(draft, usage))
 
     def failed(self, said: Said) -> bytes:
