@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -12,6 +14,8 @@ import pytest
 from multiturn.providers import lines as module
 from multiturn.providers.lines import Lines, Received
 
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
+"""A certificate for this machine's own name that nobody else trusts, with its key."""
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Plain; charset=utf-8\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -47,10 +51,13 @@ class Host:
 
 
 @asynccontextmanager
-async def host(*says: bytes, close: bool = False) -> AsyncIterator[tuple[Host, Lines]]:
+async def host(
+    *says: bytes, close: bool = False, secure: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[Host, Lines]]:
     one, lines = Host(*says, close=close), Lines(5.0)
-    server = await asyncio.start_server(one.talk, "127.0.0.1", 0)
-    one.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat?x=1"
+    server = await asyncio.start_server(one.talk, "127.0.0.1", 0, ssl=secure)
+    scheme = "https" if secure else "http"
+    one.url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat?x=1"
     try:
         yield one, lines
     finally:
@@ -252,3 +259,34 @@ async def test_a_provider_has_to_wait_for_who_does_not_read() -> None:
         await asyncio.sleep(0.2)
         assert one.writers[0].transport.get_write_buffer_size() > size // 2
         assert len(await read(answer)) == size
+
+
+def certified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    return context
+
+
+async def test_a_secure_connection_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    async with host(WHOLE, CHUNKED + b"3\r\nhel\r\n0\r\n\r\n", secure=certified()) as (one, lines):
+        for words in (b"hello", b"hel"):
+            answer = await lines.post(one.url, data=b"{}", headers={})
+            assert await answer.readany() == words
+            assert await answer.readany() == b""
+        assert one.connections == 1
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_not_trusted() -> None:
+    async with host(WHOLE, secure=certified()) as (one, lines):
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await lines.post(one.url, data=b"{}", headers={})
+        assert one.requests == []
+
+
+async def test_a_certificate_of_somebody_else_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    async with host(WHOLE, secure=certified()) as (one, lines):
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await lines.post(one.url.replace("127.0.0.1", "0.0.0.0"), data=b"{}", headers={})
+        assert one.requests == []
