@@ -126,11 +126,6 @@ class Draft:
         refusal either."""
         return not (self.calls or self.extra or self.text.strip())
 
-    @property
-    def untouched(self) -> bool:
-        """Whether nothing has arrived at all."""
-        return self.empty and self.thoughts is None and self.finish_reason is None
-
     def message(self, model: str | None = None) -> Message:
         """The assistant's message as it stands."""
         parts: list[Part] = []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiturn.search.terms import LENGTH, NAMES, names, query, searchable, terms
+from multiturn.search.terms import KEPT, LENGTH, NAMES, TERMS, names, query, searchable, terms
 
 NOW = 1.7e9
 
@@ -194,3 +194,12 @@ def test_what_points_at_the_last_words_is_noticed(text: str, expected: bool) -> 
 
 def test_a_question_carries_its_dates() -> None:
     assert query("2023-05-08", now=NOW, zone=UTC).dates == ((1683504000.0, 1683590400.0),)
+
+
+def test_no_end_of_new_words_takes_no_end_of_memory_and_changes_no_term() -> None:
+    said = "The locker code is 48213. 我今年二十七岁，住在上海。"
+    before = terms(said)
+    for begin in range(0, 2 * KEPT, 1000):
+        terms(" ".join(f"w{number}q" for number in range(begin, begin + 1000)))
+        assert len(TERMS) <= KEPT
+    assert terms(said) == before
