@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 
 from .rounds import Clock, Times, ratio
 
-__all__ = ["Figure", "compared", "report", "table"]
+__all__ = ["Figure", "compared", "number", "report", "table"]
 
 UNITS = {"s": 1.0, "ms": 1e3, "µs": 1e6}
 
@@ -87,17 +87,17 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
-    base = "" if figure.base is None else f": {_number(figure.base)} {figure.unit}"
+    base = "" if figure.base is None else f": {number(figure.base)} {figure.unit}"
     peer = ""
     if figure.peer is not None:
-        peer = f"{_number(figure.peer)} {figure.unit}"
+        peer = f"{number(figure.peer)} {figure.unit}"
         peer += "" if figure.peer_ratio is None else f" ({figure.peer_ratio:.2f}×)"
     verdict = {True: "✓", False: "✗", None: ""}[figure.met]
     return (
         figure.what,
         figure.data,
         figure.clock,
-        f"{_number(figure.ours)} {figure.unit}",
+        f"{number(figure.ours)} {figure.unit}",
         f"{figure.beside}{base}",
         "" if figure.ratio is None else f"{figure.ratio:.2f}",
         "" if figure.target is None else f"≤ {figure.target:g}",
@@ -106,7 +106,8 @@ def _row(figure: Figure) -> tuple[str, ...]:
     )
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A figure as it stands in a table: three digits say enough."""
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from .figures import number
+
 __all__ = ["Verdict", "report", "table"]
 
 HEAD = ("what", "data", "ours", "beside", "figure", "must", "", "aim", "", "litellm")
@@ -46,16 +48,16 @@ def table(verdicts: Sequence[Verdict]) -> str:
 
 
 def _row(verdict: Verdict) -> tuple[str, ...]:
-    base = "" if verdict.base is None else f": {_number(verdict.base)} {verdict.unit}"
-    peer = "" if verdict.peer is None else f"{_number(verdict.peer)} {verdict.unit}"
+    base = "" if verdict.base is None else f": {number(verdict.base)} {verdict.unit}"
+    peer = "" if verdict.peer is None else f"{number(verdict.peer)} {verdict.unit}"
     if verdict.peer_figure is not None:
-        peer += f" ({_number(verdict.peer_figure)}×)"
+        peer += f" ({number(verdict.peer_figure)}×)"
     return (
         verdict.what,
         verdict.data,
-        f"{_number(verdict.ours)} {verdict.unit}",
+        f"{number(verdict.ours)} {verdict.unit}",
         f"{verdict.beside}{base}",
-        _number(verdict.figure),
+        number(verdict.figure),
         *_limit(verdict, verdict.must),
         *_limit(verdict, verdict.aim),
         peer,
@@ -66,12 +68,6 @@ def _limit(verdict: Verdict, limit: float | None) -> tuple[str, str]:
     if limit is None:
         return "", ""
     return f"{'≥' if verdict.least else '≤'} {limit:g}", "✓" if verdict.keeps(limit) else "✗"
-
-
-def _number(value: float) -> str:
-    if value == int(value) or abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def report(verdicts: Sequence[Verdict]) -> str:
