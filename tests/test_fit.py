@@ -13,8 +13,8 @@ from openai.types.chat import ChatCompletionMessage
 from tests.context.stories import answer, ask, call, count, result, rule
 
 from multiturn import ContextPolicy, fit
+from multiturn.decision import Code
 from multiturn.errors import ContextOverflow, Error, MessageEmpty, MessageInvalid, ModelUnknown
-from multiturn.ledger import Code
 from multiturn.messages import Message, Text
 from multiturn.tokens import count_message
 from multiturn.window import Window

@@ -15,7 +15,7 @@ import pytest
 
 import multiturn
 from multiturn import errors, phrases
-from multiturn.ledger import Code
+from multiturn.decision import Code
 
 ERRORS = [c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, errors.Error)]
 SENTENCES = [key for key in phrases.table() if not key.startswith("error.")]

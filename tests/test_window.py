@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from multiturn.ledger import Code, Ledger, Span
+from multiturn.decision import Code, Span
+from multiturn.ledger import Ledger
 from multiturn.messages import Entry
 from multiturn.window import Limits, MessageRow, Window, sealed
 

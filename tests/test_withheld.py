@@ -18,7 +18,8 @@ from multiturn import (
     Summarize,
 )
 from multiturn.conversations import Summary
-from multiturn.ledger import Code, Ledger
+from multiturn.decision import Code
+from multiturn.ledger import Ledger
 
 NEWEST = ContextPolicy.last_turns(1)
 

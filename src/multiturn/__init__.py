@@ -12,6 +12,7 @@ from .catalog import Card, Catalog
 from .chat import AsyncConversation
 from .client import AsyncMultiTurn
 from .conversations import Branch, Conversation, Hit, Summary, Turn, TurnState
+from .decision import Code, Decision
 from .errors import (
     BillingRefused,
     ConfigurationInvalid,
@@ -57,7 +58,7 @@ from .errors import (
     TurnNotFound,
 )
 from .fit import fit
-from .ledger import Code, Decision, Ledger
+from .ledger import Ledger
 from .messages import (
     Audio,
     File,

@@ -10,7 +10,7 @@ from typing import Any
 
 from .caching import Caching, Forecast, compared, digest_of, fingerprint, opened
 from .cards import Card, Profile
-from .ledger import Code
+from .decision import Code
 from .usage import Usage
 from .window import Request, Window
 

@@ -11,8 +11,8 @@ from typing import Any, Self, TypeVar
 
 from .completion import Chunks, read_completion
 from .conversations import Turn
+from .decision import Decisions
 from .errors import Error, TurnClosed
-from .ledger import Decisions
 from .phrases import Reason
 from .reply import CallPiece, Delta, Draft, Reply
 from .turn import OpenTurn

@@ -12,8 +12,9 @@ import orjson
 
 from .caching import Caching, Forecast, compared, forecast, marks
 from .conversations import Settings, Summary
+from .decision import Decisions, Span
 from .images import ImageRule
-from .ledger import Decisions, Ledger, Span
+from .ledger import Ledger
 from .messages import Entry, Trait
 from .usage import Cost, ModelFacts
 

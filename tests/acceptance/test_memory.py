@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from multiturn import AsyncConversation, AsyncMultiTurn, ContextPolicy, Recall, Summarize
-from multiturn.ledger import Code
+from multiturn.decision import Code
 
 FACT = "你好，我今年 27 岁，住在杭州。"
 QUESTION = "你还记得我今年几岁吗？"

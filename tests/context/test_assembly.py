@@ -23,7 +23,7 @@ from tests.context.stories import (
 )
 
 from multiturn.context import build
-from multiturn.ledger import Code, Span
+from multiturn.decision import Code, Span
 from multiturn.messages import Trait
 from multiturn.window import Cut, Limits, Material, Path, Target, Window
 

@@ -26,8 +26,8 @@ from tests.context.stories import (
 )
 
 from multiturn.context import build, enough
+from multiturn.decision import Code, Span
 from multiturn.errors import ContextOverflow
-from multiturn.ledger import Code, Span
 from multiturn.messages import Trait
 from multiturn.window import Cut, Limits, Material, Path, Target, Window
 

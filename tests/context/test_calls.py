@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.context.stories import answer, ask, call, entry, result, rule, told
 
 from multiturn.context.calls import Group, by_turn, grouped, in_force, interrupted, turn_left_out
-from multiturn.ledger import Code
+from multiturn.decision import Code
 from multiturn.messages import Trait
 
 Shape = list[tuple[list[int], list[int], list[str]]]

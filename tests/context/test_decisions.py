@@ -27,7 +27,7 @@ from tests.context.stories import (
 
 from multiturn.context import build
 from multiturn.conversations import Summary
-from multiturn.ledger import Code, Span
+from multiturn.decision import Code, Span
 from multiturn.messages import Trait
 from multiturn.window import Limits, Material, MessageRow, Path, Quotation, Source, Target, Window
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from multiturn.context.recency import Kept, Room, left_out_as, newest_turns
 from multiturn.conversations import Summary
-from multiturn.ledger import Code
+from multiturn.decision import Code
 from multiturn.messages import Trait
 from multiturn.window import Cut, Limits, Path, TurnRow
 

@@ -28,7 +28,7 @@ from multiturn.context import build
 from multiturn.context.fence import fenced, is_chinese
 from multiturn.context.summary import NOTE_TOKENS, due, folding, note
 from multiturn.conversations import Summary
-from multiturn.ledger import Code, Span
+from multiturn.decision import Code, Span
 from multiturn.messages import Trait
 from multiturn.window import Cut, Limits, Material, Path, Target, Window
 

@@ -21,8 +21,8 @@ from tests.context.shelf import Count, Kept, Shelf, terms
 
 from multiturn import ContextPolicy, Recall, Summarize
 from multiturn.context import build, check_input, due, folding
+from multiturn.decision import Code
 from multiturn.errors import ContextOverflow, InputInvalid
-from multiturn.ledger import Code
 from multiturn.window import Quotation, Window
 
 THOROUGH = bool(os.environ.get("MULTITURN_THOROUGH"))

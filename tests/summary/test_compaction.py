@@ -30,7 +30,7 @@ from multiturn import (
     Usage,
 )
 from multiturn.conversations import Owner
-from multiturn.ledger import Code
+from multiturn.decision import Code
 from multiturn.prompts import Asked, read
 from multiturn.providers import Retry
 from multiturn.providers.scripted import Line, ScriptedProvider

@@ -7,8 +7,8 @@ from typing import Any, assert_type
 
 from multiturn import AsyncMultiTurn, ContextPolicy, MultiTurn, Recall, Summarize, fit
 from multiturn.conversations import Branch, Conversation, Turn
+from multiturn.decision import Code, Decision
 from multiturn.errors import ContextOverflow, Error, ProviderError
-from multiturn.ledger import Code, Decision
 from multiturn.messages import Message, ToolCall
 from multiturn.reply import Delta, Reply
 from multiturn.usage import Cost, Spending, Usage

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import click
 
 from ..chat import AsyncConversation
+from ..decision import Span
 from ..errors import TurnNotFound
-from ..ledger import Ledger, Span
+from ..ledger import Ledger
 from ..window import Window
 from .figures import UNKNOWN, count, money
 from .screen import Screen

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import orjson
 
-from ..ledger import Code, Span
+from ..decision import Code, Span
 from ..messages import Entry, Trait
 from ..window import Limits, Material, MessageRow, Target, TurnRow
 from .budget import Spent, scaled

@@ -12,8 +12,8 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, cast
 
+from ..decision import Code, Span, Spans
 from ..errors import ContextOverflow
-from ..ledger import Code, Span, Spans
 from ..messages import Trait
 from ..window import Limits, Material, Target, TurnRow, Window
 from .assembly import Assembly, Made, Recounted, listed

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from ..ledger import Code
+from ..decision import Code
 from ..messages import Trait
 from ..window import MessageRow
 

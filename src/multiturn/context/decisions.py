@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
 
-from ..ledger import NO_FIGURES, Code, Span
+from ..decision import NO_FIGURES, Code, Span
 from ..messages import Entry, Trait
 from ..window import Limits, Material, MessageRow, Source, Withheld
 from .budget import Spent, scaled

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import orjson
 
+from ..decision import Code
 from ..errors import MessageInvalid
-from ..ledger import Code
 from ..messages import MEDIA_KINDS, MEDIA_NAMES, Entry, Trait
 from ..phrases import Reason
 from ..window import MessageRow, Target

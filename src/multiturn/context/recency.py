@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..ledger import Code
+from ..decision import Code
 from ..messages import Trait
 from ..window import Cut, Limits, Path, TurnRow
 

@@ -12,7 +12,8 @@ import orjson
 
 from ..context import left_out_as
 from ..conversations import Conversation, Owner, Settings, Step, Summary, Turn, TurnState
-from ..ledger import Code, Ledger
+from ..decision import Code
+from ..ledger import Ledger
 from ..messages import Trait
 from ..storage import Reach, Store, Told
 from ..usage import Cost, Usage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..ledger import Code
+from ..decision import Code
 from ..window import Window
 
 __all__ = ["Fates", "fates"]

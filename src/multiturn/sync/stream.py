@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from ..conversations import Turn
-from ..ledger import Decisions
+from ..decision import Decisions
 from ..reply import Delta, Reply
 from ..stream import AsyncPreparedTurn, AsyncStream
 from ..window import Window

@@ -8,8 +8,8 @@ from itertools import chain
 
 from ...client import AsyncMultiTurn
 from ...conversations import Declared
+from ...decision import Code
 from ...errors import ToolCallUnknown, ToolResultsIncomplete
-from ...ledger import Code
 from ...messages import Entry, Trait
 from ...phrases import Reason
 from ...step import Place, preview
