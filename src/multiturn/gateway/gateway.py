@@ -14,6 +14,7 @@ from starlette.types import Scope
 from ..cards import Card, EmbeddingCard
 from ..client import AsyncMultiTurn
 from .access.allowances import Allowances
+from .access.answering import ANSWERING
 from .access.consumption import Consumed, Consumption
 from .access.hosts import Hosts
 from .access.keys import Keys
@@ -61,10 +62,14 @@ class Gateway:
         return partial(self.consumption.add, client.tenant, card)
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that no client waits for; it is finished before the gateway ends."""
+        """Do something that no client waits for; it is finished before the gateway ends, and so long the
+        answer counts for which it is done."""
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        answer = ANSWERING.get()
+        if answer is not None and answer.stay():
+            task.add_done_callback(lambda _: answer.leave())
 
     async def finish(self, seconds: float) -> None:
         """Wait for everything that is being done; what takes longer is told to stop, and has a moment to

@@ -12,6 +12,7 @@ from itertools import count
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import Error
+from .access.answering import ANSWERING, Answer
 from .access.principal import principal_of
 from .access.scopes import rule_of
 from .dashscope.errors import REQUEST, refused_to
@@ -69,10 +70,12 @@ class Passage:
             self._written_down(scope, passing)
 
     async def _answer(self, scope: Scope, receive: Receive, passing: _Passing) -> None:
-        language, counted = self._gateway.language, None
+        language = self._gateway.language
+        answer: Answer | None = None
         try:
             await self._admit(scope)
-            counted = await self._enter(scope)
+            answer = await self._enter(scope)
+            ANSWERING.set(answer)
             await self._app(scope, receive, passing.send)
         except ClientLeft:
             passing.status = LEFT
@@ -87,8 +90,8 @@ class Passage:
             if passing.status is None:
                 await refused_to(scope, error, language)(scope, receive, passing.send)
         finally:
-            if counted is not None:
-                self._gateway.allowances.leave(counted)
+            if answer is not None:
+                answer.leave()
 
     async def _admit(self, scope: Scope) -> None:
         self._gateway.hosts.check(scope)
@@ -96,13 +99,12 @@ class Passage:
             raise Refusal(503, "stopping", headers={"x-should-retry": "true"})
         await self._gateway.keys.admit(scope)
 
-    async def _enter(self, scope: Scope) -> str | None:
-        """The tenant whose limits hold for an answer that begins now; ``None``: nobody's do."""
+    async def _enter(self, scope: Scope) -> Answer | None:
+        """The answer that begins now; ``None``: nobody's limits hold for it."""
         allowances, keyed = self._gateway.allowances, principal_of(scope) is not None
         if not (keyed or allowances.stated) or not rule_of(scope["method"], scope["path"]).answers:
             return None
-        tenant = self._gateway.client_of(scope).tenant
-        return tenant if await allowances.enter(tenant, keyed=keyed) else None
+        return await allowances.enter(self._gateway.client_of(scope).tenant, keyed=keyed)
 
     def _written_down(self, scope: Scope, passing: _Passing) -> None:
         route = _route(scope)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +13,7 @@ from ...errors import ParameterInvalid, SettingInvalid
 from ...phrases import Reason
 from ...usage import Cost
 from ..http.refusal import Refusal
+from .answering import Answer
 from .consumption import Consumption
 
 __all__ = ["Allowance", "Allowances", "allowance_of"]
@@ -83,29 +83,27 @@ class Allowances:
     def __init__(self, tenants: Mapping[str, Mapping[str, Any]], consumption: Consumption) -> None:
         self.stated = {name: allowance_of(name, values) for name, values in tenants.items()}
         self._consumption = consumption
-        self._answers: Counter[str] = Counter()
+        self._answers: dict[str, set[Answer]] = {}
 
-    async def enter(self, tenant: str, *, keyed: bool) -> bool:
-        """One more answer begins; whether it is counted, and has to be told when it has ended (`leave`).
-        Raises `Refusal`. Somebody who needs no key has no limits but those that are stated."""
+    async def enter(self, tenant: str, *, keyed: bool) -> Answer | None:
+        """One more answer begins, which is counted until it was left; ``None``: it is not counted. Raises
+        `Refusal`. Somebody who needs no key has no limits but those that are stated."""
         allowance = self.stated.get(tenant)
         if allowance is None:
             if not keyed:
-                return False
+                return None
             allowance = Allowance()
-        if self._answers[tenant] >= allowance.streams:
+        answers = self._answers.setdefault(tenant, set())
+        if len(answers) >= allowance.streams:
             raise Refusal(429, "rate_limit_exceeded", headers={"retry-after": "1"}, limit=allowance.streams)
-        self._answers[tenant] += 1
+        answer = Answer(tenant, answers.discard)
+        answers.add(answer)
         try:
             await self._check(tenant, allowance)
         except BaseException:
-            self.leave(tenant)
+            answer.leave()
             raise
-        return True
-
-    def leave(self, tenant: str) -> None:
-        """An answer has ended."""
-        self._answers[tenant] -= 1
+        return answer
 
     async def _check(self, tenant: str, allowance: Allowance) -> None:
         if allowance.tokens is None and allowance.cost is None:
