@@ -14,7 +14,7 @@ import orjson
 from .messages import Message
 from .reply import CallPiece, Delta, Draft
 
-__all__ = ["Course", "Piece", "Reader"]
+__all__ = ["Course", "Piece", "Reader", "Tape"]
 
 TEXT, REASONING, SAME_CALL, CALL, LOST = range(5)
 """Kinds of pieces. The length of a call's is followed by its index; what was told and not stored stands at
@@ -125,7 +125,7 @@ class Reader:
     ) -> None:
         self._course = course
         self._at = 0
-        self._texts, self._thoughts = _Tape(texts), _Tape(thoughts)
+        self._texts, self._thoughts = Tape(texts), Tape(thoughts)
         self._calls = dict(calls) if isinstance(course, bytes) else calls
         self._told: dict[int, list[int]] = {}
         self._last = 0
@@ -173,7 +173,7 @@ class Reader:
         self._calls = {index: call for index, *call in lost.get("calls", ())} or self._calls
         if "text" in lost:
             text, thought = lost["text"], lost["reasoning"] or ""
-            self._texts, self._thoughts = _Tape(lambda: (text,)), _Tape(lambda: (thought,))
+            self._texts, self._thoughts = Tape(lambda: (text,)), Tape(lambda: (thought,))
 
     def _call(self, length: int) -> Piece:
         index = self._last
@@ -193,8 +193,8 @@ class Reader:
             shift += 7
 
 
-class _Tape:
-    """Text in chunks, read piece by piece."""
+class Tape:
+    """Text in chunks, which may still grow, read piece by piece."""
 
     def __init__(self, chunks: Callable[[], Sequence[str]]) -> None:
         self._chunks = chunks
