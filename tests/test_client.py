@@ -25,8 +25,9 @@ from multiturn import (
     Usage,
 )
 from multiturn.catalog import Card
+from multiturn.config import Config
 from multiturn.providers.scripted import ScriptedProvider
-from multiturn.settings import Config, load
+from multiturn.settings import load
 
 NOTHING = {"HOME": "/nowhere"}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from multiturn.catalog import Catalog, Profile
+from multiturn.config import Config
 from multiturn.credentials import api_key, api_keys, choose_model, variables_of
 from multiturn.errors import SettingInvalid
-from multiturn.settings import Config
 
 QWEN = Profile("qwen", "openai_chat", keys=("DASHSCOPE_API_KEY",), default_model="qwen-plus")
 NATIVE = Profile("dashscope", "dashscope", keys=("DASHSCOPE_API_KEY",), default_model="qwen-plus")

@@ -32,9 +32,9 @@ from multiturn.asking import Asking, Sampling
 from multiturn.chat import AsyncConversation
 from multiturn.cli.program import program as command_line
 from multiturn.client import AsyncMultiTurn
+from multiturn.config import Config
 from multiturn.decision import Code
 from multiturn.errors import Error
-from multiturn.settings import Config
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

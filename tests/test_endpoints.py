@@ -10,9 +10,10 @@ import pytest
 
 from multiturn import CountingUnavailable, KeyMissing, ModelUnknown, SettingInvalid
 from multiturn.catalog import Catalog
+from multiturn.config import Config
 from multiturn.endpoints import Endpoints
 from multiturn.phrases import error_sentence
-from multiturn.settings import Config, load
+from multiturn.settings import load
 from multiturn.storage.sqlite import SQLiteStore
 
 EMBEDDING = "qwen/text-embedding-v4"

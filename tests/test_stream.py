@@ -26,8 +26,9 @@ from multiturn import (
     TurnState,
     Usage,
 )
+from multiturn.config import Timing
 from multiturn.messages import Trait
-from multiturn.settings import Timing, load
+from multiturn.settings import load
 from multiturn.window import Request
 
 PIECES = [Delta("one "), Delta("two "), Delta("three"), Delta(finish_reason="stop", usage=Usage(5, 3))]

@@ -13,6 +13,7 @@ from typing import Any, Self, get_args
 from .asking import check_metadata, check_seconds, check_whole, listed
 from .catalog import Catalog
 from .chat import AsyncConversation
+from .config import Config
 from .conversations import Conversation, Declared, Hit, Owner, new_ulid
 from .credentials import choose_model
 from .endpoints import Endpoints
@@ -25,7 +26,7 @@ from .phrases import Reason, system_reason
 from .policy import ContextPolicy
 from .providers import Provider
 from .sealing import encoded, seal
-from .settings import Config, load
+from .settings import load
 from .storage import Grouping, Store, open_store
 from .summary import Compactor
 from .terms import Engine

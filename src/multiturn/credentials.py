@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from .catalog import Card, Catalog, Profile
+from .config import Config
 from .errors import SettingInvalid
 from .phrases import Reason
-from .settings import Config
 
 __all__ = ["Key", "api_key", "api_keys", "askable", "choose_model", "missing_key", "variables_of"]
 

@@ -8,13 +8,13 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from .catalog import Card, Catalog
+from .config import Config
 from .credentials import Key, api_keys
 from .embedding import Embedder
 from .errors import KeyMissing, SettingInvalid
 from .phrases import Reason
 from .providers import Budget, Patience, Provider, open_counting, open_embeddings, open_provider
 from .routing import Routing
-from .settings import Config
 from .storage import Store
 from .vocabulary import Counter, counter
 

@@ -47,7 +47,7 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class Engine:
     """What every turn of a client works with. ``policy`` and ``model`` hold where a conversation names
-    none. Times are in seconds: see `multiturn.settings.Timing`."""
+    none. Times are in seconds: see `multiturn.config.Timing`."""
 
     store: Store
     catalog: Catalog

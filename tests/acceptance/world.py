@@ -10,7 +10,8 @@ from typing import Any
 from tests.simulators import Lines, Script, Simulator, simulate
 
 from multiturn import AsyncMultiTurn
-from multiturn.settings import Timing, load
+from multiturn.config import Timing
+from multiturn.settings import load
 
 __all__ = ["SHORT", "World", "client_of", "environment_of", "world"]
 

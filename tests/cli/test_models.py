@@ -12,7 +12,7 @@ from tests.cli.terminal import Shell
 
 from multiturn.catalog import Catalog
 from multiturn.cli.models import plain, shown
-from multiturn.settings import NAMES
+from multiturn.config import NAMES
 
 
 def test_every_model_of_the_catalogue_is_listed(shell: Shell) -> None:

@@ -13,11 +13,11 @@ from typing import Literal, NamedTuple
 
 from ..cards import UNKNOWN_WINDOW, Card
 from ..catalog import Catalog
+from ..config import NAMES, variable_of
 from ..credentials import api_key, api_keys, askable, choose_model, missing_key
 from ..errors import Error
 from ..phrases import error_sentence
 from ..providers import address_of, proxy_for
-from ..settings import NAMES, variable_of
 from ..storage import open_store
 from .figures import bytes_of
 from .models import plain

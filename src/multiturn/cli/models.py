@@ -8,8 +8,8 @@ from dataclasses import fields
 from decimal import Decimal
 
 from ..catalog import Card, Catalog
+from ..config import SECTIONS, Config
 from ..credentials import variables_of
-from ..settings import SECTIONS, Config
 from ..usage import Price
 from .figures import UNKNOWN, count
 from .screen import Screen

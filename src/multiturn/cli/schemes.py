@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import InputInvalid, PolicyInvalid
 from ..phrases import Reason
 from ..policy import ContextPolicy
-from ..settings import unreadable
+from ..sources import unreadable
 
 __all__ = ["Scheme", "schemes"]
 

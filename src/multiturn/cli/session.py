@@ -12,12 +12,13 @@ import click
 from ..catalog import Catalog
 from ..chat import AsyncConversation
 from ..client import AsyncMultiTurn
+from ..config import Config
 from ..conversations import Conversation
 from ..credentials import askable, choose_model, missing_key
 from ..errors import ConversationNotFound, KeyMissing, SettingInvalid, StoreUnavailable
 from ..phrases import Reason
 from ..policy import ContextPolicy
-from ..settings import Config, defaults, load
+from ..settings import defaults, load
 from .screen import Screen
 
 __all__ = ["POLICY", "Session", "handle", "is_demo"]

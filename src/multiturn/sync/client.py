@@ -15,12 +15,12 @@ from typing import Any, Self, TypeVar
 from ..catalog import Catalog
 from ..chat import AsyncConversation
 from ..client import AsyncMultiTurn, By
+from ..config import Config
 from ..conversations import Conversation, Hit, new_ulid
 from ..errors import StoreUnavailable
 from ..phrases import Reason
 from ..policy import ContextPolicy
 from ..providers import Provider
-from ..settings import Config
 from ..storage import Store
 from ..usage import Spending
 from .chat import BlockingConversation

@@ -11,7 +11,7 @@ from tests.gateway.responding import sent, until
 from tests.gateway.serving import gate
 from tests.simulators import Answer, Fault, Received, Reply, Script, Wire, serve
 
-from multiturn.settings import Config, Timing
+from multiturn.config import Config, Timing
 
 FILE = "openai_responses"
 SUNNY = " ".join(f"It is sunny in {city}." for city in CITIES)

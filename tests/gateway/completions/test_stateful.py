@@ -318,7 +318,7 @@ def test_a_request_key_replays_its_answer_byte_for_byte(answer: Any) -> None:
 
 
 def test_a_conversation_that_is_busy_says_so_in_openais_words() -> None:
-    from multiturn.settings import Config, Timing
+    from multiturn.config import Config, Timing
 
     config = Config(store=":memory:", model=MODEL, timing=Timing(queue=0.2))
     with serve("qwen", Script("slow", wire=Wire(first=2))) as sim, gate(sim, config=config) as one:

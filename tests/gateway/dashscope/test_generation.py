@@ -23,7 +23,8 @@ from tests.gateway.keyed import made
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Answer, Call, Fault, Received, Reply, Script, Wire, serve
 
-from multiturn.settings import Config, Timing, load
+from multiturn.config import Config, Timing
+from multiturn.settings import load
 from multiturn.usage import Usage
 
 TEXT = "/api/v1/services/aigc/text-generation/generation"

@@ -227,7 +227,7 @@ def test_foreign_and_missing_conversations_are_told_alike() -> None:
 
 
 def test_errors_are_told_in_the_operators_language() -> None:
-    from multiturn.settings import Config
+    from multiturn.config import Config
 
     with gate(model="demo", config=Config(store=":memory:", model="demo", language="zh")) as one:
         assert "没有" in error_of(one.get("/nope")[1])["message"]

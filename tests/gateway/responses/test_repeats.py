@@ -13,7 +13,7 @@ from tests.gateway.responding import MODEL, TOOL, ask, post, result, sent, until
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Answer, Call, Fault, Script, Wire, serve
 
-from multiturn.settings import Config, Timing
+from multiturn.config import Config, Timing
 
 
 def conversations(one: Gate) -> list[dict[str, Any]]:

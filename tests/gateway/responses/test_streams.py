@@ -324,7 +324,7 @@ def test_a_crash_in_the_middle_leaves_what_was_stored(tmp_path: Path) -> None:
 CRASHING = """
 import asyncio, os, sys
 from multiturn import AsyncMultiTurn
-from multiturn.settings import Config, Timing
+from multiturn.config import Config, Timing
 from multiturn.gateway.server import server_of
 from tests.gateway.responding import MODEL
 import openai, socket, threading
