@@ -15,8 +15,9 @@ from .asking import Asking, digest_of, entries_of, input_of, turn_of
 from .conversations import Settings, Turn
 from .errors import CountingUnavailable, TurnNotFound
 from .ledger import Ledger
-from .memory import Memory, TurnLike, message_of
+from .memory import Memory, message_of
 from .messages import Entry, Message, Trait
+from .reference import TurnLike
 from .reply import Reply
 from .storage import Begun, Reach, Start
 from .stream import AsyncPreparedTurn, AsyncStream

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Literal, Self
 
 import orjson
 
-from .asking import check_metadata, check_seconds, check_whole, listed, turn_of
-from .conversations import Address, Branch, Conversation, Declared, Hit, Owner, Settings, Summary, Turn
+from .asking import check_metadata, check_seconds, check_whole, turn_of
+from .conversations import Branch, Conversation, Declared, Hit, Owner, Settings, Summary, Turn
 from .embedding import RERANKED, Scope
-from .errors import ConversationError, ConversationNotFound, ParameterInvalid, TurnNotFound
+from .errors import ConversationError, ParameterInvalid, TurnNotFound
+from .intake import take_in
 from .ledger import Ledger
 from .messages import Entry, Message, Trait
 from .phrases import Reason
 from .policy import ContextPolicy
-from .sealing import check_results, encoded, seal, seal_input, split_turns
+from .reference import References, TurnLike
+from .sealing import encoded, seal, seal_input
 from .search.terms import query
 from .step import Place, preview
 from .storage import Reach, Told, UsageRow
@@ -29,14 +30,12 @@ from .tokens import count_message, count_text
 from .transcript import exported
 from .usage import Cost, Spending, Usage
 from .window import MessageRow, Window
-from .wire import opened, plain
+from .wire import opened
 
-__all__ = ["Memory", "TurnLike", "message_of", "spending"]
+__all__ = ["Memory", "message_of", "spending"]
 
 BILLION = Decimal(10) ** 9
 NOTHING_GIVEN = Input()
-TurnLike = int | str | Turn
-"""A turn by its number on the path, by its id, or itself."""
 
 
 class Memory:
@@ -57,7 +56,7 @@ class Memory:
         self.take_in = self._take_in  # likewise
         self.declared = declared  # likewise
         self._known = Known(declared)
-        self._ulid = ""
+        self._meant = References(engine.store, owner, id)
         self._tools: Sequence[Mapping[str, Any]] = ()
 
     def __repr__(self) -> str:
@@ -213,39 +212,10 @@ class Memory:
 
     async def _take_in(self, messages: Sequence[object], *, instructions: bool, make: bool) -> Sequence[Told]:
         """See `add`; gives the messages as they are stored."""
-        plains = [plain(message) for message in listed("messages", messages)]
-        lead = 0
-        while lead < len(plains) and plains[lead].get("role") in ("system", "developer"):
-            lead += 1
-        entries = [seal(message, count_message) for message in plains]
-        check_results(plains, await self._calls_of_newest(plains))
-        declared = await self._declared_with(entries[:lead] if instructions else [])
-        turns = split_turns(entries if declared is self._place.declared else entries[lead:])
-        return await self._store.add(
-            *self._at, turns, declared, self._engine.queue, branch=self._place.branch, make=make
+        wait = self._engine.queue
+        return await take_in(
+            self._store, self._place, messages, instructions=instructions, make=make, wait=wait
         )
-
-    async def _calls_of_newest(self, messages: Sequence[Mapping[str, Any]]) -> list[str]:
-        """The calls of the newest turn, where ``messages`` go on with it."""
-        if not messages or messages[0].get("role") not in ("assistant", "tool"):
-            return []
-        with suppress(ConversationNotFound):
-            newest = await self.turns(limit=1)
-            rows = await self._rows(after=newest[-1].number - 1, limit=1) if newest else []
-            answers = [orjson.loads(told.row.body) for told in rows]
-            return [call["id"] for answer in answers for call in answer.get("tool_calls") or ()]
-        return []
-
-    async def _declared_with(self, lead: Sequence[Entry]) -> Declared:
-        """What the handle declares; leading instructions that say something join it in a conversation that
-        has none."""
-        declared, lead = self._place.declared, [entry for entry in lead if not entry.traits & Trait.BARE]
-        if not lead or declared.instructions is not None:
-            return declared
-        path = await self._store.gather(*self._at, Reach(turns=0), self._place.branch)
-        if path.settings.instructions or path.earlier_turns or path.turns:
-            return declared
-        return replace(declared, instructions=tuple(entry.body for entry in lead))
 
     async def branch(self, at: TurnLike) -> Self:
         """A new branch that shares everything up to and with turn ``at``; gives a handle of it. This
@@ -258,7 +228,7 @@ class Memory:
 
     async def switch(self, turn: str | Turn | Branch) -> None:
         """Go on with a branch: the one that ``turn`` (an id or a `Turn`) belongs to, or the one given."""
-        number = turn.number if isinstance(turn, Branch) else (await self._addressed(turn)).branch
+        number = turn.number if isinstance(turn, Branch) else (await self._meant.address(turn)).branch
         await self._store.switch(*self._at, number)
         self._place = replace(self._place, branch=None)
 
@@ -283,7 +253,7 @@ class Memory:
         """Delete for good what a message says, with its pictures and what was made of it (a summary, a
         quotation). It keeps its place, and what belongs to it is left out as by `exclude`: the results of
         its calls are deleted, too."""
-        number, place, branch = await self._spot(message)
+        number, place, branch = await self._meant.message(message, self._place.branch)
         rows = [told.row for told in await self._rows(after=number - 1, limit=1, branch=branch)]
         chosen = [row for row in rows if (row.turn, row.place) == (number, place)]
         if not chosen:
@@ -304,21 +274,8 @@ class Memory:
         )
 
     async def _mark_message(self, message: Message | TurnLike, *, set: int = 0, clear: int = 0) -> None:
-        number, place, branch = await self._spot(message)
+        number, place, branch = await self._meant.message(message, self._place.branch)
         await self._store.mark(*self._at, number, place=place, set=int(set), clear=int(clear), branch=branch)
-
-    async def _spot(self, message: Message | TurnLike) -> tuple[int, int, int | None]:
-        """Turn, place and branch of a message; of a turn, the place of its first user message."""
-        wanted = message.id if isinstance(message, Message) else message
-        if isinstance(wanted, str) and not wanted.startswith("turn_"):
-            address = await self._addressed_here(wanted) or await self._store.locate(*self._at, wanted)
-            return address.turn, address.place or 0, address.branch
-        number, branch = await self._find(wanted)
-        rows = [told.row for told in await self._rows(after=number - 1, limit=1, branch=branch)]
-        places = [row.place for row in rows if row.role == "user"]
-        if not places:
-            raise TurnNotFound(wanted=wanted, conversation=self.id)
-        return number, places[0], branch
 
     async def edit_summary(self, text: str) -> Summary:
         """Put words of your own in the place of the summary; they stand for the same turns, and the next
@@ -363,24 +320,7 @@ class Memory:
 
     async def _find(self, turn: TurnLike) -> tuple[int, int | None]:
         """The number of a turn, and the branch on whose path it has that number."""
-        if isinstance(turn, int):
-            return turn, self._place.branch
-        address = await self._addressed(turn)
-        return address.turn, address.branch
-
-    async def _addressed(self, turn: str | Turn) -> Address:
-        name = turn.id if isinstance(turn, Turn) else turn
-        address = await self._addressed_here(name)
-        if address is None:
-            raise TurnNotFound(wanted=name, conversation=self.id)
-        return address
-
-    async def _addressed_here(self, name: str) -> Address | None:
-        """The place an id speaks of; ``None`` where it is none of this conversation's."""
-        address = Address.parse(str(name))
-        if address is not None and address.ulid != self._ulid:
-            self._ulid = (await self.info()).ulid
-        return address if address is not None and address.ulid == self._ulid else None
+        return await self._meant.turn(turn, self._place.branch)
 
 
 def _answers(row: MessageRow) -> str:

@@ -10,9 +10,9 @@ from ..asking import Asking
 from ..chat import AsyncConversation
 from ..conversations import Branch, Conversation, Hit, Summary, Turn
 from ..ledger import Ledger
-from ..memory import TurnLike
 from ..messages import Message
 from ..policy import ContextPolicy
+from ..reference import TurnLike
 from ..reply import Reply
 from ..usage import Spending
 from ..window import Window
