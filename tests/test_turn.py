@@ -9,6 +9,7 @@ import pytest
 from tests.scene import TOOLS, Make, calls, said, sent, states
 
 from multiturn import (
+    AsyncConversation,
     ContextOverflow,
     ContextPolicy,
     ConversationBusy,
@@ -25,6 +26,8 @@ from multiturn import (
     TurnState,
     Usage,
 )
+from multiturn.asking import Asking
+from multiturn.sealing import seal
 from multiturn.tokens import count_message
 from multiturn.window import Request
 
@@ -70,6 +73,70 @@ async def test_a_key_in_flight_is_joined(scene: Make) -> None:
     assert first.text == second.text == "only once"
     assert first.turn.id == second.turn.id
     assert len(it.requests) == 1
+
+
+async def told(chat: AsyncConversation, words: str, key: str | None) -> list[Delta]:
+    """The deltas of a turn that may be told again as they came."""
+    asking: Asking = {} if key is None else {"key": key}
+    message = {"role": "user", "content": words}
+    async with chat.turn([message], retold=True, **asking) as stream:
+        return [delta async for delta in stream]
+
+
+async def test_a_repeated_key_gives_the_very_deltas(scene: Make) -> None:
+    answer = [Delta("", "hm"), Delta("No"), Delta("ted", ""), Delta(".", finish_reason="stop")]
+    it = scene(answer)
+    first = await told(it.client.conversation("c"), "I like tea.", "m-1")
+    again = await told(it.client.conversation("c"), "I like tea.", "m-1")
+    assert [(each.text, each.reasoning, each.finish_reason) for each in again] == [
+        ("", "hm", None),
+        ("No", None, None),
+        ("ted", "", None),
+        (".", None, "stop"),
+    ]
+    assert [(each.text, each.reasoning) for each in first] == [(each.text, each.reasoning) for each in again]
+    assert len(it.requests) == 1
+
+
+async def test_a_repeated_key_gives_its_own_step_of_the_turn(scene: Make) -> None:
+    """Results went on with the turn since: what the key asked for were the calls."""
+    it = scene([Delta("let me "), calls("c1", text="see")], "sunny")
+    chat = it.client.conversation("c")
+    first = await told(chat, "weather?", "m-1")
+    await chat.send(tool_results={"c1": "sun"})
+    again = await told(chat, "weather?", "m-1")
+    assert [each.text for each in again] == [each.text for each in first] == ["let me ", "see"]
+    assert again[-1].finish_reason == "tool_calls"
+    assert again[-1].calls[0].id == "c1"
+
+
+async def test_a_repeated_key_is_found_on_the_branch_it_was_made_on(scene: Make) -> None:
+    it = scene("tea", "coffee")
+    chat = it.client.conversation("c")
+    await chat.send("I like tea.", key="m-1")
+    await chat.edit(1, "I like coffee.")
+    assert (await chat.send("I like tea.", key="m-1")).text == "tea"
+
+
+async def test_a_retried_turn_is_told_as_it_ended(scene: Make) -> None:
+    """What its key asked for was dropped when it was asked again."""
+    it = scene([calls("c1")], RateLimited("slow down", provider="qwen"), "whole")
+    chat = it.client.conversation("c")
+    await told(chat, "weather?", "m-1")
+    with pytest.raises(RateLimited):
+        await chat.send(tool_results={"c1": "sun"})
+    await chat.retry()
+    assert "".join([each.text for each in await told(chat, "weather?", "m-1")]) == "whole"
+
+
+async def test_what_was_deleted_is_not_told_again(scene: Make) -> None:
+    it = scene([Delta("one "), Delta("two", finish_reason="stop")])
+    await told(it.client.conversation("c"), "count", "m-1")
+    store, owner = it.client.engine.store, it.client.reach
+    gone = seal({"role": "assistant", "content": None}, count_message)
+    await store.rewrite(owner, "c", 1, {1: gone})
+    again = await told(it.client.conversation("c"), "count", "m-1")
+    assert "".join([each.text for each in again]) == ""
 
 
 async def test_the_key_of_a_turn_that_failed_may_be_used_again(scene: Make) -> None:

@@ -5,22 +5,23 @@ A handle does no I/O until a method is awaited; the conversation is made on firs
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Unpack
 
 import orjson
 
 from .asking import Asking, digest_of, entries_of, input_of, turn_of
-from .conversations import Settings, Turn
+from .conversations import Address, Settings, Step, Turn
 from .errors import CountingUnavailable, TurnNotFound
 from .ledger import Ledger
 from .memory import Memory, message_of
 from .messages import Entry, Message, Trait
 from .reference import TurnLike
+from .rendition import retold
 from .reply import Reply
-from .storage import Begun, Reach, Start
-from .stream import AsyncPreparedTurn, AsyncStream
+from .storage import DELTAS, Asked, Begun, Reach, Start
+from .stream import AsyncPreparedTurn, AsyncStream, Opened, Retold
 from .terms import Input, terms_of
 from .tokens import count_message
 from .turn import OpenTurn, begin
@@ -55,20 +56,25 @@ class AsyncConversation(Memory):
         *,
         stream: bool = True,
         anew: TurnLike | None = None,
+        retold: bool = False,
         **asking: Unpack[Asking],
     ) -> AsyncStream:
         """A turn whose input are whole messages, as `add` takes them: words of the user with the
         instructions that stand between them, or the results of all open calls. ``None`` asks again for the
         newest turn, as `retry` does; with ``stream`` false the answer comes in one piece. ``anew`` names a
-        turn in whose place it is, on a new branch, as `edit` does, and without messages `regenerate`.
+        turn in whose place it is, on a new branch, as `edit` does, and without messages `regenerate`. With
+        ``retold`` a repeated ``key`` gives the very deltas of the first time, not their sum.
 
         Raises `MessageInvalid` for an assistant's message, and as `send`."""
         entries, results = ([], None) if messages is None else turn_of(messages)
+        kept = DELTAS if retold else None
         if anew is not None:
-            return AsyncStream(self._anew(anew, asking, entries or None), stream=stream)
-        if messages is None:
-            return AsyncStream(self._asked(None, asking, entries=[], again=True), stream=stream)
-        return AsyncStream(self._asked(None, asking, entries=entries, answered=results), stream=stream)
+            opened = self._anew(anew, asking, entries or None, kept)
+        elif messages is None:
+            opened = self._asked(None, asking, entries=[], again=True, kept=kept)
+        else:
+            opened = self._asked(None, asking, entries=entries, answered=results, kept=kept)
+        return AsyncStream(opened, stream=stream)
 
     def prepare(self, content: object = None, **asking: Unpack[Asking]) -> AsyncPreparedTurn:
         """Begin a turn whose model you call yourself: ``async with chat.prepare(…) as turn``."""
@@ -98,15 +104,20 @@ class AsyncConversation(Memory):
         return await self._whole(self._anew(await self._newest() if turn is None else turn, asking))
 
     def _anew(
-        self, turn: TurnLike, asking: Asking, entries: Sequence[Entry] | None = None
-    ) -> Callable[[], Awaitable[OpenTurn | Reply]]:
+        self,
+        turn: TurnLike,
+        asking: Asking,
+        entries: Sequence[Entry] | None = None,
+        kept: Asked | None = None,
+    ) -> Opened:
         """A turn in the place of another one, on a new branch, with other words or with its own."""
 
-        async def opened() -> OpenTurn | Reply:
+        async def opened() -> OpenTurn | Retold:
             number, branch = await self._find(turn)
             own = await self._input_of(number, branch)
             said = own if entries is None else entries
-            return await self._asked(None, asking, entries=said, after=number - 1, branch=branch)()
+            after = number - 1
+            return await self._asked(None, asking, entries=said, after=after, branch=branch, kept=kept)()
 
         return opened
 
@@ -118,7 +129,7 @@ class AsyncConversation(Memory):
             raise TurnNotFound(wanted=number, conversation=self.id)
         return [_said_anew(row) for row in said]
 
-    async def _whole(self, asked: Callable[[], Awaitable[OpenTurn | Reply]]) -> Reply:
+    async def _whole(self, asked: Opened) -> Reply:
         async with AsyncStream(asked, stream=False) as stream:
             async for _ in stream:
                 pass
@@ -135,9 +146,11 @@ class AsyncConversation(Memory):
         again: bool = False,
         after: int | None = None,
         branch: int | None = None,
-    ) -> Callable[[], Awaitable[OpenTurn | Reply]]:
+        kept: Asked | None = None,
+    ) -> Opened:
         """The turn, checked and ready to begin; nothing happens before it is called. ``entries`` are an
-        input that is sealed already, ``answered`` the calls whose results are among them."""
+        input that is sealed already, ``answered`` the calls whose results are among them, ``kept`` is what
+        is stored of how it was asked for."""
         given = input_of(asking)
         results = asking.get("tool_results")
         said = entries_of(content, results) if entries is None else entries
@@ -146,7 +159,10 @@ class AsyncConversation(Memory):
         if "tools" not in asking and (again or calls is not None):
             given = replace(given, tools=self._tools)
 
-        async def open_turn() -> OpenTurn | Reply:
+        if kept is not None:
+            start = replace(start, asked=kept)
+
+        async def open_turn() -> OpenTurn | Retold:
             return await self._begin(start, replace(given, entries=said), prepared=prepared)
 
         return open_turn
@@ -180,11 +196,11 @@ class AsyncConversation(Memory):
             make=not again,
         )
 
-    async def _begin(self, start: Start, given: Input, *, prepared: bool) -> OpenTurn | Reply:
+    async def _begin(self, start: Start, given: Input, *, prepared: bool) -> OpenTurn | Retold:
         await self._settings()
         begun = await begin(self._engine, self._place, start, given, self._known, prepared=prepared)
         if isinstance(begun, Begun):
-            return await self._stored_reply(begun.turn)
+            return await self._retold(begun)
         self._tools = given.tools
         if start.after is not None and self._place.branch is not None:
             self._place = replace(self._place, branch=begun.lease.branch)
@@ -199,21 +215,30 @@ class AsyncConversation(Memory):
             return path.settings
         return self._known.settings
 
-    async def _stored_reply(self, turn: Turn) -> Reply:
-        """The reply of a turn that the same request key made before."""
-        rows = await self._rows(after=turn.number - 1, limit=1)
-        messages = [message_of(told) for told in rows]
+    async def _retold(self, begun: Begun) -> Retold:
+        """What the same request key made before: its step where one is known, else the newest of the turn."""
+        turn, at = begun.turn, Address.parse(begun.turn.id)
+        if begun.step is not None and at is not None:
+            found = await self._store.exchange(self._at[0], replace(at, place=begun.step))
+            answer = message_of(found.output) if found.output else None
+            if found.step and (deltas := retold(found.course, answer, found.step.finish_reason)):
+                return Retold(await self._stored_reply(turn, found.step, answer), deltas)
+        rows = await self._rows(after=turn.number - 1, limit=1, branch=turn.branch)
+        answers = [message for message in map(message_of, rows) if message.role == "assistant"]
         steps = await self._store.steps(*self._at, turn.number, turn.branch)
-        answers = [m for m in messages if m.role == "assistant"]
-        last = answers[-1] if answers else Message("assistant", ())
-        ledger = Ledger.from_json(steps[-1].ledger)
-        terms = terms_of(self._engine, await self._settings(), Input(model=steps[-1].model))
+        return Retold(await self._stored_reply(turn, steps[-1], answers[-1] if answers else None))
+
+    async def _stored_reply(self, turn: Turn, step: Step, answer: Message | None) -> Reply:
+        """The reply that a step gave."""
+        last = answer or Message("assistant", ())
+        ledger = Ledger.from_json(step.ledger)
+        terms = terms_of(self._engine, await self._settings(), Input(model=step.model))
         window = Window(
             b"[]",
             ledger.spans,
             ledger.tokens,
             terms.limits,
-            target=replace(terms.target, model=steps[-1].model),
+            target=replace(terms.target, model=step.model),
             notes=("stored_reply",),
             cache=ledger.cache,
             route=ledger.route,
@@ -223,12 +248,12 @@ class AsyncConversation(Memory):
             text=last.text,
             reasoning=last.reasoning,
             tool_calls=last.tool_calls,
-            finish_reason=steps[-1].finish_reason,
-            usage=steps[-1].usage,
-            cost=steps[-1].cost,
+            finish_reason=step.finish_reason,
+            usage=step.usage,
+            cost=step.cost,
             window=window,
             turn=turn,
-            model=steps[-1].model,
+            model=step.model,
         )
 
 

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from .completion import Chunks, read_completion
 from .conversations import Turn
@@ -18,11 +18,21 @@ from .reply import CallPiece, Delta, Draft, Reply
 from .turn import OpenTurn
 from .window import Window
 
-__all__ = ["AsyncPreparedTurn", "AsyncStream", "Opened"]
+__all__ = ["AsyncPreparedTurn", "AsyncStream", "Opened", "Retold"]
 
 T = TypeVar("T")
-Opened = Callable[[], Awaitable[OpenTurn | Reply]]
-"""Begins the turn: gives it open, or the stored reply of a turn that the same request key made before."""
+
+
+class Retold(NamedTuple):
+    """The stored reply of a turn that the same request key made before, and the deltas in which it came,
+    where those were kept."""
+
+    reply: Reply
+    deltas: Sequence[Delta] = ()
+
+
+Opened = Callable[[], Awaitable[OpenTurn | Retold]]
+"""Begins the turn: gives it open, or what is told again of one that was made before."""
 
 
 class AsyncStream:
@@ -95,8 +105,8 @@ class AsyncStream:
         if self._closed or self._turn is not None or self._reply is not None:
             return
         opened = await self._opened()
-        if isinstance(opened, Reply):
-            self._reply = opened
+        if isinstance(opened, Retold):
+            self._reply = opened.reply
             self._deltas = _stored(opened)
         else:
             self._turn = opened
@@ -131,7 +141,12 @@ class AsyncStream:
                 self._end()
 
 
-async def _stored(reply: Reply) -> AsyncIterator[Delta]:
+async def _stored(again: Retold) -> AsyncIterator[Delta]:
+    for delta in again.deltas:
+        yield delta
+    if again.deltas:
+        return
+    reply = again.reply
     calls = [
         CallPiece(place, each.id, each.name, each.arguments) for place, each in enumerate(reply.tool_calls)
     ]
@@ -152,8 +167,8 @@ class AsyncPreparedTurn:
 
     async def __aenter__(self) -> Self:
         opened = await self._opened()
-        if isinstance(opened, Reply):
-            self._reply = opened
+        if isinstance(opened, Retold):
+            self._reply = opened.reply
         else:
             self._turn = opened
         return self

@@ -32,11 +32,12 @@ from .messages import Trait
 from .outcome import Outcome
 from .phrases import Reason
 from .question import Question, there
+from .rendition import Rendition
 from .reply import Delta, Draft, Reply
 from .request import unmarked
 from .routing import Attempts
 from .step import Place, refuse_early
-from .storage import Begun, Ending, Lease, Start
+from .storage import DELTAS, Begun, Ending, Lease, Start
 from .terms import Engine, Input, Known
 from .window import Window
 
@@ -74,7 +75,8 @@ async def begin(
     question = Question(engine, given, begun.lease, known, attempts)
     turn = OpenTurn(engine, begun, hold, question)
     if start.asked is not None:
-        turn.course = Course(turn.draft, keep_reasoning=engine.keep_reasoning)
+        kind = Rendition if start.asked == DELTAS else Course
+        turn.course = kind(turn.draft, keep_reasoning=engine.keep_reasoning)
     try:
         if known.learn(begun.settings) or attempts.choice:
             question.attempts = _attempts(engine, place, known)

@@ -9,7 +9,7 @@ import pytest
 
 from multiturn.conversations import Address, Owner, Step, TurnState
 from multiturn.errors import ConversationNotFound, ToolCallUnknown, ToolResultsIncomplete, TurnNotFound
-from multiturn.storage import Asked, Ending, Lease, Partial, Reach, Start, Store, Upon
+from multiturn.storage import DELTAS, Asked, Ending, Lease, Partial, Reach, Start, Store, Upon
 
 from .talk import ALICE, answer, ask, assistant, begin, call, finish, held, result, said, texts, user
 
@@ -65,6 +65,26 @@ async def test_an_exchange_tells_what_went_in_and_what_came_out(store: Store) ->
     assert found.ended_at is not None
     assert found.ended_at >= found.created_at > 0
     assert (found.last, found.running) == (True, False)
+
+
+async def test_what_is_deleted_is_gone_from_how_its_answer_was_told(store: Store) -> None:
+    lease = await begin(store, "hi", asked=DELTAS)
+    await finish(store, lease, assistant("ok"), course=b"private")
+    other = await asked(store, "more")
+    for turn in (1, 2):
+        await store.rewrite(ALICE, "c", turn, {1: assistant("")})
+    assert (await store.exchange(ALICE, at(lease))).course == b""
+    assert (await store.exchange(ALICE, other)).course == b"\x10"
+
+
+async def test_an_answer_that_was_dropped_is_no_more_that_of_its_step(store: Store) -> None:
+    """Also where whoever asks again keeps nothing himself."""
+    place = await called(store, "c1")
+    lease = held(await store.begin(ALICE, "c", Start(entries=[result("c1", "sun")], results=("c1",))))
+    await finish(store, lease, state=TurnState.FAILED)
+    again = held(await store.begin(ALICE, "c", Start(again=True)))
+    await finish(store, again, assistant("another"))
+    assert (await store.exchange(ALICE, place)).output is None
 
 
 async def test_begin_tells_when_it_was_kept(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import SettingInvalid
 from ..phrases import Reason
 from .records import (
+    DELTAS,
     Asked,
     Begun,
     Due,
@@ -25,6 +26,7 @@ from .records import (
 from .store import Store
 
 __all__ = [
+    "DELTAS",
     "Asked",
     "Begun",
     "Due",

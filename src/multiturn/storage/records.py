@@ -13,6 +13,7 @@ from ..usage import ModelFacts
 from ..window import Cut, MessageRow, Quotation
 
 __all__ = [
+    "DELTAS",
     "Asked",
     "Begun",
     "Due",
@@ -56,6 +57,10 @@ class Asked:
 
     common: bytes
     own: bytes | None = None
+
+
+DELTAS = Asked(b"")
+"""By a door that keeps nothing but the deltas in which the answer came (`multiturn.rendition`)."""
 
 
 class Upon(NamedTuple):

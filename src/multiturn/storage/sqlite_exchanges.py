@@ -7,11 +7,11 @@ import sqlite3
 
 from ..conversations import Address, Owner, TurnState
 from ..errors import TurnNotFound
-from .records import Asked, Exchange, Start, Told
+from .records import DELTAS, Asked, Exchange, Start, Told
 from .sqlite_conversations import Here
 from .sqlite_rows import LASTS, MESSAGE, NOW, SEGMENT, read_step, to_message, told
 
-__all__ = ["exchange", "forget_exchange", "keep_asked", "keep_course", "step_of_key"]
+__all__ = ["exchange", "forget_deltas", "forget_exchange", "keep_asked", "keep_course", "step_of_key"]
 
 REQUEST = "SELECT id FROM requests WHERE conversation = ? AND digest = ?"
 
@@ -19,13 +19,13 @@ REQUEST = "SELECT id FROM requests WHERE conversation = ? AND digest = ?"
 def keep_asked(db: sqlite3.Connection, here: Here, turn: int, step: int, start: Start) -> float | None:
     """Keep what a step was asked for, and where its messages stand in the turn with this key; gives the
     time."""
+    if start.again:  # what came of the steps before was dropped with them
+        db.execute("UPDATE exchanges SET output = ? WHERE turn = ?", (SEGMENT, turn))
     asked = start.asked
     if asked is None:
         return None
     output = db.execute("SELECT messages FROM turns WHERE id = ?", (turn,)).fetchone()[0]
     first = 0 if start.again else output - len(start.entries)
-    if start.again:  # what came of the steps before was dropped with them
-        db.execute("UPDATE exchanges SET output = ? WHERE turn = ?", (SEGMENT, turn))
     values = (turn, step, _request(db, here.key, asked.common), asked.own, first, output, start.key)
     row = db.execute(
         "INSERT INTO exchanges (turn, step, created_at, request, own, input, output, key)"
@@ -51,6 +51,15 @@ def keep_course(db: sqlite3.Connection, turn: int, step: int, course: bytes | No
     """Keep in what pieces the answer came."""
     if course is not None:
         db.execute("UPDATE exchanges SET course = ? WHERE turn = ? AND step = ?", (course, turn, step))
+
+
+def forget_deltas(db: sqlite3.Connection, conversation: int, turn: int) -> None:
+    """What is deleted from a turn does not stay behind in how its answers were told."""
+    db.execute(
+        "UPDATE exchanges SET course = NULL WHERE turn = ?"
+        " AND request IN (SELECT id FROM requests WHERE conversation = ? AND body = ?)",
+        (turn, conversation, DELTAS.common),
+    )
 
 
 def step_of_key(db: sqlite3.Connection, conversation: int, key: str | None) -> int | None:

@@ -13,6 +13,7 @@ from ..messages import Entry, Trait
 from ..phrases import Reason
 from .records import Told
 from .sqlite_conversations import Here, require, title_of
+from .sqlite_exchanges import forget_deltas
 from .sqlite_media import drop_media, put_back, take_out
 from .sqlite_paths import owner_of, pieces
 from .sqlite_quotes import citing_dropped, drop_quotes
@@ -54,6 +55,7 @@ def rewrite(
     if any(entry.role == "user" and entry.traits & EXCLUDED for entry in entries.values()):
         citing_dropped(db, first, first + count - 1)
     _add_up(db, key, first, count)
+    forget_deltas(db, here.key, key)
     for entry in entries.values():
         note_standing(db, here.key, entry.traits)
     for place in entries:

@@ -212,9 +212,9 @@ class Store(Protocol):
     ) -> bool:
         """Put messages of a turn, by place, into the place of those that stand there, in one transaction:
         so what was said is deleted, without a number that changes. What was there is gone for good, from
-        the quotations of other turns and from summaries, too; what a user marked by hand stays marked. A
-        turn waits no more for results of calls that are gone, and is `TurnState.INCOMPLETE` if it
-        waited for nothing else. Every branch that shares the turn sees it so.
+        the quotations of other turns, from summaries and from how answers were told (`DELTAS`), too; what
+        a user marked by hand stays marked. A turn waits no more for results of calls that are gone, and is
+        `TurnState.INCOMPLETE` if it waited for nothing else. Every branch that shares the turn sees it so.
 
         ``seen`` are messages of the turn as they were read: where one of them is another by now, nothing
         is done, and the answer is ``False``."""

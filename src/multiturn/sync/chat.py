@@ -63,10 +63,12 @@ class BlockingConversation:
         *,
         stream: bool = True,
         anew: TurnLike | None = None,
+        retold: bool = False,
         **asking: Unpack[Asking],
     ) -> Stream:
         """See `AsyncConversation.turn`."""
-        return Stream(self._work, self._current().turn(messages, stream=stream, anew=anew, **asking))
+        turn = self._current().turn(messages, stream=stream, anew=anew, retold=retold, **asking)
+        return Stream(self._work, turn)
 
     def prepare(self, content: object = None, **asking: Unpack[Asking]) -> PreparedTurn:
         """See `AsyncConversation.prepare`."""
