@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from multiturn.caching import Caching, fingerprint
 from multiturn.catalog import Catalog
-from multiturn.conversations import Declared, Settings
+from multiturn.conversations import DECLARABLE, Declared, Settings
 from multiturn.providers.demo import DemoProvider
 from multiturn.storage import open_store
 from multiturn.terms import Engine, Known, in_force
@@ -29,6 +30,13 @@ def test_what_is_declared_applies_and_the_rest_stays_as_it_is_stored(
     for field in fields(Settings):
         declared = getattr(given, field.name, None)
         assert getattr(now, field.name) == (getattr(stored, field.name) if declared is None else declared)
+
+
+def test_every_setting_can_be_stated_and_is_in_force_then() -> None:
+    assert {field.name for field in fields(Settings)} == {*DECLARABLE, "version"}
+    for name in DECLARABLE:
+        stated: Any = object()
+        assert getattr(in_force(Settings(), Declared(**{name: stated})), name) is stated
 
 
 def test_what_was_learned_last_is_in_force_whatever_it_was_learned_with() -> None:

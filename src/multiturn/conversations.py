@@ -11,13 +11,14 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 
 from .messages import Message
 from .usage import Cost, Usage
 
 __all__ = [
+    "DECLARABLE",
     "Address",
     "Branch",
     "Conversation",
@@ -79,6 +80,10 @@ class Settings:
     model: str | None = None
     memory: str | None = None
     version: int = 0
+
+
+DECLARABLE = tuple(each.name for each in fields(Settings) if each.name != "version")
+"""What of settings a caller can state: all but their version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from .caching import Caching
 from .calibration import Calibration
 from .catalog import Card, Catalog
 from .context import limits, reserve
-from .conversations import Declared, Owner, Settings
+from .conversations import DECLARABLE, Declared, Owner, Settings
 from .embedding import Embedder
 from .messages import Entry
 from .pictures import pictured, surplus
@@ -163,19 +163,15 @@ class Terms:
         return replace(self, limits=less)
 
 
-told = attrgetter("instructions", "opening", "policy", "model", "memory")
-"""What of settings terms are worked out from: all but their version."""
+told = attrgetter(*DECLARABLE)
+"""What of settings terms are worked out from."""
 
 
 def in_force(settings: Settings, declared: Declared) -> Settings:
     """Stored settings once what is declared applies."""
+    both = zip(told(settings), told(declared), strict=True)
     return Settings(
-        settings.instructions if declared.instructions is None else declared.instructions,
-        settings.opening if declared.opening is None else declared.opening,
-        settings.policy if declared.policy is None else declared.policy,
-        settings.model if declared.model is None else declared.model,
-        settings.memory if declared.memory is None else declared.memory,
-        settings.version,
+        *[stored if stated is None else stated for stored, stated in both], version=settings.version
     )
 
 
