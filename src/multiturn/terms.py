@@ -171,7 +171,8 @@ def in_force(settings: Settings, declared: Declared) -> Settings:
     """Stored settings once what is declared applies."""
     both = zip(told(settings), told(declared), strict=True)
     return Settings(
-        *[stored if stated is None else stated for stored, stated in both], version=settings.version
+        *[stored if stated is None else stated for stored, stated in both],
+        settings.version,
     )
 
 
