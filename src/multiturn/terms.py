@@ -170,10 +170,8 @@ told = attrgetter(*DECLARABLE)
 def in_force(settings: Settings, declared: Declared) -> Settings:
     """Stored settings once what is declared applies."""
     both = zip(told(settings), told(declared), strict=True)
-    return Settings(
-        *[stored if stated is None else stated for stored, stated in both],
-        settings.version,
-    )
+    agreed = [stored if stated is None else stated for stored, stated in both]
+    return Settings(*[*agreed, settings.version])
 
 
 def terms_of(engine: Engine, settings: Settings, given: Input, last: str | None = None) -> Terms:
