@@ -38,6 +38,7 @@ __all__ = [
     "read_turn",
     "to_message",
     "told",
+    "total",
     "totals",
     "usage_columns",
     "write_calls",
@@ -177,6 +178,13 @@ def totals(rows: Iterable[Sequence[Any]]) -> dict[int, tuple[Usage | None, Cost 
             costs.append(Cost(Decimal(amount) / BILLION, currency, bool(cost_estimated)))
         found[turn] = usage, costs
     return {turn: (usage, costs[0] if len(costs) == 1 else None) for turn, (usage, costs) in found.items()}
+
+
+def total(consumed: Sequence[Any]) -> tuple[Usage | None, Cost | None]:
+    """The same of a turn with a single step, from its `usage_columns`."""
+    *counts, estimated, amount, currency, _ = consumed
+    row = (0, currency, amount, counts[0] is not None, *counts, estimated & 1, estimated & 2)
+    return totals([row])[0]
 
 
 def _usage(columns: Sequence[Any], raw: bytes | None = None) -> Usage:

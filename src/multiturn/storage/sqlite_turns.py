@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ..conversations import Owner, Step, Turn, TurnState
 from ..errors import (
@@ -20,6 +21,7 @@ from ..errors import (
 )
 from ..messages import Trait
 from ..phrases import Reason
+from ..usage import Cost, Usage
 from .records import Begun, Ending, Lease, Partial, Start
 from .sqlite_branches import new_branch
 from .sqlite_conversations import Here, declare, find_held, head_key, require, settings_of, title_of
@@ -37,6 +39,7 @@ from .sqlite_rows import (
     TURN_SOURCES,
     read_calls,
     read_turn,
+    total,
     totals,
     usage_columns,
     write_calls,
@@ -59,9 +62,10 @@ def begin(
 ) -> Begun | Queued:
     """See `Store.begin`; `Queued` where somebody else is at it."""
     here = require(db, owner, name, start.branch, make=start.declared if start.make else None)
-    answered = _answered(db, here, start)
-    if answered is not None:
-        return Begun(None, answered, settings_of(here), step_of_key(db, here.key, start.key))
+    made = _made(db, here, start)
+    if made is not None and made.done:
+        turn = _turn(db, made.turn, here.ulid)
+        return Begun(None, turn, settings_of(here), step_of_key(db, here.key, start.key))
     queued = line_up(db, here, ticket, wait=start.wait > 0, interrupt=start.interrupt)
     if queued is not None:
         return queued
@@ -75,15 +79,22 @@ def begin(
     else:
         here = _new(db, owner, name, here, start)
     lease = _take(db, owner, name, here, start)
-    if start.key is not None:
-        _remember_key(db, here, start.key, start.digest)
     turn = here.segment * SEGMENT + here.head
+    if start.key is not None:
+        _remember_key(db, here, start.key, start.digest, made)
     at = keep_asked(db, here, turn, lease.step, start)
-    return Begun(lease, _turn(db, turn, here.ulid), settings, asked_at=at)
+    spent = (None, None) if lease.step == 1 else None
+    return Begun(lease, _turn(db, turn, here.ulid, spent), settings, asked_at=at)
 
 
-def _answered(db: sqlite3.Connection, here: Here, start: Start) -> Turn | None:
-    """The turn that the request key made, where it need not be made again."""
+class _Made(NamedTuple):
+    """The turn that a request key made; one that is ``done`` need not be made again."""
+
+    turn: int
+    done: bool
+
+
+def _made(db: sqlite3.Connection, here: Here, start: Start) -> _Made | None:
     if start.key is None:
         return None
     row = db.execute(
@@ -95,17 +106,14 @@ def _answered(db: sqlite3.Connection, here: Here, start: Start) -> Turn | None:
         return None
     if row[0] != start.digest:
         raise KeyReused(key=start.key)
-    done = row[2] in (TurnState.COMPLETED, TurnState.WAITING)
-    return _turn(db, row[1], here.ulid) if done else None
+    return _Made(row[1], row[2] in (TurnState.COMPLETED, TurnState.WAITING))
 
 
-def _remember_key(db: sqlite3.Connection, here: Here, key: str, digest: bytes) -> None:
+def _remember_key(db: sqlite3.Connection, here: Here, key: str, digest: bytes, made: _Made | None) -> None:
+    """The key is that of the last turn now, and no longer that of the one it made before."""
     turn = here.segment * SEGMENT + here.head
-    db.execute(
-        "UPDATE turns SET key = NULL WHERE key = ?1 AND id ="
-        " (SELECT turn FROM request_keys WHERE conversation = ?2 AND key = ?1)",
-        (key, here.key),
-    )
+    if made is not None:
+        db.execute("UPDATE turns SET key = NULL WHERE id = ? AND key = ?", (made.turn, key))
     db.execute("INSERT OR REPLACE INTO request_keys VALUES (?, ?, ?, ?)", (here.key, key, digest, turn))
     db.execute("UPDATE turns SET key = ? WHERE id = ?", (key, turn))
 
@@ -179,22 +187,35 @@ def _again(db: sqlite3.Connection, here: Here, name: str) -> Here:
 
 def _take(db: sqlite3.Connection, owner: Owner, name: str, here: Here, start: Start) -> Lease:
     """Take the lease on the last turn of the path."""
-    turn = here.segment * SEGMENT + here.head
-    epoch = db.execute(
-        f"UPDATE conversations SET epoch = epoch + 1, held_until = {NOW} + ?, held_turn = ?, stop = 0,"
-        f" updated_at = {NOW}, title = ? WHERE id = ? RETURNING epoch",
-        (int(start.hold * 1000), turn, here.title or title_of(start.entries), here.key),
-    ).fetchone()[0]
+    turn, epoch = here.segment * SEGMENT + here.head, here.epoch + 1
+    db.execute(
+        "UPDATE conversations SET epoch = ?, held_until = ?, held_turn = ?, stop = 0, updated_at = ?, title = ?"
+        " WHERE id = ?",
+        (
+            epoch,
+            here.now + int(start.hold * 1000),
+            turn,
+            here.now,
+            here.title or title_of(start.entries),
+            here.key,
+        ),
+    )
     step = db.execute("SELECT steps FROM turns WHERE id = ?", (turn,)).fetchone()[0]
     return Lease(owner, name, here.key, here.ulid, here.branch, here.head, step, epoch, start.limited)
 
 
-def _turn(db: sqlite3.Connection, key: int, ulid: str) -> Turn:
+_Spent = tuple[Usage | None, Cost | None]
+
+
+def _turn(db: sqlite3.Connection, key: int, ulid: str, spent: _Spent | None = None) -> Turn:
+    """The turn with this key; ``spent`` is what its steps consumed, where that is known."""
     row = db.execute(f"SELECT {TURN} FROM {TURN_SOURCES} WHERE t.id = ?", (key,)).fetchone()
-    spent = totals(
-        db.execute(f"SELECT {STEP_TOTALS} FROM steps WHERE turn = ? GROUP BY turn, currency", (key,))
-    )
-    return read_turn(row, ulid, spent.get(key, (None, None)))
+    return read_turn(row, ulid, _spent(db, key) if spent is None else spent)
+
+
+def _spent(db: sqlite3.Connection, turn: int) -> _Spent:
+    rows = db.execute(f"SELECT {STEP_TOTALS} FROM steps WHERE turn = ? GROUP BY turn, currency", (turn,))
+    return totals(rows).get(turn, (None, None))
 
 
 # ----------------------------------------------------------------------------------- while it runs
@@ -223,7 +244,7 @@ def append(db: sqlite3.Connection, lease: Lease, partial: Partial) -> bool:
 INSERT_STEP = f"""
 INSERT INTO steps (turn, number, created_at, model, input, output, cached, cache_write, reasoning, estimated,
     amount, currency, raw, finish_reason, response_id, error, seconds, ledger)
-VALUES (?, ?, {NOW}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+VALUES (?, ?, COALESCE(?, {NOW}), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
 def finish(db: sqlite3.Connection, lease: Lease, ending: Ending) -> Turn:
@@ -239,7 +260,8 @@ def finish(db: sqlite3.Connection, lease: Lease, ending: Ending) -> Turn:
         (ending.state, OPEN, marks, OPEN, marks, write_calls(ending.open_calls), ending.error, model, turn),
     )
     note_standing(db, here.key, ending.traits, ending.state)
-    _keep_step(db, turn, lease.step, model, step)
+    consumed = usage_columns(step)
+    _keep_step(db, turn, lease.step, model, step, consumed, here.now)
     keep_course(db, turn, lease.step, ending.course)
     calibrate(db, model, step.usage, ending.counted)
     if ending.quote is not None:
@@ -247,19 +269,27 @@ def finish(db: sqlite3.Connection, lease: Lease, ending: Ending) -> Turn:
     _keep_with_branch(db, here.segment, ending)
     if here.messages - here.indexed >= CHUNK:
         index(db, here.segment)
-    return _turn(db, turn, lease.ulid)
+    return _turn(db, turn, lease.ulid, total(consumed) if lease.step == 1 else None)
 
 
-def _keep_step(db: sqlite3.Connection, turn: int, number: int, model: int | None, step: Step) -> None:
+def _keep_step(
+    db: sqlite3.Connection,
+    turn: int,
+    number: int,
+    model: int | None,
+    step: Step,
+    consumed: Sequence[Any],
+    now: int | None = None,
+) -> None:
     told = (step.finish_reason, step.response_id, step.error, step.seconds, step.ledger)
-    db.execute(INSERT_STEP, (turn, number, model, *usage_columns(step), *told))
+    db.execute(INSERT_STEP, (turn, number, now, model, *consumed, *told))
 
 
 def record(db: sqlite3.Connection, owner: Owner, name: str, step: Step, branch: int | None) -> None:
     """See `Store.record`."""
     key = require(db, owner, name, branch).segment * SEGMENT
     number = db.execute("SELECT COALESCE(MAX(number), 0) + 1 FROM steps WHERE turn = ?", (key,)).fetchone()[0]
-    _keep_step(db, key, number, model_number(db, step.model or None), step)
+    _keep_step(db, key, number, model_number(db, step.model or None), step, usage_columns(step))
 
 
 def _keep_with_branch(db: sqlite3.Connection, segment: int, ending: Ending) -> None:
@@ -285,9 +315,8 @@ def _release(db: sqlite3.Connection, lease: Lease) -> tuple[int, Here]:
     """Free the lease, if it still holds: the key of its turn, and where that is."""
     here = find_held(db, lease)
     db.execute(
-        f"UPDATE conversations SET held_until = NULL, held_turn = NULL, stop = 0, updated_at = {NOW}"
-        " WHERE id = ?",
-        (lease.key,),
+        "UPDATE conversations SET held_until = NULL, held_turn = NULL, stop = 0, updated_at = ? WHERE id = ?",
+        (here.now, lease.key),
     )
     db.execute("DELETE FROM partials WHERE conversation = ?", (lease.key,))
     return here.segment * SEGMENT + here.head, here
