@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from multiturn.caching.prefix import fingerprint
+from multiturn.caching.fingerprints import fingerprint
 from multiturn.caching.rules import CacheRule, Caching, MarkerRule
 from multiturn.catalog import Catalog
 from multiturn.providers.dashscope import native_messages

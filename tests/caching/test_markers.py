@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
+from multiturn.caching.fingerprints import fingerprint
 from multiturn.caching.markers import marks
-from multiturn.caching.prefix import fingerprint, forecast
+from multiturn.caching.prefix import forecast
 from multiturn.caching.rules import CacheRule, Caching, MarkerRule
 from multiturn.usage import Usage
 

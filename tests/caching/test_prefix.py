@@ -10,30 +10,15 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.caching.requests import PREFIX, SYSTEM, body, past
 
-from multiturn.caching.prefix import Forecast, compared, digest_of, fingerprint, forecast
+from multiturn.caching.fingerprints import fingerprint
+from multiturn.caching.past import digest_of
+from multiturn.caching.prefix import Forecast, compared, forecast
 from multiturn.caching.rules import CacheRule, Caching
 from multiturn.usage import Price, Tier, Usage
 
-SYSTEM = {"role": "system", "content": "你是店员。" * 40}
-PREFIX = Caching("m", CacheRule(minimum=256, ttl=600), head=500)
 OTHER_TOOLS = digest_of([{"type": "function", "function": {"name": "weather"}}])
-
-
-def body(turns: int, *, system: dict[str, str] = SYSTEM, first: int = 1) -> bytes:
-    messages = [system]
-    for turn in range(first, turns + 1):
-        messages += [
-            {"role": "user", "content": f"question {turn} 😀"},
-            {"role": "assistant", "content": f"answer {turn}"},
-        ]
-    return orjson.dumps([*messages, {"role": "user", "content": f"question {turns + 1} 😀"}])
-
-
-def past(
-    caching: Caching = PREFIX, turns: int = 3, tokens: int = 1_000, at: float = 100.0, **more: Any
-) -> bytes:
-    return fingerprint(caching, body(turns), tokens, at, None, **more)
 
 
 def told(caching: Caching = PREFIX, before: bytes | None = None, **more: Any) -> Forecast:
@@ -249,16 +234,3 @@ def test_a_request_of_instructions_alone_has_a_head() -> None:
     only = orjson.dumps([SYSTEM])
     kept = fingerprint(PREFIX, only, 1_000, 0.0, None)
     assert forecast(PREFIX, kept, body(0), 1_000, 1.0).cached == 1_000
-
-
-def test_a_fingerprint_is_short_and_holds_no_words() -> None:
-    kept = past(usage=Usage(1_000, 30, cached=0), anchor="1.0")
-    for turn in range(4, 20):
-        kept = fingerprint(PREFIX, body(turn), 1_000 + turn, 100.0 + turn, kept)
-    assert len(kept) < 250
-    assert b"question" not in kept
-
-
-def test_the_digest_of_tools_tells_them_apart() -> None:
-    assert digest_of([]) == ""
-    assert digest_of([{"a": 1}]) == digest_of([{"a": 1}]) != digest_of([{"a": 2}])

@@ -1,8 +1,10 @@
 """What does a provider's prompt cache hold, and where do markers pay? Pure: bytes in, a forecast out. This is
 the door."""
 
+from .fingerprints import fingerprint
 from .markers import marks
-from .prefix import Forecast, compared, digest_of, fingerprint, forecast, opened
+from .past import digest_of, opened
+from .prefix import Forecast, compared, forecast
 from .rules import CacheRule, Caching, MarkerRule
 
 __all__ = [

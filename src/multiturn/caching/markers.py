@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from .prefix import INSTRUCTIONS, Past, opened, parting, pauses
+from .past import INSTRUCTIONS, Past, opened, parting, pauses
 from .rules import CacheRule, Caching, MarkerRule
 
 __all__ = ["marks"]
