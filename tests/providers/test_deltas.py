@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from multiturn.errors import ProviderFailed, ProviderOverflow, StreamCut
 from multiturn.messages import ToolCall
-from multiturn.providers.deltas import NOTHING, REPLACED, AnswerReader, opened, usage_of
+from multiturn.providers.deltas import NOTHING, REPLACED, AnswerReader
 from multiturn.providers.faults import Faults
+from multiturn.providers.values import opened
 from multiturn.reply import Delta, Draft
-from multiturn.usage import Usage
 
 FAULTS = Faults("test")
 
@@ -204,15 +204,6 @@ def test_halves_as_bytes_are_joined() -> None:
     assert text == "😀"
 
 
-def test_hostile_json() -> None:
-    value, damaged = opened(b'{"a":"\\ud83d","b":NaN,"c":' + b"9" * 5000 + b',"d":Infinity,"e":"\x00"}')
-    assert damaged
-    assert (value["b"], value["d"], value["e"]) == (None, None, "\x00")
-    for body in (b"[" * 100_000, b"", b"{", b"\xff", b'{"a":1'):
-        with pytest.raises(ValueError):
-            opened(body)
-
-
 def test_names_and_extras_are_sound() -> None:
     body = (
         rb'{"id":"r\ud83d","model":"m","choices":[{"delta":{"content":"x","note":["\ud83d",{"\ud83d":1}]}}],'
@@ -333,94 +324,6 @@ def test_arguments_as_an_object() -> None:
 @pytest.mark.parametrize("raw", [None, "x", {}, [None, "x", 5], [{}], [{"function": None}]])
 def test_odd_calls_are_passed_over(raw: Any) -> None:
     assert read([say(content="x", tool_calls=raw)])[0].tool_calls == ()
-
-
-# ------------------------------------------------------------------------------------------ usage
-
-
-@pytest.mark.parametrize(
-    ("raw", "usage"),
-    [
-        ({"prompt_tokens": 8, "completion_tokens": 11}, Usage(8, 11)),
-        ({"input_tokens": 8, "output_tokens": 11}, Usage(8, 11)),
-        (
-            {"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 64}},
-            Usage(100, 5, cached=64),
-        ),
-        ({"prompt_tokens": 100, "completion_tokens": 5, "cached_tokens": 8}, Usage(100, 5, cached=8)),
-        ({"prompt_tokens": 100, "completion_tokens": 5, "cached_token": 8}, Usage(100, 5, cached=8)),
-        (
-            {
-                "prompt_tokens": 100,
-                "completion_tokens": 5,
-                "prompt_cache_hit_tokens": 64,
-                "prompt_cache_miss_tokens": 36,
-                "completion_tokens_details": {"reasoning_tokens": 3},
-            },
-            Usage(100, 5, cached=64, reasoning=3),
-        ),
-        (
-            {
-                "prompt_tokens": 100,
-                "completion_tokens": 5,
-                "prompt_tokens_details": {"cached_tokens": 0, "cache_creation_input_tokens": 90},
-            },
-            Usage(100, 5, cached=0, cache_write=90),
-        ),
-        (
-            {
-                "prompt_tokens": 100,
-                "completion_tokens": 5,
-                "prompt_tokens_details": {"cache_creation": {"ephemeral_5m_input_tokens": 90}},
-            },
-            Usage(100, 5, cache_write=90),
-        ),
-        (
-            {
-                "prompt_tokens": 100,
-                "completion_tokens": 5,
-                "prompt_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 30},
-            },
-            Usage(100, 5, cached=20, cache_write=30),
-        ),
-        (
-            {"input_tokens": 7, "output_tokens": 3, "output_tokens_details": {"reasoning_tokens": 2}},
-            Usage(7, 3, reasoning=2),
-        ),
-        ({"prompt_tokens": 8}, Usage(8, 0)),
-        # what cannot be is not believed
-        (
-            {
-                "prompt_tokens": 8,
-                "completion_tokens": 2,
-                "cached_tokens": 80,
-                "prompt_tokens_details": {"cache_write_tokens": 5},
-                "completion_tokens_details": {"reasoning_tokens": 9},
-            },
-            Usage(8, 2, cached=8, cache_write=0, reasoning=2),
-        ),
-        ({"prompt_tokens": "8", "completion_tokens": True}, None),
-        ({"prompt_tokens": -8, "completion_tokens": 1e3}, None),
-        ({"total_tokens": 5}, None),
-        ({}, None),
-        (None, None),
-        ([1], None),
-    ],
-)
-def test_usage_under_every_name(raw: Any, usage: Usage | None) -> None:
-    found = usage_of(raw)
-    if usage is None:
-        assert found is None
-    else:
-        assert found is not None
-        assert found.raw == raw
-        assert (found.input, found.output, found.cached, found.cache_write, found.reasoning) == (
-            usage.input,
-            usage.output,
-            usage.cached,
-            usage.cache_write,
-            usage.reasoning,
-        )
 
 
 # ---------------------------------------------------------------------------------------- the end

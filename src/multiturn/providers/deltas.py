@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-import orjson
-
 from ..errors import ProviderFailed, ProviderOverflow, StreamCut
 from ..phrases import Reason
 from ..reply import CallPiece, Delta
-from ..usage import Usage
 from .faults import Faults
+from .usage import usage_of
+from .values import sound, table_of, word_of
 
-__all__ = ["NOTHING", "REPLACED", "AnswerReader", "opened", "usage_of"]
+__all__ = ["NOTHING", "REPLACED", "AnswerReader"]
 
 REPLACED = "text_replaced"
 """The field of `Delta.extra` that tells: characters nobody can read were replaced by U+FFFD."""
@@ -38,93 +36,6 @@ UNINTERPRETED = frozenset(
 
 NOTHING = Delta()
 """What a piece that says nothing becomes: this very object."""
-HALF = re.compile("[\ud800-\udfff]")
-
-
-def opened(data: bytes) -> tuple[Any, bool]:
-    """The value in a piece of JSON, and whether characters in it may be damaged: half surrogates, or
-    bytes that were no UTF-8 (they come as U+FFFD). Raises `ValueError` where it is no JSON."""
-    try:
-        return orjson.loads(data), False
-    except ValueError:
-        pass
-    try:
-        text = data.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        text = data.decode("utf-8", "replace")
-    try:
-        return json.loads(text, strict=False, parse_constant=lambda _: None, parse_int=_integer), True
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) < 19 else float(digits)
-
-
-def _sound(value: object) -> object:
-    """``value`` without half surrogates."""
-    if isinstance(value, str):
-        return HALF.sub("\ufffd", value)
-    if isinstance(value, Mapping):
-        return {HALF.sub("\ufffd", name): _sound(each) for name, each in value.items()}
-    return [_sound(each) for each in value] if isinstance(value, list) else value
-
-
-# ---------------------------------------------------------------------------------------- usage
-
-
-def usage_of(raw: object) -> Usage | None:
-    """The usage a provider reports, under any of the names in use; ``None`` where it says nothing."""
-    if not isinstance(raw, Mapping):
-        return None
-    read = _first(raw, "prompt_tokens", "input_tokens")
-    written = _first(raw, "completion_tokens", "output_tokens")
-    if read is None and written is None:
-        return None
-    read, written = read or 0, written or 0
-    prompt = _table(raw, "prompt_tokens_details", "input_tokens_details")
-    answer = _table(raw, "completion_tokens_details", "output_tokens_details")
-    cached = _or(
-        _first(prompt, "cached_tokens"),
-        _first(raw, "cached_tokens", "cached_token", "prompt_cache_hit_tokens"),
-    )
-    cache_write = _or(
-        _first(prompt, "cache_write_tokens", "cache_creation_input_tokens"),
-        _first(_table(prompt, "cache_creation"), "ephemeral_5m_input_tokens"),
-    )
-    cached = None if cached is None else min(cached, read)
-    return Usage(
-        input=read,
-        output=written,
-        cached=cached,
-        cache_write=None if cache_write is None else min(cache_write, read - (cached or 0)),
-        reasoning=_at_most(_first(answer, "reasoning_tokens"), written),
-        raw=raw,
-    )
-
-
-def _first(raw: Mapping[str, Any], *names: str) -> int | None:
-    for name in names:
-        value = raw.get(name)
-        if type(value) is int and 0 <= value < 1 << 53:
-            return value
-    return None
-
-
-def _table(raw: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    return next((raw[name] for name in names if isinstance(raw.get(name), Mapping)), {})
-
-
-def _or(one: int | None, other: int | None) -> int | None:
-    return other if one is None else one
-
-
-def _at_most(value: int | None, limit: int) -> int | None:
-    return None if value is None else min(value, limit)
-
-
-# --------------------------------------------------------------------------------------- reading
 
 
 @dataclass(slots=True)
@@ -160,14 +71,14 @@ class AnswerReader:
         if not damaged and (plain := self._plain(value, choice)):
             return plain
         usage = usage_of(value.get("usage")) or usage_of(choice.get("usage"))
-        message = _table(choice, "delta", "message")
+        message = table_of(choice, "delta", "message")
         text, reasoning = self._words(message, damaged=damaged)
         calls = self._call_pieces(message.get("tool_calls"), damaged=damaged)
         finish = self._finish(choice.get("finish_reason"))
         extra = self._extra(message)
         if damaged:
-            usage = usage and replace(usage, raw=cast("Mapping[str, object]", _sound(usage.raw)))
-            extra = {name: _sound(each) for name, each in extra.items()}
+            usage = usage and replace(usage, raw=cast("Mapping[str, object]", sound(usage.raw)))
+            extra = {name: sound(each) for name, each in extra.items()}
         if reasoning == "" and not text and not calls:
             self._thought_of, reasoning = True, None
         if not (text or reasoning or calls or finish or usage or extra):
@@ -275,7 +186,7 @@ class AnswerReader:
 
     def _names(self, value: Mapping[str, Any]) -> tuple[str | None, str | None]:
         """The model and the id of the response, when they are new."""
-        model, response = _name(value.get("model")), _name(value.get("id") or value.get("request_id"))
+        model, response = word_of(value.get("model")), word_of(value.get("id") or value.get("request_id"))
         new = (model if model != self._model else None, response if response != self._response else None)
         self._model, self._response = model or self._model, response or self._response
         return new
@@ -289,8 +200,8 @@ class AnswerReader:
         return tuple(piece for piece in pieces if piece.id or piece.name or piece.arguments)
 
     def _call_piece(self, call: Mapping[str, Any], *, damaged: bool) -> CallPiece:
-        function = _table(call, "function")
-        identity, name = _name(call.get("id")) or "", _name(function.get("name")) or ""
+        function = table_of(call, "function")
+        identity, name = word_of(call.get("id")) or "", word_of(function.get("name")) or ""
         index = self._place(call.get("index"), identity, name)
         arguments = function.get("arguments")
         if arguments is None:
@@ -347,9 +258,3 @@ def _text_of(content: object) -> str:
     if isinstance(content, list):
         return "".join(_text_of(part.get("text") if isinstance(part, Mapping) else part) for part in content)
     return ""
-
-
-def _name(value: object) -> str | None:
-    if not isinstance(value, str) or not value:
-        return None
-    return value if value.isascii() else HALF.sub("\ufffd", value)

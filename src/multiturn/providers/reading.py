@@ -8,9 +8,10 @@ from typing import Any
 from ..errors import ProviderError
 from ..phrases import Reason
 from ..reply import Delta
-from .deltas import NOTHING, AnswerReader, opened
+from .deltas import NOTHING, AnswerReader
 from .events import Event
 from .faults import Faults
+from .values import opened
 
 __all__ = ["ChoiceOf", "JsonReader"]
 

@@ -14,8 +14,8 @@ from starlette.types import Receive, Send
 from ...catalog import Card, Profile
 from ...errors import ProviderError, StreamCut
 from ...phrases import Reason
-from ...providers.deltas import usage_of
 from ...providers.passing import Passed
+from ...providers.usage import usage_of
 from ...usage import Usage
 from ..access.consumption import Consumed, estimated
 from ..http.body import Body
