@@ -19,6 +19,7 @@ from .access.consumption import Consumed, Consumption
 from .access.hosts import Hosts
 from .access.keys import Keys
 from .access.principal import principal_of
+from .audience import Audiences
 from .meters import Meters
 from .repeats import Repeats
 
@@ -38,11 +39,13 @@ class Gateway:
     keys: Keys = field(init=False)
     consumption: Consumption = field(init=False)
     allowances: Allowances = field(init=False)
+    audiences: Audiences = field(init=False)
 
     def __post_init__(self) -> None:
         self.keys = Keys(self.client, needed=self.hosts.public)
         self.consumption = Consumption(self.client.endpoints.store, self.beside)
         self.allowances = Allowances(self.client.config.tenants, self.consumption)
+        self.audiences = Audiences(self.beside)
 
     @property
     def language(self) -> str:

@@ -3,7 +3,6 @@ conversation is remembered here."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
@@ -20,12 +19,14 @@ from ...errors import ConversationNotFound
 from ...reply import Delta, Draft
 from ...stream import AsyncStream
 from ...window import Request, Window
+from ..audience import Audience, is_detached, mark_of
 from ..gateway import Gateway
 from ..http.connection import Connection, Write
 from ..http.presence import staying
 from ..http.refusal import Refusal
 from ..http.sse import Headers as Told
 from ..http.sse import send_events, send_whole
+from ..repeats import ENDED_BADLY, Seen
 from .alignment import followed
 from .form import Form, Named, Pieces
 from .posted import Posted, divide
@@ -161,36 +162,59 @@ class Work:
         if self.fields.get("tool_choice") is not None:
             asking["tool_choice"] = self.fields["tool_choice"]
         key = headers.get("idempotency-key")
-        again = repeated = False
-        if key is None:
-            count = headers.get("x-stainless-retry-count", "0" if self.form.says_repeats else None)
-            wait = self.gateway.client.config.timing.queue
-            async with staying(receive):
-                seen = await self.gateway.repeats.seen(self.chat, raw, count, wait)
-            key, again, repeated = seen.key, seen.again, seen.repeated
-        if not again:
-            asking["key"] = key
-        if headers.get("x-conversation-mode", "").lower() == "align" and not repeated:
+        mark = None if key is None else mark_of(self.chat.at, key, raw)
+        if mark is not None and (audience := self.gateway.audiences.get(mark)):
+            await self._before(audience, receive, send)
+            return
+        async with staying(receive):
+            seen = await self._seen(key, raw, headers)
+        if not seen.again:
+            asking["key"] = seen.key
+        if headers.get("x-conversation-mode", "").lower() == "align" and not seen.repeated:
             async with staying(receive):
                 self.chat = await followed(self.chat, self.posted.earlier)
             self.told["x-multiturn-ignored"] = "0"
         async with staying(receive):
-            await self._take_results()
-        stream = self.chat.turn(None if again else self.posted.new, stream=self.streamed, **asking)
-        detached = headers.get("x-multiturn-detached", "").lower() in ("true", "1")
-        deltas = self._apart(stream) if detached else self._together(stream)
-        direct = None if detached or not isinstance(receive, Connection) else receive.write
-        if await self._send(stream, deltas, direct, receive, send):
-            self.gateway.repeats.was_told(key, receive)
+            await self._take_results(seen.key)
+        posted, detached = None if seen.again else self.posted.new, is_detached(headers)
+        stream = self.chat.turn(posted, stream=self.streamed, retold=mark is not None, **asking)
+        if mark is not None or detached:
+            audience = self.gateway.audiences.of(mark, stream, self.told, detached=detached)
+            told = await self._before(audience, receive, send)
+        else:
+            direct = receive.write if isinstance(receive, Connection) else None
+            told = await self._send(stream, self._together(stream), direct, receive, send)
+        if told:
+            self.gateway.repeats.was_told(seen.key, receive)
 
-    async def _take_results(self) -> None:
-        """Results that the stored turn waits for go on with it, also where the user says more behind them."""
+    async def _seen(self, key: str | None, raw: bytes, headers: Headers) -> Seen:
+        """The request key, and whether the request came before. Where that would be aligned once more, it
+        matters for a ``key`` of the client's own, too."""
+        if key is None:
+            count = headers.get("x-stainless-retry-count", "0" if self.form.says_repeats else None)
+            return await self.gateway.repeats.seen(
+                self.chat, raw, count, self.gateway.client.config.timing.queue
+            )
+        if headers.get("x-conversation-mode", "").lower() == "align":
+            with suppress(ConversationNotFound):
+                there = [turn for turn in await self.chat.turns() if turn.key == key]
+                return Seen(key, repeated=any(turn.state not in ENDED_BADLY for turn in there))
+        return Seen(key)
+
+    async def _before(self, audience: Audience, receive: Receive, send: Send) -> bool:
+        """Send the answer of a turn that may have more listeners; whether all of it was."""
+        self.told = dict(audience.told)
+        return await self._send(audience.stream, audience.heard(), None, receive, send)
+
+    async def _take_results(self, key: str) -> None:
+        """Results that the stored turn waits for go on with it, also where the user says more behind them;
+        and those with which this request went on before."""
         called = {str(each.get("tool_call_id")) for each in self.posted.results}
         if not called or self.posted.new[0]["role"] == "tool":
             return
         with suppress(ConversationNotFound):
             for turn in await self.chat.turns(limit=1):
-                if set(turn.open_calls) == called:
+                if set(turn.open_calls) == called or turn.key == key:
                     self.posted = self.posted.with_results()
                     self.told["x-multiturn-ignored"] = str(len(self.posted.earlier))
 
@@ -241,25 +265,6 @@ class Work:
         async with stream:
             async for delta in stream:
                 yield delta
-
-    async def _apart(self, stream: AsyncStream) -> AsyncGenerator[Delta, None]:
-        """The turn goes on whether or not somebody listens."""
-        arrived: asyncio.Queue[Delta | Exception | None] = asyncio.Queue()
-
-        async def run() -> None:
-            try:
-                async with stream:
-                    async for delta in stream:
-                        arrived.put_nowait(delta)
-                arrived.put_nowait(None)
-            except Exception as error:  # noqa: BLE001  (whoever listens is told)
-                arrived.put_nowait(error)
-
-        self.gateway.beside(run())
-        while (delta := await arrived.get()) is not None:
-            if isinstance(delta, Exception):
-                raise delta
-            yield delta
 
     def _headers(self, stream: AsyncStream) -> dict[str, str]:
         turn = {"x-multiturn-turn": str(stream.turn.number), "x-multiturn-turn-id": stream.turn.id}

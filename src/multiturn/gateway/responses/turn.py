@@ -25,7 +25,7 @@ from ...phrases import Reason
 from ...request import asked_of
 from ...sealing import seal, split_turns
 from ...step import Place
-from ...storage import Begun, Exchange, Reach, Start, Upon
+from ...storage import DELTAS, Begun, Exchange, Reach, Start, Upon
 from ...terms import Input, Known
 from ...tokens import count_message
 from ...turn import OpenTurn, begin
@@ -95,7 +95,7 @@ async def exchange_of(client: AsyncMultiTurn, id: str) -> Exchange | None:
             found = await store.exchange(owner, at)
     except (TurnNotFound, ConversationNotFound):
         return None
-    return found
+    return None if found.asked == DELTAS else found
 
 
 async def spot_of(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Spot:
