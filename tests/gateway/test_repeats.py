@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.gateway.keyed import bearer, made
 from tests.gateway.responding import MODEL, until
 from tests.gateway.serving import Gate, gate
@@ -118,10 +119,9 @@ def test_a_repeated_response_in_a_conversation_is_known_after_a_restart(tmp_path
         assert len(sim.requests) == 1
 
 
-def test_a_count_that_is_no_number_counts_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", ["often", "-1", "000", "9" * 5000], ids=["word", "less", "none", "long"])
+def test_a_strange_count_is_no_reason_to_refuse(tmp_path: Path, count: str) -> None:
     with serve("qwen", "ok") as sim, gate(sim, store=tmp_path / "chats.db") as one:
         body = {"model": MODEL, "messages": [{"role": "user", "content": "one"}], "conversation": "c"}
-        assert one.post(body, CHAT, x_stainless_retry_count="often")[0] == 200
-        assert (
-            one.post({"model": MODEL, "input": "one"}, RESPONSES, x_stainless_retry_count="often")[0] == 200
-        )
+        assert one.post(body, CHAT, x_stainless_retry_count=count)[0] == 200
+        assert one.post({"model": MODEL, "input": "one"}, RESPONSES, x_stainless_retry_count=count)[0] == 200

@@ -62,7 +62,7 @@ class Repeats:
         repeated by an equal POST if its answer never reached its end."""
         digest, owner = hashlib.sha256(body).hexdigest()[:32], chat.at[0]
         place = ((owner.tenant, owner.user or ""), chat.id, digest)
-        if place in self.posted if count is None else count.isdecimal() and int(count) > 0:
+        if place in self.posted if count is None else count.isdecimal() and count.strip("0"):
             posted = None if count is None else self.posted.get(place)
             turn = None if posted else await _newest(chat, f"post_{digest}_")
             key = turn.key if turn else posted

@@ -33,7 +33,7 @@ async def seen(
     where = wanted.get("previous_response_id") or wanted.get("conversation") or ""
     place = ((owner.tenant, owner.user or ""), f"responses {where}", digest)
     count = headers.get("x-stainless-retry-count", "0")
-    if count.isdecimal() and int(count) > 0:
+    if count.isdecimal() and count.strip("0"):
         key = repeats.posted.get(place) or await _stored(client, owner, wanted, f"post_{digest}_")
         if key is not None and not repeats.arrived(key):
             return Seen(key, repeated=True)
