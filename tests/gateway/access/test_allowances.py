@@ -127,7 +127,9 @@ def test_dashscopes_clients_have_the_same_budget(store: Path, tmp_path: Path) ->
     body = {"model": MODEL, "input": {"messages": [{"role": "user", "content": "hi"}]}}
     with serve("qwen") as sim, gate(sim, **config(store, tmp_path, shop={"tokens_per_day": 1})) as one:
         assert one.post(body, path, **bearer(shop))[0] == 200
-        assert one.post(body, path, **bearer(shop))[0] == 429
+        status, told, headers = one.post(body, path, **bearer(shop))
+        assert (status, json.loads(told)["code"]) == (429, "Throttling.AllocationQuota")
+        assert headers["x-should-retry"] == "false"
 
 
 # ------------------------------------------------------------------------------------ how it is counted

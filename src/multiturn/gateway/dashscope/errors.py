@@ -22,8 +22,10 @@ REQUEST = "multiturn.request"
 
 WORDS = {
     "billing_refused": "Arrearage",
+    "budget_held": "Throttling.RateQuota",
     "content_filtered": "DataInspectionFailed",
     "context_length_exceeded": "InvalidParameter",
+    "insufficient_quota": "Throttling.AllocationQuota",
     "key_missing": "ModelNotFound",
     "key_refused": "InternalError",
     "provider_failed": "InternalError",
