@@ -7,10 +7,12 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from .access.foresight import embedding_foreseen
 from .access.principal import check_user
 from .conversations.addressed import known_fields, text_in
 from .gateway import gateway_of
@@ -38,6 +40,7 @@ async def embedded(request: Request) -> Response:
     gateway = gateway_of(request)
     client = gateway.client_of(request.scope)
     card = client.catalog.embedding(text_in(fields, "model"))
+    await gateway.expect(lambda: embedding_foreseen(card, len(orjson.dumps(given))))
     async with staying(request.receive):
         rows, usage = await client.endpoints.embeddings(card).rows(given, size)
     consumed = gateway.consumed(client, card)

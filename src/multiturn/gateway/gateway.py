@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from starlette.types import Scope
 
 from ..cards import Card, EmbeddingCard
 from ..client import AsyncMultiTurn
+from ..usage import Spending
 from .access.allowances import Allowances
 from .access.answering import ANSWERING
 from .access.consumption import Consumed, Consumption
@@ -62,7 +63,15 @@ class Gateway:
         nobody has a key or a budget."""
         if client is self.client and client.tenant not in self.allowances.stated:
             return None
-        return partial(self.consumption.add, client.tenant, card)
+        at_once = self.allowances.budgeted(client.tenant)
+        return partial(self.consumption.add, client.tenant, card, at_once=at_once)
+
+    async def expect(self, foresee: Callable[[], Awaitable[Spending]]) -> None:
+        """Before a model is asked: keep back what the answer may take, where its tenant has a budget. Raises
+        `Refusal`."""
+        answer = ANSWERING.get()
+        if answer is not None and self.allowances.budgeted(answer.tenant):
+            await self.allowances.hold(answer, await foresee())
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that no client waits for; it is finished before the gateway ends, and so long the

@@ -11,7 +11,7 @@ from typing import Any
 from ...asking import LONGEST_TIME, check_seconds
 from ...errors import ParameterInvalid, SettingInvalid
 from ...phrases import Reason
-from ...usage import Cost
+from ...usage import Cost, Spending
 from ..http.refusal import Refusal
 from .answering import Answer
 from .consumption import Consumption
@@ -22,6 +22,8 @@ FIELDS = ("tokens_per_day", "cost_per_day", "currency", "streams", "expires_afte
 STREAMS = 64
 """Answers at once, where nothing is said."""
 DAY = 86_400
+SOON = {"retry-after": "1", "x-should-retry": "true"}
+"""When to ask again where an answer that runs must end first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,20 @@ class Allowance:
     tokens: int | None = None
     cost: Cost | None = None
     streams: int = STREAMS
+
+    @property
+    def budgeted(self) -> bool:
+        """Whether there is a limit for a day."""
+        return self.tokens is not None or self.cost is not None
+
+    def used_up(self, spent: Spending) -> bool:
+        """Whether so much is as much as may be consumed."""
+        if self.tokens is not None and spent.usage.total >= self.tokens:
+            return True
+        cost = self.cost
+        return cost is not None and any(
+            each.currency == cost.currency and each.amount >= cost.amount for each in spent.costs
+        )
 
 
 def allowance_of(name: str, values: Mapping[str, Any]) -> Allowance:
@@ -95,25 +111,36 @@ class Allowances:
             allowance = Allowance()
         answers = self._answers.setdefault(tenant, set())
         if len(answers) >= allowance.streams:
-            raise Refusal(429, "rate_limit_exceeded", headers={"retry-after": "1"}, limit=allowance.streams)
+            raise Refusal(429, "rate_limit_exceeded", headers=SOON, limit=allowance.streams)
         answer = Answer(tenant, answers.discard)
         answers.add(answer)
         try:
-            await self._check(tenant, allowance)
+            if allowance.budgeted:
+                self._check(answer, allowance, await self._consumption.today(tenant))
         except BaseException:
             answer.leave()
             raise
         return answer
 
-    async def _check(self, tenant: str, allowance: Allowance) -> None:
-        if allowance.tokens is None and allowance.cost is None:
-            return
-        spent = await self._consumption.today(tenant)
-        cost = allowance.cost
-        used = allowance.tokens is not None and spent.usage.total >= allowance.tokens
-        if cost is not None:
-            used |= any(c.currency == cost.currency and c.amount >= cost.amount for c in spent.costs)
-        if used:
+    def budgeted(self, tenant: str) -> bool:
+        """Whether a tenant has a budget."""
+        allowance = self.stated.get(tenant)
+        return allowance is not None and allowance.budgeted
+
+    async def hold(self, answer: Answer, held: Spending) -> None:
+        """Keep back what an answer may take of the budget of its tenant, until it has ended. Raises `Refusal`
+        where the others may need all that is left; for itself alone nobody is refused."""
+        allowance, others = self.stated[answer.tenant], self._answers[answer.tenant]
+        if len(others) > 1:
+            self._check(answer, allowance, await self._consumption.today(answer.tenant))
+        answer.held = held
+
+    def _check(self, answer: Answer, allowance: Allowance, spent: Spending) -> None:
+        """Raise `Refusal` where nothing is left of the day, or where what runs may take it."""
+        if allowance.used_up(spent):
             wait = DAY - int(time.time()) % DAY
             headers = {"retry-after": str(wait), "x-should-retry": "false"}
             raise Refusal(429, "insufficient_quota", headers=headers)
+        held = [each.held for each in self._answers[answer.tenant] if each is not answer]
+        if held and allowance.used_up(Spending.total("", (spent, *held))):
+            raise Refusal(429, "budget_held", headers=SOON)

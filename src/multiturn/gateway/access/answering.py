@@ -6,16 +6,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 
+from ...usage import Spending, Usage
+
 __all__ = ["ANSWERING", "Answer"]
 
 
 class Answer:
-    """One answer that counts for ``tenant``. ``ended`` is told when nothing is done for it any more."""
+    """One answer that counts for ``tenant``. ``held`` is what it may take, as far as that is known; ``ended``
+    is told when nothing is done for it any more."""
 
-    __slots__ = ("_ended", "_parts", "tenant")
+    __slots__ = ("_ended", "_parts", "held", "tenant")
 
     def __init__(self, tenant: str, ended: Callable[[Answer], None]) -> None:
         self.tenant = tenant
+        self.held = Spending("", Usage())
         self._ended = ended
         self._parts = 1
 

@@ -1,5 +1,5 @@
-"""What do requests consume that are no turns? Nothing is stored of them, so it is added up here and written
-every few seconds, and when the gateway ends. A crash loses what was not written yet."""
+"""What do requests consume that are no turns? Nothing is stored of them, so it is added up here and written:
+at once where it counts against a budget, else every few seconds, and when the gateway ends."""
 
 from __future__ import annotations
 
@@ -67,10 +67,13 @@ class Consumption:
         self._beside = beside
         self._sums: dict[tuple[str, str, int | None, bool], _Sum] = {}
         self._unwritten: dict[str, Spending] = {}
+        self._writing: list[dict[str, Spending]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._pause = 0.0
 
-    def add(self, tenant: str, card: Card | EmbeddingCard, usage: Usage) -> None:
-        """A call has ended that is kept nowhere. Cheap: money is worked out when it is written."""
+    def add(self, tenant: str, card: Card | EmbeddingCard, usage: Usage, *, at_once: bool = False) -> None:
+        """A call has ended that is kept nowhere. Cheap: money is worked out when it is written, with all
+        that ended in the same moment even where that is to be ``at_once``."""
         tier = card.price.tier(usage.input) if card.price else None
         key = (tenant, card.name, tier.up_to if tier else None, usage.cache_write is not None)
         found = self._sums.get(key)
@@ -82,14 +85,13 @@ class Consumption:
         found.cached += usage.cached or 0
         found.written += usage.cache_write or 0
         found.reasoning += usage.reasoning or 0
-        self._wait()
+        self._wait(0.0 if at_once else FLUSHED)
 
     async def today(self, tenant: str) -> Spending:
         """What a tenant has consumed today, turns and all."""
-        parts = [each.spending for (whose, *_), each in self._sums.items() if whose == tenant]
-        parts += [self._unwritten[tenant]] if tenant in self._unwritten else []
-        if self._accounts is not None:
-            parts.append(await self._accounts.today(tenant))
+        parts = [] if self._accounts is None else [await self._accounts.today(tenant)]
+        parts += [each.spending for (whose, *_), each in self._sums.items() if whose == tenant]
+        parts += [each[tenant] for each in (self._unwritten, *self._writing) if tenant in each]
         return Spending.total("", parts)
 
     async def write(self) -> None:
@@ -103,20 +105,27 @@ class Consumption:
         spent, self._unwritten = self._unwritten, {}
         if self._accounts is None or not spent:
             return
+        self._writing.append(spent)
         try:
             await self._accounts.add(spent)
         except Error:
             for tenant, spending in spent.items():
                 self._put_aside(tenant, spending)
-            self._wait()
+            self._wait(FLUSHED)
+        finally:
+            self._writing.remove(spent)
 
     def _put_aside(self, tenant: str, spending: Spending) -> None:
         before = self._unwritten.get(tenant, Spending("", Usage()))
         self._unwritten[tenant] = Spending.total("", (before, spending))
 
-    def _wait(self) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSHED, self._due)
+    def _wait(self, seconds: float) -> None:
+        """Write in so many seconds; where that was said before, it stays so, unless it is sooner now."""
+        if self._timer is not None:
+            if seconds >= self._pause:
+                return
+            self._timer.cancel()
+        self._timer, self._pause = asyncio.get_running_loop().call_later(seconds, self._due), seconds
 
     def _due(self) -> None:
         self._timer = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from ..access.foresight import foreseen
 from ..access.principal import check_user
 from ..gateway import Gateway
 from ..http.body import read_body
@@ -39,6 +40,7 @@ class ChatCompletions:
         model = named or client.model
         conversation = conversation_of(headers, fields)
         check_user(scope, fields.get("user"))
+        await self._gateway.expect(lambda: foreseen(client, model, fields, len(body.raw), conversation))
         if conversation is None:
             await stateless(self._gateway, client, body, model, receive, send)
         else:

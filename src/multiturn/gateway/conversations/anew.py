@@ -20,6 +20,7 @@ from ...errors import TurnClosed
 from ...phrases import Reason
 from ...reply import Draft
 from ...stream import AsyncStream
+from ..access.foresight import foreseen
 from ..completions.completions import Completions
 from ..completions.stateful import named_of, window_headers
 from ..completions.stateless import form_of
@@ -122,7 +123,11 @@ async def _asked(request: Request, fields: Fields) -> tuple[AsyncConversation, T
     if model is not None:
         gateway_of(request).client.catalog.card(model)
     chat = handle_of(request, Declared(model=model))
-    return chat, await turn_of(request, chat), asking
+    turn = await turn_of(request, chat)
+    client, sent = gateway_of(request).client_of(request.scope), len(str(fields))
+    asked = model or client.model
+    await gateway_of(request).expect(lambda: foreseen(client, asked, fields, sent, chat.id))
+    return chat, turn, asking
 
 
 def _asking(fields: Fields) -> Asking:

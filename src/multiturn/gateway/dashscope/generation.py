@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from ...catalog import Card, Profile
 from ...client import AsyncMultiTurn
+from ..access.foresight import foreseen
 from ..access.principal import check_user
 from ..completions.routed import attempts_of, one_after_another
 from ..completions.stateful import conversation_of, stateful
@@ -52,6 +53,7 @@ class Generation:
             raise Refusal(400, "not_a_switch", param="store")
         check_user(scope, fields.get("user"))
         name = conversation_of(headers, fields)
+        await self._gateway.expect(lambda: foreseen(client, model, fields, len(body.raw), name))
         if name is None:
             await self._stateless(client, body, fields, dropped, model, form, receive, send)
             return

@@ -47,7 +47,11 @@ __all__ = ["JSON", "Refusal", "Said", "refused", "said_of"]
 JSON = "application/json"
 INVALID = "invalid_request_error"
 FAILED = "server_error"
-KINDS = {"insufficient_quota": "insufficient_quota", "rate_limit_exceeded": "rate_limit_error"}
+KINDS = {
+    "budget_held": "rate_limit_error",
+    "insufficient_quota": "insufficient_quota",
+    "rate_limit_exceeded": "rate_limit_error",
+}
 """Refusals of which OpenAI has a type of its own."""
 LOCKED_RETRY_MS = 200
 OWN_FIGURES = frozenset(("name", "variable", "provider", "least", "longest", "limit", "known"))

@@ -30,7 +30,7 @@ from ..http.presence import staying
 from ..http.refusal import Refusal
 from .compactions import MARK, compaction_item
 from .prepared import Prepared, prepared
-from .request import wanted_of
+from .request import foresight_of, wanted_of
 from .response import usage_told
 
 __all__ = ["compacted"]
@@ -50,6 +50,7 @@ async def compacted(request: Request) -> Response:
     gateway = gateway_of(request)
     client = gateway.client_of(request.scope)
     wanted = wanted_of(body.fields, empty=True)
+    await gateway.expect(foresight_of(client, wanted, len(body.raw)))
     async with staying(request.receive):
         ready = await prepared(client, wanted, new_ulid())
         turns, so_far, before = await _turns(client, ready)

@@ -4,7 +4,7 @@ and what of them is told back."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,16 +12,19 @@ from typing import Any
 import orjson
 
 from ...catalog import Card, Profile
+from ...client import AsyncMultiTurn
 from ...policy import ContextPolicy, Summarize
 from ...sealing import encoded
 from ...storage import Asked
+from ...usage import Spending
+from ..access.foresight import foreseen
 from ..completions.stateful import OPENAI_ONLY
 from ..http.refusal import Refusal
 from ..items.items import Item
 from ..items.posted import posted_items
 from .fields import checked
 
-__all__ = ["EXTRA", "Wanted", "wanted_of"]
+__all__ = ["EXTRA", "Wanted", "foresight_of", "wanted_of"]
 
 EXTRA = frozenset(("stop", "seed", "top_k", "logit_bias", "enable_thinking", "thinking", "thinking_budget"))
 """Parameters of chat completions and of providers that are handed on."""
@@ -191,3 +194,9 @@ def wanted_of(fields: Mapping[str, Any], *, empty: bool = False) -> Wanted:
     if not items and not empty:
         raise Refusal(400, "items_missing", param="input")
     return Wanted(given, items)
+
+
+def foresight_of(client: AsyncMultiTurn, wanted: Wanted, size: int) -> Callable[[], Awaitable[Spending]]:
+    """What the response may take; ``size`` is that of the body in bytes."""
+    place = wanted.get("previous_response_id") or wanted.get("conversation")
+    return lambda: foreseen(client, wanted.get("model") or client.model, wanted.fields, size, place)

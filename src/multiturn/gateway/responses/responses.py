@@ -25,7 +25,7 @@ from .deletion import forget
 from .input_items import input_page, input_tokens
 from .log import told_again, whole
 from .making import Making, Running
-from .request import wanted_of
+from .request import foresight_of, wanted_of
 from .turn import exchange_of
 
 __all__ = ["Responses"]
@@ -60,6 +60,7 @@ class Responses:
             raise Refusal(405, "method_not_allowed", headers={"allow": "POST"})
         body = await read_body(scope, receive)
         client, wanted = self._gateway.client_of(scope), wanted_of(body.fields)
+        await self._gateway.expect(foresight_of(client, wanted, len(body.raw)))
         try:
             if wanted.stored:
                 headers = Headers(scope=scope)

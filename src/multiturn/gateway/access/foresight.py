@@ -1,0 +1,67 @@
+"""What may an answer take, before anybody knows? What the conversation was sent last, what was posted, and
+the longest answer that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from ...caching import opened
+from ...cards import EmbeddingCard
+from ...client import AsyncMultiTurn
+from ...context import reserve
+from ...conversations import Address
+from ...errors import ConversationError
+from ...policy import ContextPolicy
+from ...storage import Reach
+from ...usage import Price, Spending, Usage
+from .consumption import BYTES
+
+__all__ = ["embedding_foreseen", "foreseen"]
+
+LONGEST = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+"""How the longest answer is called that a request allows."""
+RESPONSE = "resp_"
+MOST_CHOICES = 128
+
+
+async def foreseen(
+    client: AsyncMultiTurn, model: str, fields: Mapping[str, Any], sent: int, place: str | None = None
+) -> Spending:
+    """What an answer may take that is asked for with ``fields``, a body of ``sent`` bytes; ``place`` is the
+    conversation in which it is asked for, or the response it follows. Of a route, the model counts that
+    would be asked now. Raises `ModelUnknown`."""
+    card = client.endpoints.routing.first(model)
+    before = 0 if place is None else await _sent_last(client, place)
+    longest = next((fields[name] for name in LONGEST if _whole(fields.get(name))), None)
+    if longest is None:
+        thinking = client.catalog.target(card, fields).thinking
+        longest = reserve(ContextPolicy(), None, thinking, card.window)
+    choices = min(fields["n"], MOST_CHOICES) if _whole(fields.get("n")) else 1
+    made = min(longest, card.max_output or longest) * choices
+    return _spending(card.price, Usage(min(before + sent // BYTES, card.max_input), made, estimated=True))
+
+
+async def embedding_foreseen(card: EmbeddingCard, sent: int) -> Spending:
+    """What the vectors of ``sent`` bytes may take."""
+    return _spending(card.price, Usage(sent // BYTES, estimated=True))
+
+
+def _spending(price: Price | None, usage: Usage) -> Spending:
+    return Spending("", usage, (price.cost(usage),) if price else (), 1)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+async def _sent_last(client: AsyncMultiTurn, place: str) -> int:
+    """Tokens of the last request of a conversation and its answer; 0 where there was none."""
+    store, owner = client.engine.store, client.reach
+    with suppress(ConversationError):  # whoever answers tells it
+        at = Address.parse(place) if place.startswith(RESPONSE) else None
+        name = place if at is None else await store.lookup(owner, at.ulid)
+        past = opened((await store.gather(owner, name, Reach(turns=0))).request)
+        return past.tokens + past.reply if past else 0
+    return 0
