@@ -56,6 +56,7 @@ from .errors import (
     TurnClosed,
     TurnExpired,
     TurnNotFound,
+    UserBound,
 )
 from .fit import fit
 from .ledger import Ledger
@@ -160,6 +161,7 @@ __all__ = [
     "TurnNotFound",
     "TurnState",
     "Usage",
+    "UserBound",
     "Video",
     "Window",
     "fit",

@@ -17,7 +17,7 @@ from .config import Config
 from .conversations import Conversation, Declared, Hit, Owner, new_ulid
 from .credentials import choose_model
 from .endpoints import Endpoints
-from .errors import InputInvalid, ParameterInvalid
+from .errors import InputInvalid, ParameterInvalid, UserBound
 from .indexing import Indexer
 from .loading import Loading
 from .memory import message_of, spending
@@ -132,7 +132,7 @@ class AsyncMultiTurn:
     def within(self, tenant: str, *, user: str | None = None) -> AsyncMultiTurn:
         """The same client for another tenant: same store, providers and settings, other conversations.
         With ``user`` it is bound to that user: what belongs to others is not there, and naming somebody
-        else raises `ParameterInvalid`. It costs next to nothing; closing it closes nothing.
+        else raises `UserBound`. It costs next to nothing; closing it closes nothing.
 
         >>> AsyncMultiTurn(model="demo", store=":memory:").within("shop", user="ada").config.user
         'ada'
@@ -338,7 +338,7 @@ class AsyncMultiTurn:
         if everybody:
             return Owner(self._tenant, self._bound)
         if user is not None and self._bound not in (None, user):
-            raise ParameterInvalid(Reason("why.user_bound"), name="user")
+            raise UserBound(name="user")
         return Owner(self._tenant, self.config.user if user is None else user)
 
 

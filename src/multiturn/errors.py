@@ -12,6 +12,7 @@
     │   ├── MessageInvalid
     │   ├── MessageEmpty
     │   ├── ParameterInvalid
+    │   │   └── UserBound               it names a user whom the caller may not act for
     │   ├── ToolCallUnknown             a tool result without its call
     │   ├── ToolResultsIncomplete       some open calls got no result
     │   └── KeyReused                   a request key came back with another body
@@ -110,6 +111,7 @@ __all__ = [
     "TurnClosed",
     "TurnExpired",
     "TurnNotFound",
+    "UserBound",
 ]
 
 
@@ -188,6 +190,13 @@ class ParameterInvalid(InputInvalid):
     """The parameter {name} is wrong: {detail}. Nothing was stored; correct it and try again."""
 
     code = "parameter_invalid"
+
+
+class UserBound(ParameterInvalid):
+    """The parameter {name} names another user than the one for whom this client, or its key, is. Nothing was
+    stored; leave it out, or name that user."""
+
+    code = "user_bound"
 
 
 class ToolCallUnknown(InputInvalid):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,40 @@ def test_a_bound_key_lets_nobody_else_be_named(store: Path, conversation: str | 
     with serve("qwen") as sim, gate(sim, store=store) as one:
         body = asks(conversation, user="bob", model="qwen/qwen-plus")
         answer = one.post(body, **bearer(ada))
-        assert code(answer) == (400, "parameter_invalid")
+        assert code(answer) == (400, "user_bound")
         assert json.loads(answer[1])["error"]["param"] == "user"
         assert not sim.requests
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/v1/conversations?user=bob", None),
+        ("GET", "/v1/conversations/c?user=bob", None),
+        ("GET", "/v1/conversations/c/turns?user=bob", None),
+        ("GET", "/v1/conversations/c/items?user=bob", None),
+        ("GET", "/v1/conversations/c/export?user=bob", None),
+        ("GET", "/v1/conversations/c/window?user=bob", None),
+        ("POST", "/v1/conversations/c/window?user=bob", {}),
+        ("POST", "/v1/conversations?user=bob", {}),
+        ("POST", "/v1/conversations", {"user": "bob"}),
+        ("POST", "/v1/conversations/c?user=bob", {"metadata": {}}),
+        ("POST", "/v1/conversations/c/turns/1/retry?user=bob", {}),
+        ("DELETE", "/v1/conversations/c?user=bob", None),
+        ("GET", "/v1/search?text=a&user=bob", None),
+        ("POST", "/v1/responses", {"input": "hi", "user": "bob"}),
+        ("POST", "/v1/responses", {"input": "hi", "user": "bob", "store": False}),
+        ("POST", "/v1/embeddings", {"input": "hi", "user": "bob"}),
+    ],
+)
+def test_whoever_names_somebody_else_is_told_what_is_wrong(
+    store: Path, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    ada = made(store, "shop", "ada")
+    with gate(model="demo", store=store) as one:
+        ask = one.get if body is None else partial(one.post, body)
+        answer = ask(path, **({"method": method} if body is None else {}), **bearer(ada))
+        error = json.loads(answer[1])["error"]
+        assert (code(answer), error["param"]) == ((400, "user_bound"), "user")
+        assert "another user" in error["message"]
+        assert "bob" not in error["message"]

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from starlette.types import Scope
 
 from ...client import AsyncMultiTurn
-from ...errors import ParameterInvalid
-from ...phrases import Reason
+from ...errors import UserBound
 
 __all__ = ["PRINCIPAL", "Principal", "check_user", "principal_of"]
 
@@ -33,7 +32,7 @@ def principal_of(scope: Scope) -> Principal | None:
 
 
 def check_user(scope: Scope, named: object) -> None:
-    """Raise `ParameterInvalid` where a request whose key is bound to a user names somebody else."""
+    """Raise `UserBound` where a request whose key is bound to a user names somebody else."""
     principal = principal_of(scope)
     if principal is not None and principal.user is not None and named not in (None, principal.user):
-        raise ParameterInvalid(Reason("why.user_bound"), name="user")
+        raise UserBound(name="user")

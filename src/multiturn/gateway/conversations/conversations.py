@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ...errors import ParameterInvalid
+from ...errors import ParameterInvalid, UserBound
 from ..gateway import gateway_of
 from ..http.answers import answered, conversation_written, listing
 from ..http.refusal import Refusal
@@ -102,7 +102,7 @@ def _fields_of_ours() -> Iterator[None]:
         yield
     except ParameterInvalid as error:
         name = str(error.figures.get("name"))
-        if name not in SHAPES:
+        if name not in SHAPES or isinstance(error, UserBound):
             raise
         raise Refusal(400, SHAPES[name], param=name) from error
 

@@ -16,12 +16,11 @@ from ...conversations import Address, Declared, Owner, Turn, TurnState
 from ...errors import (
     ConversationNotFound,
     MessageEmpty,
-    ParameterInvalid,
     ToolResultsIncomplete,
     TurnNotFound,
+    UserBound,
 )
 from ...messages import Entry, Trait
-from ...phrases import Reason
 from ...request import asked_of
 from ...sealing import seal, split_turns
 from ...step import Place
@@ -120,12 +119,12 @@ async def spot_of(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Spot:
 
 
 def owner_of(client: AsyncMultiTurn, user: str | None) -> Owner:
-    """Whose a new conversation is; raises `ParameterInvalid` where the caller may not act for this user."""
+    """Whose a new conversation is; raises `UserBound` where the caller may not act for this user."""
     bound = client.reach.user
     if bound is None:
         return Owner(client.tenant, client.config.user if user is None else user)
     if user not in (None, bound):
-        raise ParameterInvalid(Reason("why.user_bound"), name="user")
+        raise UserBound(name="user")
     return client.reach
 
 
