@@ -65,7 +65,7 @@ async def test_the_address_of_the_chat_is_the_address_of_what_stands_beside_it()
     one = endpoints({**KEYS, "MOONSHOT_BASE_URL": "http://kimi.test/v1"}, base_url="http://qwen.test/v1")
     embedder = one.embedder(EMBEDDING)
     assert embedder is not None
-    assert embedder.embeddings.base_url == "http://qwen.test/v1"
+    assert embedder.embeddings.access.address == "http://qwen.test/v1"
     assert one.counting(one.catalog.card("kimi/kimi-k2.6"))._url.startswith("http://kimi.test/v1/tokenizers/")
     await one.close()
 

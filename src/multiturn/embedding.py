@@ -105,7 +105,7 @@ class Embedder:
             return None
         except TimeoutError:
             why = Reason("why.no_answer", seconds=self.patience)
-            self._rest(ProviderTimeout(why, provider=self.embeddings.profile.id))
+            self._rest(ProviderTimeout(why, provider=self.embeddings.card.provider))
             return None
         self._remember(digest, answer.vectors[0])
         if scope is not None:

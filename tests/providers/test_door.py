@@ -9,7 +9,7 @@ import pytest
 
 from multiturn.catalog import PROVIDERS, Catalog
 from multiturn.errors import KeyMissing, SettingInvalid
-from multiturn.providers import open_provider
+from multiturn.providers import open_embeddings, open_provider
 
 
 @pytest.mark.parametrize("provider", [each for each in PROVIDERS if each != "scripted"])
@@ -67,3 +67,11 @@ def test_the_network_is_loaded_only_when_it_is_needed() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["False", "True"]
+
+
+async def test_a_key_is_not_shown() -> None:
+    card = Catalog().embedding("qwen/text-embedding-v4")
+    embeddings = open_embeddings(card, Catalog().profile("qwen"), key="sk-hidden")
+    assert embeddings.access.key == "sk-hidden"
+    assert "sk-hidden" not in repr(embeddings)
+    await embeddings.close()

@@ -13,6 +13,7 @@ from .patience import Budget, Patience, Retry
 from .provider import Provider
 
 if TYPE_CHECKING:
+    from .access import Access
     from .counting import Counting
     from .embeddings import Embeddings
 
@@ -62,14 +63,14 @@ def open_provider(
         return DemoProvider(options)
     if profile.protocol == "scripted":
         raise SettingInvalid(Reason("why.scripted"), name="model")
-    key, address = _key(profile, key), address_of(profile, base_url)
+    access = _access(profile, key, base_url, patience, retry, budget)
     if profile.protocol == "dashscope":
         from .dashscope import DashScope
 
-        return DashScope(profile, key, address, patience, retry, budget)
+        return DashScope(access)
     from .openai_chat import OpenAIChat
 
-    return OpenAIChat(profile, key, address, patience, retry, budget)
+    return OpenAIChat(access)
 
 
 def open_counting(
@@ -88,7 +89,7 @@ def open_counting(
         raise CountingUnavailable(provider=profile.id, known=known)
     from .counting import Counting
 
-    return Counting(profile, _key(profile, key), address_of(profile, base_url), patience, retry, budget)
+    return Counting(_access(profile, key, base_url, patience, retry, budget))
 
 
 def open_embeddings(
@@ -107,9 +108,7 @@ def open_embeddings(
         raise ModelUnknown(model=card.name)
     from .embeddings import Embeddings
 
-    return Embeddings(
-        card, profile, _key(profile, key), address_of(profile, base_url), patience, retry, budget
-    )
+    return Embeddings(card, _access(profile, key, base_url, patience, retry, budget))
 
 
 def proxy_for(address: str) -> str | None:
@@ -117,6 +116,19 @@ def proxy_for(address: str) -> str | None:
     from .proxy import proxy_of
 
     return proxy_of(address)
+
+
+def _access(
+    profile: Profile,
+    key: str | None,
+    base_url: str | None,
+    patience: Patience,
+    retry: Retry,
+    budget: Budget | None,
+) -> Access:
+    from .access import Access
+
+    return Access(profile, _key(profile, key), address_of(profile, base_url), patience, retry, budget)
 
 
 def _key(profile: Profile, key: str | None) -> str | None:

@@ -8,10 +8,9 @@ from typing import Any
 
 import orjson
 
-from ..catalog import Profile
+from .access import Access
 from .inquiry import Inquiry
 from .parameters import written
-from .patience import Budget, Patience, Retry
 
 __all__ = ["Counting"]
 
@@ -29,22 +28,14 @@ REMEMBERED = 1_000
 
 
 class Counting:
-    """An endpoint that counts tokens, as ``profile.counting`` describes it. The same list of messages is
+    """An endpoint that counts tokens, as its profile describes it. The same list of messages is
     asked about once."""
 
-    def __init__(
-        self,
-        profile: Profile,
-        key: str | None,
-        base_url: str,
-        patience: Patience,
-        retry: Retry,
-        budget: Budget | None = None,
-    ) -> None:
-        self.name = profile.id
-        self._form = profile.counting
-        self._url = profile.counting_url(base_url)
-        self._inquiry = Inquiry(profile, key, patience, retry, budget)
+    def __init__(self, access: Access) -> None:
+        self.name = access.profile.id
+        self._form = access.profile.counting
+        self._url = access.profile.counting_url(access.address)
+        self._inquiry = Inquiry(access)
         self._remembered: dict[bytes, int] = {}
 
     async def count(self, model: str, messages: bytes, tools: Sequence[Mapping[str, Any]] = ()) -> int:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..catalog import EmbeddingCard, Profile
+from ..catalog import EmbeddingCard
 from ..errors import ProviderOverflow, RequestRefused
 from ..search.vectors import packed
 from ..tokens import count_text
 from ..usage import Cost, Usage
+from .access import Access
 from .inquiry import Inquiry
-from .patience import Budget, Patience, Retry
 
 __all__ = ["Embedded", "Embeddings"]
 
@@ -49,19 +49,14 @@ class Embeddings:
     """
 
     card: EmbeddingCard
-    profile: Profile
-    key: str | None
-    base_url: str
-    patience: Patience
-    retry: Retry
-    budget: Budget | None = None
+    access: Access
     batch: int = field(init=False)
     margin: float = field(default=MARGIN, init=False)
     _inquiry: Inquiry = field(init=False)
 
     def __post_init__(self) -> None:
         self.batch = max(1, self.card.batch)
-        self._inquiry = Inquiry(self.profile, self.key, self.patience, self.retry, self.budget)
+        self._inquiry = Inquiry(self.access)
 
     @property
     def name(self) -> str:
@@ -134,11 +129,11 @@ class Embeddings:
 
     @property
     def _native(self) -> bool:
-        return self.profile.protocol == "dashscope"
+        return self.access.profile.protocol == "dashscope"
 
     @property
     def _url(self) -> str:
-        return f"{self.base_url.rstrip('/')}/{NATIVE if self._native else 'embeddings'}"
+        return f"{self.access.address}/{NATIVE if self._native else 'embeddings'}"
 
     def _question(self, texts: Sequence[str | Sequence[int]], size: int | None = None) -> dict[str, Any]:
         if size is None and self.card.dimensions:

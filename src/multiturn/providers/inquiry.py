@@ -9,12 +9,11 @@ from typing import Any, cast
 
 import orjson
 
-from ..catalog import Profile
 from ..reply import Delta
+from .access import Access
 from .events import Event
 from .faults import Faults
 from .parameters import written
-from .patience import Budget, Patience, Retry
 from .transport import Call, Transport
 
 __all__ = ["Inquiry"]
@@ -24,23 +23,10 @@ class Inquiry:
     """Asks endpoints of one provider; refusals are the errors of `multiturn.errors`, and what may help is
     tried again (`Retry`)."""
 
-    def __init__(
-        self,
-        profile: Profile,
-        key: str | None,
-        patience: Patience,
-        retry: Retry,
-        budget: Budget | None = None,
-    ) -> None:
-        self.faults = Faults(profile.id, profile.codes, (key,) if key else ())
-        self._headers = {
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-        }
-        if key:
-            self._headers["Authorization"] = f"Bearer {key}"
-        self._transport = Transport(self.faults, patience, retry, budget)
+    def __init__(self, access: Access) -> None:
+        self.faults = access.faults()
+        self._headers = access.headers() | {"Accept": "application/json"}
+        self._transport = Transport(self.faults, access.patience, access.retry, access.budget)
 
     async def ask(self, url: str, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """The object that ``url`` answers to ``question``."""

@@ -7,13 +7,11 @@ from typing import Any
 
 import orjson
 
-from ..catalog import Profile
 from ..reply import Delta
 from ..window import Request
-from .faults import Faults
+from .access import Access
 from .parameters import adapted, marked, written
 from .passing import Passed
-from .patience import Budget, Patience, Retry
 from .reading import JsonReader
 from .transport import Call, Transport
 
@@ -27,23 +25,13 @@ class OpenAIChat:
     those of `multiturn.errors`; see `Provider`.
     """
 
-    def __init__(
-        self,
-        profile: Profile,
-        key: str | None,
-        base_url: str,
-        patience: Patience,
-        retry: Retry,
-        budget: Budget | None = None,
-    ) -> None:
-        self.name = profile.id
-        self._profile = profile
-        self._url = f"{base_url.rstrip('/')}/chat/completions"
-        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        if key:
-            self._headers["Authorization"] = f"Bearer {key}"
-        self._faults = Faults(profile.id, profile.codes, (key,) if key else ())
-        self._transport = Transport(self._faults, patience, retry, budget)
+    def __init__(self, access: Access) -> None:
+        self.name = access.profile.id
+        self._profile = access.profile
+        self._url = f"{access.address}/chat/completions"
+        self._headers = access.headers()
+        self._faults = access.faults()
+        self._transport = Transport(self._faults, access.patience, access.retry, access.budget)
 
     def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Answer ``request``; with ``request.stream`` false the whole answer is one delta."""
