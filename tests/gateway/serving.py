@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,10 +102,12 @@ def gate(
     store: str | Path = ":memory:",
     model: str = "qwen/qwen-plus",
     grace: int = 5,
+    variables: Mapping[str, str] | None = None,
     **given: Any,
 ) -> Iterator[Gate]:
-    """A gateway whose keys are those of ``simulators``; ``given`` are arguments of its client."""
-    environment = {"HOME": "/nowhere"}
+    """A gateway whose keys are those of ``simulators``, and of its ``variables``; ``given`` are arguments of
+    its client."""
+    environment = {"HOME": "/nowhere", **(variables or {})}
     for one in simulators:
         key, address = ADDRESSES[one.name]
         environment |= {key: one.key, address: one.base_url}

@@ -46,7 +46,7 @@ async def answer_aside(
         if wanted.strict:
             await check_room(client, ready.spot, ready.words, ready.given, ready.model)
     seed = f"{client.tenant}\0{ready.spot.conversation}"
-    attempts = client.endpoints.routing.attempts(ready.model, last=None, seed=seed)
+    attempts = client.endpoints.routing.attempts(ready.model, seed=seed)
 
     async def ask(card: Card, key: str, headers: Headers) -> None:
         async with staying(receive):
@@ -97,7 +97,6 @@ class Aside:
         self._at = Address(new_ulid(), 0, 1, 1)
         self._begun = time.time()
         self._draft, self._events = Draft(), Events(self._at.message_id)
-        self._model = ready.model
 
     def pieces(self, named: Named) -> Aside:
         """What writes the events."""

@@ -100,9 +100,10 @@ class Wanted:
 
     @property
     def step_policy(self) -> ContextPolicy | None:
-        """The policy of this step alone, where it has one: everything that the model takes."""
-        if not self.strict or self.policy is not None:
-            return None
+        """The policy of this step, where it has one: the one that is declared, or everything that the model
+        takes."""
+        if self.policy is not None or not self.strict:
+            return self.policy
         return ContextPolicy(budget=NO_LIMIT, summarize=None, recall=None)
 
     @cached_property
