@@ -3,29 +3,24 @@ conversation is named."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from ...catalog import Card, Profile
+from ...catalog import Profile
 from ...client import AsyncMultiTurn
 from ..access.foresight import foreseen
 from ..access.principal import check_user
-from ..completions.routed import attempts_of, one_after_another
 from ..completions.stateful import conversation_of, stateful
-from ..completions.stateless import answer_request, check_choices, request_of
 from ..gateway import Gateway
-from ..http.body import Body, read_body
+from ..http.body import read_body
 from ..http.refusal import Refusal
-from ..http.sse import Headers as Told
 from .errors import REQUEST
 from .frames import Native
 from .posted import adds, fields_of, known_to, parameters_of, plain_text
-from .relay import native_relay
+from .stateless import Stateless
 
 __all__ = ["MULTIMODAL", "TEXT", "Generation"]
 
@@ -55,7 +50,8 @@ class Generation:
         name = conversation_of(headers, fields)
         await self._gateway.expect(lambda: foreseen(client, model, fields, len(body.raw), name))
         if name is None:
-            await self._stateless(client, body, fields, dropped, model, form, receive, send)
+            once = Stateless(self._gateway, client, body, fields, form, receive, send)
+            await once.answer(model, dropped)
             return
         await stateful(
             self._gateway,
@@ -70,52 +66,6 @@ class Generation:
             send,
             unknown=dropped,
         )
-
-    async def _stateless(
-        self,
-        client: AsyncMultiTurn,
-        body: Body,
-        fields: Mapping[str, Any],
-        dropped: Sequence[str],
-        model: str,
-        form: Native,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        """Answer without remembering anything."""
-        told = {"x-multiturn-dropped": ", ".join(dropped)} if dropped else {}
-        card = client.catalog.card(model)
-        attempts = attempts_of(client, model, card, fields)
-
-        async def ask(card: Card, key: str, headers: Told) -> None:
-            provider, streamed = client.endpoints.provider(card, key), fields["stream"]
-            passes = getattr(provider, "passed_native", None)
-            if passes is not None:
-                consumed, language = self._gateway.consumed(client, card), self._gateway.language
-                await native_relay(
-                    body, card, passes, form, headers, receive, send, language, consumed, streamed=streamed
-                )
-                return
-            check_choices(fields)
-            request = request_of(fields, orjson.dumps(fields["messages"]), card)
-            request = replace(request, elsewhere=attempts.elsewhere if attempts else ())
-            await answer_request(
-                self._gateway,
-                client,
-                provider,
-                card,
-                request,
-                form,
-                headers,
-                receive,
-                send,
-                streamed=streamed,
-            )
-
-        if attempts is None:
-            await ask(card, "", lambda: told)
-        else:
-            await one_after_another(attempts, ask, lambda: told)
 
 
 def _model(client: AsyncMultiTurn, named: object) -> str:

@@ -1,0 +1,85 @@
+"""A generation that nobody remembers: handed on as it came where the provider speaks DashScope's protocol,
+else put into our words and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import orjson
+from starlette.types import Receive, Send
+
+from ...catalog import Card
+from ...client import AsyncMultiTurn
+from ..completions.routed import attempts_of, one_after_another
+from ..completions.stateless import answer_request, check_choices, request_of
+from ..gateway import Gateway
+from ..http.body import Body
+from ..http.sse import Headers
+from .frames import Native
+from .relay import PassesNative, native_relay
+
+__all__ = ["Stateless"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stateless:
+    """One such request. ``fields`` are its body in our words, ``form`` is how the answer is written."""
+
+    gateway: Gateway
+    client: AsyncMultiTurn
+    body: Body
+    fields: Mapping[str, Any]
+    form: Native
+    receive: Receive
+    send: Send
+
+    async def answer(self, model: str, dropped: Sequence[str]) -> None:
+        """Answer it, by a model or a route; ``dropped`` are the parameters that nobody understands."""
+        told = {"x-multiturn-dropped": ", ".join(dropped)} if dropped else {}
+        card = self.client.catalog.card(model)
+        attempts = attempts_of(self.client, model, card, self.fields)
+        if attempts is None:
+            await self._ask(card, "", lambda: told)
+        else:
+            ask = partial(self._ask, elsewhere=attempts.elsewhere)
+            await one_after_another(attempts, ask, lambda: told)
+
+    async def _ask(
+        self, card: Card, key: str, headers: Headers, elsewhere: tuple[type[Exception], ...] = ()
+    ) -> None:
+        provider = self.client.endpoints.provider(card, key)
+        passes: PassesNative | None = getattr(provider, "passed_native", None)
+        if passes is not None:
+            await self._relay(card, passes, headers)
+            return
+        check_choices(self.fields)
+        request = request_of(self.fields, orjson.dumps(self.fields["messages"]), card)
+        await answer_request(
+            self.gateway,
+            self.client,
+            provider,
+            card,
+            replace(request, elsewhere=elsewhere),
+            self.form,
+            headers,
+            self.receive,
+            self.send,
+            streamed=self.fields["stream"],
+        )
+
+    async def _relay(self, card: Card, passes: PassesNative, headers: Headers) -> None:
+        await native_relay(
+            self.body,
+            card,
+            passes,
+            self.form,
+            headers,
+            self.receive,
+            self.send,
+            self.gateway.language,
+            self.gateway.consumed(self.client, card),
+            streamed=self.fields["stream"],
+        )
