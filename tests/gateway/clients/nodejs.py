@@ -6,16 +6,25 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.gateway.serving import Gate
+from tests.simulators import Fault
 
-__all__ = ["ENVIRONMENT", "SCRIPTS", "Node", "node_js"]
+__all__ = ["ENVIRONMENT", "REFUSALS", "SCRIPTS", "Node", "is_refusal", "node_js"]
 
 ENVIRONMENT = Path(sys.prefix) / "beside" / "node"
 SCRIPTS = Path(__file__).with_name("node")
+
+REFUSALS: dict[str, tuple[Fault, str]] = {
+    "rate_limit": (Fault(429, kind="rate_limit"), "RateLimitError"),
+    "overloaded": (Fault(503), "InternalServerError"),
+    "content_filter": (Fault(400, kind="content_filter"), "BadRequestError"),
+}
+"""What a provider refuses, and what the package of OpenAI calls that."""
 
 
 def node_js() -> Path:
@@ -47,3 +56,10 @@ class Node:
         assert done.returncode == 0, done.stderr
         assert not done.stderr, done.stderr
         return json.loads(done.stdout)
+
+
+def is_refusal(got: Mapping[str, Any], name: str, status: int) -> None:
+    """What a script tells of an error it caught is an error of the package, with what the gateway said."""
+    assert (got["class"], got["status"]) == (name, status)
+    assert got["code"]
+    assert got["type"]

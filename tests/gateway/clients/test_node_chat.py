@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from tests.gateway.clients.models import CITIES, forecaster
-from tests.gateway.clients.nodejs import Node
+from tests.gateway.clients.nodejs import REFUSALS, Node, is_refusal
 from tests.gateway.completions.test_stateful import asked, states
 from tests.gateway.responding import until
 from tests.gateway.serving import gate
-from tests.simulators import Answer, Fault, Received, Reply, Script, Wire, serve
+from tests.simulators import Answer, Received, Reply, Script, Wire, serve
 
 FILE = "openai_chat"
 SUNNY = " ".join(f"It is sunny in {city}." for city in CITIES)
@@ -73,22 +73,11 @@ def test_results_alone_go_on_with_streamed_calls(node: Node) -> None:
         assert [role for role, _ in asked(sim)] == ["user", "assistant", "tool", "tool"]
 
 
-REFUSALS: dict[str, tuple[Fault, str]] = {
-    "rate_limit": (Fault(429, kind="rate_limit"), "RateLimitError"),
-    "overloaded": (Fault(503), "InternalServerError"),
-    "content_filter": (Fault(400, kind="content_filter"), "BadRequestError"),
-}
-
-
 @pytest.mark.parametrize("kind", REFUSALS)
 def test_refusals_of_the_provider_are_the_packages_own_errors(node: Node, kind: str) -> None:
     fault, name = REFUSALS[kind]
     with serve("qwen", Script("no", faults=fault)) as sim, gate(sim) as one:
-        got = node.tell(one, FILE, "refused")
-        assert got["class"] == name
-        assert got["status"] == fault.status
-        assert got["code"]
-        assert got["type"]
+        is_refusal(node.tell(one, FILE, "refused"), name, fault.status)
 
 
 def test_refusals_of_the_gateway_are_too(node: Node) -> None:
