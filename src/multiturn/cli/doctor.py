@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -22,6 +23,7 @@ from ..storage import open_store
 from .figures import bytes_of
 from .models import plain
 from .screen import Screen
+from .sections import sound
 from .session import Session
 
 __all__ = ["doctor"]
@@ -69,6 +71,11 @@ async def _examine(session: Session) -> AsyncIterator[Finding]:
         yield _finding(screen, "ok", "language", language=session.config.language, origin=origin)
     async for finding in _store(session):
         yield finding
+    config, wrong = sound(session.config)
+    session = replace(session, config=config)
+    for error, origin in wrong:
+        sentence = error_sentence(error, screen.language)
+        yield Finding("wrong", error.code, screen.say("doctor.entry", sentence=sentence, origin=origin))
     parts = (_keys, _routes, _model, _addresses, _variables)
     for each in (finding for part in parts for finding in part(session)):
         yield each

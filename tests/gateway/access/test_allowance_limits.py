@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from multiturn.allowance import STREAMS, allowance_of
 from multiturn.catalog import Catalog
 from multiturn.errors import SettingInvalid
-from multiturn.gateway.access.allowances import STREAMS, Allowances, allowance_of
+from multiturn.gateway.access.allowances import Allowances
 from multiturn.gateway.access.consumption import Consumption
 from multiturn.gateway.http.refusal import Refusal
 from multiturn.usage import Price, Tier, Usage

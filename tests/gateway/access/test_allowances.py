@@ -20,9 +20,9 @@ from tests.gateway.serving import gate
 from tests.simulators import Fault, Script, Wire, serve
 
 from multiturn import SettingInvalid
+from multiturn.allowance import Allowance, allowance_of
 from multiturn.catalog import Catalog
 from multiturn.errors import StoreBusy
-from multiturn.gateway.access.allowances import Allowance, allowance_of
 from multiturn.gateway.access.consumption import Consumption
 from multiturn.settings import load
 from multiturn.storage.sqlite import SQLiteStore
