@@ -92,8 +92,7 @@ def test_without_a_key_no_proxy_may_lead_others_to_it(tmp_path: Path) -> None:
 def test_with_a_key_it_listens_for_others(tmp_path: Path) -> None:
     secret = made(tmp_path / "chats.db", "shop")
     options = ("--store", "sqlite:///chats.db", "--host", "0.0.0.0", "--allow-host", "chat.example.com")
-    with program(tmp_path, *options, "-m", "demo") as (_, told):
-        url = told.replace("0.0.0.0", "127.0.0.1")
+    with program(tmp_path, *options, "-m", "demo") as (_, url):
         with pytest.raises(openai.AuthenticationError):
             ask(url, "My name is Ada.")
         ask(url, "My name is Ada.", api_key=secret)
@@ -103,6 +102,22 @@ def test_with_a_key_it_listens_for_others(tmp_path: Path) -> None:
         named["default_headers"] = {"host": "evil.example"}
         with pytest.raises(openai.PermissionDeniedError):
             ask(url, "What is my name?", **named)
+
+
+@pytest.mark.parametrize(
+    ("host", "opened"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("localhost", "localhost")],
+)
+def test_the_address_that_is_told_can_be_opened(tmp_path: Path, host: str, opened: str) -> None:
+    secret = made(tmp_path / "chats.db", "shop")
+    options = ("--store", "sqlite:///chats.db", "--host", host, "-m", "demo")
+    with program(tmp_path, *options) as (_, url):
+        assert re.fullmatch(rf"http://{re.escape(opened)}:\d+/v1", url)
+        ask(url, "My name is Ada.", api_key=secret)
+        told = (tmp_path / "log").read_text().splitlines()[1:2]
+        everywhere = [line for line in told if "every address of this machine" in line]
+        assert len(everywhere) == (host in ("0.0.0.0", "::"))
+        assert all(f"({host if host == '0.0.0.0' else '[::]'}:" in line for line in everywhere)
 
 
 def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path: Path) -> None:

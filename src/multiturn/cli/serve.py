@@ -13,6 +13,8 @@ from .session import Session
 __all__ = ["serve"]
 
 HOST, PORT = "127.0.0.1", 8484
+EVERYWHERE = {"0.0.0.0": HOST, "::": "::1"}  # noqa: S104  (listened on only where keys are needed)
+"""What means all addresses of this machine, and the one of them at which it reaches itself."""
 REFUSED = 2
 
 
@@ -39,12 +41,20 @@ def serve(
         family=socket.AF_INET6 if ":" in host else socket.AF_INET,
         backlog=2048,
     )
-    name = f"[{host}]" if ":" in host else host
-    url = f"http://{name}:{listener.getsockname()[1]}/v1"
+    port = listener.getsockname()[1]
+    url = f"http://{_written(EVERYWHERE.get(host, host))}:{port}/v1"
 
     def started() -> None:
-        sys.stderr.write(screen.say("serve.started", url=url, model=model, store=session.config.store) + "\n")
+        told = [screen.say("serve.started", url=url, model=model, store=session.config.store)]
+        if host in EVERYWHERE:
+            told.append(screen.say("serve.everywhere", address=f"{_written(host)}:{port}", url=url))
+        sys.stderr.write("\n".join((*told, "")))
         sys.stderr.flush()
 
     run(AsyncMultiTurn(model=model, config=session.config), listener, started, hosts)
     return 0
+
+
+def _written(host: str) -> str:
+    """A host as it stands in an address."""
+    return f"[{host}]" if ":" in host else host
