@@ -14,7 +14,7 @@ from ..reply import Delta
 from ..stream import AsyncStream
 from .http.refusal import Refusal
 
-__all__ = ["Audience", "Audiences", "Mark", "is_detached", "mark_of"]
+__all__ = ["Audience", "Audiences", "Mark", "alone", "is_detached", "mark_of"]
 
 Mark = tuple[Owner, str, str, bytes]
 """Whose turn it is and where, its request key, the digest of what was posted."""
@@ -28,6 +28,13 @@ def mark_of(at: tuple[Owner, str], key: str | None, *posted: bytes) -> Mark | No
 def is_detached(headers: Mapping[str, str]) -> bool:
     """Whether the turn goes on when its client leaves."""
     return headers.get("x-multiturn-detached", "").lower() in ("true", "1")
+
+
+async def alone(stream: AsyncStream) -> AsyncGenerator[Delta, None]:
+    """The deltas of a turn for the one client that asked for it; when that leaves, the model is stopped."""
+    async with stream:
+        async for delta in stream:
+            yield delta
 
 
 class Audience:

@@ -6,6 +6,8 @@ import json
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +46,14 @@ def states(one: Gate) -> list[str]:
     return [each["state"] for each in found]
 
 
-def listened(one: Gate, into: list[bytes], *headers: str, body: dict[str, Any] | None = None) -> Any:
+def listened(one: Gate, into: list[bytes]) -> threading.Thread:
     """Read a streamed answer beside the test, to its end."""
 
     def read() -> None:
-        with one.socket(body or asking(), "idempotency-key: k1", "connection: close", *headers) as sock:
-            with sock.makefile("rb") as raw:
-                while raw.readline().strip():
-                    pass
-                into.append(_unchunked(raw))
+        with one.socket(asking(), "idempotency-key: k1") as sock, sock.makefile("rb") as raw:
+            while raw.readline().strip():
+                pass
+            into.append(_unchunked(raw))
 
     thread = threading.Thread(target=read)
     thread.start()
@@ -67,13 +68,16 @@ def _unchunked(raw: Any) -> bytes:
     return found
 
 
-def begun(one: Gate, *headers: str, body: dict[str, Any] | None = None) -> Any:
+@contextmanager
+def begun(one: Gate, *headers: str) -> Iterator[Any]:
     """A connection over which an answer has begun to come."""
-    sock = one.socket(body or asking(), "idempotency-key: k1", *headers)
-    seen = b""
-    while b"data:" not in seen:
-        seen += sock.recv(4000)
-    return sock
+    with one.socket(asking(), "idempotency-key: k1", *headers) as sock:
+        seen = b""
+        while b"data:" not in seen:
+            part = sock.recv(4000)
+            assert part, seen
+            seen += part
+        yield sock
 
 
 # ------------------------------------------------------------------------------------- from the store
@@ -171,7 +175,8 @@ def test_an_aligned_turn_is_not_branched_from_when_it_is_repeated() -> None:
 
 def test_a_detached_turn_is_followed_by_its_repeat() -> None:
     with serve("qwen", slow()) as sim, gate(sim) as one:
-        begun(one, "x-multiturn-detached: true").close()
+        with begun(one, "x-multiturn-detached: true"):
+            pass
         with begun(one) as sock:
             assert states(one)[0] in ("accepted", "streaming"), "the repeat hears it while it comes"
             assert sock.recv(1)
@@ -198,10 +203,10 @@ def test_a_repeat_hears_the_same_events_from_the_first_on() -> None:
 
 def test_the_first_may_leave_while_the_second_listens() -> None:
     with serve("qwen", slow()) as sim, gate(sim) as one:
-        first, heard = begun(one), list[bytes]()
-        second = listened(one, heard)
-        time.sleep(0.2)
-        first.close()
+        heard: list[bytes] = []
+        with begun(one):
+            second = listened(one, heard)
+            time.sleep(0.3)
         second.join()
         assert heard[0].endswith(b"data: [DONE]\n\n")
         assert (states(one), sim.requests[0].left) == (["completed"], False)
@@ -209,11 +214,12 @@ def test_the_first_may_leave_while_the_second_listens() -> None:
 
 def test_when_the_last_leaves_the_model_is_stopped() -> None:
     with serve("qwen", slow("word " * 400)) as sim, gate(sim) as one:
-        first, second = begun(one), begun(one)
-        first.close()
-        time.sleep(0.3)
-        assert not sim.requests[0].left
-        second.close()
+        with begun(one) as second:
+            with begun(one):
+                pass
+            time.sleep(0.3)
+            assert not sim.requests[0].left
+            assert second.recv(10)
         until(lambda: sim.requests[0].left)
         until(lambda: states(one) == ["incomplete"])
         sim.script = Script("anew")

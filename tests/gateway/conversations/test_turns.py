@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.gateway.responding import until
-from tests.gateway.serving import gate
+from tests.gateway.serving import Gate, gate
 from tests.gateway.talking import Talk, summarised
-from tests.simulators import Answer, Fault, Script, serve
+from tests.simulators import Answer, Fault, Script, Simulator, Wire, serve
 
 from multiturn import ContextPolicy
 
@@ -258,3 +259,65 @@ def test_a_client_that_leaves_an_answer_made_anew_stops_it() -> None:
         with one.socket({"stream": True}, path=path) as open_one:
             assert open_one.recv(10)
         until(lambda: talk.ask("GET", "/turns/1")["state"] == "incomplete")
+
+
+WAYS = ("regenerate", "edit", "retry")
+
+
+def failing(one: Gate, sim: Simulator) -> Talk:
+    """A conversation whose only turn failed, so that everything may be done to it."""
+    sim.script = Script(Fault(400))
+    talk = Talk(one, model="qwen/qwen-plus")
+    body = {"model": talk.model, "messages": [{"role": "user", "content": "hi"}], "conversation": "c"}
+    assert one.post(body)[0] == 400
+    sim.script = Script("word " * 20, wire=Wire(piece=5, between=0.03))
+    return talk
+
+
+def asked_anew(way: str, *, streamed: bool) -> dict[str, Any]:
+    return ({"text": "hello"} if way == "edit" else {}) | {"stream": streamed}
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_detached_answer_made_anew_goes_on(way: str, *, streamed: bool) -> None:
+    with serve("qwen") as sim, gate(sim) as one:
+        talk = failing(one, sim)
+        body, path = asked_anew(way, streamed=streamed), f"/v1/conversations/c/turns/1/{way}"
+        with one.socket(body, "x-multiturn-detached: true", path=path) as sock:
+            if streamed:
+                assert sock.recv(10)
+            until(lambda: len(sim.requests) == 2)
+        until(lambda: talk.ask("GET", "/turns/1")["state"] == "completed")
+        assert not sim.requests[1].left
+        assert talk.ask("GET", "/items")["data"][0]["content"][0]["text"] == "word " * 20
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_answer_made_anew_is_told_again_in_the_same_events(way: str, tmp_path: Path) -> None:
+    body, path = json.dumps(asked_anew(way, streamed=True)).encode(), f"/v1/conversations/c/turns/1/{way}"
+    with serve("qwen") as sim:
+        with gate(sim, store=tmp_path / "chats.db") as one:
+            failing(one, sim)
+            first = one.post(body, path, idempotency_key="k1")[1]
+            assert first.count(b"data: ") > 20
+            assert one.post(body, path, idempotency_key="k1")[1] == first
+        with gate(sim, store=tmp_path / "chats.db") as one:
+            assert one.post(body, path, idempotency_key="k1")[1] == first
+        assert len(sim.requests) == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_answer_made_anew_is_followed_by_its_repeat(way: str) -> None:
+    body, path = json.dumps(asked_anew(way, streamed=True)).encode(), f"/v1/conversations/c/turns/1/{way}"
+    with serve("qwen") as sim, gate(sim) as one:
+        talk = failing(one, sim)
+        lines = ("x-multiturn-detached: true", "idempotency-key: k1")
+        with one.socket(json.loads(body), *lines, path=path) as sock:
+            assert sock.recv(10)
+        with one.socket(json.loads(body), lines[1], path=path) as sock:
+            assert sock.recv(10)
+            assert talk.ask("GET", "/turns/1")["state"] in ("accepted", "streaming")
+        until(lambda: talk.ask("GET", "/turns/1")["state"] == "completed")
+        assert one.post(body, path, idempotency_key="k1")[0] == 200
+        assert len(sim.requests) == 2

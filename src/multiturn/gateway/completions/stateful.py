@@ -19,7 +19,7 @@ from ...errors import ConversationNotFound
 from ...reply import Delta, Draft
 from ...stream import AsyncStream
 from ...window import Request, Window
-from ..audience import Audience, is_detached, mark_of
+from ..audience import Audience, alone, is_detached, mark_of
 from ..gateway import Gateway
 from ..http.connection import Connection, Write
 from ..http.presence import staying
@@ -183,7 +183,7 @@ class Work:
             told = await self._before(audience, receive, send)
         else:
             direct = receive.write if isinstance(receive, Connection) else None
-            told = await self._send(stream, self._together(stream), direct, receive, send)
+            told = await self._send(stream, alone(stream), direct, receive, send)
         if told:
             self.gateway.repeats.was_told(seen.key, receive)
 
@@ -259,12 +259,6 @@ class Work:
 
     def _pieces(self, stream: AsyncStream) -> Pieces:
         return self.form.pieces(named_of(stream, stream.window.target.model))
-
-    async def _together(self, stream: AsyncStream) -> AsyncGenerator[Delta, None]:
-        """A client that leaves stops the model."""
-        async with stream:
-            async for delta in stream:
-                yield delta
 
     def _headers(self, stream: AsyncStream) -> dict[str, str]:
         turn = {"x-multiturn-turn": str(stream.turn.number), "x-multiturn-turn-id": stream.turn.id}

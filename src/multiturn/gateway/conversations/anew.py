@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,10 +20,12 @@ from ...chat import AsyncConversation
 from ...conversations import Declared, Turn, TurnState
 from ...errors import TurnClosed
 from ...phrases import Reason
-from ...reply import Draft
+from ...reply import Delta, Draft
 from ...stream import AsyncStream
 from ..access.foresight import foreseen
+from ..audience import alone, is_detached, mark_of
 from ..completions.completions import Completions
+from ..completions.form import Pieces
 from ..completions.stateful import named_of, window_headers
 from ..completions.stateless import form_of
 from ..gateway import gateway_of
@@ -72,8 +76,8 @@ async def edited(request: Request) -> Response:
     if words is None:
         raise Refusal(400, "not_text", param="text")
     chat, turn, asking = await _asked(request, fields)
-    stream = chat.turn([_said(words)], anew=turn, stream=_streamed(fields), **asking)
-    return _answer(request, fields, chat, stream)
+    stream = chat.turn([_said(words)], anew=turn, stream=_streamed(fields), retold=_retold(asking), **asking)
+    return _answer(request, fields, chat, stream, asking)
 
 
 async def regenerated(request: Request) -> Response:
@@ -81,7 +85,8 @@ async def regenerated(request: Request) -> Response:
     fields = await fields_of(request)
     check_known(fields, OWN | KINDS.keys())
     chat, turn, asking = await _asked(request, fields)
-    return _answer(request, fields, chat, chat.turn(anew=turn, stream=_streamed(fields), **asking))
+    stream = chat.turn(anew=turn, stream=_streamed(fields), retold=_retold(asking), **asking)
+    return _answer(request, fields, chat, stream, asking)
 
 
 async def retried(request: Request) -> Response:
@@ -91,7 +96,8 @@ async def retried(request: Request) -> Response:
     chat, turn, asking = await _asked(request, fields)
     if (await chat.turns(limit=1))[-1].id != turn.id:
         raise TurnClosed(Reason("why.not_newest"))
-    return _answer(request, fields, chat, chat.turn(stream=_streamed(fields), **asking))
+    stream = chat.turn(stream=_streamed(fields), retold=_retold(asking), **asking)
+    return _answer(request, fields, chat, stream, asking)
 
 
 async def cancelled(request: Request) -> Response:
@@ -151,6 +157,11 @@ def _streamed(fields: Fields) -> bool:
     return fields.get("stream") is True
 
 
+def _retold(asking: Asking) -> bool:
+    """Whether the answer may have to be told again as it came."""
+    return "key" in asking
+
+
 def _said(words: str | Sequence[Any]) -> dict[str, Any]:
     return {"role": "user", "content": words}
 
@@ -158,18 +169,26 @@ def _said(words: str | Sequence[Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------- answering
 
 
-def _answer(request: Request, fields: Fields, chat: AsyncConversation, stream: AsyncStream) -> Response:
-    gateway = gateway_of(request)
-    return _Answer(chat.id, stream, form_of(fields), gateway.language, streamed=_streamed(fields))
+def _answer(
+    request: Request, fields: Fields, chat: AsyncConversation, stream: AsyncStream, asking: Asking
+) -> Response:
+    gateway, key, headers = gateway_of(request), asking.get("key"), request.headers
+    running = _Running(chat.id, stream, form_of(fields), alone(stream))
+    if key is not None or is_detached(headers):
+        mark = mark_of(chat.at, key, request.url.path.encode(), orjson.dumps(fields))
+        audience = gateway.audiences.of(mark, stream, {}, detached=is_detached(headers))
+        running = _Running(chat.id, audience.stream, form_of(fields), audience.heard())
+    return _Answer(running, gateway.language, streamed=_streamed(fields))
 
 
 @dataclass
 class _Running:
-    """A turn on its way to the client."""
+    """A turn on its way to the client, as ``deltas``."""
 
     conversation: str
     stream: AsyncStream
     form: Completions
+    deltas: AsyncGenerator[Delta, None]
     draft: Draft = field(default_factory=Draft)
 
     def headers(self) -> dict[str, str]:
@@ -179,19 +198,22 @@ class _Running:
         return told | {"x-multiturn-turn-id": turn.id} | window_headers(self.stream.window)
 
     async def parts(self) -> AsyncGenerator[bytes, None]:
-        """The answer as events. A client that leaves stops the model."""
+        """The answer as events."""
         pieces = None
-        async with self.stream:
-            pieces = self.form.pieces(named_of(self.stream, self.stream.window.target.model))
-            async for delta in self.stream:
+        async with aclosing(self.deltas):
+            async for delta in self.deltas:
+                pieces = pieces or self._pieces()
                 if part := pieces.of(delta):
                     yield part
-        yield pieces.end(self.stream.reply.usage)
+        yield (pieces or self._pieces()).end(self.stream.reply.usage)
+
+    def _pieces(self) -> Pieces:
+        return self.form.pieces(named_of(self.stream, self.stream.window.target.model))
 
     async def whole(self) -> bytes:
         """The answer in one piece."""
-        async with self.stream:
-            async for delta in self.stream:
+        async with aclosing(self.deltas):
+            async for delta in self.deltas:
                 self.draft.add(delta)
         reply = self.stream.reply
         return self.form.whole(named_of(self.stream, reply.model), self.draft, reply.usage)
@@ -200,11 +222,9 @@ class _Running:
 class _Answer(Response):
     """The answer of a turn as the answer to a request."""
 
-    def __init__(
-        self, conversation: str, stream: AsyncStream, form: Completions, language: str, *, streamed: bool
-    ) -> None:
+    def __init__(self, running: _Running, language: str, *, streamed: bool) -> None:
         super().__init__()
-        self._running = _Running(conversation, stream, form)
+        self._running = running
         self._language, self._streamed = language, streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
