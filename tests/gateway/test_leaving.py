@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from typing import Any
 
 import pytest
+from tests.gateway.responding import until
 from tests.gateway.serving import gate
 from tests.simulators import Script, Wire, serve
 
@@ -16,13 +16,6 @@ BODY: dict[str, Any] = {
     "messages": [{"role": "user", "content": "talk"}],
     "stream": True,
 }
-
-
-def until(condition: Any, seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def slow() -> Script:

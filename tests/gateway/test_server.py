@@ -19,6 +19,7 @@ from typing import Any
 import openai
 import pytest
 from tests.gateway.keyed import made
+from tests.gateway.responding import until
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Script, Wire, serve
 
@@ -152,13 +153,6 @@ def test_the_log_tells_ids_and_neither_secrets_nor_words(tmp_path: Path) -> None
     )
     assert "canary" not in (tmp_path / "log").read_text()
     assert "hush" not in (tmp_path / "log").read_text()
-
-
-def until(condition: Any) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def body(**more: Any) -> dict[str, Any]:

@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.gateway.access.tenants import MODEL, config
 from tests.gateway.keyed import bearer, made
+from tests.gateway.responding import until
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Answer as Answered
 from tests.simulators import Fault, Script, serve
 
 from multiturn.gateway.access.answering import Answer
-from multiturn.settings import load
 
-MODEL = "qwen/qwen-plus"
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
 SLOW = Answered("word " * 5, stall=1.5, stall_after=2)
 """The first answer takes its time; what is asked meanwhile would be answered at once."""
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "chats.db"
-
-
-def config(store: Path, tmp_path: Path, **tenants: Mapping[str, object]) -> dict[str, Any]:
-    given = {"store": f"sqlite:///{store}", "model": MODEL, "tenants": tenants}
-    return {"store": store, "config": load(given, {"HOME": "/nowhere"}, tmp_path)}
-
-
 def said(**more: Any) -> dict[str, Any]:
     return {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], **more}
-
-
-def wait(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def too_many(one: Gate, key: str) -> bool:
@@ -69,12 +50,12 @@ def test_a_detached_answer_counts_after_its_client_has_left(
     with serve("qwen", Script([SLOW, "short"])) as sim, gate(sim, **arguments) as one:
         lines = (f"authorization: Bearer {shop}", "x-multiturn-detached: true")
         with one.socket({**body, "stream": stream}, *lines, path=path) as sock:
-            wait(lambda: sim.requests)
+            until(lambda: sim.requests)
             if stream:
                 assert sock.recv(16)
         assert too_many(one, shop)
         assert len(sim.requests) == 1
-        wait(lambda: not too_many(one, shop))
+        until(lambda: not too_many(one, shop))
         assert not sim.requests[0].left
 
 
@@ -88,7 +69,7 @@ def test_a_response_in_the_background_counts_until_it_has_ended(store: Path, tmp
         assert status == 200
         assert too_many(one, shop)
         assert json.loads(one.get(f"{RESPONSES}/{name}", **bearer(shop))[1])["status"] == "in_progress"
-        wait(lambda: not too_many(one, shop))
+        until(lambda: not too_many(one, shop))
         assert json.loads(one.get(f"{RESPONSES}/{name}", **bearer(shop))[1])["status"] == "completed"
 
 
@@ -99,7 +80,7 @@ def test_one_that_is_stopped_counts_no_more(store: Path, tmp_path: Path) -> None
         body = {"model": MODEL, "input": "hi", "background": True}
         name = json.loads(one.post(body, RESPONSES, **bearer(shop))[1])["id"]
         assert one.post({}, f"{RESPONSES}/{name}/cancel", **bearer(shop))[0] == 200
-        wait(lambda: not too_many(one, shop))
+        until(lambda: not too_many(one, shop))
 
 
 def test_one_that_fails_counts_no_more(store: Path, tmp_path: Path) -> None:
@@ -109,8 +90,8 @@ def test_one_that_fails_counts_no_more(store: Path, tmp_path: Path) -> None:
     with serve("qwen", broken) as sim, gate(sim, **arguments) as one:
         one.post({"model": MODEL, "input": "hi", "background": True}, RESPONSES, **bearer(shop))
         detached = {"x_multiturn_detached": "true", **bearer(shop)}
-        wait(lambda: one.post(said(conversation="c"), **detached)[0] == 400)
-        wait(lambda: not too_many(one, shop))
+        until(lambda: one.post(said(conversation="c"), **detached)[0] == 400)
+        until(lambda: not too_many(one, shop))
 
 
 def test_an_answer_ends_once_with_what_is_done_last() -> None:

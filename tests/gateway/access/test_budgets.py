@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.gateway.access.tenants import MODEL, config
 from tests.gateway.keyed import bearer, made
+from tests.gateway.responding import until
 from tests.gateway.serving import gate
 from tests.simulators import Answer, Fault, Script, serve
 
 from multiturn import AsyncMultiTurn
 from multiturn.catalog import Catalog
 from multiturn.gateway.access.foresight import embedding_foreseen, foreseen
-from multiturn.settings import load
 from multiturn.storage.sqlite import SQLiteStore
 from multiturn.usage import Spending, Usage
 
-MODEL = "qwen/qwen-plus"
 CURRENCY = Catalog().card(MODEL).price.currency  # type: ignore[union-attr]  # it has one
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
@@ -40,23 +38,6 @@ DOORS: dict[str, tuple[str, dict[str, Any]]] = {
     "compaction": (f"{RESPONSES}/compact", {"input": "hi"}),
     "native": (NATIVE, {"input": {"messages": MESSAGES}}),
 }
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "chats.db"
-
-
-def config(store: Path, tmp_path: Path, **tenants: Mapping[str, object]) -> dict[str, Any]:
-    given = {"store": f"sqlite:///{store}", "model": MODEL, "tenants": tenants}
-    return {"store": store, "config": load(given, {"HOME": "/nowhere"}, tmp_path)}
-
-
-def wait(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def held(answer: tuple[int, bytes, Any], code: str = "budget_held") -> None:
@@ -92,13 +73,13 @@ def test_what_runs_may_need_all_that_is_left(
     ):
         lines = (f"authorization: Bearer {shop}",)
         with one.socket({"model": MODEL, **body}, *lines, path=path) as sock:
-            wait(lambda: sim.requests)
+            until(lambda: sim.requests)
             for door, (other, more) in DOORS.items():
                 code = "Throttling.RateQuota" if door == "native" else "budget_held"
                 held(one.post({"model": MODEL, **more}, other, **key), code)
             assert len(sim.requests) == 1
             assert sock.recv(1 << 16)
-            wait(lambda: one.post({"model": MODEL, **DOORS["plain"][1]}, **key)[2]["retry-after"] != "1")
+            until(lambda: one.post({"model": MODEL, **DOORS["plain"][1]}, **key)[2]["retry-after"] != "1")
         status, told, headers = one.post({"model": MODEL, **DOORS["plain"][1]}, **key)
         assert (status, json.loads(told)["error"]["code"]) == (429, "insufficient_quota")
         assert headers["x-should-retry"] == "false"
@@ -147,10 +128,10 @@ def test_what_failed_keeps_nothing_back(store: Path, tmp_path: Path, door: str) 
     script = Script([Fault(400, message="no", delay=0.5), "short"])
     with serve("qwen", script) as sim, gate(sim, **config(store, tmp_path, shop=budget)) as one:
         with one.socket({"model": MODEL, **body}, f"authorization: Bearer {shop}", path=path) as sock:
-            wait(lambda: sim.requests)
+            until(lambda: sim.requests)
             held(one.post({"model": MODEL, **DOORS["plain"][1]}, **bearer(shop)))
             assert sock.recv(1 << 16)
-        wait(lambda: one.post({"model": MODEL, **DOORS["plain"][1]}, **bearer(shop))[0] == 200)
+        until(lambda: one.post({"model": MODEL, **DOORS["plain"][1]}, **bearer(shop))[0] == 200)
     assert today(store).usage.total < 100
 
 
@@ -162,8 +143,8 @@ def test_a_client_that_leaves_keeps_nothing_back(store: Path, tmp_path: Path) ->
         gate(sim, **config(store, tmp_path, shop=budget)) as one,
     ):
         with one.socket({"model": MODEL, **DOORS["turn"][1]}, f"authorization: Bearer {shop}"):
-            wait(lambda: sim.requests)
-        wait(lambda: one.post({"model": MODEL, **DOORS["plain"][1]}, **bearer(shop))[0] == 200)
+            until(lambda: sim.requests)
+        until(lambda: one.post({"model": MODEL, **DOORS["plain"][1]}, **bearer(shop))[0] == 200)
 
 
 def test_saying_a_turn_anew_keeps_something_back_too(store: Path, tmp_path: Path) -> None:
@@ -177,7 +158,7 @@ def test_saying_a_turn_anew_keeps_something_back_too(store: Path, tmp_path: Path
         assert one.post({"model": MODEL, **body}, path, **key)[0] == 200
         again = "/v1/conversations/c/turns/1/regenerate"
         with one.socket({}, f"authorization: Bearer {shop}", path=again) as sock:
-            wait(lambda: len(sim.requests) == 2)
+            until(lambda: len(sim.requests) == 2)
             for where in (again, again.replace("regenerate", "edit")):
                 held(one.post({"text": "x"} if where.endswith("edit") else {}, where, **key))
             assert sock.recv(1 << 16)
@@ -188,7 +169,7 @@ def test_another_tenants_budget_is_its_own(store: Path, tmp_path: Path) -> None:
     arguments = config(store, tmp_path, shop={"tokens_per_day": 10}, bank={"tokens_per_day": 10})
     with serve("qwen", Script([SLOW, "short"])) as sim, gate(sim, **arguments) as one:
         with one.socket({"model": MODEL, **DOORS["plain"][1]}, f"authorization: Bearer {shop}") as sock:
-            wait(lambda: sim.requests)
+            until(lambda: sim.requests)
             assert one.post({"model": MODEL, **DOORS["plain"][1]}, **bearer(bank))[0] == 200
             assert sock.recv(1 << 16)
 
@@ -205,7 +186,7 @@ def test_what_counts_against_a_budget_is_written_at_once(
             assert one.post({**body, "store": None, "model": MODEL}, path, **bearer(shop))[0] == 200
         before = today(store).calls
         assert one.post({"model": MODEL, **body}, path, **bearer(shop))[0] == 200
-        wait(lambda: today(store).calls == before + 1)
+        until(lambda: today(store).calls == before + 1)
 
 
 # ------------------------------------------------------------------------------- what may an answer take?

@@ -18,11 +18,6 @@ from multiturn.gateway.access.scopes import rule_of
 CHAT = "/v1/chat/completions"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "chats.db"
-
-
 def asks(conversation: str | None = None, text: str = "My name is Ada.", **more: Any) -> dict[str, Any]:
     body = {"model": "demo", "messages": [{"role": "user", "content": text}], **more}
     return body if conversation is None else {**body, "conversation": conversation}

@@ -10,6 +10,7 @@ from typing import Any
 
 import openai
 import pytest
+from tests.gateway.responding import until
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Answer, Call, Fault, Received, Reply, Script, Simulator, Wire, serve
 
@@ -360,11 +361,3 @@ def test_the_server_may_start_anew_in_between(tmp_path: Path) -> None:
             with gate(sim, store=tmp_path / "chats.db") as one:
                 answer = text_of(send(one, user(text)))
         assert "Ada" in answer
-
-
-def until(condition: Any) -> None:
-    """Wait until something has happened."""
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
