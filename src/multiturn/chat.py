@@ -12,8 +12,8 @@ from typing import Unpack
 import orjson
 
 from .asking import Asking, digest_of, entries_of, input_of, turn_of
-from .conversations import Address, Settings, Step, Turn
-from .errors import CountingUnavailable, TurnNotFound
+from .conversations import Address, Step
+from .errors import ConfigurationInvalid, ContextOverflow, CountingUnavailable, InputInvalid, TurnNotFound
 from .ledger import Ledger
 from .memory import Memory, message_of
 from .messages import Entry, Message, Trait
@@ -197,8 +197,7 @@ class AsyncConversation(Memory):
         )
 
     async def _begin(self, start: Start, given: Input, *, prepared: bool) -> OpenTurn | Retold:
-        await self._settings()
-        begun = await begin(self._engine, self._place, start, given, self._known, prepared=prepared)
+        begun = await self._accepted(start, given, prepared=prepared)
         if isinstance(begun, Begun):
             return await self._retold(begun)
         self._tools = given.tools
@@ -206,14 +205,23 @@ class AsyncConversation(Memory):
             self._place = replace(self._place, branch=begun.lease.branch)
         return begun
 
-    async def _settings(self) -> Settings:
-        """What is stored for the conversation, as far as this handle knows: what is impossible with it
-        is refused before anything is stored."""
-        if self._known.settings is None:
-            path = await self._store.gather(*self._at, Reach(turns=0))
-            self._known.learn(path.settings, path.request if self._engine.catalog.routes else None)
-            return path.settings
-        return self._known.settings
+    async def _accepted(self, start: Start, given: Input, *, prepared: bool) -> OpenTurn | Begun:
+        """The turn, begun. What is impossible with the stored settings is refused before anything is stored:
+        by what was known of them, and where it is refused for that, once more by what holds now."""
+        looked = self._known.settings is None or bool(self._engine.catalog.routes)
+        if looked:
+            await self._look()
+        try:
+            return await begin(self._engine, self._place, start, given, self._known, prepared=prepared)
+        except (ConfigurationInvalid, ContextOverflow, InputInvalid) as error:
+            if looked or error.turn is not None or not await self._look():
+                raise
+        return await begin(self._engine, self._place, start, given, self._known, prepared=prepared)
+
+    async def _look(self) -> bool:
+        """Learn what is stored for the conversation; whether other terms follow."""
+        path = await self._store.gather(*self._at, Reach(turns=0))
+        return self._known.learn(path.settings, path.request if self._engine.catalog.routes else None)
 
     async def _retold(self, begun: Begun) -> Retold:
         """What the same request key made before: its step where one is known, else the newest of the turn."""
@@ -222,17 +230,17 @@ class AsyncConversation(Memory):
             found = await self._store.exchange(self._at[0], replace(at, place=begun.step))
             answer = message_of(found.output) if found.output else None
             if found.step and (deltas := retold(found.course, answer, found.step.finish_reason)):
-                return Retold(await self._stored_reply(turn, found.step, answer), deltas)
+                return Retold(self._stored_reply(begun, found.step, answer), deltas)
         rows = await self._rows(after=turn.number - 1, limit=1, branch=turn.branch)
         answers = [message for message in map(message_of, rows) if message.role == "assistant"]
         steps = await self._store.steps(*self._at, turn.number, turn.branch)
-        return Retold(await self._stored_reply(turn, steps[-1], answers[-1] if answers else None))
+        return Retold(self._stored_reply(begun, steps[-1], answers[-1] if answers else None))
 
-    async def _stored_reply(self, turn: Turn, step: Step, answer: Message | None) -> Reply:
+    def _stored_reply(self, begun: Begun, step: Step, answer: Message | None) -> Reply:
         """The reply that a step gave."""
         last = answer or Message("assistant", ())
         ledger = Ledger.from_json(step.ledger)
-        terms = terms_of(self._engine, await self._settings(), Input(model=step.model))
+        terms = terms_of(self._engine, begun.settings, Input(model=step.model))
         window = Window(
             b"[]",
             ledger.spans,
@@ -252,7 +260,7 @@ class AsyncConversation(Memory):
             usage=step.usage,
             cost=step.cost,
             window=window,
-            turn=turn,
+            turn=begun.turn,
             model=step.model,
         )
 

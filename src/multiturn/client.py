@@ -19,6 +19,7 @@ from .credentials import choose_model
 from .endpoints import Endpoints
 from .errors import InputInvalid, ParameterInvalid, UserBound
 from .indexing import Indexer
+from .known import Acquaintance
 from .loading import Loading
 from .memory import message_of, spending
 from .messages import Trait
@@ -91,6 +92,7 @@ class AsyncMultiTurn:
         )
         self._indexer = Indexer(self.endpoints.embedder)
         self._engine = self.engine = self._made_engine()  # likewise
+        self._acquaintance = Acquaintance()
         self._compactor: Compactor | None = None
 
     def _made_engine(self) -> Engine:
@@ -180,7 +182,11 @@ class AsyncMultiTurn:
                 "expires_after", self._lasting() if expires_after is None else expires_after
             ),
         )
-        return AsyncConversation(self._engine, id or f"conv_{new_ulid()}", self._owner(user), declared)
+        owner = self._owner(user)
+        if id is None:
+            return AsyncConversation(self._engine, f"conv_{new_ulid()}", owner, declared)
+        known = self._acquaintance.of(owner, id, declared)
+        return AsyncConversation(self._engine, id, owner, declared, known=known)
 
     async def conversations(
         self,

@@ -15,6 +15,7 @@ from .conversations import Branch, Conversation, Declared, Hit, Owner, Settings,
 from .embedding import RERANKED, Scope
 from .errors import ConversationError, ParameterInvalid, TurnNotFound
 from .intake import take_in
+from .known import Known, in_force
 from .ledger import Ledger
 from .messages import Entry, Message, Trait
 from .phrases import Reason
@@ -25,7 +26,7 @@ from .search.terms import query
 from .step import Place, preview
 from .storage import Reach, Told, UsageRow
 from .summary import TOLERANCE, last_call
-from .terms import Engine, Input, Known, embedder_of, in_force, policy_of
+from .terms import Engine, Input, embedder_of, policy_of
 from .tokens import count_message, count_text
 from .transcript import exported
 from .usage import Cost, Spending, Usage
@@ -46,7 +47,13 @@ class Memory:
     """
 
     def __init__(
-        self, engine: Engine, id: str, owner: Owner, declared: Declared, branch: int | None = None
+        self,
+        engine: Engine,
+        id: str,
+        owner: Owner,
+        declared: Declared,
+        branch: int | None = None,
+        known: Known | None = None,
     ) -> None:
         self.id = id
         self._engine = engine
@@ -55,7 +62,7 @@ class Memory:
         self._at = self.at = (owner, id)  # an attribute, for the doors above: how a store finds it
         self.take_in = self._take_in  # likewise
         self.declared = declared  # likewise
-        self._known = Known(declared)
+        self._known = known or Known(declared)
         self._meant = References(engine.store, owner, id)
         self._tools: Sequence[Mapping[str, Any]] = ()
 

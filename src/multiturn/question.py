@@ -18,13 +18,14 @@ from .errors import (
     ProviderOverflow,
     TurnClosed,
 )
+from .known import Known
 from .phrases import Reason
 from .reply import Delta
 from .request import request_of
 from .routing import Attempts
-from .step import refuse_early, window_of
+from .step import Gathered, refuse_early, window_of
 from .storage import Lease
-from .terms import Engine, Input, Known, Terms
+from .terms import Engine, Input, Terms
 from .window import Request, Window
 
 __all__ = ["Question", "there"]
@@ -46,6 +47,8 @@ class Question:
     built: Window | None = None
     source: AsyncIterator[Delta] | None = None
     """Where the answer comes from."""
+    gathered: Gathered | None = None
+    """What was read of the path when the turn began."""
     _trimmed: bool = False
 
     @property
@@ -144,7 +147,8 @@ class Question:
 
     async def _build(self, terms: Terms) -> None:
         self.terms = terms
-        window = await window_of(self.engine, terms, self.given, self.lease)
+        window = await window_of(self.engine, terms, self.given, self.lease, self.gathered)
+        self.gathered = None
         route, tried = self.attempts.route, tuple(self.attempts.tried)
         self.built = replace(window, route=route, tried=tried) if route or tried else window
 

@@ -6,16 +6,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from .context import build, check_input, enough
 from .conversations import Declared, Owner
+from .known import Known
 from .messages import Trait
 from .recall import quoted
 from .storage import Lease, Reach
-from .terms import Engine, Input, Known, Terms
+from .terms import Engine, Input, Terms
 from .window import Material, MessageRow, Path, Window, sealed
 
-__all__ = ["Place", "preview", "refuse_early", "window_of"]
+__all__ = ["Gathered", "Place", "preview", "reach_of", "refuse_early", "window_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,24 @@ def refuse_early(terms: Terms, given: Input) -> None:
     enough(_material(terms, given, Path(), sealed(given.entries, 1)), terms.limits, terms.target)
 
 
-async def window_of(engine: Engine, terms: Terms, given: Input, lease: Lease) -> Window:
-    """The window of the step that is held by ``lease``."""
+class Gathered(NamedTuple):
+    """A path, and how far back it was read."""
+
+    reach: Reach
+    path: Path
+
+
+async def window_of(
+    engine: Engine, terms: Terms, given: Input, lease: Lease, gathered: Gathered | None = None
+) -> Window:
+    """The window of the step that is held by ``lease``. What was ``gathered`` for it is not read again."""
     place = Place(lease.owner, lease.conversation, branch=lease.branch)
-    reach = _reach(terms, given, lease)
+    reach = reach_of(terms, given).held(lease)
     while True:
-        path = await engine.store.gather(lease.owner, lease.conversation, reach, lease.branch)
+        if gathered is not None and gathered.reach == reach:
+            path = gathered.path
+        else:
+            path = await engine.store.gather(lease.owner, lease.conversation, reach, lease.branch)
         current = _in_spite(path.current) if lease.step > 1 else sealed(given.entries, lease.turn)
         window = await _built(engine, place, terms, given, path, current)
         if window is not None:
@@ -60,13 +74,13 @@ async def preview(
     """A dry run: the window that would be sent now, or after no more than the turns ``before`` that number.
     ``known`` learns from it."""
     terms = known.terms_of(engine, given)
-    reach = _reach(terms, given, None, before)
+    reach = reach_of(terms, given, before)
     while True:
         path = await _gathered(engine, place, reach)
         learned = known.learn(path.settings, path.request if engine.catalog.routes else None)
         if learned or path.facts:
             terms = known.terms_of(engine, given)
-            wanted = _reach(terms, given, None, before)
+            wanted = reach_of(terms, given, before)
             if wanted != reach:
                 reach = wanted
                 continue
@@ -145,7 +159,9 @@ def _material(terms: Terms, given: Input, path: Path, current: Sequence[MessageR
     return terms.counted(material)
 
 
-def _reach(terms: Terms, given: Input, lease: Lease | None, before: int | None = None) -> Reach:
+def reach_of(terms: Terms, given: Input, before: int | None = None) -> Reach:
+    """How far back the path is read for the window of a step, or of one after no more than the turns
+    ``before`` that number."""
     bounds = terms.limits
     own = len(given.entries)
     head = terms.overhead + sum([entry.tokens for entry in terms.instructions])
@@ -156,7 +172,6 @@ def _reach(terms: Terms, given: Input, lease: Lease | None, before: int | None =
         turns=bounds.max_turns,
         messages=None if bounds.max_messages is None else max(0, bounds.max_messages - own),
         key=bounds.key,
-        before=lease.turn if lease else before,
-        current=lease.turn if lease and lease.step > 1 else None,
+        before=before,
         summary=bounds.fold is not None,
     )

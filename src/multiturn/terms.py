@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,13 +14,13 @@ from .caching import Caching
 from .calibration import Calibration
 from .catalog import Card, Catalog
 from .context import limits, reserve
-from .conversations import DECLARABLE, Declared, Owner, Settings
+from .conversations import Owner, Settings
 from .embedding import Embedder
 from .messages import Entry
 from .pictures import pictured, surplus
 from .policy import ContextPolicy
 from .providers import Provider
-from .request import asked_of, caching_of
+from .request import caching_of
 from .routing import Attempts, Routing
 from .sealing import seal
 from .storage import Store
@@ -35,10 +34,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Engine",
     "Input",
-    "Known",
     "Terms",
     "embedder_of",
-    "in_force",
     "policy_of",
     "terms_of",
 ]
@@ -163,17 +160,6 @@ class Terms:
         return replace(self, limits=less)
 
 
-told = attrgetter(*DECLARABLE)
-"""What of settings terms are worked out from."""
-
-
-def in_force(settings: Settings, declared: Declared) -> Settings:
-    """Stored settings once what is declared applies."""
-    both = zip(told(settings), told(declared), strict=True)
-    agreed = [stored if stated is None else stated for stored, stated in both]
-    return Settings(*[*agreed, settings.version])
-
-
 def terms_of(engine: Engine, settings: Settings, given: Input, last: str | None = None) -> Terms:
     """Settings in force and a step's input, as terms; ``last`` is the model that answered the conversation
     before. Raises `ModelUnknown` or `PolicyInvalid`."""
@@ -255,59 +241,3 @@ def _instruction(body: bytes) -> Entry:
 @lru_cache(maxsize=256)
 def _opening(words: str) -> Entry:
     return seal({"role": "assistant", "content": words}, count_message)
-
-
-@dataclass(slots=True)
-class Known:
-    """What a handle declares and has learned of its conversation: the stored settings (``None``: nothing
-    yet), and the terms of a step that brings none of its own, which are worked out once."""
-
-    declared: Declared = Declared()
-    settings: Settings | None = None
-    force: tuple[Settings | None, Settings] | None = None
-    """Stored settings, and what is in force with them."""
-    terms: Terms | None = None
-    calibrated: int = 0
-    """The version of the calibration that the terms were worked out with."""
-    last: str | None = None
-    """The model that answered last, with which a route goes on."""
-
-    def learn(self, settings: Settings, request: bytes | None = None) -> bool:
-        """Take the stored settings, and what was kept of the last ``request``; whether other terms follow
-        from them."""
-        if request is not None and (last := asked_of(request)) != self.last:
-            self.last, self.settings, self.terms = last, settings, None
-            return True
-        if settings == self.settings:
-            return False
-        before, self.settings = self._in_force(), settings
-        if told(self._in_force()) == told(before):
-            return False
-        self.terms = None
-        return True
-
-    def terms_of(self, engine: Engine, given: Input) -> Terms:
-        """The terms of a step, as far as is known."""
-        own = given.policy or given.model or given.params or given.tools or given.instructions is not None
-        version = engine.calibration.version
-        if self.terms is not None and not own and self.calibrated == version and self._stands(engine):
-            return self.terms
-        terms = terms_of(engine, self._in_force(), given, self.last)
-        if not own:
-            self.terms, self.calibrated = terms, version
-        return terms
-
-    def model(self, engine: Engine) -> str:
-        """The model of the conversation, or its route."""
-        return self._in_force().model or engine.model
-
-    def _stands(self, engine: Engine) -> bool:
-        """Whether a route would still choose the model of the terms."""
-        if not engine.catalog.routes or self.terms is None:
-            return True
-        return engine.card(self.model(engine), self.last).name == self.terms.card.name
-
-    def _in_force(self) -> Settings:
-        if self.force is None or self.force[0] is not self.settings:
-            self.force = self.settings, in_force(self.settings or Settings(), self.declared)
-        return self.force[1]

@@ -28,6 +28,7 @@ from .errors import (
     TurnExpired,
 )
 from .hold import Hold, to_the_end
+from .known import Known
 from .messages import Trait
 from .outcome import Outcome
 from .phrases import Reason
@@ -36,9 +37,9 @@ from .rendition import Rendition
 from .reply import Delta, Draft, Reply
 from .request import unmarked
 from .routing import Attempts
-from .step import Place, refuse_early
+from .step import Gathered, Place, reach_of, refuse_early
 from .storage import DELTAS, Begun, Ending, Lease, Start
-from .terms import Engine, Input, Known
+from .terms import Engine, Input
 from .window import Window
 
 __all__ = ["OpenTurn", "begin"]
@@ -62,18 +63,13 @@ async def begin(
         engine.provider(*attempts.current)
     if start.results is None and not start.again:
         refuse_early(terms, given)
-    begun = await engine.store.begin(place.owner, place.conversation, start)
+    reach = reach_of(terms, given)
+    begun = await engine.store.begin(place.owner, place.conversation, start, reach)
     if begun.lease is None:
         return begun
-    hold = Hold(
-        engine.store,
-        begun.lease,
-        seconds=start.hold,
-        renew=None if prepared else engine.renew,
-        keep_reasoning=engine.keep_reasoning,
-    )
-    question = Question(engine, given, begun.lease, known, attempts)
-    turn = OpenTurn(engine, begun, hold, question)
+    gathered = Gathered(reach.held(begun.lease), begun.path) if begun.path else None
+    question = Question(engine, given, begun.lease, known, attempts, gathered=gathered)
+    turn = OpenTurn(engine, begun, _hold(engine, begun.lease, start, prepared=prepared), question)
     if start.asked is not None:
         kind = Rendition if start.asked == DELTAS else Course
         turn.course = kind(turn.draft, keep_reasoning=engine.keep_reasoning)
@@ -90,6 +86,16 @@ async def begin(
         await turn.fail(error)
         raise
     return turn
+
+
+def _hold(engine: Engine, lease: Lease, start: Start, *, prepared: bool) -> Hold:
+    return Hold(
+        engine.store,
+        lease,
+        seconds=start.hold,
+        renew=None if prepared else engine.renew,
+        keep_reasoning=engine.keep_reasoning,
+    )
 
 
 def _attempts(engine: Engine, place: Place, known: Known) -> Attempts:

@@ -19,7 +19,7 @@ from multiturn.errors import (
     TurnNotFound,
 )
 from multiturn.messages import Trait
-from multiturn.storage import Partial, Start, Store
+from multiturn.storage import Partial, Reach, Start, Store
 from multiturn.usage import Cost, Usage
 
 from .talk import ALICE, answer, ask, assistant, begin, call, entry, finish, held, result, said, system, user
@@ -46,6 +46,30 @@ async def test_a_turn_from_input_to_answer(store: Store) -> None:
     assert Address.parse(turn.id) == Address(lease.ulid, 0, 1)
     assert [turn] == list(await store.turns(ALICE, "c"))
     assert await said(store) == ["你好", "好的"]
+
+
+@pytest.mark.parametrize("reach", [Reach(), Reach(turns=1), Reach(tokens=20, summary=False)])
+async def test_what_its_window_needs_is_read_with_the_turn(store: Store, reach: Reach) -> None:
+    await answer(store, 1, 2, 3)
+    begun = await store.begin(ALICE, "c", Start(entries=[user("u4")]), reach)
+    lease = held(begun)
+    assert begun.path == await store.gather(ALICE, "c", reach.held(lease), lease.branch)
+    assert begun.path is not None
+    assert begun.path.turns[0].number == 3
+    await finish(store, lease, call("x"), state=TurnState.WAITING, open_calls=("x",))
+
+    begun = await store.begin(ALICE, "c", Start(entries=[result("x", "1")], results=("x",)), reach)
+    lease = held(begun)
+    assert begun.path == await store.gather(ALICE, "c", reach.held(lease), lease.branch)
+    assert begun.path is not None
+    assert [row.role for row in begun.path.current] == ["user", "assistant", "tool"]
+
+
+async def test_the_path_is_read_only_for_a_turn_that_is_begun_and_where_it_is_wanted(store: Store) -> None:
+    await ask(store, "a", "b", key="k")
+    retold = await store.begin(ALICE, "c", Start(entries=[user("a")], key="k"), Reach())
+    assert (retold.lease, retold.path) == (None, None)
+    assert (await store.begin(ALICE, "c", Start(entries=[user("c")]))).path is None
 
 
 async def test_the_answer_of_a_turn_remembers_its_model(store: Store) -> None:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from ..conversations import Address, Declared, Owner, Settings, Step, Turn, TurnState
 from ..messages import Entry
 from ..usage import ModelFacts
-from ..window import Cut, MessageRow, Quotation
+from ..window import Cut, MessageRow, Path, Quotation
 
 __all__ = [
     "DELTAS",
@@ -131,13 +131,15 @@ class Start:
 class Begun:
     """What ``begin`` gives: the lease of an accepted turn, or (``lease`` is ``None``) the completed
     turn that the same request key made before. ``settings`` are those in force now; ``step`` is the step
-    that the key made, where it was ``asked`` for; ``asked_at`` when what was asked was kept."""
+    that the key made, where it was ``asked`` for; ``asked_at`` when what was asked was kept; ``path`` what
+    was to be read of the path of an accepted turn."""
 
     lease: Lease | None
     turn: Turn
     settings: Settings
     step: int | None = None
     asked_at: float | None = None
+    path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +261,10 @@ class Reach(NamedTuple):
     current: int | None = None
     summary: bool = True
     facts: bool = False
+
+    def held(self, lease: Lease) -> Reach:
+        """The same for the turn that is held: what comes before it, and of its own steps those that were."""
+        return self._replace(before=lease.turn, current=lease.turn if lease.step > 1 else None)
 
     def farther(self) -> Reach:
         """Four times as far back: turns that are never sent used this reach up."""

@@ -106,11 +106,11 @@ class SQLiteStore:
 
     # -- one turn
 
-    async def begin(self, owner: Owner, conversation: str, start: Start) -> Begun:
+    async def begin(self, owner: Owner, conversation: str, start: Start, reach: Reach | None = None) -> Begun:
         """See `Store.begin`."""
 
         def attempt(db: sqlite3.Connection, ticket: int | None) -> Begun | Queued:
-            return sqlite_turns.begin(db, owner, conversation, start, ticket)
+            return sqlite_turns.begin(db, owner, conversation, start, ticket, reach)
 
         return await self._in_turn(attempt, conversation, start.wait, start.key)
 

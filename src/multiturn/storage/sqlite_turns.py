@@ -22,7 +22,7 @@ from ..errors import (
 from ..messages import Trait
 from ..phrases import Reason
 from ..usage import Cost, Usage
-from .records import Begun, Ending, Lease, Partial, Start
+from .records import Begun, Ending, Lease, Partial, Reach, Start
 from .sqlite_branches import new_branch
 from .sqlite_conversations import Here, declare, find_held, head_key, require, settings_of, title_of
 from .sqlite_dues import fall_due
@@ -30,6 +30,7 @@ from .sqlite_exchanges import keep_asked, keep_course, step_of_key
 from .sqlite_following import followed
 from .sqlite_leases import Queued, fenced, line_up, recover
 from .sqlite_models import calibrate, model_number
+from .sqlite_paths import gather
 from .sqlite_quotes import keep_quote
 from .sqlite_rows import (
     NOW,
@@ -58,14 +59,19 @@ ENDED_BADLY = (TurnState.FAILED, TurnState.INCOMPLETE)
 
 
 def begin(
-    db: sqlite3.Connection, owner: Owner, name: str, start: Start, ticket: int | None
+    db: sqlite3.Connection,
+    owner: Owner,
+    name: str,
+    start: Start,
+    ticket: int | None,
+    reach: Reach | None = None,
 ) -> Begun | Queued:
     """See `Store.begin`; `Queued` where somebody else is at it."""
     here = require(db, owner, name, start.branch, make=start.declared if start.make else None)
     made = _made(db, here, start)
     if made is not None and made.done:
-        turn = _turn(db, made.turn, here.ulid)
-        return Begun(None, turn, settings_of(here), step_of_key(db, here.key, start.key))
+        told = _turn(db, made.turn, here.ulid)
+        return Begun(None, told, settings_of(here), step_of_key(db, here.key, start.key))
     queued = line_up(db, here, ticket, wait=start.wait > 0, interrupt=start.interrupt)
     if queued is not None:
         return queued
@@ -83,8 +89,9 @@ def begin(
     if start.key is not None:
         _remember_key(db, here, start.key, start.digest, made)
     at = keep_asked(db, here, turn, lease.step, start)
-    spent = (None, None) if lease.step == 1 else None
-    return Begun(lease, _turn(db, turn, here.ulid, spent), settings, asked_at=at)
+    accepted = _turn(db, turn, here.ulid, (None, None) if lease.step == 1 else None)
+    path = None if reach is None else gather(db, owner, name, reach.held(lease), lease.branch)
+    return Begun(lease, accepted, settings, asked_at=at, path=path)
 
 
 class _Made(NamedTuple):
@@ -188,17 +195,11 @@ def _again(db: sqlite3.Connection, here: Here, name: str) -> Here:
 def _take(db: sqlite3.Connection, owner: Owner, name: str, here: Here, start: Start) -> Lease:
     """Take the lease on the last turn of the path."""
     turn, epoch = here.segment * SEGMENT + here.head, here.epoch + 1
+    title, until = here.title or title_of(start.entries), here.now + int(start.hold * 1000)
     db.execute(
-        "UPDATE conversations SET epoch = ?, held_until = ?, held_turn = ?, stop = 0, updated_at = ?, title = ?"
-        " WHERE id = ?",
-        (
-            epoch,
-            here.now + int(start.hold * 1000),
-            turn,
-            here.now,
-            here.title or title_of(start.entries),
-            here.key,
-        ),
+        "UPDATE conversations SET epoch = ?, held_until = ?, held_turn = ?, stop = 0, updated_at = ?,"
+        " title = ? WHERE id = ?",
+        (epoch, until, turn, here.now, title, here.key),
     )
     step = db.execute("SELECT steps FROM turns WHERE id = ?", (turn,)).fetchone()[0]
     return Lease(owner, name, here.key, here.ulid, here.branch, here.head, step, epoch, start.limited)

@@ -71,8 +71,9 @@ class Store(Protocol):
 
     # -- one turn
 
-    async def begin(self, owner: Owner, conversation: str, start: Start) -> Begun:
-        """Accept a turn and take the conversation's lease, in one transaction."""
+    async def begin(self, owner: Owner, conversation: str, start: Start, reach: Reach | None = None) -> Begun:
+        """Accept a turn and take the conversation's lease, in one transaction; with ``reach``, read what its
+        window may be built from at the same time, as `gather` does once the turn is held (`Reach.held`)."""
         ...
 
     async def gather(self, owner: Owner, conversation: str, reach: Reach, branch: int | None = None) -> Path:

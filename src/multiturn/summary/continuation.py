@@ -8,6 +8,7 @@ from typing import Literal
 from ..cards import Card
 from ..context import NOTE_TOKENS
 from ..errors import Error
+from ..known import Known
 from ..messages import Trait
 from ..policy import ContextPolicy
 from ..prompts import continued, language_of
@@ -15,7 +16,7 @@ from ..request import request_of
 from ..sealing import seal
 from ..step import Place, preview
 from ..storage import Due
-from ..terms import Engine, Input, Known
+from ..terms import Engine, Input
 from ..tokens import count_message
 from ..usage import Cost, Usage
 from ..window import Path

@@ -20,12 +20,13 @@ from ...errors import (
     TurnNotFound,
     UserBound,
 )
+from ...known import Known
 from ...messages import Entry, Trait
 from ...request import asked_of
 from ...sealing import seal, split_turns
 from ...step import Place
 from ...storage import DELTAS, Begun, Exchange, Reach, Start, Upon
-from ...terms import Input, Known
+from ...terms import Input
 from ...tokens import count_message
 from ...turn import OpenTurn, begin
 from ..http.refusal import Refusal

@@ -10,11 +10,12 @@ from ...client import AsyncMultiTurn
 from ...conversations import Declared
 from ...decision import Code
 from ...errors import ToolCallUnknown, ToolResultsIncomplete
+from ...known import Known
 from ...messages import Entry, Trait
 from ...phrases import Reason
 from ...step import Place, preview
 from ...storage import Told
-from ...terms import Input, Known
+from ...terms import Input
 from ...window import Window
 from ..http.refusal import Refusal
 from .turn import Spot, Words
