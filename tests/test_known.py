@@ -99,7 +99,8 @@ async def test_what_holds_now_is_sent_whatever_was_known(tmp_path: Path) -> None
         for text in ("one", "two", "three"):
             await here.conversation("c").send(text)
         for text, turns in (("four", 1), ("six", 3)):
-            await elsewhere.conversation("c", policy=ContextPolicy(max_turns=turns)).send(text)
+            policy = ContextPolicy(max_turns=turns, summarize=None, recall=None)
+            await elsewhere.conversation("c", policy=policy).send(text)
             reply = await here.conversation("c").send("more")
             said = [message["content"] for message in reply.window.messages[::2]]
             assert said == ["four", "more"] if turns == 1 else ["four", "more", "six", "more"]
