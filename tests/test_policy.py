@@ -213,3 +213,13 @@ def test_the_short_ways_have_neither_summary_nor_recall() -> None:
     assert ContextPolicy.full() == ContextPolicy(summarize=None, recall=None)
     assert ContextPolicy.last_turns(3) == ContextPolicy(max_turns=3, summarize=None, recall=None)
     assert ContextPolicy.last_messages(20) == ContextPolicy(max_messages=20, summarize=None, recall=None)
+
+
+@pytest.mark.parametrize("name", ["budget", "reserve_output", "max_turns", "max_messages", "images"])
+def test_no_figure_is_larger_than_anything_means(name: str) -> None:
+    most: dict[str, Any] = {name: 1 << 40}
+    assert getattr(ContextPolicy(**most), name) == 1 << 40
+    for value in ((1 << 40) + 1, 10**5000, -(10**5000)):
+        given: dict[str, Any] = {name: value}
+        with pytest.raises(PolicyInvalid, match=f"{name} must not be above 1,099,511,627,776"):
+            ContextPolicy(**given)

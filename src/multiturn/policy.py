@@ -9,13 +9,15 @@ from typing import Literal, cast
 from .errors import PolicyInvalid
 from .phrases import Reason
 
-__all__ = ["ContextPolicy", "Recall", "Summarize"]
+__all__ = ["LARGEST", "ContextPolicy", "Recall", "Summarize"]
 
 USUAL_SUMMARY = 600
 SUMMARY_SHARE = 4
 """A summary of the usual length takes no more than this part of the budget."""
 LEAST_SUMMARY = 100
 """Tokens below which such a summary could only be a line: none is written."""
+LARGEST = 1 << 40
+"""No figure of a policy means more than this."""
 
 
 def _whole(value: object) -> bool:
@@ -23,8 +25,14 @@ def _whole(value: object) -> bool:
 
 
 def _check_number(name: str, value: object, least: int) -> None:
+    _check_largest(name, value)
     if not _whole(value) or cast("int", value) < least:
         raise PolicyInvalid(Reason("why.whole_number", name=name, least=least, value=repr(value)))
+
+
+def _check_largest(name: str, value: object) -> None:
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise PolicyInvalid(Reason("why.policy_number", name=name, most=LARGEST))
 
 
 def _check_text(name: str, value: object) -> None:
@@ -110,6 +118,7 @@ class ContextPolicy:
             value = getattr(self, name)
             if value is not None:
                 _check_number(name, value, least)
+        _check_largest("images", self.images)
         if self.images not in ("all", "last") and not (_whole(self.images) and cast("int", self.images) >= 0):
             raise PolicyInvalid(Reason("why.policy_images", value=repr(self.images)))
         self._check_records()

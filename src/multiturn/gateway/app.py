@@ -18,17 +18,17 @@ from . import embeddings, health, models, openapi
 from .access.hosts import Hosts
 from .completions.chat_completions import ChatCompletions
 from .conversations import (
-    agreed,
     anew,
     branches,
     conversations,
     exports,
-    finding,
     marks,
     policies,
-    spending,
+    search,
+    settings,
     summaries,
     turns,
+    usage,
     windows,
 )
 from .conversations import items as conversation_items
@@ -67,9 +67,9 @@ def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
             *branches.ROUTES,
             *summaries.ROUTES,
             *policies.ROUTES,
-            *agreed.ROUTES,
-            *spending.ROUTES,
-            *finding.ROUTES,
+            *settings.ROUTES,
+            *usage.ROUTES,
+            *search.ROUTES,
             *exports.ROUTES,
             *embeddings.ROUTES,
             *responses.routes,

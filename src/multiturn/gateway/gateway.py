@@ -24,7 +24,7 @@ from .audience import Audiences
 from .meters import Meters
 from .repeats import Repeats
 
-__all__ = ["Gateway", "gateway_of"]
+__all__ = ["Gateway", "client_of", "gateway_of"]
 
 
 @dataclass(slots=True)
@@ -100,3 +100,8 @@ def gateway_of(request: Request) -> Gateway:
     """The gateway that serves this request."""
     gateway: Gateway = request.app.state.gateway
     return gateway
+
+
+def client_of(request: Request) -> AsyncMultiTurn:
+    """The client of whoever sends this request: conversations of their tenant only."""
+    return gateway_of(request).client_of(request.scope)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from ...chat import AsyncConversation
 from ...conversations import Address, Declared, Turn
 from ...errors import TurnNotFound
-from ..gateway import gateway_of
+from ..gateway import client_of
 from ..http.refusal import Refusal
 from .asked import Fields, chat_of, fields_of
 
@@ -37,7 +37,7 @@ def handle_of(
     """The conversation of the address, on ``branch``, else on the one that is named, else on the one in use.
     Unlike a new turn it changes no settings but those ``declared``."""
     named = chat_of(request)
-    client = gateway_of(request).client_of(request.scope)
+    client = client_of(request)
     text = request.query_params.get("branch")
     if branch is None and text is not None:
         branch = number_of(text, "branch")
@@ -70,7 +70,7 @@ async def wanted_turn(request: Request, chat: AsyncConversation, name: str) -> T
             raise TurnNotFound(wanted=name, conversation=chat.id)
     else:
         number = _number(name)
-    store = gateway_of(request).client_of(request.scope).engine.store
+    store = client_of(request).engine.store
     found = await store.turns(*chat.at, after=number - 1, limit=1, branch=at) if number > 0 else ()
     if not found:
         await chat.info()

@@ -10,15 +10,15 @@ from starlette.requests import Request
 from ...chat import AsyncConversation
 from ...conversations import Declared
 from ...errors import ConversationNotFound, ParameterInvalid
-from ..gateway import gateway_of
+from ..gateway import client_of
 from ..http.body import read_body
 from ..http.refusal import Refusal
 
 __all__ = ["Fields", "chat_of", "fields_of", "limit_of", "newest_first"]
 
 Fields = Mapping[str, Any]
-LONGEST_PAGE = 100
-PAGE = 20
+LONGEST_PAGE, PAGE = 100, 20
+"""How many are told at a time: at most, and where nobody says."""
 
 
 def chat_of(request: Request) -> AsyncConversation:
@@ -27,7 +27,7 @@ def chat_of(request: Request) -> AsyncConversation:
     name = request.path_params["id"]
     if not name.strip():
         raise ConversationNotFound(conversation=name)
-    client = gateway_of(request).client_of(request.scope)
+    client = client_of(request)
     try:
         named = client.conversation(name, user=request.query_params.get("user"))
     except ParameterInvalid as error:

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from ...chat import AsyncConversation
 from ...conversations import Branch
-from ..gateway import gateway_of
+from ..gateway import client_of
 from ..http.answers import answered, listing
 from ..http.refusal import Refusal
 from .addressed import handle_of, known_fields, wanted_turn
@@ -25,7 +25,7 @@ async def listed(request: Request) -> Response:
 async def made(request: Request) -> Response:
     """A new branch that shares everything up to and with a turn. The one in use stays."""
     fields, chat = await known_fields(request, "at"), handle_of(request)
-    store, at = gateway_of(request).client_of(request.scope).engine.store, fields.get("at")
+    store, at = client_of(request).engine.store, fields.get("at")
     if isinstance(at, bool) or not isinstance(at, int | str):
         raise Refusal(400, "invalid_type", param="at")
     if at == 0:

@@ -12,12 +12,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ...errors import ParameterInvalid, UserBound
-from ..gateway import gateway_of
+from ..gateway import client_of
 from ..http.answers import answered, conversation_written, listing
 from ..http.refusal import Refusal
-from .agreed import agreed_in
 from .asked import Fields, chat_of, fields_of, limit_of, newest_first
 from .items import added, checked
+from .settings import settings_in
 
 __all__ = ["ROUTES"]
 
@@ -28,14 +28,14 @@ NOTED = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 async def made(request: Request) -> Response:
     """A new conversation, with the items it begins with."""
     fields = await fields_of(request)
-    client = gateway_of(request).client_of(request.scope)
+    client = client_of(request)
     user = fields.get("user", request.query_params.get("user"))
     with _fields_of_ours():
         chat = client.conversation(
             user=user,
             metadata=fields.get("metadata"),
             expires_after=_seconds(fields),
-            **agreed_in(client, fields),
+            **settings_in(client, fields),
         )
     items = [] if fields.get("items") is None else await checked(client, chat, fields)
     await added(client, chat, items, make=True)
@@ -50,7 +50,7 @@ async def listed(request: Request) -> Response:
     noted = {matched[1]: value for matched, value in named if matched}
     backwards = before is not None and after is None
     newer, older = (before, after) if newest else (after, before)
-    client = gateway_of(request).client_of(request.scope)
+    client = client_of(request)
     with _fields_of_ours():
         found = await client.conversations(
             user=query.get("user"),

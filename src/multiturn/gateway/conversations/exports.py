@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..gateway import gateway_of
+from ..gateway import client_of
 from ..http.answers import answered
 from ..http.refusal import JSON, Refusal
 from .addressed import there
@@ -32,13 +32,13 @@ async def conversation(request: Request) -> Response:
 
 async def user(request: Request) -> Response:
     """Everything a user said and was told."""
-    client = gateway_of(request).client_of(request.scope)
+    client = client_of(request)
     return Response(await client.export_user(request.path_params["user"]), media_type=LINES)
 
 
 async def user_deleted(request: Request) -> Response:
     """Remove all conversations of a user."""
-    client, name = gateway_of(request).client_of(request.scope), request.path_params["user"]
+    client, name = client_of(request), request.path_params["user"]
     gone = await client.delete_user(name)
     return answered({"id": name, "object": "user.deleted", "deleted": True, "conversations": gone})
 

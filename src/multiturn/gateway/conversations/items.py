@@ -12,7 +12,7 @@ from starlette.routing import Route
 from ...chat import AsyncConversation
 from ...client import AsyncMultiTurn
 from ...errors import InputInvalid
-from ..gateway import gateway_of
+from ..gateway import client_of
 from ..http.answers import answered, conversation_written, listing
 from ..http.refusal import Refusal
 from ..items.items import Item, items_of
@@ -61,7 +61,7 @@ async def posted(request: Request) -> Response:
     """Add items."""
     chat, fields = chat_of(request), await fields_of(request)
     await chat.info()
-    client = gateway_of(request).client_of(request.scope)
+    client = client_of(request)
     items = await checked(client, chat, fields)
     return listing(await added(client, chat, items, make=False))
 
@@ -86,7 +86,7 @@ async def deleted(request: Request) -> Response:
 
 
 def _items(request: Request) -> Items:
-    store = gateway_of(request).client_of(request.scope).engine.store
+    store = client_of(request).engine.store
     return Items(store, *chat_of(request).at)
 
 

@@ -8,9 +8,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ...chat import AsyncConversation
-from ...conversations import Turn
-from ...messages import Message
-from ..gateway import gateway_of
+from ...conversations import Address, Turn
+from ..gateway import client_of
 from ..http.answers import answered
 from ..http.refusal import Refusal
 from ..items.stored import Items
@@ -20,6 +19,7 @@ from .written import turn_written
 __all__ = ["ROUTES"]
 
 LONGEST_REASON = 2000
+"""Characters."""
 
 
 async def pinned(request: Request) -> Response:
@@ -63,16 +63,16 @@ async def retracted(request: Request) -> Response:
 
 async def item_excluded(request: Request) -> Response:
     """Leave a message out of later windows; gives its turn."""
-    chat, message = await _message(request)
-    await chat.exclude(message)
-    return await _told_of(request, chat, message)
+    chat, address = await _message(request)
+    await chat.exclude(address.message_id)
+    return answered(turn_written(await wanted_turn(request, chat, address.turn_id)))
 
 
 async def item_included(request: Request) -> Response:
     """No longer leave it out."""
-    chat, message = await _message(request)
-    await chat.include(message)
-    return await _told_of(request, chat, message)
+    chat, address = await _message(request)
+    await chat.include(address.message_id)
+    return answered(turn_written(await wanted_turn(request, chat, address.turn_id)))
 
 
 async def _asked(request: Request) -> tuple[AsyncConversation, Turn]:
@@ -85,17 +85,11 @@ async def _told(request: Request, chat: AsyncConversation) -> Response:
     return answered(turn_written(await turn_of(request, chat)))
 
 
-async def _message(request: Request) -> tuple[AsyncConversation, Message]:
-    """The message that an item belongs to, by its id at its place."""
+async def _message(request: Request) -> tuple[AsyncConversation, Address]:
+    """Where the message stands that an item belongs to."""
     await known_fields(request)
-    chat, store = handle_of(request), gateway_of(request).client_of(request.scope).engine.store
-    address = await Items(store, *chat.at).address(request.path_params["item"])
-    return chat, Message("user", (), id=address.message_id)
-
-
-async def _told_of(request: Request, chat: AsyncConversation, message: Message) -> Response:
-    turn = message.id.replace("msg_", "turn_", 1).rpartition("_")[0]
-    return answered(turn_written(await wanted_turn(request, chat, turn)))
+    chat, store = handle_of(request), client_of(request).engine.store
+    return chat, await Items(store, *chat.at).address(request.path_params["item"])
 
 
 TURN, ITEM = "/v1/conversations/{id}/turns/{n}", "/v1/conversations/{id}/items/{item}"

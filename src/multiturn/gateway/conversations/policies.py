@@ -14,17 +14,14 @@ from starlette.routing import Route
 from ...client import AsyncMultiTurn
 from ...conversations import Declared, Settings
 from ...errors import PolicyInvalid
-from ...policy import ContextPolicy
-from ..gateway import gateway_of
+from ...policy import LARGEST, ContextPolicy
+from ..gateway import client_of
 from ..http.answers import answered
 from ..http.refusal import Refusal
 from .addressed import there
 from .asked import fields_of
 
 __all__ = ["ROUTES", "policy_of"]
-
-LARGEST = 1 << 40
-"""No figure of a policy means more than this."""
 
 
 def policy_of(client: AsyncMultiTurn, fields: object, name: str | None = None) -> ContextPolicy:
@@ -57,7 +54,7 @@ async def one(request: Request) -> Response:
 async def put(request: Request) -> Response:
     """A policy of the conversation's own, in force from the next turn; an empty one is the default."""
     fields, chat = await fields_of(request), await there(request)
-    client = gateway_of(request).client_of(request.scope)
+    client = client_of(request)
     policy = policy_of(client, fields)
     settings = await client.engine.store.declare(*chat.at, Declared(policy=policy.to_dict()))
     return _told(request, chat.id, settings)
@@ -69,7 +66,7 @@ def _told(request: Request, conversation: str, settings: Settings) -> Response:
         policy = None if own is None else ContextPolicy.from_dict(own)
     except PolicyInvalid:  # kept by a version that knew other names
         policy = None
-    policy = policy or gateway_of(request).client_of(request.scope).engine.policy
+    policy = policy or client_of(request).engine.policy
     return answered(
         {
             "object": "conversation.policy",

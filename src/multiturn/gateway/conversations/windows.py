@@ -10,7 +10,7 @@ from ...chat import AsyncConversation
 from ...errors import TurnNotFound
 from ...ledger import Ledger
 from ...window import Window
-from ..gateway import gateway_of
+from ..gateway import client_of, gateway_of
 from ..http.answers import answered
 from ..http.presence import staying
 from ..http.refusal import Refusal
@@ -38,7 +38,7 @@ async def tried(request: Request) -> Response:
     ):
         raise Refusal(400, "messages_shape", param="messages")
     model = text_in(fields, "model") if fields.get("model") is not None else None
-    client, posted = gateway_of(request).client_of(request.scope), fields.get("policy")
+    client, posted = client_of(request), fields.get("policy")
     policy = None if posted is None else policy_of(client, posted, "policy")
     window = await chat.window(words, policy, model, messages=messages)
     return await _told(request, chat, window)

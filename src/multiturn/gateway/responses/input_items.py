@@ -11,7 +11,7 @@ from starlette.responses import Response
 from ...conversations import new_ulid
 from ...storage import Exchange, Told
 from ..conversations.asked import limit_of, newest_first
-from ..gateway import gateway_of
+from ..gateway import client_of
 from ..http.answers import answered, listing
 from ..http.body import read_body
 from ..http.presence import staying
@@ -27,7 +27,7 @@ __all__ = ["input_page", "input_tokens"]
 async def input_page(request: Request, exchange: Exchange) -> Response:
     """A page of the items that were posted for a response, newest first unless asked otherwise."""
     limit, newest = limit_of(request), newest_first(request)
-    client, at = gateway_of(request).client_of(request.scope), exchange.address
+    client, at = client_of(request), exchange.address
     earlier = orjson.loads(exchange.asked.own or b"{}").get("e", 0)
     before: Sequence[Told] = ()
     if earlier:
@@ -50,7 +50,7 @@ async def input_page(request: Request, exchange: Exchange) -> Response:
 async def input_tokens(request: Request) -> Response:
     """How many tokens would be sent for a response: what is remembered, tools and instructions included."""
     body = await read_body(request.scope, request.receive)
-    client, wanted = gateway_of(request).client_of(request.scope), wanted_of(body.fields, empty=True)
+    client, wanted = client_of(request), wanted_of(body.fields, empty=True)
     async with staying(request.receive):
         ready = await prepared(client, wanted, new_ulid())
         window = await foreseen(client, ready.spot, ready.words, ready.given, ready.cards[0].name)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ...storage import Grouping
-from ..gateway import gateway_of
+from ..gateway import client_of
 from ..http.answers import answered
 from ..http.refusal import Refusal
 from .addressed import handle_of
@@ -26,7 +26,7 @@ async def everything(request: Request) -> Response:
     names = [each for each in request.query_params.get("group_by", "").split(",") if each]
     if any(name not in GROUPS for name in names) or len(set(names)) < len(names):
         raise Refusal(400, "invalid_value", param="group_by", known=", ".join(GROUPS))
-    client, user = gateway_of(request).client_of(request.scope), request.query_params.get("user")
+    client, user = client_of(request), request.query_params.get("user")
     by = cast("list[Grouping]", names)
     spent = await client.usage(by=(by[0] if len(by) == 1 else by) if by else "all", user=user)
     data = [

@@ -3,6 +3,7 @@ its opening, its model, the memory it shares; each is said when the conversation
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,22 +12,24 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ...client import AsyncMultiTurn
-from ...conversations import Declared, Settings
+from ...conversations import Settings
 from ...errors import InputInvalid
-from ..gateway import gateway_of
+from ..gateway import client_of
 from ..http.answers import answered
 from ..http.refusal import Refusal
 from .addressed import known_fields, text_in, there
 from .asked import Fields
 from .policies import policy_of
 
-__all__ = ["ROUTES", "agreed_in"]
+__all__ = ["ROUTES", "settings_in"]
 
 TEXTS = ("opening", "model", "memory")
 NAMES = ("instructions", *TEXTS, "policy")
+SERVERS = frozenset(("policy", "model"))
+"""What a conversation that says nothing has from the server's own settings: not by this request."""
 
 
-def agreed_in(client: AsyncMultiTurn, fields: Fields) -> dict[str, Any]:
+def settings_in(client: AsyncMultiTurn, fields: Fields) -> dict[str, Any]:
     """What of a posted body a conversation is told, by the names that `AsyncMultiTurn.conversation` has for
     it. Raises `Refusal`."""
     found: dict[str, Any] = {name: text_in(fields, name) for name in TEXTS if fields.get(name) is not None}
@@ -53,15 +56,12 @@ async def one(request: Request) -> Response:
 async def changed(request: Request) -> Response:
     """Something else, from the next turn on; what is not named stays."""
     fields, chat = await known_fields(request, *NAMES), await there(request)
-    client = gateway_of(request).client_of(request.scope)
-    said = agreed_in(client, fields)
+    client = client_of(request)
+    said = settings_in(client, fields)
     declared = client.conversation(**said).declared
-    policy, model = (getattr(declared, name) if name in said else None for name in ("policy", "model"))
-    settings = await client.engine.store.declare(
-        *chat.at,
-        Declared(declared.instructions, declared.opening, policy, model, declared.memory),
-    )
-    return _told(chat.id, settings)
+    for name in SERVERS - said.keys():
+        declared = replace(declared, **{name: None})
+    return _told(chat.id, await client.engine.store.declare(*chat.at, declared))
 
 
 def _told(conversation: str, settings: Settings) -> Response:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..gateway import gateway_of
+from ..gateway import client_of
 from ..http.answers import listing
 from ..http.refusal import Refusal
 from .addressed import number_of, there
@@ -16,13 +16,15 @@ from .written import hit_written
 __all__ = ["ROUTES"]
 
 LONGEST_TEXT = 8000
+"""Characters."""
 FOUND = 10
+"""How many messages are recalled where nobody says."""
 
 
 async def searched(request: Request) -> Response:
     """Messages of a user's conversations that hold a text, newest first."""
     text, limit = _text(request), limit_of(request)
-    client = gateway_of(request).client_of(request.scope)
+    client = client_of(request)
     hits = await client.search(text, user=request.query_params.get("user"), limit=limit)
     return listing([hit_written(each) for each in hits])
 
