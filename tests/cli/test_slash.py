@@ -165,9 +165,26 @@ def test_cost_and_model_and_help(shell: Shell) -> None:
     assert done.stdout.rstrip().endswith("I am Ada.")
 
 
+LONG = f"/edit {'9' * 5000}"
+"""A number with more digits than Python reads."""
+
+
 @pytest.mark.parametrize(
     "typed",
-    ["/nope", "/pin", "/pin x", "/drop", "/fill", "/fill 0", "/edit", "/undo 3", "/branch 7", "/edit 3"],
+    [
+        "/nope",
+        "/pin",
+        "/pin x",
+        "/drop",
+        "/fill",
+        "/fill 0",
+        "/edit",
+        "/undo 3",
+        "/branch 7",
+        "/edit 3",
+        LONG,
+        f"{LONG} x",
+    ],
 )
 def test_a_command_that_cannot_be_is_explained(shell: Shell, typed: str) -> None:
     done = shell.run("chat", typed=f"I am Ada.\n{typed}\n")

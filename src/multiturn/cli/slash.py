@@ -19,6 +19,9 @@ __all__ = ["invented", "read", "run"]
 
 COMMAND = re.compile(r"/([a-z]+)(?:\s+(.*))?", re.DOTALL)
 LONG_FILL = 10_000
+"""Turns that are invented at most."""
+LONGEST_NUMBER = 9
+"""Digits of a number of turns, or of one that names a turn or a branch."""
 
 Work = Callable[[Talk, str], Awaitable[Reply | None]]
 
@@ -57,7 +60,7 @@ async def run(talk: Talk, name: str, rest: str) -> Reply | None:
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > LONGEST_NUMBER:
         raise Misused
     return int(text)
 
@@ -120,7 +123,7 @@ async def edit(talk: Talk, rest: str) -> Reply | None:
     """Say something else instead of a turn, on a new branch."""
     first, _, text = rest.partition(" ")
     if first.isdecimal() and text.strip():
-        return await talk.tell(talk.chat.edit(int(first), text.strip()))
+        return await talk.tell(talk.chat.edit(_number(first), text.strip()))
     if not rest or first.isdecimal():
         raise Misused
     turn = await _newest(talk)
