@@ -17,12 +17,14 @@ from tests.conformance.talk import ALICE, answer, ask, assistant, begin, entry, 
 from multiturn.conversations import Declared, TurnState
 from multiturn.errors import Error
 from multiturn.messages import Trait
+from multiturn.search import ranking
 from multiturn.search.terms import query
 from multiturn.storage import Start, sqlite_postings, sqlite_terms
 from multiturn.storage.migrations import _scripts
 from multiturn.storage.sqlite import SQLiteStore
 from multiturn.storage.sqlite_recall import BEHIND
-from multiturn.storage.sqlite_terms import BLOCK, CHUNK
+from multiturn.storage.sqlite_shelf import Shelf
+from multiturn.storage.sqlite_terms import BLOCK, CHUNK, SPAN
 
 NOW = 1.7e9
 
@@ -211,7 +213,7 @@ async def test_a_message_was_said_with_the_one_before_it_also_across_chunks(stor
         ALICE, "c", [[early, *(assistant(f"milk {n}") for n in range(2 * CHUNK))], [user("honey")]]
     )
     stretch = (1 << 32, (1 << 32) + 2 * CHUNK + 1)
-    said = await store._write(lambda db: sqlite_postings.read(db, [stretch], []).times.tolist())
+    said = await store._write(lambda db: sqlite_postings.read(db, [stretch], [], Shelf()).times.tolist())
     assert set(said[:-1]) == {1_000_000_000}
     assert said[-1] > NOW
 
@@ -248,7 +250,8 @@ STEPS = st.one_of(
     st.tuples(st.just("add"), st.sampled_from((BLOCK - 1, BLOCK, BLOCK + CHUNK))),
     st.tuples(st.sampled_from(("long", "goes on")), st.integers(1, 2 * CHUNK)),
     st.tuples(
-        st.sampled_from(("ask", "fail", "stop", "again", "fork", "switch", "put in")), st.integers(0, 99)
+        st.sampled_from(("ask", "fail", "stop", "again", "fork", "switch", "put in", "rewrite")),
+        st.integers(0, 99),
     ),
 )
 
@@ -271,6 +274,8 @@ async def walk(store: SQLiteStore, number: int, step: str, size: int) -> None:
     elif step == "put in":
         for branch in range(1, 9):
             await store._write(partial(sqlite_terms.index, segment=branch, whole=size % 2 == 0))
+    elif step == "rewrite":
+        await store.rewrite(ALICE, "c", size + 1, {0: user(f"milk rewritten{number}")})
     elif step == "again":
         lease = held(await store.begin(ALICE, "c", Start(again=True)))
         await finish(store, lease, assistant(reply))
@@ -310,21 +315,43 @@ def test_however_it_lies_the_same_is_found_as_without_an_index(steps: list[tuple
     asyncio.run(tried())
 
 
+@given(st.lists(STEPS, min_size=1, max_size=8))
+@settings(max_examples=40, deadline=None)
+def test_open_blocks_say_what_is_stored_whatever_was_written_meanwhile(steps: list[tuple[str, int]]) -> None:
+    async def tried() -> None:
+        store = SQLiteStore(":memory:")
+        await store.add(ALICE, "c", [[user(f"tea w0 w{turn}")] for turn in range(BLOCK + CHUNK)])
+        asked = query("tea milk w3 asked2 goes5 rewritten4", now=NOW)
+        for number, (step, size) in enumerate(steps):
+            with suppress(Error):
+                await walk(store, number, step, size)
+            for _ in range(2):
+                await store.recall(ALICE, "c", asked, limit=9_999)
+            warm, shelf = await store.recall(ALICE, "c", asked, limit=9_999), store._shelf
+            store._shelf = Shelf()
+            assert warm == await store.recall(ALICE, "c", asked, limit=9_999)
+            store._shelf = shelf
+        await store.close()
+
+    asyncio.run(tried())
+
+
 # ------------------------------------------------------------------------------------- many messages
 
 
+@pytest.mark.parametrize("blocks", [0, 8])
 async def test_a_common_word_is_left_out_among_many_messages_unless_it_is_all_there_is(
-    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, blocks: int
 ) -> None:
-    await filled(store, 1_000)
-    monkeypatch.setattr(sqlite_postings, "ENOUGH", 1)
-    assert len(await found(store, "tea number7", limit=2_000)) == 1_000
-    monkeypatch.setattr(sqlite_postings, "MANY", 500)
-    monkeypatch.setattr(sqlite_postings, "FEW_BLOCKS", 0)
+    await filled(store, ranking.MANY - 1)
+    monkeypatch.setattr(ranking, "ENOUGH", 1)
+    assert len(await found(store, "tea number7", limit=2_000)) == ranking.MANY - 1
+    monkeypatch.setattr(ranking, "MANY", ranking.MANY - 1)
+    monkeypatch.setattr(sqlite_postings, "FEW_BLOCKS", blocks)
     near = await found(store, "tea number7", limit=2_000)
     assert near[0] == 7
     assert len(near) < 20
-    assert len(await found(store, "tea", limit=2_000)) == 1_000
+    assert len(await found(store, "tea", limit=2_000)) == ranking.MANY
 
 
 async def test_many_blocks_are_searched_term_by_term_to_the_same_end(
@@ -356,6 +383,17 @@ async def test_blocks_and_tail_together_count_as_one(store: SQLiteStore) -> None
 
 
 # --------------------------------------------------------------------------------------- old files
+
+
+async def test_blocks_without_a_name_are_found_and_stay_closed(store: SQLiteStore) -> None:
+    await filled(store, 700)
+    hits = [await store.recall(ALICE, "c", query("tea number7", now=NOW), limit=20) for _ in range(3)]
+    assert store._shelf._size
+    store._shelf = Shelf()
+    await rows(store, f"UPDATE recall_spans SET body = SUBSTR(body, 1, {SPAN})")
+    hits += [await store.recall(ALICE, "c", query("tea number7", now=NOW), limit=20) for _ in range(3)]
+    assert not store._shelf._size
+    assert all(each == hits[0] for each in hits)
 
 
 async def since_version_4(store: SQLiteStore) -> None:

@@ -23,18 +23,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
+    Doubles = NDArray[np.float64]
     Numbers = NDArray[np.int64]
 
 __all__ = [
+    "MANY",
     "MARGIN",
     "MARGIN_AT_HAND",
     "MARGIN_BACK",
     "Posting",
+    "Postings",
     "Talk",
     "certainty",
     "margin",
+    "passed_over",
     "rank",
+    "ranked",
     "sought",
+    "telling",
 ]
 
 MARGIN = 0.12
@@ -49,7 +55,7 @@ SILENCE = 1800.0
 BEFORE = tuple(0.6 * 0.8**distance for distance in range(6))
 """What a message gets of the words of the one before it, of the one before that, …"""
 AFTER = tuple(0.24 * 0.8**distance for distance in range(5))
-COMMON, RARE = 0.3, 1.3
+COMMON_REACH, RARE_REACH = 0.3, 1.3
 """How much of that common and rare words spread."""
 K1, B = 1.2, 0.75
 GAP = max(len(BEFORE), len(AFTER))
@@ -72,10 +78,19 @@ document, and one sentence of it the answer."""
 USUAL = 400
 """Messages for which the margin was chosen: among more of them the best one fits better by chance."""
 
+MANY = 1_000
+"""Messages from which on common terms are left out: they are most of the work and tell little."""
+COMMON = 8
+"""A term is common that more than one of so many messages has."""
+ENOUGH = 4
+"""Terms that are kept, however common they are."""
+
 CELLS = 1 << 18
 """How many places are worked on at one time: they should stay in the processor's cache."""
 FEW = 4_000
 """Messages up to which all are looked at for every term."""
+LENDING = 8
+"""Fewer than one message that has a term among so many that are looked at: they lend one by one."""
 SPARSE = 24
 """A term that one of so many messages has, or fewer, is spread from its own places alone."""
 
@@ -92,13 +107,40 @@ class Posting(NamedTuple):
     tells: float = 1.0
 
 
+class Postings(NamedTuple):
+    """Several terms: of each its ``weights``, whether it ``spreads`` and how much it ``tells``, as in a
+    `Posting`; and term after term the number of the ``term``, and a place and a count."""
+
+    weights: Doubles
+    spreads: NDArray[np.bool_]
+    tells: Doubles
+    term: Numbers
+    places: Numbers
+    counts: Floats
+
+    @classmethod
+    def of(cls, postings: Sequence[Posting]) -> Postings:
+        """The same as arrays."""
+        import numpy as np
+
+        sizes = [len(each.places) for each in postings]
+        return cls(
+            np.array([each.weight for each in postings], np.float64),
+            np.array([each.spreads for each in postings], bool),
+            np.array([each.tells for each in postings], np.float64),
+            np.repeat(np.arange(len(postings)), sizes),
+            np.concatenate([np.zeros(0, np.int64), *(each.places for each in postings)]),
+            np.concatenate([np.zeros(0, np.float32), *(each.counts for each in postings)]),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Talk:
     """The messages among which is searched, in time order: how many terms each has, and when it was
     said (seconds). ``openings`` are the places where another conversation begins."""
 
-    lengths: NDArray[np.float64]
-    times: NDArray[np.float64]
+    lengths: Doubles
+    times: Doubles
     openings: Sequence[int] = ()
 
 
@@ -128,21 +170,50 @@ def rank(talk: Talk, postings: Sequence[Posting], query: Query) -> Floats:
     The best one's says how much it holds of what the question asks for, rare words above all; the
     others' are in proportion to their BM25.
     """
+    return ranked(talk, Postings.of(postings), query)
+
+
+def ranked(talk: Talk, postings: Postings, query: Query) -> Floats:
+    """The same of terms that lie in arrays, none of which is in a message twice."""
     import numpy as np
 
-    if not len(talk.lengths):
+    messages = len(talk.lengths)
+    if not messages:
         return np.zeros(0, np.float32)
     ground = _Ground(talk, query)
-    dense = [posting for posting in postings if posting.spreads and not ground.is_sparse(posting)]
-    size = max(1, CELLS // ground.width)
-    for first in range(0, len(dense), size):
-        ground.add(dense[first : first + size])
-    for posting in postings:
-        if not posting.spreads:
-            ground.add_name(posting)
-        elif ground.is_sparse(posting):
-            ground.add_sparse(posting)
+    holders = np.bincount(postings.term, minlength=len(postings.weights))
+    spread = postings.spreads & (holders > 0)
+    spread[spread] = telling(holders[spread], messages)
+    sparse = (holders * SPARSE < messages) & (messages > FEW)
+    ground.miss(postings, postings.spreads & (holders == 0))
+    ground.add(postings, holders, np.flatnonzero(spread & ~sparse))
+    for term in np.flatnonzero(spread & sparse).tolist():
+        ground.add_sparse(postings, term)
+    for term in np.flatnonzero(~postings.spreads & (holders > 0)).tolist():
+        ground.add_name(postings, term)
     return _scaled(ground, _dated(talk, query))
+
+
+def telling(holders: Numbers, messages: int) -> NDArray[np.bool_]:
+    """Which terms are looked at that so many of the messages have, among many without the commonest, which
+    tell them hardly apart. Of the terms that are equally common the first are taken."""
+    import numpy as np
+
+    if messages < MANY:
+        return np.ones(len(holders), bool)
+    kept = holders * COMMON <= messages
+    kept[holders.argsort(kind="stable")[:ENOUGH]] = True
+    return kept
+
+
+def passed_over(least: Numbers, most: Numbers, messages: int) -> NDArray[np.bool_]:
+    """Which terms `telling` would leave out for certain, where of each is known how many of the messages have
+    it at ``least`` and at ``most``."""
+    import numpy as np
+
+    if messages < MANY or np.count_nonzero((most > 0) & (most * COMMON <= messages)) < ENOUGH:
+        return np.zeros(len(least), bool)
+    return least * COMMON > messages
 
 
 def _dated(talk: Talk, query: Query) -> NDArray[np.bool_]:
@@ -198,7 +269,7 @@ class _Ground:
         self.sure = np.zeros(self.width, np.float32)
         self.asked = 0.0
         self.scratch = np.zeros(self.width, np.float32)
-        self.taps = np.array([*AFTER[::-1], 1.0, *BEFORE], np.float32)
+        self.lent = np.array([*AFTER[::-1], 1.0, *BEFORE], np.float32)
         self.steps = np.arange(-len(AFTER), len(BEFORE) + 1)
 
     def _rarity(self, holders: float) -> float:
@@ -209,28 +280,52 @@ class _Ground:
         messages = max(self.messages, SHORT) if self.back else self.messages
         return (_rarity(holders, messages) / _rarity(0, messages)) ** 2
 
-    def is_sparse(self, posting: Posting) -> bool:
-        """Whether so few messages have the term that the others need not be looked at."""
-        return not len(posting.places) or (
-            self.messages > FEW and len(posting.places) * SPARSE < self.messages
-        )
+    def miss(self, postings: Postings, unknown: NDArray[np.bool_]) -> None:
+        """Terms that nobody said."""
+        self.asked += UNKNOWN * float((postings.weights * postings.tells)[unknown].sum())
 
-    def add(self, postings: Sequence[Posting]) -> None:
-        """Terms that many have, some at one time."""
+    def add(self, postings: Postings, holders: Numbers, chosen: Numbers) -> None:
+        """Terms that many have, some at one time: all messages are looked at for each."""
         import numpy as np
 
-        own = np.zeros((len(postings), self.width), np.float32)
-        for row, posting in zip(own, postings, strict=True):
-            row[self.at[posting.places]] = posting.counts
-        counts = _near(own)
-        counts *= np.array([[self._reach(posting)] for posting in postings], np.float32)
-        counts += own
+        size = max(1, CELLS // self.width)
+        for first in range(0, len(chosen), size):
+            few = chosen[first : first + size]
+            row = np.full(len(holders), -1, np.int64)
+            row[few] = np.arange(len(few))
+            rows = row[postings.term]
+            inside = rows >= 0
+            here = rows[inside] * self.width + self.at[postings.places[inside]]
+            shape, reaches = (len(few), self.width), self._reaches(holders[few])
+            counts = self._spread(here, postings.counts[inside], reaches, shape)
+            self._add_rows(counts, postings.weights[few], postings.tells[few])
+
+    def _spread(self, here: Numbers, own: Floats, reaches: Floats, shape: tuple[int, int]) -> Floats:
+        """The effective counts of some terms by row. ``here`` are places in the rows laid end to end, which
+        have their ``own`` counts. Few of them lend one by one; where many have, all places do at once."""
+        import numpy as np
+
+        counts: Floats
+        if len(here) * LENDING < shape[0] * shape[1]:
+            lent = own[:, None] * self.lent * reaches[here // self.width][:, None]
+            lent[:, len(AFTER)] = own
+            around = (here[:, None] + self.steps).ravel()
+            counts = np.bincount(around, lent.ravel(), shape[0] * shape[1]).astype(np.float32).reshape(shape)
+        else:
+            rows = np.zeros(shape[0] * shape[1], np.float32)
+            rows[here] = own
+            counts = _near(rows.reshape(shape))
+            counts *= reaches[:, None]
+            counts += rows.reshape(shape)
         counts *= self.said
+        return counts
+
+    def _add_rows(self, counts: Floats, weights: Doubles, tells: Doubles) -> None:
+        import numpy as np
+
         holders = np.count_nonzero(counts, axis=1)
         mild = counts / (counts + self.mild) if self.back else None
         counts /= counts + self.norm
-        weights = np.array([posting.weight for posting in postings])
-        tells = np.array([posting.tells for posting in postings])
         rarities = np.array([self._rarity(each) for each in holders.tolist()])
         certain = weights * tells * np.array([self._tells(each) for each in holders.tolist()])
         both = np.array([weights * rarities, certain], np.float32) * np.float32(K1 + 1)
@@ -238,44 +333,52 @@ class _Ground:
         self.sure += np.einsum("t,tm->m", both[1], counts if mild is None else mild)
         self.asked += float(certain.sum())
 
-    def add_sparse(self, posting: Posting) -> None:
+    def add_sparse(self, postings: Postings, term: int) -> None:
         """A term that few have: only the places around them are looked at."""
         import numpy as np
 
-        if not len(posting.places):
-            self.asked += posting.weight * posting.tells * UNKNOWN
-            return
-        own = self.at[posting.places]
-        taps = self.taps * self._reach(posting)
-        taps[len(AFTER)] = 1.0
+        places, counts = _of(postings, term)
+        own = self.at[places]
+        lent = self.lent * self._reaches(np.array([len(places)]))
+        lent[len(AFTER)] = 1.0
         around = own[:, None] + self.steps
-        np.add.at(self.scratch, around, posting.counts[:, None] * taps)
+        np.add.at(self.scratch, around, counts[:, None] * lent)
         few = around.size * 64 < self.width
         held = np.unique(around) if few else np.flatnonzero(self.scratch)
-        counts = self.scratch[held]
+        found = self.scratch[held]
         self.scratch[held] = 0.0
         said = self.said[held]
-        self._add(posting, counts[said], held[said], int(np.count_nonzero(said)))
+        worth = float(postings.weights[term]), float(postings.tells[term])
+        self._add(worth, found[said], held[said], int(np.count_nonzero(said)))
 
-    def add_name(self, posting: Posting) -> None:
+    def add_name(self, postings: Postings, term: int) -> None:
         """A speaker's name: it counts for what they said themselves, and makes nothing more certain."""
-        if len(posting.places):
-            here = self.at[posting.places]
-            rarity = self._rarity(len(posting.places))
-            self.scores[here] += posting.weight * rarity * (K1 + 1) / (1 + self.norm[here])
+        places, _ = _of(postings, term)
+        here = self.at[places]
+        rarity = self._rarity(len(places))
+        self.scores[here] += float(postings.weights[term]) * rarity * (K1 + 1) / (1 + self.norm[here])
 
-    def _reach(self, posting: Posting) -> float:
-        """How much of the term spreads."""
-        all_messages = math.log(self.messages + 1)
-        return COMMON + (RARE - COMMON) * (1 - math.log(len(posting.places)) / all_messages)
+    def _reaches(self, holders: Numbers) -> Floats:
+        """How much of each term spreads."""
+        import numpy as np
 
-    def _add(self, posting: Posting, counts: Floats, here: slice | Numbers, holders: int) -> None:
-        rarity = self._rarity(holders)
+        common = np.log(holders) / math.log(self.messages + 1)
+        reaches: Floats = (COMMON_REACH + (RARE_REACH - COMMON_REACH) * (1 - common)).astype(np.float32)
+        return reaches
+
+    def _add(self, worth: tuple[float, float], counts: Floats, here: Numbers, holders: int) -> None:
+        weight, tells = worth
         fits = counts / (counts + self.norm[here])
-        certain = posting.weight * posting.tells * self._tells(holders)
-        self.scores[here] += (posting.weight * rarity * (K1 + 1)) * fits
+        certain = weight * tells * self._tells(holders)
+        self.scores[here] += (weight * self._rarity(holders) * (K1 + 1)) * fits
         self.sure[here] += (certain * (K1 + 1)) * counts / (counts + self.mild[here])
         self.asked += certain
+
+
+def _of(postings: Postings, term: int) -> tuple[Numbers, Floats]:
+    """The places of one term, and its counts there."""
+    first, end = postings.term.searchsorted([term, term + 1])
+    return postings.places[first:end], postings.counts[first:end]
 
 
 def _rarity(holders: float, messages: int) -> float:

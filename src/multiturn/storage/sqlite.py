@@ -66,6 +66,7 @@ from .records import (
 from .sqlite_accounts import SQLiteAccounts
 from .sqlite_keys import SQLiteKeys
 from .sqlite_leases import TICKET_LIFE, Queued
+from .sqlite_shelf import Shelf
 from .sqlite_vectors import SQLiteVectors
 from .writer import Writer
 
@@ -87,6 +88,7 @@ class SQLiteStore:
         self._writer = Writer(self.path, patience)
         self._readers = None if path == MEMORY else Readers(self.path, patience)
         self._line = Line()
+        self._shelf = Shelf()
 
         self._write = self._writer.run
         self._read = self._writer.run if self._readers is None else self._readers.run
@@ -389,7 +391,15 @@ class SQLiteStore:
         """See `Store.recall`."""
         finds = await self._read(
             lambda db: sqlite_recall.search(
-                db, owner, conversation, query, branch=branch, before=before, memory=memory, limit=limit
+                db,
+                owner,
+                conversation,
+                query,
+                branch=branch,
+                before=before,
+                memory=memory,
+                limit=limit,
+                shelf=self._shelf,
             )
         )
         for segment in finds.behind:

@@ -5,13 +5,26 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..search.ranking import passed_over, telling
 from ..search.terms import NAMES
 from .sqlite_rows import SEGMENT
-from .sqlite_terms import BLOCK, BUCKET_SHIFT, CHUNK, CHUNKS, PLACE_BITS, SUB_BITS, Tail, opened
+from .sqlite_shelf import Block, Shelf
+from .sqlite_terms import (
+    BLOCK,
+    BUCKET_SHIFT,
+    BUCKETS,
+    CHUNK,
+    CHUNKS,
+    PLACE_BITS,
+    SPAN,
+    SUB_BITS,
+    Tail,
+    opened,
+)
 from .sqlite_words import COUNT_BITS, MOST, words
 
 if TYPE_CHECKING:
@@ -20,29 +33,21 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.int64]
     Floats = NDArray[np.float64]
-    Counts = NDArray[np.float32]
-    Records = tuple[Numbers, Numbers, Numbers]
-    """Terms, the places of messages that have them, and how often."""
-    Holders = Iterator[tuple[int, Numbers, Counts]]
-    """A term, the places of messages that have it, and how often."""
+    Holders = tuple[Numbers, Numbers, Numbers]
+    """Which of the wanted terms, the places of messages that have them, and how often: in one row after the
+    other."""
 
 __all__ = ["Extract", "read"]
 
 SPANS = "SELECT id & 4294967295, body FROM recall_spans WHERE id BETWEEN ? AND ? ORDER BY id"
 INDEXED = "SELECT indexed FROM branches WHERE segment = ?"
-BUCKETS = """
+ROWS = """
 SELECT b.id & 8388607, b.terms, j.value FROM json_each(?1) j
     CROSS JOIN recall_blocks b ON b.id BETWEEN j.value + ?2 AND j.value + ?3"""
 
 
 FEW_BLOCKS = 8
-"""Blocks that are looked through at one time for all terms."""
-MANY = 10_000
-"""Messages from which on common terms are left out: they are most of the work and tell little."""
-COMMON = 8
-"""A term is common that more than one of so many messages has."""
-ENOUGH = 4
-"""Terms that are kept, however common they are."""
+"""Blocks that are looked through at one time for all terms, and opened where they are asked for again."""
 WAITING = 8_192
 """Messages whose words are read from the messages themselves, the newest of each stretch: so many wait only
 where conversations are older than the index, or many share a memory for the first time."""
@@ -50,22 +55,24 @@ where conversations are older than the index, or many share a memory for the fir
 
 class Extract(NamedTuple):
     """The messages that can be found, stretch after stretch: their keys, how many terms they have, when
-    they were said; the place of the first of each stretch; and the wanted terms, each with the places
-    where it stands and how often; and terms that are too common to be looked up. ``waiting`` are segments
-    of which messages are not in the index, each with how many."""
+    they were said; the place of the first of each stretch; and for one wanted term after the other (by its
+    place among them) the places where it stands and how often; and those that are too common to be looked up.
+    ``waiting`` are segments of which messages are not in the index, each with how many."""
 
     keys: Numbers
     lengths: Floats
     times: Floats
     starts: list[int]
-    holders: dict[int, list[tuple[Numbers, Counts]]]
+    holders: Holders
     common: set[int]
     waiting: dict[int, int]
 
 
-def read(db: sqlite3.Connection, stretches: Sequence[tuple[int, int]], wanted: Sequence[int]) -> Extract:
-    """Look up the terms ``wanted`` in stretches of messages, each of one segment and given by the keys of
-    its first and last message."""
+def read(
+    db: sqlite3.Connection, stretches: Sequence[tuple[int, int]], wanted: Sequence[int], shelf: Shelf
+) -> Extract:
+    """Look up the terms ``wanted``, which are in order, in stretches of messages, each of one segment and
+    given by the keys of its first and last message."""
     import numpy as np
 
     parts: list[_Blocks | _Tail] = []
@@ -76,7 +83,7 @@ def read(db: sqlite3.Connection, stretches: Sequence[tuple[int, int]], wanted: S
         starts.append(size)
         spans = _spans(db, first, last)
         if spans:
-            parts.append(_Blocks(db, first, last, spans, size))
+            parts.append(_Blocks(db, first, last, spans, size, shelf))
             size += len(parts[-1].keys)
         tail, count = _tail(db, first, last, left)
         if len(tail.keys):
@@ -85,22 +92,71 @@ def read(db: sqlite3.Connection, stretches: Sequence[tuple[int, int]], wanted: S
         if count:
             waiting[first // SEGMENT] = count
             left -= count
-    holders: dict[int, list[tuple[Numbers, Counts]]] = {}
-    blocks = [part for part in parts if isinstance(part, _Blocks)]
-    many = [found for block in blocks if block.many for found in block.holders(wanted)]
-    few = [block.records(wanted) for block in blocks if not block.many]
-    few += [part.records for part in parts if isinstance(part, _Tail)]
-    for term, places, often in (*many, *_among(few, wanted)):
-        holders.setdefault(term, []).append((places, often))
+    sought = np.array(wanted, np.int64)
+    lots = [lot for part in parts for lot in part.lots(sought)]
+    kept = _worth_reading(lots, sought, size)
     return Extract(
         np.concatenate([np.zeros(0, np.int64), *(part.keys for part in parts)]),
         np.concatenate([np.zeros(0), *(part.lengths for part in parts)]),
         np.concatenate([np.zeros(0), *(part.times for part in parts)]),
         starts,
-        holders,
-        set().union(*(block.common for block in blocks)),
+        _joined([lot.read(kept[lot.which]) for lot in lots]),
+        set().union(*(part.common for part in parts if isinstance(part, _Blocks))),
         waiting,
     )
+
+
+class _Lot(NamedTuple):
+    """Which of the wanted terms stand in some messages, and in how many of them; ``exact`` where all of these
+    can be found. ``read`` gives the places of those terms that are marked."""
+
+    which: Numbers
+    sizes: Numbers
+    exact: bool
+    read: Callable[[NDArray[np.bool_]], Holders]
+
+
+def _worth_reading(lots: Sequence[_Lot], wanted: Numbers, messages: int) -> NDArray[np.bool_]:
+    """The wanted terms, names and words, but for words that are too common to be looked at."""
+    import numpy as np
+
+    least, most = np.zeros((2, len(wanted)), np.int64)
+    for lot in lots:
+        most[lot.which] += lot.sizes
+        if lot.exact:
+            least[lot.which] += lot.sizes
+    words = wanted < NAMES
+    kept = ~words
+    kept[words] = ~passed_over(least[words], most[words], messages)
+    return kept
+
+
+def _lot(which: Numbers, places: Numbers, counts: Numbers) -> _Lot:
+    """Terms whose places are known."""
+    import numpy as np
+
+    sizes = np.bincount(which)
+    there = np.flatnonzero(sizes)
+
+    def read(kept: NDArray[np.bool_]) -> Holders:
+        if kept.all():
+            return which, places, counts
+        chosen = np.zeros(len(sizes), bool)
+        chosen[there[kept]] = True
+        here = chosen[which]
+        return which[here], places[here], counts[here]
+
+    return _Lot(there, sizes[there], exact=True, read=read)
+
+
+def _joined(found: Sequence[Holders]) -> Holders:
+    """All of them, term after term."""
+    import numpy as np
+
+    nothing = np.zeros(0, np.int64)
+    which, places, counts = (np.concatenate(each) for each in zip((nothing,) * 3, *found, strict=True))
+    in_order = which.astype(np.uint16).argsort(kind="stable")
+    return which[in_order], places[in_order], counts[in_order]
 
 
 def _tail(db: sqlite3.Connection, first: int, last: int, most: int) -> tuple[Tail, int]:
@@ -125,16 +181,24 @@ class _Blocks:
     """Messages that lie by term; the first of them has the place ``start``."""
 
     def __init__(
-        self, db: sqlite3.Connection, first: int, last: int, spans: Sequence[tuple[int, bytes]], start: int
+        self,
+        db: sqlite3.Connection,
+        first: int,
+        last: int,
+        spans: Sequence[tuple[int, bytes]],
+        start: int,
+        shelf: Shelf,
     ) -> None:
         import numpy as np
 
         self.db = db
+        self.shelf = shelf
         self.common: set[int] = set()
-        self.many = len(spans) > FEW_BLOCKS
+        self.names = [(block, body[SPAN:]) for block, body in spans]
         self.base = first // SEGMENT * SEGMENT
+        self.begin, self.end = first - self.base, last + 1 - self.base
         self.first, self.last = spans[0][0], spans[-1][0]
-        bodies = np.frombuffer(b"".join(body for _, body in spans), np.uint8).reshape(len(spans), 6 * BLOCK)
+        bodies = np.frombuffer(b"".join([body[:SPAN] for _, body in spans]), np.uint8).reshape(-1, SPAN)
         numbers = np.array([block for block, _ in spans], np.int64)[:, None] * BLOCK + np.arange(BLOCK)
         keys = self.base + numbers.ravel()
         lengths = bodies[:, : 2 * BLOCK].copy().view("<u2").ravel()
@@ -145,38 +209,87 @@ class _Blocks:
         self.places = np.full((self.last - self.first + 1) * BLOCK, -1, np.int64)
         self.places[self.keys - self.base - self.first * BLOCK] = start + np.arange(len(self.keys))
 
-    def holders(self, wanted: Sequence[int]) -> Holders:
-        """The wanted terms; among many messages without the commonest, which tell them hardly apart."""
+    def lots(self, wanted: Numbers) -> Iterator[_Lot]:
+        """The wanted terms; among many messages without the commonest."""
+        if len(self.names) > FEW_BLOCKS:
+            yield from self._telling(wanted)
+            return
+        opened = [self._open(number, name) for number, name in self.names]
+        blocks = [block for block in opened if block is not None]
+        if len(blocks) < len(opened):
+            yield self._closed(wanted)
+            return
+        for (number, _), block in zip(self.names, blocks, strict=True):
+            yield self._lot_of(number, block, *block.runs(wanted))
+
+    def _lot_of(self, number: int, block: Block, which: Numbers, starts: Numbers, sizes: Numbers) -> _Lot:
+        """What stands in a block that lies open."""
+        first = (number - self.first) * BLOCK
+
+        def read(kept: NDArray[np.bool_]) -> Holders:
+            found, places, counts = block.holders(which[kept], starts[kept], sizes[kept])
+            return self._inside(found, first + places, counts)
+
+        return _Lot(which, sizes, self.begin <= number * BLOCK and (number + 1) * BLOCK <= self.end, read)
+
+    def _inside(self, which: Numbers, numbers: Numbers, counts: Numbers) -> Holders:
+        """Only the messages that can be found, by their places."""
+        places = self.places[numbers]
+        inside = places >= 0
+        return which[inside], places[inside], counts[inside]
+
+    # -- blocks that lie open
+
+    def _open(self, number: int, name: bytes) -> Block | None:
+        """A block that lies open, or is worth opening."""
+        if not name:
+            return None
+        block = self.shelf.get(name)
+        if block is None and self.shelf.wants(name):
+            rows = self._rows(range(BUCKETS), number, number)
+            block = Block.of([(self._bucket_of(key), body) for _, body, key in rows])
+            self.shelf.put(name, block)
+        return block
+
+    # -- blocks that are looked up
+
+    def _closed(self, wanted: Numbers) -> _Lot:
+        """The wanted terms, where not all blocks lie open."""
         import numpy as np
 
-        for hits in self._telling(list(self._hits(wanted))):
-            found = hits.records[hits.here].astype(np.int64)
-            numbers = found >> COUNT_BITS & BLOCK - 1
-            if len(hits.blocks) > 1:
-                numbers += hits.blocks[np.searchsorted(hits.ends, hits.here, "right")] * BLOCK
-            elif hits.blocks[0]:
-                numbers += hits.blocks[0] * BLOCK
-            places = self.places[numbers]
-            inside = places >= 0
-            yield hits.term, places[inside], (found & MOST)[inside].astype(np.float32)
+        rows = self._rows([bucket for bucket, _ in groupby(wanted.tolist(), key=_bucket)])
+        sizes = [len(row[1]) // 4 for row in rows]
+        found = np.frombuffer(b"".join([row[1] for row in rows]), "<u4").astype(np.int64)
+        upper = np.array([self._bucket_of(row[2]) << SUB_BITS for row in rows], np.int64)
+        block = np.repeat(np.array([row[0] - self.first for row in rows], np.int64), sizes)
+        terms = np.repeat(upper, sizes) | found >> PLACE_BITS + COUNT_BITS
+        here, which = _among(terms, wanted)
+        found = found[here]
+        numbers = block[here] * BLOCK + (found >> COUNT_BITS & BLOCK - 1)
+        return _lot(*self._inside(which, numbers, found & MOST))
 
-    def _telling(self, found: Sequence[_Hits]) -> Sequence[_Hits]:
-        messages = len(self.keys)
-        if messages < MANY:
-            return found
-        rarest = sorted(found, key=lambda hits: len(hits.here))
-        few = sum(len(hits.here) * COMMON <= messages for hits in rarest)
-        self.common = {hits.term for hits in rarest[max(few, ENOUGH) :]}
-        return rarest[: max(few, ENOUGH)]
+    def _telling(self, wanted: Numbers) -> Iterator[_Lot]:
+        """The wanted terms, without those that are too common to be looked up."""
+        import numpy as np
+
+        found = list(self._hits(wanted.tolist()))
+        kept = telling(np.array([len(hits.here) for hits in found]), len(self.keys)).tolist()
+        self.common = {hits.term for hits, keep in zip(found, kept, strict=True) if not keep}
+        for hits in (hits for hits, keep in zip(found, kept, strict=True) if keep):
+            records = hits.records[hits.here].astype(np.int64)
+            blocks = hits.blocks[np.searchsorted(hits.ends, hits.here, "right")]
+            which = np.full(len(records), wanted.searchsorted(hits.term))
+            numbers = blocks * BLOCK + (records >> COUNT_BITS & BLOCK - 1)
+            yield _lot(*self._inside(which, numbers, records & MOST))
 
     def _hits(self, wanted: Sequence[int]) -> Iterator[_Hits]:
         import numpy as np
 
         rows: dict[int, list[tuple[int, bytes, int]]] = {}
-        for row in self._rows(wanted):
-            rows.setdefault(row[2], []).append(row)
+        for row in self._rows([bucket for bucket, _ in groupby(wanted, key=_bucket)]):
+            rows.setdefault(self._bucket_of(row[2]), []).append(row)
         for bucket, terms in groupby(wanted, key=_bucket):
-            here = rows.get(self._key(bucket), [])
+            here = rows.get(bucket, [])
             records = np.frombuffer(b"".join([row[1] for row in here]), "<u4")
             ends = np.cumsum([len(row[1]) // 4 for row in here])
             blocks = np.array([row[0] for row in here], np.int64) - self.first
@@ -186,27 +299,17 @@ class _Blocks:
                 if len(places):
                     yield _Hits(term, places, records, ends, blocks)
 
-    def _rows(self, wanted: Sequence[int]) -> list[tuple[int, bytes, int]]:
-        """Block, records and first key of the buckets in which the wanted terms are."""
-        keys = [self._key(bucket) for bucket, _ in groupby(wanted, key=_bucket)]
-        return self.db.execute(BUCKETS, (json.dumps(keys), self.first, self.last)).fetchall()
+    def _rows(
+        self, buckets: Sequence[int], first: int | None = None, last: int | None = None
+    ) -> list[tuple[int, bytes, int]]:
+        """Block, records and first key of these buckets, of the blocks ``first`` to ``last`` (by default: of
+        all)."""
+        keys = json.dumps([self.base + (bucket << BUCKET_SHIFT) for bucket in buckets])
+        blocks = self.first if first is None else first, self.last if last is None else last
+        return self.db.execute(ROWS, (keys, *blocks)).fetchall()
 
-    def _key(self, bucket: int) -> int:
-        return self.base + (bucket << BUCKET_SHIFT)
-
-    def records(self, wanted: Sequence[int]) -> Records:
-        """All records of the buckets in which the wanted terms are."""
-        import numpy as np
-
-        rows = self._rows(wanted)
-        sizes = [len(row[1]) // 4 for row in rows]
-        found = np.frombuffer(b"".join([row[1] for row in rows]), "<u4").astype(np.int64)
-        upper = [(row[2] - self.base) >> BUCKET_SHIFT << SUB_BITS for row in rows]
-        block = np.repeat(np.array([row[0] - self.first for row in rows], np.int64), sizes)
-        places = self.places[block * BLOCK + (found >> COUNT_BITS & BLOCK - 1)]
-        inside = places >= 0
-        terms = np.repeat(np.array(upper, np.int64), sizes) | found >> PLACE_BITS + COUNT_BITS
-        return terms[inside], places[inside], (found & MOST)[inside]
+    def _bucket_of(self, key: int) -> int:
+        return key - self.base >> BUCKET_SHIFT
 
 
 def _bucket(term: int) -> int:
@@ -230,32 +333,31 @@ class _Tail:
         import numpy as np
 
         size = len(tail.keys)
+        self.start = start
         self.keys: Numbers = tail.keys
         self.times: Floats = tail.said.astype(np.float64)
-        records = tail.records.astype(np.int64)
-        owners = np.repeat(np.arange(size), tail.sizes)
-        terms, counts = records >> COUNT_BITS, records & MOST
-        self.lengths: Floats = np.bincount(owners, counts * (terms < NAMES), size).astype(np.float64)
-        self.records: Records = terms, owners + start, counts
+        self.terms = tail.records >> np.uint32(COUNT_BITS)
+        self.counts = (tail.records & np.uint32(MOST)).astype(np.int64)
+        self.owners = np.repeat(np.arange(size), tail.sizes)
+        self.lengths: Floats = np.bincount(self.owners, self.counts * (self.terms < NAMES), size).astype(
+            float
+        )
+
+    def lots(self, wanted: Numbers) -> Iterator[_Lot]:
+        """The wanted terms."""
+        here, which = _among(self.terms, wanted)
+        yield _lot(which, self.owners[here] + self.start, self.counts[here])
 
 
-def _among(records: Sequence[Records], wanted: Sequence[int]) -> Holders:
-    """The wanted terms, which are in order."""
+def _among(terms: NDArray[np.integer[Any]], wanted: Numbers) -> tuple[Numbers, Numbers]:
+    """The places of wanted terms, which are in order, and which of them stand there."""
     import numpy as np
 
-    if not records or not wanted:
-        return
-    terms, places, counts = (np.concatenate(each) for each in zip(*records, strict=True))
-    sought = np.array(wanted, np.int64)
+    if not len(wanted):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     likely = np.zeros(1 << 16, bool)
-    likely[sought & 0xFFFF] = True
+    likely[wanted & 0xFFFF] = True
     maybe = np.flatnonzero(likely[terms & 0xFFFF])
-    nearest = np.minimum(np.searchsorted(sought, terms[maybe]), len(sought) - 1)
-    sure = np.flatnonzero(sought[nearest] == terms[maybe])
-    which = nearest[sure]
-    in_order = np.argsort(which, kind="stable")
-    here, which = maybe[sure[in_order]], which[in_order]
-    places, counts = places[here], counts[here].astype(np.float32)
-    starts = np.flatnonzero(np.diff(which, prepend=-1)).tolist()
-    for start, end in pairwise((*starts, len(here))):
-        yield wanted[which[start]], places[start:end], counts[start:end]
+    nearest = np.minimum(np.searchsorted(wanted, terms[maybe]), len(wanted) - 1)
+    sure = np.flatnonzero(wanted[nearest] == terms[maybe])
+    return maybe[sure], nearest[sure]

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..conversations import Owner
 from ..messages import Trait
-from ..search.ranking import Posting, Talk, certainty, rank, sought
+from ..search.ranking import Postings, Talk, certainty, ranked, sought
 from ..search.terms import Query
 from .records import Found
 from .sqlite_conversations import find
 from .sqlite_paths import pieces
 from .sqlite_postings import Extract, read
 from .sqlite_rows import LASTS, MESSAGE, SEGMENT, to_message, told
+from .sqlite_shelf import Shelf
 from .sqlite_terms import CHUNK
 from .sqlite_words import FINDABLE
 
@@ -61,31 +63,36 @@ def search(
     before: int | None = None,
     memory: str | None = None,
     limit: int = 10,
+    shelf: Shelf,
 ) -> Finds:
     """See `Store.recall`."""
     paths = searched(db, owner, name, branch, before, memory)
     stretches = [stretch for path in paths for stretch in path]
     wanted = sorted({*query.terms, *query.names})
-    extract = read(db, [stretch[:2] for stretch in stretches], wanted)
+    extract = read(db, [stretch[:2] for stretch in stretches], wanted, shelf)
     firsts = accumulate(map(len, paths), initial=0)
     openings = [extract.starts[number] for number in firsts if number < len(stretches)]
     found: list[Found] = []
-    for place, score in _best(_scores(extract, openings, query)):
-        if len(found) == limit:
-            break
-        stretch = stretches[bisect_right(extract.starts, place) - 1]
-        found += as_found(db, stretch, int(extract.keys[place]), score)
+    best = _best(_scores(extract, openings, wanted, query))
+    while len(found) < limit and (some := list(islice(best, limit))):
+        keys = extract.keys[[place for place, _ in some]].tolist()
+        belongs = [stretches[bisect_right(extract.starts, place) - 1] for place, _ in some]
+        scores = [score for _, score in some]
+        found += as_found(db, list(zip(belongs, keys, scores, strict=True)))
     behind = extract.waiting if sum(extract.waiting.values()) > BEHIND else ()
-    return Finds(found, tuple(behind))
+    return Finds(found[:limit], tuple(behind))
 
 
 def _best(scores: NDArray[np.float32]) -> Iterator[tuple[int, float]]:
     """Places and their scores, best first, of two equal ones the newer; none without any score."""
+    import numpy as np
+
     given: set[int] = set()
     for size in (64, 4096, len(scores)):
         few = min(size, len(scores))
-        top = scores.argpartition(len(scores) - few)[len(scores) - few :] if few else ()
-        for score, place in sorted(((float(scores[each]), int(each)) for each in top), reverse=True):
+        top = scores.argpartition(len(scores) - few)[len(scores) - few :] if few else np.zeros(0, np.int64)
+        order = np.lexsort((top, scores[top]))[::-1]
+        for place, score in zip(top[order].tolist(), scores[top[order]].tolist(), strict=True):
             if score > 0 and place not in given:
                 given.add(place)
                 yield place, score
@@ -138,48 +145,56 @@ def _sharing(db: sqlite3.Connection, whose: tuple[str, str | None, str, int]) ->
 
 WITHDRAWN = Trait.RETRACTED | Trait.MODERATED
 EXCLUDED = Trait.EXCLUDED
-STANDS = f"""
-SELECT {MESSAGE}, m.facts, t.created_at FROM messages m
-    JOIN turns t ON t.id = (m.id & ~4294967295) + m.turn
-WHERE m.id = ? AND (t.traits & {WITHDRAWN}) = 0 AND (m.traits & {EXCLUDED}) = 0
+STAND = f"""
+SELECT {MESSAGE}, m.facts, t.created_at, j.key FROM json_each(?) j CROSS JOIN messages m ON m.id = j.value
+    CROSS JOIN turns t ON t.id = (m.id & ~4294967295) + m.turn
+WHERE (t.traits & {WITHDRAWN}) = 0 AND (m.traits & {EXCLUDED}) = 0
     AND (t.marks & {EXCLUDED}) = 0
     AND {FINDABLE}
     AND NOT EXISTS (SELECT 1 FROM messages u WHERE (t.traits & {EXCLUDED}) <> 0
         AND u.id >= (t.id & ~4294967295) + t.before AND u.id < (t.id & ~4294967295) + t.before + t.messages
         AND u.role = 0 AND (u.traits & {EXCLUDED}) <> 0)"""
-"""A message that may be shown: not withdrawn, refused, failed or left out by hand, itself or with its
+"""Messages that may be shown: not withdrawn, refused, failed or left out by hand, itself or with its
 turn; a user message that is left out takes its turn with it."""
 
 
-def _scores(extract: Extract, openings: Sequence[int], query: Query) -> NDArray[np.float32]:
-    """How well each message fits."""
-    talk = Talk(extract.lengths, extract.times, openings)
-    postings = [
-        _posting(extract, term, weight)._replace(tells=certainty(query, term))
-        for term, weight in sought(query, talk).items()
-        if term not in extract.common
-    ]
-    postings += [
-        _posting(extract, term, 1.0, spreads=False) for term in query.names if term in extract.holders
-    ]
-    return rank(talk, postings, query)
-
-
-def _posting(extract: Extract, term: int, weight: float, *, spreads: bool = True) -> Posting:
+def _scores(
+    extract: Extract, openings: Sequence[int], wanted: Sequence[int], query: Query
+) -> NDArray[np.float32]:
+    """How well each message fits. Words of a date that is known by its day, and what is too common, count for
+    nothing."""
     import numpy as np
 
-    parts = extract.holders.get(term) or [(np.zeros(0, np.int64), np.zeros(0, np.float32))]
-    if len(parts) == 1:
-        return Posting(weight, *parts[0], spreads)
-    places = np.concatenate([part[0] for part in parts])
-    return Posting(weight, places, np.concatenate([part[1] for part in parts]), spreads)
+    talk = Talk(extract.lengths, extract.times, openings)
+    weights = sought(query, talk)
+    told = [weights.get(term, 0.0) if term not in extract.common else 0.0 for term in wanted]
+    spreads = np.array([term not in query.names for term in wanted], bool)
+    which, places, counts = extract.holders
+    counted = np.array(told) > 0 if len(weights) else np.zeros(len(wanted), bool)
+    counted |= ~spreads
+    if not counted.all():
+        inside = counted[which]
+        which, places, counts = which[inside], places[inside], counts[inside]
+    return ranked(
+        talk,
+        Postings(
+            np.where(spreads, told, 1.0),
+            spreads,
+            np.array([certainty(query, term) for term in wanted], np.float64),
+            which,
+            places,
+            counts.astype(np.float32),
+        ),
+        query,
+    )
 
 
-def as_found(db: sqlite3.Connection, stretch: Stretch, key: int, score: float) -> list[Found]:
-    """The message with this key as it is found; nothing where it may not be shown."""
-    row = db.execute(STANDS, (key,)).fetchone()
-    if row is None:
-        return []
-    at = None if stretch.shared is None else stretch.shared + key % SEGMENT
-    message = told(to_message(db, row), row[-2], row[-1], stretch.ulid, stretch.branch)
-    return [Found(stretch.conversation, message, score, at)]
+def as_found(db: sqlite3.Connection, places: Sequence[tuple[Stretch, int, float]]) -> list[Found]:
+    """The messages with these keys and scores as they are found, without those that may not be shown."""
+    found: list[Found] = []
+    for *row, place in db.execute(STAND, (json.dumps([key for _, key, _ in places]),)):
+        stretch, key, score = places[place]
+        at = None if stretch.shared is None else stretch.shared + key % SEGMENT
+        message = told(to_message(db, row), row[-2], row[-1], stretch.ulid, stretch.branch)
+        found.append(Found(stretch.conversation, message, score, at))
+    return found

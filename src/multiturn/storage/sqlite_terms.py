@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from itertools import groupby
 from struct import pack
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOCK",
+    "BUCKETS",
     "BUCKET_SHIFT",
     "CHUNK",
     "CHUNKS",
     "PLACE_BITS",
+    "SPAN",
     "SUB_BITS",
     "Tail",
     "forget",
@@ -52,6 +55,10 @@ SUB_BITS = 19
 """Lower bits of a term, which are written out in a block; the upper ones are in the key of its row."""
 BUCKET_SHIFT = 23
 BUCKETS = 512
+SPAN = 6 * BLOCK
+"""Bytes in which a span tells of its messages. Behind them stands the name of the block, a digest of all its
+records; blocks that were written by earlier versions have none."""
+NAME = 16
 
 STAND = f"""
 SELECT b.indexed, t.before, CASE WHEN {FINDABLE} THEN b.messages ELSE t.before END FROM branches b
@@ -199,15 +206,14 @@ def _write_block(db: sqlite3.Connection, base: int, block: int, messages: Tail) 
     lows = packed.astype("<u4")
     held, starts = np.unique(buckets, return_index=True)
     ends = [*starts[1:].tolist(), len(lows)]
-    db.executemany(
-        "INSERT INTO recall_blocks VALUES (?, ?)",
-        [
-            (base + (bucket << BUCKET_SHIFT) + block, lows[start:end].tobytes())
-            for bucket, start, end in zip(held.tolist(), starts.tolist(), ends, strict=True)
-        ],
-    )
+    rows = [
+        (base + (bucket << BUCKET_SHIFT) + block, lows[start:end].tobytes())
+        for bucket, start, end in zip(held.tolist(), starts.tolist(), ends, strict=True)
+    ]
+    db.executemany("INSERT INTO recall_blocks VALUES (?, ?)", rows)
     lengths = np.bincount(owners.astype(np.int64), (counts * (found < NAMES)).astype(np.float64), BLOCK)
     said = np.zeros(BLOCK, "<u4")
     said[places] = messages.said
     body = np.minimum(lengths, 0xFFFF).astype("<u2").tobytes() + said.tobytes()
-    db.execute("INSERT INTO recall_spans VALUES (?, ?)", (base + block, body))
+    name = blake2b(packed.tobytes(), digest_size=NAME).digest()
+    db.execute("INSERT INTO recall_spans VALUES (?, ?)", (base + block, body + name))

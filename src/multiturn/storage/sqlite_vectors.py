@@ -250,8 +250,5 @@ def _near(
             keys.append(key)
             bodies.append(body)
             belongs.append(stretch)
-    return [
-        found
-        for place, score in nearest(vector, bodies, limit)
-        for found in as_found(db, belongs[place], keys[place], score)
-    ]
+    best = nearest(vector, bodies, limit)
+    return as_found(db, [(belongs[place], keys[place], score) for place, score in best])
