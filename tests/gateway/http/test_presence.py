@@ -80,3 +80,49 @@ async def test_a_task_that_is_cancelled_by_somebody_else_stays_cancelled() -> No
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_the_rest_of_a_body_is_no_leaving() -> None:
+    messages = iter([{"type": "http.request"}])
+
+    async def receive() -> Any:
+        for message in messages:
+            return message
+        return await asyncio.sleep(30, {"type": "http.disconnect"})
+
+    async with staying(receive):
+        await asyncio.sleep(0.02)
+
+
+async def test_who_leaves_another_server_when_the_work_is_done_ends_nothing() -> None:
+    receive: Any = gone
+    async with staying(receive):
+        pass
+    await asyncio.sleep(0.05)
+
+
+async def test_what_went_wrong_before_its_client_left_is_told_as_it_was() -> None:
+    receive = connection()
+
+    async def work() -> None:
+        async with staying(receive):
+            receive.lost()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await work()
+
+
+async def test_who_is_left_and_told_to_stop_stops() -> None:
+    receive = connection()
+
+    async def work() -> None:
+        async with staying(receive):
+            await asyncio.sleep(30)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    receive.lost()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -53,15 +53,11 @@ async def send_events(
         failure = stopping()
     except ClientLeft:
         raise
-    except Exception as error:
-        if not begun:
-            raise
+    except Exception as error:  # noqa: BLE001  (it is raised below, or told)
         failure = error
     if failure is not None and not begun:
         raise failure
     last = b"" if failure is None else failed(said_of(failure, language))
-    if not begun:
-        await _begin(send, headers())
     await send({"type": "http.response.body", "body": last})
     return failure is None
 
@@ -84,9 +80,6 @@ async def send_whole(send: Send, body: bytes, headers: Mapping[str, str]) -> Non
 
 def stopping() -> Refusal:
     """The server ends, and with it whatever it was doing."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
     return Refusal(503, "stopping", headers={"x-should-retry": "true"})
 
 

@@ -1,0 +1,73 @@
+"""Every request gets an answer, also while the gateway ends, and who leaves is counted and nothing else."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from typing import Any
+
+import pytest
+from tests.gateway.responding import MODEL, until
+from tests.gateway.serving import gate
+from tests.simulators import Script, Wire, serve
+
+from multiturn.storage.sqlite import SQLiteStore
+
+BODY: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "talk"}]}
+
+
+@pytest.mark.parametrize("extra", [{}, {"conversation": "c1"}], ids=["stateless", "stateful"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_what_has_not_begun_when_the_server_stops_is_told(extra: dict[str, str], *, stream: bool) -> None:
+    with serve("qwen", Script("late", wire=Wire(first=20))) as sim, gate(sim, grace=0) as one:
+        found: list[Any] = []
+        body = {**BODY, **extra, "stream": stream}
+        thread = threading.Thread(target=lambda: found.append(one.post(body)))
+        thread.start()
+        until(lambda: bool(sim.requests))
+        one.server.should_exit = True
+        thread.join()
+        status, answer, headers = found[0]
+        assert (status, json.loads(answer)["error"]["code"]) == (503, "stopping")
+        assert headers["x-should-retry"] == "true"
+
+
+def test_what_waits_behind_a_stream_is_told_too() -> None:
+    slow = Script("word " * 400, wire=Wire(piece=5, between=0.1))
+    with serve("qwen", slow) as sim, gate(sim, grace=0) as one:
+        with one.socket({**BODY, "conversation": "c1", "stream": True}) as sock, sock.makefile("rb") as raw:
+            assert raw.readline().startswith(b"HTTP/1.1 200 ")
+            sock.sendall(b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            one.server.should_exit = True
+            rest = raw.read()
+            assert rest.count(b'"stopping"') == 2
+            assert b"HTTP/1.1 503 " in rest
+
+
+def test_who_leaves_in_the_middle_of_a_body_is_counted_and_nothing_else() -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\n"
+    with gate(model="demo") as one:
+        for body in (b"", b'{"messages"'):
+            with socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+                sock.sendall(head + body)
+                until(lambda: b"multiturn_requests_open 2.0" in one.get("/metrics")[1])
+        until(lambda: b"multiturn_clients_left_total 2.0" in one.get("/metrics")[1])
+        assert b'status="500"' not in one.get("/metrics")[1]
+
+
+def test_a_fault_of_our_own_is_written_down_with_its_request(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(SQLiteStore, "conversation", broken)
+    with gate(model="demo") as one:
+        assert one.get("/v1/conversations/c", **{"x-request-id": "abc-1"})[0] == 500
+        assert one.post(b"[")[0] == 400
+    found = [each for each in caplog.records if each.name == "multiturn.gateway"]
+    assert [(each.msg, getattr(each, "figures", None)) for each in found] == [
+        ("failed", {"request": "abc-1"})
+    ]
+    assert found[0].exc_info is not None
