@@ -11,7 +11,6 @@ import pytest
 from tests.cli.terminal import Shell, Terminal
 
 from multiturn import MultiTurn
-from multiturn.cli.replay import moment
 
 SLIDING = "budget = 300\nhigh = 1.0\nlow = 1.0\nsummarize = false\nrecall = false\n"
 
@@ -171,18 +170,6 @@ def test_a_person_sees_progress_and_chinese(talked: Shell) -> None:
         terminal.until("按现有设置")
         terminal.until("差别最大")
         assert terminal.leave() == 0
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("30m", 1800), ("2h", 7200), ("7d", 604_800), ("2w", 1_209_600)]
-)
-def test_times_count_back_from_now(text: str, seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multiturn.cli.replay.time.time", lambda: 1e9)
-    assert moment(text) == 1e9 - seconds
-
-
-def test_dates_are_utc_where_no_zone_stands() -> None:
-    assert moment("2026-05-01") == moment("2026-05-01T00:00:00Z") == moment("2026-05-01T08:00:00+08:00")
 
 
 def test_files_of_the_same_name_are_told_apart(talked: Shell) -> None:

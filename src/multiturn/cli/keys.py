@@ -9,22 +9,15 @@ import click
 from ..errors import SettingInvalid
 from ..phrases import Reason
 from ..storage import open_store
-from ..storage.key_store import SCOPES, Key, KeyStore, new_key
+from ..storage.key_store import Key, KeyStore, new_key
 from .figures import UNKNOWN, when
 from .records import moment
 from .session import Session
 
-__all__ = ["has_key", "keys", "scope"]
+__all__ = ["has_key", "keys"]
 
 ORDINARY = ("chat", "read", "inspect")
 """What a key is for where nothing is said: everything but what concerns a whole tenant."""
-
-
-def scope(text: str) -> str:
-    """What a key may be for."""
-    if text not in SCOPES:
-        raise ValueError(text)
-    return text
 
 
 async def keys(

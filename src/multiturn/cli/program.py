@@ -20,66 +20,11 @@ from . import chat, db, doctor, keys, listings, models, removal, replay, serve, 
 from .failure import guarded
 from .screen import Screen
 from .session import POLICY, Session
+from .values import Amount, against, decimals, grouping, port, scope, since, switch, whole
 
 __all__ = ["run"]
 
 Run = Callable[..., Awaitable[int | None] | int]
-
-
-class Amount(click.ParamType[int]):
-    """A whole number of at least ``least``."""
-
-    name = "amount"
-
-    def __init__(self, least: int) -> None:
-        self.least = least
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number; refused where it is none, or too small."""
-        try:
-            amount = int(value)
-        except ValueError:
-            amount = self.least - 1
-        if amount < self.least:
-            self.fail(str(value), param, ctx)
-        return amount
-
-
-def whole(text: str) -> int:
-    """A whole number."""
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(text) from None
-
-
-def port(text: str) -> int:
-    """A port of this machine."""
-    if not 0 <= whole(text) < 1 << 16:
-        raise ValueError(text)
-    return int(text)
-
-
-def decimals(text: str) -> float:
-    """A number with decimals."""
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(text) from None
-
-
-def switch(text: str) -> bool:
-    """On or off."""
-    if text not in ("on", "off"):
-        raise ValueError(text)
-    return text == "on"
-
-
-def grouping(text: str) -> str:
-    """One of the ways to group usage."""
-    if text not in ("day", "model", "user", "conversation"):
-        raise ValueError(text)
-    return text
 
 
 OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
@@ -105,7 +50,7 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     "port": (("--port",), {"type": port, "metavar": "N"}),
     "tenant": (("--tenant",), {"metavar": "NAME", "default": ""}),
     "bound": (("--user",), {"metavar": "NAME"}),
-    "scopes": (("--scope", "scopes"), {"multiple": True, "type": keys.scope, "metavar": "|".join(SCOPES)}),
+    "scopes": (("--scope", "scopes"), {"multiple": True, "type": scope, "metavar": "|".join(SCOPES)}),
     "label": (("--label",), {"metavar": "TEXT", "default": ""}),
     "limit": (("--limit",), {"type": Amount(1), "metavar": "N", "default": 100}),
     "turn": (("--turn",), {"type": Amount(1), "metavar": "N"}),
@@ -117,9 +62,9 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     "provider": (("--provider",), {"metavar": "NAME"}),
     "policies": (("--policy", "policies"), {"multiple": True, "metavar": "FILE"}),
     "models": (("-m", "--model", "models"), {"multiple": True, "metavar": "PROVIDER/MODEL"}),
-    "since": (("--since",), {"type": replay.moment, "metavar": "7d|DATE"}),
+    "since": (("--since",), {"type": since, "metavar": "7d|DATE"}),
     "of": (("--conversation",), {"metavar": "ID|last"}),
-    "against": (("--against",), {"type": replay.against, "metavar": "billed"}),
+    "against": (("--against",), {"type": against, "metavar": "billed"}),
     "picture": (("--picture",), {"metavar": "FILE.svg"}),
     "show_text": (("--show-text",), {"is_flag": True}),
 }

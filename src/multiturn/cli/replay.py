@@ -3,13 +3,10 @@ anyone."""
 
 from __future__ import annotations
 
-import re
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -25,31 +22,9 @@ from .comparison import Comparison, show
 from .schemes import Scheme, schemes
 from .session import Session
 
-__all__ = ["against", "moment", "replay"]
+__all__ = ["replay"]
 
-AGO = re.compile(r"(\d+)([mhdw])")
-SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 PAGE = 100
-
-
-def moment(text: str) -> float:
-    """A time: ``7d`` (days ago; also ``m``, ``h``, ``w``) or a date such as ``2026-05-01``, as seconds since
-    1970."""
-    ago = AGO.fullmatch(text)
-    if ago:
-        return time.time() - int(ago[1]) * SECONDS[ago[2]]
-    try:
-        named = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(text) from None
-    return (named if named.tzinfo else named.replace(tzinfo=UTC)).timestamp()
-
-
-def against(text: str) -> str:
-    """What predictions are compared with."""
-    if text != "billed":
-        raise ValueError(text)
-    return text
 
 
 @dataclass(slots=True)
