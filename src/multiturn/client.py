@@ -16,6 +16,7 @@ from .chat import AsyncConversation
 from .config import Config
 from .conversations import Conversation, Declared, Hit, Owner, new_ulid
 from .credentials import choose_model
+from .dossier import dossier
 from .endpoints import Endpoints
 from .errors import InputInvalid, ParameterInvalid, UserBound
 from .indexing import Indexer
@@ -32,7 +33,7 @@ from .storage import Grouping, Store, open_store
 from .summary import Compactor
 from .terms import Engine
 from .tokens import count_message
-from .transcript import Transcript, exported, exported_aside, imported
+from .transcript import Transcript, imported
 from .usage import Spending
 
 __all__ = ["AsyncMultiTurn", "By"]
@@ -281,28 +282,9 @@ class AsyncMultiTurn:
         )
 
     async def export_user(self, user: str) -> str:
-        """Everything a user said and was told, as JSON lines: the answer to a request for their data."""
-        owner, texts, before = self._owner(user), [], None
-        while page := await self._store.conversations(owner, before=before):
-            texts += [await self._everything(owner, one) for one in page]
-            before = page[-1].id
-        return "".join(texts)
-
-    async def _everything(self, owner: Owner, one: Conversation) -> str:
-        """The path in use, then every other branch with what stands nowhere else."""
-        summaries = await self._store.summaries(owner, one.id)
-        rows = await self._store.history(owner, one.id)
-        turns = await self._store.turns(owner, one.id)
-        text, seen = exported("jsonl", one, rows, summaries, turns), {told.id for told in rows}
-        for branch in await self._store.branches(owner, one.id):
-            summaries = await self._store.summaries(owner, one.id, branch.number)
-            rows = await self._store.history(owner, one.id, branch=branch.number)
-            turns = await self._store.turns(owner, one.id, branch=branch.number)
-            shared = sum(told.id in seen for told in rows)
-            seen.update(told.id for told in rows)
-            if shared < len(rows):
-                text += exported_aside(one, branch, rows, shared, summaries, turns)
-        return text
+        """Everything that is stored of a user, as JSON lines: what was said and told, how it was asked for
+        and what it took. The answer to a request for their data."""
+        return await dossier(self._store, self._owner(user))
 
     async def delete_user(self, user: str) -> int:
         """Remove all conversations of a user; how many there were."""

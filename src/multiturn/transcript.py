@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,6 +21,7 @@ from .wire import opened
 __all__ = ["Aside", "Retelling", "Transcript", "exported", "exported_aside", "imported"]
 
 FORMAT = "multiturn/1"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Retelling(NamedTuple):
@@ -60,13 +62,16 @@ def exported(
     messages: Sequence[Told],
     summaries: Sequence[Summary] = (),
     turns: Sequence[Turn] = (),
+    kept: Mapping[str, Any] = NOTHING,
 ) -> str:
     """A conversation as text. ``"jsonl"``: a head line with the ``summaries`` of the path, newest first,
-    what was quoted in front of messages, and what is marked of its ``turns``, then one message a line as it
-    was stored, with ids, times and models; ``"openai"``: a JSON list of messages; ``"markdown"``: to read."""
+    what was quoted in front of messages, what is marked of its ``turns``, and what else is ``kept`` of it;
+    then one message a line as it was stored, with ids, times and models. ``"openai"``: a JSON list of
+    messages; ``"markdown"``: to read."""
     match format:
         case "jsonl":
-            return _lines(_head(conversation) | _beside(messages, messages, summaries, turns), messages)
+            beside = _beside(messages, messages, summaries, turns)
+            return _lines({**_head(conversation), **beside, **kept}, messages)
         case "openai":
             instructions = [orjson.loads(body) for body in conversation.settings.instructions]
             opening = [_opening(conversation)] if conversation.settings.opening else []
@@ -86,12 +91,13 @@ def exported_aside(
     shared: int,
     summaries: Sequence[Summary] = (),
     turns: Sequence[Turn] = (),
+    kept: Mapping[str, Any] = NOTHING,
 ) -> str:
     """A branch that is not in use, with the messages of its ``path`` that stand nowhere else: those behind
     the first ``shared`` ones."""
     own, after = path[shared:], _facts(path[shared - 1])["id"] if shared else None
     place = {"branch": branch.number, "fork": branch.fork, "after": after}
-    return _lines(_head(conversation) | place | _beside(path, own, summaries, turns), own)
+    return _lines({**_head(conversation), **place, **_beside(path, own, summaries, turns), **kept}, own)
 
 
 def _lines(head: Mapping[str, Any], messages: Sequence[Told]) -> str:

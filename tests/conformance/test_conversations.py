@@ -38,6 +38,16 @@ async def test_settings_are_versioned(store: Store) -> None:
     third = await store.declare(ALICE, "c", Declared(instructions=()))
     assert (third.instructions, third.version) == ((), 3)
     assert (await store.conversation(ALICE, "c")).settings == third
+    assert await store.settings(ALICE, "c") == [first, second, third]
+
+
+async def test_settings_of_others_are_not_there(store: Store) -> None:
+    await store.declare(ALICE, "c", Declared(model="a"))
+    await store.add(ALICE, "bare", [[user("hi")]])
+    assert await store.settings(ALICE, "bare") == []
+    for owner in (STRANGER, BOB):
+        with pytest.raises(ConversationNotFound):
+            await store.settings(owner, "c")
 
 
 async def test_a_turn_declares_settings_that_hold_for_it(store: Store) -> None:

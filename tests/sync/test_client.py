@@ -142,7 +142,7 @@ def test_every_method_does_the_same(tmp_path: Path) -> None:
         assert turn.reply is not None
         file = tmp_path / "c.jsonl"
         file.write_text(chat.export())
-        assert client.export_user("ada").startswith(chat.export())
+        assert chat.export().partition("\n")[2] in client.export_user("ada")
         assert [c.id for c in client.conversations()] == ["c"]
         assert [hit.message.text for hit in client.search("committed")] == ["committed"]
         assert [spent.group for spent in client.usage(by="model")] == ["qwen/qwen-plus"]

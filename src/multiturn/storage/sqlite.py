@@ -371,6 +371,10 @@ class SQLiteStore:
 
         return await self._write(work)
 
+    async def settings(self, owner: Owner, conversation: str) -> Sequence[Settings]:
+        """See `Store.settings`."""
+        return await self._read(lambda db: sqlite_conversations.settings_so_far(db, owner, conversation))
+
     async def search(
         self, owner: Owner, text: str, *, conversation: str | None = None, limit: int = 20
     ) -> Sequence[Hit]:

@@ -194,6 +194,13 @@ def declare(db: sqlite3.Connection, here: Here, declared: Declared) -> Settings:
     return settings
 
 
+def settings_so_far(db: sqlite3.Connection, owner: Owner, name: str) -> list[Settings]:
+    """See `Store.settings`."""
+    here = require(db, owner, name)
+    rows = "SELECT version, body FROM settings WHERE conversation = ? ORDER BY version"
+    return [read_settings(version, body) for version, body in db.execute(rows, (here.key,))]
+
+
 def title_of(entries: Iterable[Entry]) -> str:
     """The beginning of what the user said first, on one line."""
     for entry in entries:

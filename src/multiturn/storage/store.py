@@ -267,6 +267,11 @@ class Store(Protocol):
         """Change settings without a turn; makes the conversation if it does not exist."""
         ...
 
+    async def settings(self, owner: Owner, conversation: str) -> Sequence[Settings]:
+        """The settings that are in force, and before them all that were, oldest first; none where nothing was
+        ever declared."""
+        ...
+
     async def search(
         self, owner: Owner, text: str, *, conversation: str | None = None, limit: int = 20
     ) -> Sequence[Hit]:
