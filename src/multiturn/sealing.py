@@ -259,13 +259,17 @@ def _call_traits(message: dict[str, Any]) -> int:
 
 def check_results(messages: Iterable[Mapping[str, Any]], made: Iterable[str] = ()) -> None:
     """Raises `MessageInvalid` for a result whose call no assistant message before it in its turn makes: it
-    could never be sent. ``made`` are the calls of the turn that the first messages go on with."""
-    known = set(made)
+    could never be sent. ``made`` are the calls of the stored turn that the first messages go on with."""
+    stored = list(made)
+    known = set(stored)
     for message in messages:
         if message.get("role") == "user":
             known.clear()
         elif message.get("role") == "tool" and message["tool_call_id"] not in known:
-            raise MessageInvalid(Reason("why.call_missing", call=message["tool_call_id"]))
+            call = message["tool_call_id"]
+            if stored:
+                raise MessageInvalid(Reason("why.call_of_another", call=call, open=", ".join(stored)))
+            raise MessageInvalid(Reason("why.call_missing", call=call))
         known |= {call["id"] for call in message.get("tool_calls") or ()}
 
 

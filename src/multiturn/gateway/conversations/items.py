@@ -14,7 +14,7 @@ from ...client import AsyncMultiTurn
 from ...errors import InputInvalid
 from ..gateway import client_of
 from ..http.answers import answered, conversation_written, listing
-from ..http.refusal import Refusal
+from ..http.refusal import Refusal, stored_figures
 from ..items.items import Item, items_of
 from ..items.messages import messages_of
 from ..items.posted import posted_items
@@ -53,7 +53,7 @@ async def added(
     try:
         told = await chat.take_in(messages_of(fresh), instructions=False, make=make)
     except InputInvalid as error:
-        raise Refusal(400, "items_refused", param="items") from error
+        raise Refusal(400, "items_refused", param="items", **stored_figures(error.figures)) from error
     return [item for one in told for item in items_of(one)]
 
 

@@ -42,7 +42,7 @@ from ...errors import (
 )
 from ...phrases import Reason, phrase, table
 
-__all__ = ["JSON", "Refusal", "Said", "refused", "said_of"]
+__all__ = ["JSON", "Refusal", "Said", "refused", "said_of", "stored_figures"]
 
 JSON = "application/json"
 INVALID = "invalid_request_error"
@@ -56,6 +56,8 @@ KINDS = {
 LOCKED_RETRY_MS = 200
 OWN_FIGURES = frozenset(("name", "variable", "provider", "least", "longest", "limit", "known"))
 """Figures of a sentence that are words of ours; any other text may be the client's."""
+STORED_FIGURES = frozenset(("missing", "open"))
+"""Figures that stand in our store: ids of calls that wait for results."""
 
 
 class Refusal(Exception):
@@ -164,7 +166,7 @@ def _class_of(error: Error) -> tuple[int, str, str | None]:
 def _sentence(error: Error, language: str) -> str:
     """The sentence of an error, without what the client sent."""
     if f"gateway.{error.code}" in table():
-        return phrase(f"gateway.{error.code}", language)
+        return phrase(f"gateway.{error.code}", language, **stored_figures(error.figures))
     form = type(error).sentence()
     if language == "zh":
         form = table()[f"error.{error.code}"]["zh"][0]
@@ -174,11 +176,20 @@ def _sentence(error: Error, language: str) -> str:
     )
 
 
+def stored_figures(figures: Mapping[str, object]) -> dict[str, Any]:
+    """Those of the figures, and of the reasons among them, that stand in our store."""
+    found = {name: each for name, each in figures.items() if name in STORED_FIGURES}
+    for each in figures.values():
+        if isinstance(each, Reason):
+            found |= stored_figures(each.figures)
+    return found
+
+
 def _told(name: str, value: object, language: str, *, hidden: bool) -> object:
     if isinstance(value, Reason):
         figures = {each: _told(each, one, language, hidden=hidden) for each, one in value.figures.items()}
         return phrase(value.code, language, **figures)
-    if not hidden or name in OWN_FIGURES or isinstance(value, int | float):
+    if not hidden or name in OWN_FIGURES | STORED_FIGURES or isinstance(value, int | float):
         return value
     return "…" if value else ""
 

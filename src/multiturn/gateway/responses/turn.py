@@ -16,7 +16,6 @@ from ...conversations import Address, Declared, Owner, Turn, TurnState
 from ...errors import (
     ConversationNotFound,
     MessageEmpty,
-    ToolResultsIncomplete,
     TurnNotFound,
     UserBound,
 )
@@ -190,7 +189,8 @@ def _sealed(message: Message) -> Entry:
 
 
 def check_new(words: Words) -> None:
-    """Raises `MessageEmpty`, `ToolResultsIncomplete` or `Refusal` where there is nothing to answer."""
+    """Raises `MessageEmpty` or `Refusal` where there is nothing to answer. What only the client sent is not
+    told back: calls without a result are not named."""
     entries = words.entries
     if words.results is not None:
         return
@@ -201,8 +201,8 @@ def check_new(words: Words) -> None:
     ]
     made = [call["id"] for body in bodies for call in body.get("tool_calls") or ()]
     given = {body.get("tool_call_id") for body in bodies}
-    if missing := [call for call in made if call not in given]:
-        raise ToolResultsIncomplete(missing=", ".join(missing))
+    if not given.issuperset(made):
+        raise Refusal(400, "tool_results_incomplete", param="input")
     if entries[-1].role == "assistant":
         raise Refusal(400, "nothing_new", param="input")
     if not any(entry.role == "user" for entry in entries):
