@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -27,14 +28,19 @@ def answer(received: Received) -> str:
     return f"answer to {received.text}"
 
 
-def send(one: Gate, *messages: Any, mode: str = "align") -> None:
-    body = {"model": MODEL, "messages": list(messages), "conversation": "c1"}
+def send(one: Gate, *messages: Any, mode: str = "align", to: str = "c1") -> None:
+    body = {"model": MODEL, "messages": list(messages), "conversation": to}
     status, said, _ = one.post(body, x_conversation_mode=mode)
     assert status == 200, said
 
 
 def sent(sim: Simulator) -> list[object]:
     return [each["content"] for each in sim.requests[-1].messages]
+
+
+def forks(one: Gate, name: str) -> list[int]:
+    """Behind which turn each branch begins."""
+    return [each["fork"] for each in json.loads(one.get(f"/v1/conversations/{name}/branches")[1])["data"]]
 
 
 ONE = (user("one"), said("answer to one"))
@@ -57,6 +63,51 @@ def test_an_edited_message_makes_a_branch() -> None:
         assert sent(sim) == ["one", "answer to one", "another"]
         send(gateway, *ONE, user("another"), said("answer to another"), user("three"))
         assert sent(sim) == ["one", "answer to one", "another", "answer to another", "three"]
+
+
+def test_what_is_agreed_is_shared_with_the_branch_which_is_then_in_use() -> None:
+    with serve("qwen", answer) as sim, gate(sim) as gateway:
+        send(gateway, user("one"))
+        send(gateway, *ONE, user("two"))
+        assert forks(gateway, "c1") == [0]
+        send(gateway, *ONE, user("another"))
+        assert forks(gateway, "c1") == [0, 1]
+        send(gateway, user("more"), mode="append")
+        assert sent(sim) == ["one", "answer to one", "another", "answer to another", "more"]
+
+
+def test_messages_with_ids_of_their_own_are_no_less_turns() -> None:
+    one, two = ({"id": f"own-{text}", **user(text)} for text in ("one", "two"))
+    with serve("qwen", answer) as sim, gate(sim) as gateway:
+        send(gateway, one)
+        send(gateway, one, said("answer to one"), two)
+        send(gateway, one, said("answer to one"), two, said("something else"), user("three"))
+        assert sent(sim) == ["one", "answer to one", "two", "something else", "three"]
+        assert forks(gateway, "c1") == [0, 1]
+
+
+@pytest.mark.parametrize("shown", [True, False], ids=["posted", "not posted"])
+def test_an_opening_is_said_once(*, shown: bool) -> None:
+    head = [said(" Good  morning!")] if shown else []
+    with serve("qwen", answer) as sim, gate(sim) as gateway:
+        name = json.loads(gateway.post({"opening": "Good morning!"}, "/v1/conversations")[1])["id"]
+        send(gateway, *head, user("one"), to=name)
+        send(gateway, *head, *ONE, user("two"), to=name)
+        assert sent(sim) == ["Good morning!", "one", "answer to one", "two"]
+        assert forks(gateway, name) == [0]
+        send(gateway, *head, user("another"), said("hm"), user("three"), to=name)
+        assert sent(sim) == ["Good morning!", "another", "hm", "three"]
+
+
+def test_a_deleted_message_is_not_waited_for() -> None:
+    with serve("qwen", answer) as sim, gate(sim) as gateway:
+        send(gateway, user("one"))
+        send(gateway, *ONE, user("two"))
+        found = json.loads(gateway.get("/v1/conversations/c1/items?order=asc")[1])["data"]
+        assert gateway.get(f"/v1/conversations/c1/items/{found[1]['id']}", "DELETE")[0] == 200
+        send(gateway, user("one"), *TWO, user("three"))
+        assert forks(gateway, "c1") == [0]
+        assert sent(sim) == ["one\n\ntwo", "answer to two", "three"]
 
 
 def test_an_edited_answer_is_what_the_model_sees() -> None:

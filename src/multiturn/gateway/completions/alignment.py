@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ...chat import AsyncConversation
-from ...conversations import Address
 from ...errors import ConversationNotFound
-from ...messages import Message
+from ...memory import message_of
+from ...messages import Message, Trait
 from ...sealing import seal
+from ...storage import Store, Told
 from ...tokens import count_message
 from ...wire import opened
 from .posted import Messages
@@ -54,17 +55,14 @@ def _between(turns: Sequence[int], place: int) -> bool:
     return place in (0, len(turns)) or turns[place - 1] != turns[place]
 
 
-async def followed(chat: AsyncConversation, earlier: Messages) -> AsyncConversation:
+async def followed(store: Store, chat: AsyncConversation, earlier: Messages) -> AsyncConversation:
     """The handle on which the turn is to begin: ``chat`` itself where the posted history is the stored
     one; else a new branch, which is then in use, with what was not stored added to it."""
     if not earlier:
         return chat
-    stored: list[Message] = []
-    with suppress(ConversationNotFound):
-        stored = [message for message in await chat.history() if message.id != "opening"]
-    turns = _turns(stored)
     posted = [_likeness(opened(seal(dict(each), count_message).body)) for each in earlier]
-    where = aligned([_likeness(message) for message in stored], turns, posted)
+    stored, turns = await _stored(store, chat, posted[0])
+    where = aligned(stored, turns, posted)
     if where.agreed < len(stored):
         chat = await _branched(chat, turns[where.agreed - 1] if where.agreed else 0)
     if where.unknown < len(earlier):
@@ -72,18 +70,27 @@ async def followed(chat: AsyncConversation, earlier: Messages) -> AsyncConversat
     return chat
 
 
+async def _stored(store: Store, chat: AsyncConversation, first: Likeness) -> tuple[list[Likeness], list[int]]:
+    """What is stored, and the turn of each message. The opening is of none, and counts only where it was
+    posted, as the ``first`` message."""
+    found: list[tuple[Likeness, int]] = []
+    with suppress(ConversationNotFound):
+        opening = (await chat.info()).settings.opening
+        if opening is not None and first == ("assistant", " ".join(opening.split()), ()):
+            found.append((first, 0))
+        rows = await store.history(*chat.at)
+        found += [(_likeness(message_of(told)), told.row.turn) for told in rows if _is_there(told)]
+    return [likeness for likeness, _ in found], [turn for _, turn in found]
+
+
+def _is_there(told: Told) -> bool:
+    return not told.row.traits & Trait.DELETED
+
+
 async def _branched(chat: AsyncConversation, turn: int) -> AsyncConversation:
     handle = await chat.branch(turn)
     await chat.switch((await chat.branches())[-1])
     return handle
-
-
-def _turns(stored: Sequence[Message]) -> list[int]:
-    turns: list[int] = []
-    for message in stored:
-        address = Address.parse(message.id)
-        turns.append(address.turn if address else (turns[-1] if turns else 1))
-    return turns
 
 
 def _likeness(message: Message) -> Likeness:

@@ -172,7 +172,7 @@ class Work:
             asking["key"] = seen.key
         if headers.get("x-conversation-mode", "").lower() == "align" and not seen.repeated:
             async with staying(receive):
-                self.chat = await followed(self.chat, self.posted.earlier)
+                self.chat = await followed(self.client.engine.store, self.chat, self.posted.earlier)
             self.told["x-multiturn-ignored"] = "0"
         async with staying(receive):
             await self._take_results(seen.key)
