@@ -43,6 +43,12 @@ class Delta:
     response_id: str | None = None
     extra: Mapping[str, object] | None = None
 
+    @property
+    def words_only(self) -> bool:
+        """Whether it brings text and nothing else."""
+        others = self.reasoning is not None or self.calls or self.finish_reason or self.extra
+        return bool(self.text) and not others
+
     def __add__(self, other: Delta) -> Delta:
         """Both as one: the other came after this."""
         thought = other.reasoning

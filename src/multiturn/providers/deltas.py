@@ -68,7 +68,7 @@ class AnswerReader:
     def piece(self, value: Mapping[str, Any], choice: Mapping[str, Any], *, damaged: bool) -> Delta:
         """The delta of one piece: the whole object, and the choice in it that is ours. A delta that
         says nothing is equal to ``Delta()``."""
-        if not damaged and (plain := self._plain(value, choice)):
+        if not damaged and (plain := self.plain(value, choice)):
             return plain
         usage = usage_of(value.get("usage")) or usage_of(choice.get("usage"))
         message = table_of(choice, "delta", "message")
@@ -90,15 +90,21 @@ class AnswerReader:
         self.begun = True
         return Delta(text, reasoning, calls, finish, usage, *self._names(value), extra or None)
 
-    def _plain(self, value: Mapping[str, Any], choice: Mapping[str, Any]) -> Delta | None:
-        """The delta of a piece that brings a few words and nothing else, as nearly all pieces do."""
+    @property
+    def at_rest(self) -> bool:
+        """Whether words are handed on as they come: nothing is held that they are put together with."""
+        return not (self.cumulative or self._held or self._thought_of or self._replaced)
+
+    def plain(self, value: Mapping[str, Any], choice: Mapping[str, Any]) -> Delta | None:
+        """The delta of a piece that brings a few words and nothing else, as nearly all pieces do; ``None``
+        where it brings more."""
         message = choice.get("delta")
         if type(message) is not dict or len(message) != 1 or choice.get("finish_reason") is not None:
             return None
         text = message.get("content")
         if type(text) is not str or not text or value.get("usage") or choice.get("usage"):
             return None
-        if self.cumulative or self._held or self._thought_of or self._replaced:
+        if not self.at_rest:
             return None
         self.begun = True
         if value.get("model") == self._model and value.get("id") == self._response and self._response:

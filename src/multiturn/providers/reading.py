@@ -11,6 +11,7 @@ from ..reply import Delta
 from .deltas import NOTHING, AnswerReader
 from .events import Event
 from .faults import Faults
+from .frame import Frame, frame_of
 from .values import opened
 
 __all__ = ["ChoiceOf", "JsonReader"]
@@ -22,6 +23,10 @@ NO_PIECES = frozenset(("ping", "keepalive", "keep-alive", "heartbeat", "done"))
 """Events that carry nothing of the answer."""
 
 
+LESSONS = 3
+"""How often a frame is looked for: where each piece has a time of its own, there is none."""
+
+
 class JsonReader:
     """Reads one answer of an endpoint whose events are JSON objects; ``choice_of`` knows their shape."""
 
@@ -30,6 +35,8 @@ class JsonReader:
         self._choice_of = choice_of
         self._answer = AnswerReader(faults, cumulative=cumulative)
         self.done = False
+        self._frame: Frame | None = None
+        self._lessons = LESSONS
 
     @property
     def finished(self) -> bool:
@@ -41,6 +48,8 @@ class JsonReader:
         if event.name in NO_PIECES:
             return None
         data = event.data.strip()
+        if self._frame is not None and (delta := self._framed(event, self._frame.words(data))):
+            return delta
         if data == b"[DONE]":
             self.done = True
             return self._answer.end()
@@ -52,7 +61,29 @@ class JsonReader:
             raise self._unreadable(event, complete=complete) from error
         if event.name == "error" or not isinstance(value, Mapping):
             raise self._faults.reported(value, event.status)
-        return self._read(value, event.status, damaged=damaged)
+        delta = self._read(value, event.status, damaged=damaged)
+        if delta is not None:
+            self._learn(data, delta)
+        return delta
+
+    def _learn(self, data: bytes, delta: Delta) -> None:
+        """Find the frame of the pieces that are like this one. One that names another answer ends the last."""
+        if delta.model is not None or delta.response_id is not None:
+            self._frame = None
+        if self._lessons and delta.text:
+            self._lessons -= 1
+            self._frame = frame_of(data, delta.text, self._words)
+
+    def _framed(self, event: Event, words: str | None) -> Delta | None:
+        """The delta of a piece of which nothing but the words is new."""
+        if not words or event.name or event.status is not None or not self._answer.at_rest:
+            return None
+        return Delta(words)
+
+    def _words(self, value: Mapping[str, Any]) -> object:
+        """The words of a piece that brings nothing else."""
+        plain = self._answer.plain(value, self._choice_of(value) or {})
+        return plain and plain.text
 
     def end(self) -> Delta:
         """What is left when the stream ends; raises `StreamCut` where its finish reason never came."""

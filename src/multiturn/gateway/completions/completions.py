@@ -15,17 +15,24 @@ from .form import Named, Pieces
 __all__ = ["Chunks", "Completions", "completion", "usage_written"]
 
 
+AFTER = b'},"logprobs":null,"finish_reason":null}]}\n\n'
+"""What stands behind the words of a chunk that brings nothing else."""
+
+
 class Chunks:
     """Writes the chunks of one answer as events."""
 
     def __init__(self, named: Named, *, usage: bool) -> None:
         self._head = b"data: " + orjson.dumps(_head(named, "chat.completion.chunk"))[:-1]
+        self._before = b'%b,"choices":[{"index":0,"delta":{"content":' % self._head
         self._wants_usage = usage
         self._named: set[int] = set()
         self._first = True
 
     def of(self, delta: Delta) -> bytes:
         """One delta as an event."""
+        if not self._first and delta.words_only:
+            return b"%b%b%b" % (self._before, orjson.dumps(delta.text), AFTER)
         value: dict[str, Any] = {}
         if self._first:
             self._first, value = False, {"role": "assistant", "content": ""}
