@@ -3,5 +3,6 @@
 from .compaction import Compactor, compact, last_call
 from .retelling import spoken
 from .summariser import TOLERANCE, Flaw, Summariser
+from .writers import Writers
 
-__all__ = ["TOLERANCE", "Compactor", "Flaw", "Summariser", "compact", "last_call", "spoken"]
+__all__ = ["TOLERANCE", "Compactor", "Flaw", "Summariser", "Writers", "compact", "last_call", "spoken"]

@@ -17,12 +17,13 @@ from ..errors import ConfigurationInvalid, Error
 from ..prompts import Asked
 from ..request import asked_of
 from ..storage import Due, Reach, Store
-from ..terms import Engine, Input, Terms, policy_of, terms_of
+from ..terms import Engine, Input, policy_of, terms_of
 from ..tokens import count_text
 from ..window import Material
 from .continuation import continuation
 from .retelling import retell
-from .summariser import Flaw, Summariser, Writing
+from .summariser import Flaw, Writing
+from .writers import Writers
 
 __all__ = ["Compactor", "compact", "last_call", "pause"]
 
@@ -99,18 +100,13 @@ async def _begun(engine: Engine, due: Due) -> _Run | None:
         return None
     policy = policy_of(settings, engine)
     named = policy.summarize.model if policy.summarize else None
-    writer = _summariser(engine, named, terms, due)
+    model, last = named or settings.model or engine.model, None if named else asked_of(here.request)
+    writers = Writers.of(engine, model, last, due.owner, due.conversation, terms.limits.summary_tokens)
     warm = None
     if named is None and due.failures == 0:
-        warm = await continuation(engine, due, writer, replace(policy, recall=None), path, turns[1])
-    return _Run(engine, due, writer, path.summary or NOTHING, turns[1], warm)
-
-
-def _summariser(engine: Engine, name: str | None, terms: Terms, due: Due) -> Summariser:
-    """The model the policy names, else the conversation's own."""
-    card = engine.card(name) if name else terms.card
-    key = engine.attempts(card.name, None, due.owner, due.conversation).current.key
-    return Summariser.of(engine.provider(card, key), card, terms.limits.summary_tokens, engine.catalog)
+        bare = replace(policy, recall=None)
+        warm = await continuation(engine, due, writers.writer, bare, path, turns[1])
+    return _Run(engine, due, writers, path.summary or NOTHING, turns[1], warm)
 
 
 @dataclass(slots=True)
@@ -120,7 +116,7 @@ class _Run:
 
     engine: Engine
     due: Due
-    summariser: Summariser
+    writers: Writers
     present: Summary
     upto: int
     warm: Writing | None = None
@@ -131,8 +127,13 @@ class _Run:
         """Fold, oldest turns first, and put the outcome in force: of a run that broke off, what it has."""
         self.summary, flaw = self.present, None
         end = asyncio.get_running_loop().time() + TOTAL
-        for _ in range(CHUNKS):
+        chunks = CHUNKS
+        while chunks:
             flaw = await (self._ask(self.warm, self.upto, end) if self.warm else self._fold(end))
+            if self.writers.moved:  # the same again, for whoever is asked now
+                self.warm, self.writers.moved = None, False
+                continue
+            chunks -= 1
             if flaw or self.summary.upto >= self.upto:
                 break
         written = None
@@ -145,7 +146,8 @@ class _Run:
     async def _fold(self, end: float) -> str | None:
         """Fold the next turns into the summary; gives what went wrong."""
         text = self.summary.text
-        room = self.summariser.room(text, self.language or "en") >> min(self.due.failures, MOST_HALVINGS)
+        writer = self.writers.writer
+        room = writer.room(text, self.language or "en") >> min(self.due.failures, MOST_HALVINGS)
         if room < LEAST_ROOM:
             await _tell(self.engine, self.due, Flaw.NO_ROOM)
             return Flaw.NO_ROOM
@@ -154,19 +156,19 @@ class _Run:
         if not turns.words:  # turns that are never sent again have no part in it
             self._folded(turns.last, text, self.summary.model)
             return None
-        writing = self.summariser.writing(Asked(text, turns.words, turns.language), self.due.branch)
+        writing = writer.writing(Asked(text, turns.words, turns.language), self.due.branch)
         return await self._ask(writing, turns.last, end)
 
     async def _ask(self, writing: Writing, upto: int, end: float) -> str | None:
         """Ask for a summary of the turns up to ``upto``; gives what went wrong."""
         try:
-            text = await writing.run(end)
+            text = await self.writers.ask(writing, end)
         finally:
             await self.engine.store.record(
                 self.due.owner, self.due.conversation, writing.step, self.due.branch
             )
         if text is not None:
-            self._folded(upto, text, self.summariser.card.name)
+            self._folded(upto, text, writing.summariser.card.name)
         return writing.flaw
 
     def _folded(self, upto: int, text: str, model: str | None) -> None:

@@ -77,6 +77,7 @@ async def continuation(
         window,
         conversation=conversation.ulid,
         params=writer.params,
+        elsewhere=writer.elsewhere,
     )
     return Writing(writer, request, int(window.tokens / window.limits.scale), due.branch)
 

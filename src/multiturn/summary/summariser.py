@@ -62,15 +62,24 @@ class Flaw(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Summariser:
-    """A model that writes summaries of at most ``tokens`` tokens."""
+    """A model that writes summaries of at most ``tokens`` tokens. With the errors of ``elsewhere`` somebody
+    else is asked."""
 
     provider: Provider
     card: Card
     tokens: int
     params: Mapping[str, object]
+    elsewhere: tuple[type[Exception], ...] = ()
 
     @classmethod
-    def of(cls, provider: Provider, card: Card, tokens: int, catalog: Catalog) -> Summariser:
+    def of(
+        cls,
+        provider: Provider,
+        card: Card,
+        tokens: int,
+        catalog: Catalog,
+        elsewhere: tuple[type[Exception], ...] = (),
+    ) -> Summariser:
         """The model with the parameters the catalogue allows: a limit for the reply, and thinking switched
         off where it can be."""
         params: dict[str, object] = {}
@@ -81,7 +90,8 @@ class Summariser:
         if catalog.target(card, params).thinking:
             limit = min(tokens + THINKING_ROOM, card.max_output or tokens + THINKING_ROOM)
         params["max_tokens"] = limit
-        return cls(provider, card, tokens, {k: v for k, v in params.items() if k not in card.drop_params})
+        allowed = {name: value for name, value in params.items() if name not in card.drop_params}
+        return cls(provider, card, tokens, allowed, elsewhere)
 
     def room(self, so_far: str, language: str) -> int:
         """How many uncalibrated tokens of turns it can read beside the summary so far."""
@@ -94,7 +104,9 @@ class Summariser:
     def writing(self, request: Asked, branch: int) -> Writing:
         """A request of its own, ready to be made."""
         body = orjson.dumps(self._messages(request))
-        told = Request(model=self.card.model, body=body, params=self.params, stream=True)
+        told = Request(
+            model=self.card.model, body=body, params=self.params, stream=True, elsewhere=self.elsewhere
+        )
         return Writing(self, told, count_text(request.so_far) + count_text(request.turns), branch)
 
     def length(self, language: str) -> int:
@@ -116,6 +128,10 @@ class Writing:
     branch: int
     flaw: str | None = None
     """Why there is no summary: a `Flaw`, or the code of an error."""
+    error: Error | None = None
+    """What the call ended with."""
+    begun: bool = False
+    """Whether anything was answered."""
     _draft: Draft = field(default_factory=Draft)
     _begun: float = field(default_factory=time.monotonic)
 
@@ -130,7 +146,7 @@ class Writing:
         except TimeoutError:
             self.flaw = Flaw.SLOW
         except Error as error:
-            self.flaw = error.code
+            self.flaw, self.error = error.code, error
         except Exception:  # noqa: BLE001  (a provider of somebody else's may raise anything; no turn waits here)
             self.flaw = Error.code
         return None if self.flaw else self._draft.text.strip()
@@ -143,6 +159,7 @@ class Writing:
         async with contextlib.aclosing(answer):  # type: ignore[type-var]  # providers are generators
             length = 0
             async for delta in answer:
+                self.begun = True
                 self._draft.add(delta)
                 length += len(delta.text)
                 if length > longest:

@@ -11,19 +11,17 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...catalog import Card
 from ...client import AsyncMultiTurn
 from ...conversations import new_ulid
 from ...messages import Message
 from ...policy import Summarize
 from ...prompts import Asked, language_of, narrated
 from ...storage import Reach, Told
-from ...summary import Flaw, Summariser, spoken
+from ...summary import Flaw, Writers, spoken
 from ...tokens import count_text
 from ...usage import Usage
 from ...wire import opened as read
-from ..access.consumption import Consumed
-from ..gateway import gateway_of
+from ..gateway import Gateway, gateway_of
 from ..http.answers import answered
 from ..http.body import read_body
 from ..http.presence import staying
@@ -56,8 +54,7 @@ async def compacted(request: Request) -> Response:
         turns, so_far, before = await _turns(client, ready)
         if not turns and not so_far:
             raise Refusal(400, "items_missing", param="input")
-        consumed = gateway.consumed(client, ready.cards[0])
-        text, usage = await _summary(client, ready.cards[0], turns, so_far, before, consumed)
+        text, usage = await _summary(gateway, client, ready, turns, so_far, before)
     name = new_ulid()
     return answered(
         {
@@ -94,35 +91,40 @@ async def _turns(client: AsyncMultiTurn, ready: Prepared) -> tuple[list[list[Mes
 
 
 async def _summary(
+    gateway: Gateway,
     client: AsyncMultiTurn,
-    card: Card,
+    ready: Prepared,
     turns: Sequence[Sequence[Message]],
     so_far: str,
     before: int,
-    consumed: Consumed | None,
 ) -> tuple[str, Usage]:
-    """One text for all of it, and what that consumed, which ``consumed`` hears too: what is shorter than
-    its summary stays as it is. Raises `Refusal` where the model writes none."""
+    """One text for all of it, and what that consumed: what is shorter than its summary stays as it is. Raises
+    `Refusal` where the model writes none."""
     words = " ".join(m.text for turn in turns for m in turn if m.role == "user")
     language, spent = language_of(words or so_far), Usage()
-    writer = Summariser.of(client.endpoints.provider(card), card, Summarize().max_tokens, client.catalog)
+    spot = ready.spot
+    writers = Writers.of(
+        client.engine, ready.model, None, spot.owner, spot.conversation, Summarize().max_tokens
+    )
     lines = [narrated(before + n, turn, language) for n, turn in enumerate(turns, 1)]
     end = asyncio.get_running_loop().time() + SECONDS
     for _ in range(MOST_REQUESTS):
+        writer = writers.writer
         told = _fitting(lines, writer.room(so_far, language))
         if not told:
             return so_far, spent
         writing = writer.writing(Asked(so_far, "\n".join(lines[:told]), language), 0)
-        text = await writing.run(end)
+        text = await writers.ask(writing, end)
         if writing.flaw == Flaw.GREW:
             text = "\n".join([*filter(None, [so_far]), *lines[:told]])
         used = writing.step.usage or Usage()
         spent = spent + used
-        if consumed is not None:
+        if (consumed := gateway.consumed(client, writer.card)) is not None:
             consumed(used)
-        if text is None:
+        if text is not None:
+            so_far, lines = text, lines[told:]
+        elif not writers.moved:
             raise Refusal(502, "compaction_failed", flaw=writing.flaw)
-        so_far, lines = text, lines[told:]
     raise Refusal(400, "context_length_exceeded", param="input")
 
 
