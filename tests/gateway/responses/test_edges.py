@@ -98,3 +98,4 @@ def test_an_answer_says_beside_it_where_it_stands() -> None:
             assert headers["x-multiturn-turn-id"].startswith("turn_")
             assert headers["x-multiturn-model"] == MODEL
             assert int(headers["x-multiturn-context-tokens"]) > 0
+            assert headers["x-multiturn-left-out"] == "0"

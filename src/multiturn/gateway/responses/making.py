@@ -17,7 +17,7 @@ from ...conversations import Address
 from ...errors import ConversationNotFound, Error, StoreError
 from ...storage import Asked, Begun, Exchange, Start
 from ...turn import OpenTurn
-from ..completions.routed import routed_headers
+from ..completions.stateful import window_headers
 from ..gateway import Gateway
 from ..http.presence import staying
 from ..http.sse import send_events, send_whole
@@ -229,9 +229,7 @@ class Making:
             "x-conversation-id": live.conversation,
             "x-multiturn-turn": str(turn.number),
             "x-multiturn-turn-id": turn.id,
-            "x-multiturn-model": window.target.model,
-            **routed_headers(window.route, window.target.model),
-            "x-multiturn-context-tokens": str(window.tokens),
+            **window_headers(window),
         }
 
     async def _again(self, begun: Begun, receive: Receive, send: Send) -> None:
