@@ -10,9 +10,11 @@ import openai
 import pytest
 from tests.gateway.responding import MODEL, TOOL, ask, post, result, sent, told, until
 from tests.gateway.serving import Gate, gate
-from tests.simulators import Answer, Call, Fault, Script, Simulator, Wire, serve
+from tests.simulators import Answer, Call, Fault, Model, Script, Simulator, Wire, serve
 
 from multiturn.config import Config
+from multiturn.providers.scripted import ScriptedProvider
+from multiturn.reply import CallPiece, Delta
 from multiturn.settings import load
 
 TARGETS = ("qwen/qwen-plus", "kimi/kimi-k2.6")
@@ -111,6 +113,8 @@ def test_thoughts_that_are_not_kept_are_not_told(*, streamed: bool) -> None:
     with serve("qwen", Answer("Hello.", reasoning="Hm.")) as sim, gate(sim, config=config) as one:
         last = answered(one, "hi", streamed=streamed, reasoning={"effort": "high"})
         assert [each["type"] for each in last["output"]] == ["message"]
+        if streamed:
+            assert not any("reasoning" in str(each) for each in told(one, "hi", store=False)[2:-1])
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -171,12 +175,33 @@ def test_what_belongs_to_one_conversation_goes_to_one_key() -> None:
 
 
 def test_a_picture_aside_goes_where_pictures_go() -> None:
-    url = "https://example.com/a.png"
-    content: Any = [{"type": "input_text", "text": "what?"}, {"type": "input_image", "image_url": url}]
-    with serve("dashscope", "A cat.") as sim, gate(sim, model="dashscope/qwen3.5-plus") as one:
-        message = [{"role": "user", "content": content}]
-        assert ask(one, message, model="dashscope/qwen3.5-plus", store=False).output_text == "A cat."
+    sees = {"new-model": Model(media=frozenset(("image",)), multimodal_path=True)}
+    content: Any = [
+        {"type": "input_text", "text": "what?"},
+        {"type": "input_image", "image_url": "https://example.com/a.png"},
+    ]
+    with serve("dashscope", "A cat.", models=sees) as sim, gate(sim) as one:
+        message: Any = [{"role": "user", "content": content}]
+        assert ask(one, message, model="dashscope/new-model", store=False).output_text == "A cat."
         assert "multimodal-generation" in sim.requests[-1].path
+
+
+@pytest.mark.parametrize(
+    ("line", "kinds"),
+    [
+        ([Delta(calls=(CallPiece(0, "", "weather", "{}"),), finish_reason="tool_calls")], ["function_call"]),
+        ([Delta(finish_reason="stop")], []),
+        ([], []),
+    ],
+)
+def test_an_answer_aside_that_is_odd_is_told_in_order(line: list[Delta], kinds: list[str]) -> None:
+    with gate(provider=ScriptedProvider([line])) as one:
+        events = told(one, "weather?", tools=[TOOL], store=False)
+        assert [each["type"] for each in events[:2]] == ["response.created", "response.in_progress"]
+        assert events[-1]["type"] == "response.completed"
+        done = [each["item"] for each in events if each["type"] == "response.output_item.done"]
+        assert [each["type"] for each in done] == kinds
+        assert [each["type"] for each in events[-1]["response"]["output"]] == kinds
 
 
 def test_a_client_that_leaves_an_answer_aside_stops_the_model() -> None:

@@ -11,9 +11,10 @@ from tests.gateway.responding import MODEL, TOOL, ask, post, sent
 from tests.gateway.serving import gate
 from tests.simulators import Answer, Call, Simulator, serve
 
-from multiturn.gateway.http.refusal import Refusal
+from multiturn.gateway.http.refusal import Refusal, said_of
 from multiturn.gateway.responses.fields import checked
 
+FORM = {"type": "json_schema", "name": "x", "schema": {}}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 
@@ -33,6 +34,7 @@ def body(sim: Simulator) -> dict[str, Any]:
         ("max_output_tokens", 15, "integer_below_min_value"),
         ("max_output_tokens", 1.5, "invalid_type"),
         ("max_tool_calls", 0, "integer_below_min_value"),
+        ("max_tool_calls", True, "invalid_type"),
         ("truncation", "sometimes", "invalid_value"),
         ("stream", "yes", "not_a_switch"),
         ("background", 1, "not_a_switch"),
@@ -53,12 +55,17 @@ def body(sim: Simulator) -> dict[str, Any]:
         ("tools", [{"type": "function"}], "not_text"),
         ("tools", [{"type": "function", "name": "f", "parameters": "none"}], "invalid_type"),
         ("tools", [{"type": "function", "name": "f", "strict": "no"}], "not_a_switch"),
+        ("tools", [{"type": "function", "name": "f", "description": 5}], "not_text"),
+        ("tools", [{"type": "function", "function": {"strict": True}}], "not_text"),
         ("tools", [{"type": "web_search"}], "unsupported_tool"),
         ("tools", [{"type": "custom", "name": "f"}], "unsupported_tool"),
         ("tool_choice", "maybe", "invalid_value"),
         ("tool_choice", {"type": "file_search"}, "unsupported_tool"),
         ("tool_choice", {"type": "function"}, "not_text"),
+        ("tool_choice", {"type": "function", "function": {"name": 5}}, "not_text"),
         ("tool_choice", {"type": "allowed_tools", "tools": [{"type": "mcp"}]}, "unsupported_tool"),
+        ("tool_choice", {"type": "allowed_tools", "tools": [5]}, "unsupported_tool"),
+        ("tool_choice", {"type": "allowed_tools", "mode": "none", "tools": []}, "invalid_value"),
         (
             "tool_choice",
             {"type": "allowed_tools", "tools": [{"type": "function", "name": ["f"]}]},
@@ -67,9 +74,13 @@ def body(sim: Simulator) -> dict[str, Any]:
         ("text", {"format": {"type": "poem"}}, "invalid_value"),
         ("text", {"format": {"type": "json_schema", "name": "x"}}, "invalid_type"),
         ("text", {"format": {"type": "json_schema", "schema": {}}}, "not_text"),
+        ("text", {"format": {**FORM, "strict": "yes"}}, "not_a_switch"),
+        ("text", {"format": {**FORM, "description": 5}}, "not_text"),
         ("text", {"verbosity": "chatty"}, "invalid_value"),
         ("reasoning", "hard", "invalid_type"),
         ("reasoning", {"effort": 5}, "not_text"),
+        ("reasoning", {"summary": 5}, "not_text"),
+        ("reasoning", {"generate_summary": 5}, "not_text"),
         ("context_management", [{"type": "truncation"}], "invalid_value"),
         (
             "context_management",
@@ -78,7 +89,21 @@ def body(sim: Simulator) -> dict[str, Any]:
         ),
         ("conversation", {"name": "c"}, "conversation_shape"),
         ("conversation", " ", "conversation_shape"),
-        ("prompt", {"id": "p"}, "unsupported_parameter"),
+        ("conversation", {"id": ""}, "conversation_shape"),
+        *[
+            (name, {}, "unsupported_parameter")
+            for name in ("access_programs", "image", "moderation", "prompt")
+        ],
+        *[
+            (name, 5, "not_text")
+            for name in ("previous_response_id", "prompt_cache_key", "prompt_cache_retention")
+        ],
+        *[(name, 5, "not_text") for name in ("safety_identifier", "service_tier")],
+        *[(name, 5, "invalid_type") for name in ("prompt_cache_options", "stream_options")],
+        *[(f"{name}_penalty", 2.1, "number_range") for name in ("presence", "frequency")],
+        *[(f"{name}_penalty", -2.1, "number_range") for name in ("presence", "frequency")],
+        ("top_p", 1.1, "number_range"),
+        ("temperature", -0.1, "number_range"),
         ("frobnicate", 1, "unknown_parameter"),
     ],
 )
@@ -88,6 +113,79 @@ def test_what_cannot_be_is_refused_by_its_name(name: str, value: Any, code: str)
     assert caught.value.status == 400
     assert caught.value.code == code
     assert str(caught.value.param).startswith(name)
+    for language in ("en", "zh"):
+        assert "{" not in said_of(caught.value, language).message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "figures"),
+    [
+        ("temperature", 3, ("0", "2")),
+        ("max_output_tokens", 15, ("16",)),
+        ("top_logprobs", 21, ("20",)),
+        ("truncation", "sometimes", ("auto", "disabled")),
+    ],
+)
+def test_a_refusal_says_what_may_be(name: str, value: Any, figures: tuple[str, ...]) -> None:
+    with pytest.raises(Refusal) as caught:
+        checked({name: value})
+    assert all(each in said_of(caught.value).message for each in figures)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"temperature": 0, "top_p": 0, "top_logprobs": 0, "max_output_tokens": 16, "max_tool_calls": 1},
+        {"temperature": 2, "top_p": 1, "top_logprobs": 20},
+        *[{"presence_penalty": each, "frequency_penalty": each} for each in (-2, 2)],
+        *[{"tool_choice": each} for each in ("auto", "none", "required", {"type": "function", "name": "f"})],
+        *[{"text": {"format": {"type": "json_object"}, "verbosity": each}} for each in ("low", "medium")],
+        *[{"truncation": each} for each in ("auto", "disabled")],
+        {"top_logprobs": 5, "metadata": {"k" * 64: "v" * 512}},
+        {"metadata": {str(n): "" for n in range(16)}},
+        {"reasoning": {"effort": None, "summary": "auto"}},
+        {"text": {"format": {**FORM, "description": "d", "strict": True}, "verbosity": "high"}},
+        {"context_management": [{"type": "compaction"}]},
+        {"context_management": [{"type": "compaction", "compact_threshold": 1000}]},
+        {"tool_choice": {"type": "allowed_tools", "mode": "required", "tools": []}},
+        {"include": ["a", "b"], "user": "", "prompt_cache_options": {}, "stream_options": {}},
+    ],
+)
+def test_what_is_just_allowed_is_taken_as_it_is(fields: dict[str, Any]) -> None:
+    assert checked(fields) == fields
+
+
+def test_what_is_a_providers_own_is_handed_on() -> None:
+    assert checked({"seed": {"any": 1}}, frozenset(("seed",))) == {"seed": {"any": 1}}
+    with pytest.raises(Refusal):
+        checked({"seed": 1}, frozenset(("stop",)))
+
+
+def test_what_is_spelt_in_an_older_way_is_spelt_anew() -> None:
+    nested = {"name": "f", "description": "d", "parameters": SCHEMA, "strict": True}
+    found = checked(
+        {
+            "conversation": {"id": "c"},
+            "reasoning": {"generate_summary": "auto"},
+            "tools": [{"type": "function", "function": nested}],
+            "tool_choice": {"type": "function", "function": {"name": "f"}},
+            "text": {"format": None},
+        }
+    )
+    assert found == {
+        "conversation": "c",
+        "reasoning": {"effort": None, "summary": "auto"},
+        "tools": [{"type": "function", **nested}],
+        "tool_choice": {"type": "function", "name": "f"},
+        "text": {"format": {"type": "text"}},
+    }
+
+
+def test_only_what_has_a_name_of_usual_length_is_named() -> None:
+    for length, told in ((64, "x" * 64), (65, None)):
+        with pytest.raises(Refusal) as caught:
+            checked({"x" * length: 1})
+        assert (caught.value.code, caught.value.param) == ("unknown_parameter", told)
 
 
 def test_null_means_not_given() -> None:

@@ -81,6 +81,10 @@ def test_thoughts_come_before_words() -> None:
         assert sim.requests[0].body["enable_thinking"] is True
         assert kinds(events) == [*BEGIN, *REASONING, *TEXT, "response.completed"]
         reasoning, message = events[-1]["response"]["output"]
+        done = [each["item"] for each in events if each["type"] == "response.output_item.done"]
+        assert done == [reasoning, message]
+        added = [each["item"] for each in events if each["type"] == "response.output_item.added"]
+        assert added[0] == {**reasoning, "summary": []}
         assert reasoning["summary"] == [{"type": "summary_text", "text": "Let me think."}]
         assert reasoning["id"].replace("rs_", "msg_") == message["id"]
 
@@ -92,7 +96,17 @@ def test_calls_are_told_with_their_arguments() -> None:
         assert kinds(events) == [*BEGIN, *TEXT, *CALL, "response.completed"]
         parts = [each["delta"] for each in events if each["type"] == CALL[1]]
         assert json.loads("".join(parts)) == {"city": "北京"}
-        assert [each["type"] for each in events[-1]["response"]["output"]] == ["message", "function_call"]
+        output = events[-1]["response"]["output"]
+        assert [each["type"] for each in output] == ["message", "function_call"]
+        assert [each["item"] for each in events if each["type"] == "response.output_item.done"] == output
+        (done,) = [each for each in events if each["type"] == CALL[2]]
+        assert {name: value for name, value in done.items() if name != "sequence_number"} == {
+            "type": CALL[2],
+            "item_id": output[1]["id"],
+            "output_index": 1,
+            "name": "weather",
+            "arguments": output[1]["arguments"],
+        }
 
 
 def test_two_calls_are_two_items() -> None:
@@ -183,6 +197,7 @@ def test_an_answer_that_breaks_off_has_failed() -> None:
     with serve("qwen", Answer("a long answer that is cut", cut="end", cut_after=4)) as sim, gate(sim) as one:
         events = told(one, "hi")
         assert events[-1]["type"] == "response.failed"
+        assert events[-2]["item"]["status"] == "incomplete"
         last = events[-1]["response"]
         assert (last["status"], last["error"]["code"]) == ("failed", "server_error")
         assert last["output"][0]["status"] == "incomplete"
@@ -229,6 +244,7 @@ def test_in_the_background_it_goes_on_without_listeners() -> None:
         assert client.responses.retrieve(first.id).status == "in_progress"
         events = chunks(client.responses.retrieve(first.id, stream=True))
         assert kinds(events) == [BEGIN[0], "response.queued", BEGIN[1], *TEXT, "response.completed"]
+        assert [each["response"]["status"] for each in events[:3]] == ["queued", "queued", "in_progress"]
         assert client.responses.retrieve(first.id).to_dict() == events[-1]["response"]
         assert chunks(client.responses.retrieve(first.id, stream=True)) == events
 
@@ -363,3 +379,25 @@ def test_a_call_without_an_id_is_told_too() -> None:
         assert kinds(events) == [*BEGIN, *CALL, "response.completed"]
         assert events[-1]["response"]["output"][0]["call_id"] == "call_0"
         assert events[2]["item"]["id"] == events[-1]["response"]["output"][0]["id"]
+
+
+def test_what_comes_late_is_told_in_the_end() -> None:
+    line = [
+        Delta(reasoning=""),
+        Delta(text="Hello"),
+        Delta(reasoning="late"),
+        Delta(text=", "),
+        Delta(calls=(CallPiece(0, "call_1", "weather", "{}"),)),
+        Delta(text="world."),
+        Delta(finish_reason="tool_calls"),
+    ]
+    with gate(provider=ScriptedProvider([line])) as one:
+        events = told(one, "weather?", tools=[TOOL])
+        empty = ["response.output_item.added", "response.output_item.done"]
+        assert kinds(events) == [*BEGIN, *empty, *TEXT, *CALL, "response.completed"]
+        assert [each.get("text") for each in events if each["type"] == TEXT[3]] == ["Hello, "]
+        reasoning, message, _ = events[-1]["response"]["output"]
+        assert reasoning["summary"][0]["text"] == "late"
+        assert message["content"][0]["text"] == "Hello, world."
+        name = events[0]["response"]["id"]
+        assert chunks(one.openai().responses.retrieve(name, stream=True)) == events

@@ -22,7 +22,6 @@ from ..completions.form import Named
 from ..completions.routed import one_after_another
 from ..completions.stateless import answer_request
 from ..gateway import Gateway
-from ..http.presence import staying
 from ..http.refusal import Said
 from ..http.sse import Headers
 from ..items.items import Item, derived_items
@@ -40,17 +39,15 @@ async def answer_aside(
     gateway: Gateway, client: AsyncMultiTurn, wanted: Wanted, receive: Receive, send: Send
 ) -> None:
     """Answer a request with ``store: false``."""
-    async with staying(receive):
-        ready = await prepared(client, wanted, new_ulid())
-        check_new(ready.words)
-        if wanted.strict:
-            await check_room(client, ready.spot, ready.words, ready.given, ready.model)
+    ready = await prepared(client, wanted, new_ulid())
+    check_new(ready.words)
+    if wanted.strict:
+        await check_room(client, ready.spot, ready.words, ready.given, ready.model)
     seed = f"{client.tenant}\0{ready.spot.conversation}"
     attempts = client.endpoints.routing.attempts(ready.model, seed=seed)
 
     async def ask(card: Card, key: str, headers: Headers) -> None:
-        async with staying(receive):
-            window = await foreseen(client, ready.spot, ready.words, ready.given, card.name)
+        window = await foreseen(client, ready.spot, ready.words, ready.given, card.name)
         request = _request(ready, card, window, attempts.elsewhere, streamed=bool(wanted.get("stream")))
         form = Aside(wanted, ready, gateway.language, keep_reasoning=client.config.keep_reasoning)
         await answer_request(

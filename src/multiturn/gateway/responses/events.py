@@ -76,14 +76,13 @@ class Events:
         key = f"call {piece.place}" if piece.kind == "call" else piece.kind
         told = b""
         if key not in self._places:
-            told = self._close_before(key) + self._add(key, piece)
+            told = self._close_words() + self._add(key, piece)
         if key not in self._open or not piece.text:
             return told
         return told + self._delta(key, piece.text)
 
-    def _close_before(self, key: str) -> bytes:
-        ended = ("reasoning",) if key == "text" else ("reasoning", "text")
-        return b"".join([self._close(each) for each in ended if each in self._open and each != key])
+    def _close_words(self) -> bytes:
+        return b"".join([self._close(each) for each in ("reasoning", "text") if each in self._open])
 
     def _add(self, key: str, piece: Piece) -> bytes:
         """Open an item."""

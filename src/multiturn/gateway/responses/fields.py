@@ -118,15 +118,18 @@ def _names(value: Any, name: str) -> list[str]:
     return list(value)
 
 
+def _part(table: Mapping[str, Any], part: str, check: Check, name: str) -> Any:
+    """A part of the table under ``name`` that may be left out, or null."""
+    value = table.get(part)
+    return None if value is None else check(value, f"{name}.{part}")
+
+
 def _reasoning(value: Any, name: str) -> dict[str, Any]:
     table = _table(value, name)
-    for part in ("effort", "summary", "generate_summary"):
-        if table.get(part) is not None:
-            _text(table[part], f"{name}.{part}")
-    return {
-        "effort": table.get("effort"),
-        "summary": table.get("summary") or table.get("generate_summary"),
-    }
+    effort, told, old = (
+        _part(table, each, _text, name) for each in ("effort", "summary", "generate_summary")
+    )
+    return {"effort": effort, "summary": told or old}
 
 
 def _text_config(value: Any, name: str) -> dict[str, Any]:
@@ -138,13 +141,12 @@ def _text_config(value: Any, name: str) -> dict[str, Any]:
         found["format"] = {
             "type": kind,
             "name": _text(form.get("name"), f"{name}.format.name"),
-            "description": form.get("description"),
+            "description": _part(form, "description", _text, f"{name}.format"),
             "schema": _table(form.get("schema"), f"{name}.format.schema"),
-            "strict": form.get("strict"),
+            "strict": _part(form, "strict", _switch, f"{name}.format"),
         }
-    if table.get("verbosity") is not None:
-        found["verbosity"] = _one_of("low", "medium", "high")(table["verbosity"], f"{name}.verbosity")
-    return found
+    verbosity = _part(table, "verbosity", _one_of("low", "medium", "high"), name)
+    return found if verbosity is None else found | {"verbosity": verbosity}
 
 
 def _tools(value: Any, name: str) -> list[dict[str, Any]]:
@@ -157,19 +159,13 @@ def _tool(value: Any, name: str) -> dict[str, Any]:
     if tool.get("type") != "function":
         raise Refusal(400, HOSTED, param=f"{name}.type")
     if isinstance(tool.get("function"), dict):
-        tool = {"type": "function", **tool["function"]}
-    if tool.get("parameters") is not None:
-        _table(tool["parameters"], f"{name}.parameters")
-    if tool.get("strict") is not None:
-        _switch(tool["strict"], f"{name}.strict")
-    if tool.get("description") is not None:
-        _text(tool["description"], f"{name}.description")
+        tool = tool["function"]
     return {
         "type": "function",
         "name": _text(tool.get("name"), f"{name}.name"),
-        "description": tool.get("description"),
-        "parameters": tool.get("parameters"),
-        "strict": tool.get("strict"),
+        "description": _part(tool, "description", _text, name),
+        "parameters": _part(tool, "parameters", _table, name),
+        "strict": _part(tool, "strict", _switch, name),
     }
 
 
@@ -197,9 +193,7 @@ def _management(value: Any, name: str) -> list[dict[str, Any]]:
     for place, each in enumerate(entries):
         entry = _table(each, f"{name}[{place}]")
         _one_of("compaction")(entry.get("type"), f"{name}[{place}].type")
-        if entry.get("compact_threshold") is not None:
-            where = f"{name}[{place}].compact_threshold"
-            _integer(LEAST_THRESHOLD)(entry["compact_threshold"], where)
+        _part(entry, "compact_threshold", _integer(LEAST_THRESHOLD), f"{name}[{place}]")
     return entries
 
 

@@ -14,7 +14,6 @@ from ..conversations.asked import limit_of, newest_first
 from ..gateway import client_of
 from ..http.answers import answered, listing
 from ..http.body import read_body
-from ..http.presence import staying
 from ..http.refusal import Refusal
 from ..items.items import items_of
 from .prepared import prepared
@@ -51,7 +50,6 @@ async def input_tokens(request: Request) -> Response:
     """How many tokens would be sent for a response: what is remembered, tools and instructions included."""
     body = await read_body(request.scope, request.receive)
     client, wanted = client_of(request), wanted_of(body.fields, empty=True)
-    async with staying(request.receive):
-        ready = await prepared(client, wanted, new_ulid())
-        window = await foreseen(client, ready.spot, ready.words, ready.given, ready.cards[0].name)
+    ready = await prepared(client, wanted, new_ulid())
+    window = await foreseen(client, ready.spot, ready.words, ready.given, ready.cards[0].name)
     return answered({"object": "response.input_tokens", "input_tokens": window.tokens})

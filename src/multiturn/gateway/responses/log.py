@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from ...conversations import Address, Owner
-from ...course import Course, Reader
+from ...course import Reader
 from ...memory import message_of
 from ...storage import Asked, Exchange
 from ...stream import AsyncStream
@@ -46,7 +46,8 @@ class Live:
 
         self.stream = AsyncStream(opened, stream=streamed)
         self.turn = turn
-        self._course = turn.course or Course(turn.draft)
+        assert turn.course is not None, "what is asked for is noted"  # noqa: S101  (for the type checker)
+        self.course = turn.course
         self._released = self._followers = 0
         self._changed = asyncio.Event()
 
@@ -57,12 +58,11 @@ class Live:
 
     def tell(self) -> None:
         """More has come that may be told."""
-        self._released = len(self._course.told)
+        self._released = len(self.course.told)
         self._change()
 
     def end(self, last: Mapping[str, Any]) -> None:
-        """The response is stored; this is how."""
-        self._released = len(self._course.told)
+        """The response is stored; this is how. All of it was told."""
         self.last = last
         self._change()
 
@@ -87,7 +87,7 @@ class Live:
 
     async def followed(self, events: Events) -> AsyncGenerator[bytes, None]:
         """All events, from the beginning to the end, as they come."""
-        reader, told = Reader.live(self._course), events.begin(self.first)
+        reader, told = Reader.live(self.course), events.begin(self.first)
         self._followers += 1
         try:
             while self.last is None and self._error is None:
@@ -112,7 +112,7 @@ class Telling:
     def __init__(self, live: Live, after: int) -> None:
         self._live = live
         self.events = Events(live.message, after)
-        self._reader = Reader.live(live.turn.course or Course(live.turn.draft))
+        self._reader = Reader.live(live.course)
         self.begun = False
 
     def more(self) -> bytes:

@@ -93,13 +93,12 @@ class Making:
     ) -> None:
         self._gateway, self._running, self._client = gateway, running, client
         self._wanted, self._raw, self._headers = wanted, raw, headers
-        self._seen = Seen("")
+        self._seen: Seen
 
     async def answer(self, receive: Receive, send: Send) -> None:
         """Answer it."""
         owner, repeats = owner_of(self._client, self._wanted.get("user")), self._gateway.repeats
-        async with staying(receive):
-            self._seen = await seen(repeats, self._client, owner, self._wanted, self._raw, self._headers)
+        self._seen = await seen(repeats, self._client, owner, self._wanted, self._raw, self._headers)
         mark = (owner, self._seen.key, hashlib.sha256(self._raw).digest())
         live = self._running.asked_for(mark) if self._wanted.get("background") else None
         if live is not None:
@@ -146,8 +145,7 @@ class Making:
             asked=asked,
         )
         if await self._failed_before(spot, words):
-            start = replace(start, entries=(), earlier=(), again=True)
-            given = replace(given, entries=())
+            start = replace(start, again=True)
         return await asked_in(client, spot, wanted, ready.model, given, start), asked
 
     async def _failed_before(self, spot: Spot, words: Words) -> bool:
@@ -190,7 +188,7 @@ class Making:
         try:
             async with staying(receive), live.stream:
                 async for _ in live.stream:
-                    live.tell()
+                    pass
         except BaseException:
             self._gateway.beside(self._end(live))
             raise
