@@ -347,6 +347,20 @@ async def test_waiting_for_a_conversation_that_is_deleted(store: Store) -> None:
 # --------------------------------------------------------------------------------- being asked to stop
 
 
+async def test_no_other_turn_than_the_named_one_is_asked_to_stop(store: Store) -> None:
+    await ask(store, "a", "one")
+    await store.fork(ALICE, "c", 1)
+    lease = await begin(store, "b")
+    for turn, branch in ((1, 0), (3, 0), (2, 1), (9, 0)):
+        assert not await store.cancel(ALICE, "c", turn, branch)
+    assert await store.append(lease, Partial("x"))
+    assert await store.cancel(ALICE, "c", 2, 0)
+    assert await store.cancel(ALICE, "c", 2, 0), "asked twice it is the same"
+    assert not await store.append(lease, Partial("y"))
+    await finish(store, lease, assistant("xy"), state=TurnState.INCOMPLETE, traits=int(Trait.STOPPED))
+    assert not await store.cancel(ALICE, "c", 2, 0)
+
+
 async def test_a_running_turn_is_asked_to_stop(store: Store) -> None:
     with pytest.raises(ConversationNotFound):
         await store.cancel(ALICE, "c")

@@ -30,9 +30,13 @@ from tests.gateway.generated import (
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Simulator, serve
 
-from multiturn.conversations import Owner, Summary, new_ulid
+from multiturn.conversations import Owner, Step, Summary, TurnState, new_ulid
 from multiturn.gateway.openapi import described
+from multiturn.messages import Trait
+from multiturn.sealing import seal
+from multiturn.storage import Ending, Start
 from multiturn.storage.sqlite import SQLiteStore
+from multiturn.tokens import count_message
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
@@ -110,6 +114,9 @@ class World:
             number = "3"
             failing = {"model": "demo?fail=404", "input": "again", "conversation": name}
             self.call("POST", "/v1/responses", json.dumps(failing).encode())
+        if operation.path.endswith("/turns/{n}/cancel"):
+            number = "3"
+            asyncio.run(self._stop(name))
         if operation.path.endswith("/summary"):
             asyncio.run(self._summarise(name))
         if operation.path.endswith("/switch"):
@@ -123,6 +130,14 @@ class World:
             "model": "demo",
             "id": response if "/responses/" in operation.path else name,
         }
+
+    async def _stop(self, name: str) -> None:
+        store, owner = SQLiteStore(str(self.store)), Owner("", "")
+        start = Start(entries=[seal({"role": "user", "content": "hi"}, count_message)])
+        lease = (await store.begin(owner, name, start)).lease
+        assert lease is not None
+        await store.finish(lease, Ending(TurnState.INCOMPLETE, Step("demo", b""), traits=Trait.STOPPED))
+        await store.close()
 
     async def _summarise(self, name: str) -> None:
         store = SQLiteStore(str(self.store))

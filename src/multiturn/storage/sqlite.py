@@ -200,9 +200,11 @@ class SQLiteStore:
         self._line.freed(lease.key)
         return turn
 
-    async def cancel(self, owner: Owner, conversation: str) -> bool:
+    async def cancel(
+        self, owner: Owner, conversation: str, turn: int | None = None, branch: int | None = None
+    ) -> bool:
         """See `Store.cancel`."""
-        return await self._write(lambda db: sqlite_leases.cancel(db, owner, conversation))
+        return await self._write(lambda db: sqlite_leases.cancel(db, owner, conversation, turn, branch))
 
     async def settle(self, owner: Owner, conversation: str) -> None:
         """See `Store.settle`."""

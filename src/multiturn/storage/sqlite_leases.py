@@ -119,10 +119,14 @@ def renew(db: sqlite3.Connection, lease: Lease, hold: float) -> bool:
     return going
 
 
-def cancel(db: sqlite3.Connection, owner: Owner, name: str) -> bool:
+def cancel(db: sqlite3.Connection, owner: Owner, name: str, turn: int | None, branch: int | None) -> bool:
     """See `Store.cancel`."""
-    here = require(db, owner, name)
-    asked = db.execute(f"UPDATE conversations SET stop = 1 WHERE id = ? AND held_until >= {NOW}", (here.key,))
+    here = require(db, owner, name, branch)
+    asked = db.execute(
+        f"UPDATE conversations SET stop = 1 WHERE id = ? AND held_until >= {NOW}"
+        " AND held_turn = IFNULL(?, held_turn)",
+        (here.key, None if turn is None else here.segment * SEGMENT + turn),
+    )
     return asked.rowcount > 0
 
 

@@ -98,8 +98,10 @@ class Store(Protocol):
         """End the step and free the lease, in one transaction."""
         ...
 
-    async def cancel(self, owner: Owner, conversation: str) -> bool:
-        """Ask the running turn to stop; whether there was one."""
+    async def cancel(
+        self, owner: Owner, conversation: str, turn: int | None = None, branch: int | None = None
+    ) -> bool:
+        """Ask the running turn to stop, or none but ``turn`` of ``branch``; whether it ran."""
         ...
 
     async def settle(self, owner: Owner, conversation: str) -> None:

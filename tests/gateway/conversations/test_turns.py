@@ -11,7 +11,7 @@ import pytest
 from tests.gateway.responding import until
 from tests.gateway.serving import Gate, gate
 from tests.gateway.talking import Talk, summarised
-from tests.simulators import Answer, Fault, Script, Simulator, Wire, serve
+from tests.simulators import Answer, Call, Fault, Script, Simulator, Wire, serve
 
 from multiturn import ContextPolicy
 
@@ -249,6 +249,42 @@ def test_a_turn_is_stopped_from_another_connection() -> None:
             stopped = talk.ask("POST", "/turns/1/cancel")
         assert (stopped["state"], stopped["stopped"]) == ("incomplete", True)
         assert talk.ask("POST", "/turns/1/cancel") == stopped
+
+
+def test_only_the_named_turn_is_stopped() -> None:
+    slow = Script("word " * 20, wire=Wire(piece=5, between=0.05))
+    with serve("qwen", "done") as sim, gate(sim) as one:
+        talk = Talk(one, model="qwen/qwen-plus")
+        talk.say("hello")
+        sim.script = slow
+        body = {"model": talk.model, "messages": [{"role": "user", "content": "hi"}], "stream": True}
+        with one.socket({**body, "conversation": "c"}) as open_one:
+            assert open_one.recv(10)
+            assert talk.code("POST", "/turns/1/cancel") == (409, "turn_closed")
+            assert talk.code("POST", "/turns/3/cancel") == (404, "turn_not_found")
+            assert talk.code("POST", "/turns/0/cancel") == (404, "turn_not_found")
+            assert talk.code("POST", "/v1/conversations/nothing/turns/1/cancel")[0] == 404
+            until(lambda: talk.ask("GET", "/turns/2")["state"] == "completed")
+        status, answer = talk.told("POST", "/turns/2/cancel")
+        assert (status, answer["error"]["code"]) == (409, "turn_closed")
+        assert "turn 2 has ended already, it is completed" in answer["error"]["message"]
+
+
+def test_a_turn_that_ended_by_itself_cannot_be_stopped() -> None:
+    script = Script([Answer(calls=(Call("weather"),)), Fault(400), Answer("half of it " * 5, cut="close", cut_after=5)])
+    with serve("qwen", script) as sim, gate(sim) as one:
+        talk = Talk(one, model="qwen/qwen-plus")
+        body = {"model": talk.model, "messages": [{"role": "user", "content": "hi"}], "conversation": "c"}
+        refusals = []
+        for number in (1, 2, 3):
+            one.post({**body, "stream": True})
+            status, answer = talk.told("POST", f"/turns/{number}/cancel")
+            assert (status, answer["error"]["code"]) == (409, "turn_closed")
+            refusals.append(answer["error"]["message"])
+        assert "waits for the results" in refusals[0]
+        assert "it failed" in refusals[1]
+        assert "it broke off" in refusals[2]
+        assert talk.ask("POST", "/turns/1/cancel")["stopped"], "the next turn has left its calls behind"
 
 
 def test_a_client_that_leaves_an_answer_made_anew_stops_it() -> None:

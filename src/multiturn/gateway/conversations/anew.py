@@ -19,6 +19,7 @@ from ...asking import Asking
 from ...chat import AsyncConversation
 from ...conversations import Declared, Turn, TurnState
 from ...errors import TurnClosed
+from ...messages import Trait
 from ...phrases import Reason
 from ...reply import Delta, Draft
 from ...stream import AsyncStream
@@ -28,7 +29,7 @@ from ..completions.completions import Completions
 from ..completions.form import Pieces
 from ..completions.stateful import named_of, window_headers
 from ..completions.stateless import form_of
-from ..gateway import gateway_of
+from ..gateway import client_of, gateway_of
 from ..http.answers import answered
 from ..http.presence import staying
 from ..http.refusal import Refusal
@@ -43,6 +44,13 @@ PAUSE = 0.1
 """Seconds between two looks at a turn that another process writes."""
 PATIENCE = 10.0
 """Seconds in which a turn that was told to stop stops."""
+ENDED = {
+    TurnState.COMPLETED: "why.was_completed",
+    TurnState.FAILED: "why.was_failed",
+    TurnState.INCOMPLETE: "why.broke_off",
+    TurnState.WAITING: "why.waits_for_results",
+}
+"""Why a turn cannot be stopped."""
 NUMBER = (int, float)
 KINDS: Mapping[str, tuple[type, ...]] = {
     "temperature": NUMBER,
@@ -101,17 +109,20 @@ async def retried(request: Request) -> Response:
 
 
 async def cancelled(request: Request) -> Response:
-    """Stop a turn that is being answered, wherever that is; one that has ended is given as it is."""
+    """Stop a turn that is being answered, wherever that is; one that was stopped is given as it is. Raises
+    `TurnClosed` for one that ended in another way."""
     check_known(await fields_of(request), frozenset())
     chat = handle_of(request)
     turn, clock = await turn_of(request, chat), asyncio.get_running_loop().time
     end = clock() + PATIENCE
     while turn.state in (TurnState.ACCEPTED, TurnState.STREAMING) and clock() < end:
-        if not await chat.cancel():
-            store = gateway_of(request).client_of(request.scope).engine.store
+        store = client_of(request).engine.store
+        if not await store.cancel(*chat.at, turn.number, turn.branch):
             await store.settle(*chat.at)
         await asyncio.sleep(PAUSE)
         turn = await turn_of(request, chat)
+    if turn.state in ENDED and not turn.traits & Trait.STOPPED:
+        raise TurnClosed(Reason(ENDED[turn.state], turn=turn.number))
     return answered(turn_written(turn))
 
 

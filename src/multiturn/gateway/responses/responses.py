@@ -122,7 +122,8 @@ class Responses:
             if live is not None:
                 live.stream.stop()
             else:
-                await store.cancel(self._gateway.client_of(request.scope).reach, exchange.conversation)
+                at, reach = exchange.address, self._gateway.client_of(request.scope).reach
+                await store.cancel(reach, exchange.conversation, at.turn, at.branch)
             await asyncio.sleep(PAUSE)
             exchange = await self._found(request)
         return exchange
