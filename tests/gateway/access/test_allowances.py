@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.gateway.access.tenants import MODEL, config
 from tests.gateway.keyed import bearer, made
+from tests.gateway.responding import until
 from tests.gateway.serving import gate
 from tests.simulators import Fault, Script, Wire, serve
 
@@ -28,20 +30,8 @@ from multiturn.settings import load
 from multiturn.storage.sqlite import SQLiteStore
 from multiturn.usage import Cost, Price, Spending, Tier, Usage
 
-MODEL = "qwen/qwen-plus"
 CURRENCY = Catalog().card(MODEL).price.currency  # type: ignore[union-attr]  # it has one
 DAY = 86_400
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "chats.db"
-
-
-def config(store: Path, tmp_path: Path, **tenants: Mapping[str, object]) -> dict[str, Any]:
-    """Arguments of a gateway whose tenants have these allowances."""
-    given = {"store": f"sqlite:///{store}", "model": MODEL, "tenants": tenants}
-    return {"store": store, "config": load(given, {"HOME": "/nowhere"}, tmp_path)}
 
 
 def asks(**more: Any) -> dict[str, Any]:
@@ -203,26 +193,19 @@ def test_a_client_that_leaves_has_consumed_something_all_the_same(store: Path) -
     slow = Script("word " * 400, wire=Wire(piece=5, between=0.1))
     with serve("qwen", slow) as sim, gate(sim, store=store) as one:
         with one.socket(asks(stream=True), f"authorization: Bearer {shop}") as sock:
-            assert b"word" in until(sock, b"word")
-        wait(lambda: sim.requests[0].left)
+            assert b"word" in heard_until(sock, b"word")
+        until(lambda: sim.requests[0].left)
     found = counted(store)
     assert found.calls == 1
     assert found.usage.input > 0
     assert found.usage.output > 0
 
 
-def until(sock: socket.socket, words: bytes) -> bytes:
+def heard_until(sock: socket.socket, words: bytes) -> bytes:
     heard = b""
     while words not in heard:
         heard += sock.recv(4096)
     return heard
-
-
-def wait(condition: Any) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_what_the_provider_refused_consumed_nothing(store: Path) -> None:
@@ -304,14 +287,14 @@ def test_one_answer_too_many_is_refused_until_another_has_ended(store: Path, tmp
     arguments = config(store, tmp_path, shop={"streams": 1})
     with serve("qwen", slow) as sim, gate(sim, **arguments) as one:
         with one.socket(asks(stream=True), f"authorization: Bearer {shop}") as sock:
-            until(sock, b"word")
+            heard_until(sock, b"word")
             status, body, headers = one.post(asks(), **bearer(shop))
             assert (status, json.loads(body)["error"]["code"]) == (429, "rate_limit_exceeded")
             assert headers["retry-after"] == "1"
             assert one.get("/v1/conversations", **bearer(shop))[0] == 200
             assert one.post(asks(), **bearer(bank))[0] == 200
-            until(sock, b"[DONE]")
-        wait(lambda: one.post(asks(), **bearer(shop))[0] == 200)
+            heard_until(sock, b"[DONE]")
+        until(lambda: one.post(asks(), **bearer(shop))[0] == 200)
 
 
 def test_what_was_refused_leaves_room_for_others(store: Path, tmp_path: Path) -> None:
