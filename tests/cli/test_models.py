@@ -23,6 +23,23 @@ def test_every_model_of_the_catalogue_is_listed(shell: Shell) -> None:
     assert shell.refused("models", "--provider", "frob").endswith("[model_unknown]")
 
 
+def test_the_operators_routes_are_listed_first(shell: Shell) -> None:
+    (shell.home / "multiturn.toml").write_text(
+        '[routes.chat-fast]\ntargets = ["kimi/kimi-k2.6", "demo"]\n[routes.own]\ntargets = ["demo"]\n'
+    )
+    catalog = Catalog()
+    least = min(catalog.card(name).window for name in ("kimi/kimi-k2.6", "demo"))
+    rows = shell.run("models").stdout.splitlines()
+    assert rows[1].split() == ["chat-fast", f"{least:,}", rows[1].split()[2], "→", "kimi/kimi-k2.6,", "demo"]
+    assert [row.split()[0] for row in rows[1:]] == ["chat-fast", "own", *(c.name for c in catalog.cards())]
+    records = [json.loads(line) for line in shell.run("models", "--json").stdout.splitlines()]
+    assert records[0]["model"] == "chat-fast"
+    assert records[0]["targets"] == ["kimi/kimi-k2.6", "demo"]
+    assert records[0]["window"] == least
+    assert [each["model"] for each in records if "targets" in each] == ["chat-fast", "own"]
+    assert "chat-fast" not in shell.run("models", "--provider", "kimi").stdout
+
+
 def test_a_model_without_a_price_shows_a_dash(shell: Shell) -> None:
     row = next(r for r in shell.run("models").stdout.splitlines() if r.startswith("demo"))
     assert row.split()[-1] == "—"

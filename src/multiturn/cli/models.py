@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal
+from typing import TypedDict
 
 from ..catalog import Card, Catalog
 from ..config import SECTIONS, Config
 from ..credentials import variables_of
+from ..route import Route
 from ..usage import Price
 from .figures import UNKNOWN, count
 from .screen import Screen
@@ -19,15 +21,44 @@ __all__ = ["config", "models", "plain", "shown"]
 
 
 async def models(session: Session, provider: str | None) -> None:
-    """``models``: every model of the catalogue, or those of one provider."""
+    """``models``: the operator's routes and every model of the catalogue, or the models of one provider."""
     screen, catalog = session.screen, Catalog(session.config.overrides)
     cards = list(catalog.profile(provider).cards.values()) if provider else catalog.cards()
+    routes = [] if provider else [_routed(catalog, route) for route in catalog.routes.values()]
     if screen.as_json:
-        for card in cards:
-            screen.record(_record(card))
+        for record in (*routes, *map(_record, cards)):
+            screen.record(record)
         return
-    rows = [[card.name, count(card.window), count(card.max_input), _price(card.price)] for card in cards]
+    rows = [
+        [
+            str(each["model"]),
+            count(each["window"]),
+            count(each["max_input"]),
+            f"→ {', '.join(each['targets'])}",
+        ]
+        for each in routes
+    ]
+    rows += [[card.name, count(card.window), count(card.max_input), _price(card.price)] for card in cards]
     screen.table(("model", "window", "input_limit", "price"), rows, right=(1, 2))
+
+
+class Routed(TypedDict):
+    """A route beside models. What fits all of its targets fits it."""
+
+    model: str
+    targets: list[str]
+    window: int
+    max_input: int
+
+
+def _routed(catalog: Catalog, route: Route) -> Routed:
+    cards = [catalog.card(target) for target in route.targets]
+    return {
+        "model": route.name,
+        "targets": list(route.targets),
+        "window": min(card.window for card in cards),
+        "max_input": min(card.max_input for card in cards),
+    }
 
 
 def _record(card: Card) -> dict[str, object]:
