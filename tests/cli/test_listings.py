@@ -110,6 +110,23 @@ def test_usage_adds_up_tokens_and_shows_no_price_where_none_is_known(talked: She
     assert one["costs"] == []
 
 
+def test_usage_is_told_by_tags_and_by_several_at_once(shell: Shell) -> None:
+    url = f"sqlite:///{shell.home / 's.db'}"
+
+    async def talk() -> None:
+        async with AsyncMultiTurn(store=url, model="demo", environment={}) as client:
+            await client.conversation("a", metadata={"tag": "shop"}).send("One.")
+            await client.conversation("b").send("Two.")
+
+    asyncio.run(talk())
+    usage = ("usage", "--store", url, "--by", "tag")
+    assert {row.split()[0] for row in shell.run(*usage).stdout.splitlines()} == {"group", "shop", "—"}
+    rows = shell.run(*usage, "--by", "model", "--by", "tag").stdout.splitlines()
+    assert [row.split()[:3] for row in rows[1:]] == [["—", "·", "demo"], ["shop", "·", "demo"]]
+    told = shell.run(*usage, "--by", "model", "--json").stdout
+    assert [json.loads(line)["group"] for line in told.splitlines()] == [["", "demo"], ["shop", "demo"]]
+
+
 def test_users_do_not_see_each_other(talked: Shell) -> None:
     talked.run("ask", "I am Ada.", "--user", "ada")
     assert "Ada" in talked.run("list", "--user", "ada").stdout

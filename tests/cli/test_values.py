@@ -32,6 +32,7 @@ def test_dates_are_utc_where_no_zone_stands() -> None:
         (switch, "on", True),
         (switch, "off", False),
         (grouping, "day", "day"),
+        (grouping, "tag", "tag"),
         (scope, "read", "read"),
         (against, "billed", "billed"),
     ],

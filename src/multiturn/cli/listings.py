@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import Literal
+
+import orjson
 
 from ..conversations import Turn, TurnState
 from ..messages import Trait
+from ..storage import Grouping
 from ..usage import Spending
 from .figures import UNKNOWN, count, monies, when
 from .records import conversation_record, message_record, message_text, turn_of, usage_record
@@ -113,40 +115,42 @@ async def search(session: Session, text: str, limit: int) -> None:
     screen.table(("conversation", "turn", "role", "text"), rows, right=(1,))
 
 
-async def usage(
-    session: Session,
-    conversation: str | None,
-    by: Literal["day", "model", "user", "conversation"] | None,
-) -> None:
+async def usage(session: Session, conversation: str | None, by: Sequence[Grouping]) -> None:
     """``usage``: tokens and cost added up, of one conversation, one user, or everybody."""
+    wanted = list(dict.fromkeys(by))
+    several = len(wanted) > 1
     async with session.stored() as client:
         if conversation is None:
-            groups = await client.usage(by=by or "all", user=session.user)
+            grouped: Grouping | list[Grouping] = wanted if several else wanted[0] if wanted else "all"
+            groups = await client.usage(by=grouped, user=session.user)
         else:
             groups = [await handle(client, await session.find(client, conversation)).usage()]
-    usage_table(session.screen, groups)
+    usage_table(session.screen, groups, several=several and conversation is None)
 
 
-def usage_table(screen: Screen, groups: Sequence[Spending]) -> None:
-    """Usage as a table or as JSON lines."""
+def usage_table(screen: Screen, groups: Sequence[Spending], *, several: bool = False) -> None:
+    """Usage as a table or as JSON lines; where it is by ``several``, a group is the JSON list of its
+    values."""
     if screen.as_json:
         for group in groups:
-            screen.record(usage_record(group))
+            named = {"group": orjson.loads(group.group)} if several else {}
+            screen.record(usage_record(group) | named)
         return
     if not any(group.calls for group in groups):
         screen.note(screen.say("list.nothing_used"))
         return
     screen.table(
         ("group", "turns", "calls", "input", "cached", "output", "cost"),
-        [_usage_cells(screen, group) for group in groups],
+        [_usage_cells(screen, group, several=several) for group in groups],
         right=(1, 2, 3, 4, 5, 6),
     )
 
 
-def _usage_cells(screen: Screen, group: Spending) -> list[str]:
+def _usage_cells(screen: Screen, group: Spending, *, several: bool) -> list[str]:
     usage = group.usage
+    values = orjson.loads(group.group) if several else [group.group]
     return [
-        screen.say("word.all") if group.group == "all" else group.group or UNKNOWN,
+        screen.say("word.all") if group.group == "all" else " · ".join(value or UNKNOWN for value in values),
         count(group.turns),
         count(group.calls),
         count(usage.input, estimated=usage.estimated),

@@ -20,7 +20,7 @@ from . import chat, db, doctor, keys, listings, models, removal, replay, serve, 
 from .failure import guarded
 from .screen import Screen
 from .session import POLICY, Session
-from .values import Amount, against, decimals, grouping, port, scope, since, switch, whole
+from .values import GROUPS, Amount, against, decimals, grouping, port, scope, since, switch, whole
 
 __all__ = ["run"]
 
@@ -58,7 +58,7 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     "count": (("--count",), {"is_flag": True}),
     "embedding": (("-m", "--model", "embedding"), {"metavar": "PROVIDER/MODEL"}),
     "yes": (("--yes",), {"is_flag": True}),
-    "by": (("--by",), {"type": grouping, "metavar": "day|model|user|conversation"}),
+    "by": (("--by",), {"multiple": True, "type": grouping, "metavar": "|".join(GROUPS)}),
     "provider": (("--provider",), {"metavar": "NAME"}),
     "policies": (("--policy", "policies"), {"multiple": True, "metavar": "FILE"}),
     "models": (("-m", "--model", "models"), {"multiple": True, "metavar": "PROVIDER/MODEL"}),

@@ -11,9 +11,10 @@ import click
 
 from ..storage.key_store import SCOPES
 
-__all__ = ["Amount", "against", "decimals", "grouping", "port", "scope", "since", "switch", "whole"]
+__all__ = ["GROUPS", "Amount", "against", "decimals", "grouping", "port", "scope", "since", "switch", "whole"]
 
 AGO = re.compile(r"(\d{1,9})([mhdw])")
+GROUPS = ("day", "model", "user", "conversation", "tag")
 SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -68,7 +69,7 @@ def switch(text: str) -> bool:
 
 def grouping(text: str) -> str:
     """One of the ways to group usage."""
-    if text not in ("day", "model", "user", "conversation"):
+    if text not in GROUPS:
         raise ValueError(text)
     return text
 
