@@ -170,8 +170,9 @@ class Present(NamedTuple):
         pinned |= {turn.number for turn in path.turns if turn.traits & Trait.PINNED}
         early = {turn.number for turn in path.turns if turn.number < first} - pinned
         unsent = early | {turn.number for turn in path.turns if left_out_as(turn)}
-        rows = [*path.standing, *(path.rows or ())]
-        return cls(pinned, [row.quote.decode() for row in rows if row.quote and row.turn not in unsent])
+        quotes = [(row.turn, row.quote) for row in (*path.standing, *(path.rows or ())) if row.quote]
+        quotes += [(path.earlier_turns + 1 + place // 2, quote) for place, quote in path.quotes]
+        return cls(pinned, [quote.decode() for turn, quote in quotes if turn not in unsent])
 
     def holds(self, turn: int | None, words: str) -> bool:
         """Whether these ``words`` stand in it, of this turn (``None``: one of another conversation)."""

@@ -226,7 +226,7 @@ def recounted(material: Material, count: Counter) -> Material:
 
 def _path(path: History, count: Counter) -> History:
     rows = None if path.rows is None else [_row(row, count) for row in path.rows]
-    turns = _ordinary(path.turns, path.bodies, count) if rows is None else _turns(path.turns, rows)
+    turns = _ordinary(path, count) if rows is None else _turns(path.turns, rows)
     summary = path.summary
     if summary is not None:
         summary = replace(summary, tokens=count.text(summary.text))
@@ -235,12 +235,13 @@ def _path(path: History, count: Counter) -> History:
     return path._replace(turns=turns, rows=rows, standing=standing, current=current, summary=summary)
 
 
-def _ordinary(turns: Sequence[TurnRow], bodies: Sequence[bytes], count: Counter) -> list[TurnRow]:
+def _ordinary(path: History, count: Counter) -> list[TurnRow]:
     """Turns (newest first) of which only the bodies (in time order) were read."""
-    end, counted = len(bodies), []
-    for turn in turns:
-        tokens = count.bodies(bodies[end - turn.messages : end])
-        counted.append(turn._replace(tokens=tokens))
+    end, counted, quotes = len(path.bodies), [], dict(path.quotes)
+    for turn in path.turns:
+        tokens = count.bodies(path.bodies[end - turn.messages : end])
+        quote = quotes.get(end - turn.messages)
+        counted.append(turn._replace(tokens=tokens + (count.text(quote.decode()) if quote else 0)))
         end -= turn.messages
     return counted
 

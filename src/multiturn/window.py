@@ -149,8 +149,9 @@ class Path(NamedTuple):
     """What a store read of one branch: the newest turns, as far back as the limits could reach.
 
     ``turns`` are newest first and contiguous; ``rows`` are their messages in time order. Where every
-    turn is ordinary (no trait, completed) only the bodies were read: then ``rows`` is ``None`` and
-    ``bodies`` holds them. ``standing`` are rows from before the oldest of ``turns`` that must be
+    turn is ordinary (completed, of no trait but `Trait.QUOTED`) only the bodies may have been read: then
+    ``rows`` is ``None``, ``bodies`` holds them, and ``quotes`` what is quoted in front of some of them, by
+    their place there. ``standing`` are rows from before the oldest of ``turns`` that must be
     considered all the same: messages of pinned turns and instructions in the middle of the path.
     ``standing_at`` says how many messages of the path stand before each of them. ``current`` are the
     rows of the turn that is being answered. ``earlier_turns`` and ``earlier_messages`` count what lies
@@ -179,6 +180,7 @@ class Path(NamedTuple):
     withheld: Sequence[Withheld] = ()
     told_from: int = 1
     sources: Sequence[Source] = ()
+    quotes: Sequence[tuple[int, bytes]] = ()
 
 
 class Material(NamedTuple):

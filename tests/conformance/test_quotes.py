@@ -35,7 +35,8 @@ async def rows(store: Store, branch: int | None = None) -> list[MessageRow]:
     path = await store.gather(ALICE, "c", Reach(), branch)
     if path.rows is None:
         assert list(path.bodies) == [row.body for row in told]
-        assert all(row.traits == 0 for row in told)
+        assert list(path.quotes) == [(at, row.quote) for at, row in enumerate(told) if row.quote]
+        assert all(row.traits in (0, QUOTED) for row in told)
     else:
         assert list(path.rows) == told
     figures = {turn.number: turn.tokens for turn in path.turns}

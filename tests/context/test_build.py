@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -26,10 +27,12 @@ from tests.context.stories import (
 )
 
 from multiturn.context import build, enough
+from multiturn.context.assembly import rows_of
+from multiturn.conversations import Summary
 from multiturn.decision import Code, Span
 from multiturn.errors import ContextOverflow
 from multiturn.messages import Trait
-from multiturn.window import Cut, Limits, Material, Path, Target, Window
+from multiturn.window import Cut, Limits, Material, Path, Quotation, Source, Target, Window
 
 TARGET = Target("m", media=Trait.MEDIA, developer=True)
 ALTERNATE = Target("m", media=Trait.MEDIA, alternate=True)
@@ -329,3 +332,66 @@ def test_the_same_material_gives_the_same_bytes_and_one_decision_a_message(
     assert one.tokens <= budget
     assert len(one.decisions) == 2 + sum(turn.turn.messages for turn in turns)
     assert one.messages[-1]["content"].endswith("new")
+
+
+# ------------------------------------------------------------------------------- quotations in front
+
+
+@st.composite
+def quoting(draw: st.DrawFn) -> tuple[Material, Limits]:
+    """Ordinary turns, of which only the bodies were read, something quoted in front of some of them, of the
+    new input, or of both."""
+    first, count_ = draw(st.integers(1, 4)), draw(st.integers(0, 6))
+    turns = [ordinary(first + number, draw(st.integers(10, 60))) for number in range(count_)]
+    quoted = draw(st.sets(st.integers(0, count_ - 1))) if count_ else set()
+    quotes = {number: f"[quoted {number}]" for number in quoted}
+    figures = [
+        each.turn._replace(traits=Trait.QUOTED, tokens=each.turn.tokens + len(quotes[number]))
+        if number in quotes
+        else each.turn
+        for number, each in enumerate(turns)
+    ]
+    read = path(*turns, earlier_turns=first - 1, earlier_messages=2 * (first - 1))._replace(
+        turns=figures[::-1],
+        quotes=[(2 * number, quotes[number].encode()) for number in sorted(quotes)],
+        summary=Summary(1, draw(st.integers(1, first - 1)), "They said much.", 15)
+        if first > 1 and draw(st.booleans())
+        else None,
+    )
+    made = material(read, ask(draw(st.sampled_from(("new", "new " * 20)))), instructions=[rule()])
+    made = made._replace(recalled=draw(st.sampled_from((None, *_recalled(first)))))
+    counts = {"max_messages": draw(st.sampled_from((None, 1, 4, 7)))}
+    fold = draw(st.sampled_from((None, 100)))
+    limits = bounds(draw(st.sampled_from((40, 90, 200, 1000))), fold=fold, summary_tokens=20, **counts)
+    return made, limits
+
+
+def _recalled(first: int) -> list[Quotation]:
+    far = Source(1, 0, 0.7, at=0)
+    elsewhere = Source(3, 0, 0.5, "other")
+    text = b"[recalled]"
+    found = [Quotation(text, len(text), (elsewhere,)), Quotation(below=far, margin=0.9)]
+    return [*found, Quotation(text, len(text), (far, elsewhere), first=first)] if first > 1 else found[:1]
+
+
+@given(quoting())
+def test_quotations_in_front_of_stored_bytes_are_sent_and_told_as_message_by_message(
+    case: tuple[Material, Limits],
+) -> None:
+    made, limits = case
+    rows = made._replace(path=made.path._replace(rows=rows_of(made.path), bodies=(), quotes=()))
+    if not made.path.quotes and not (made.recalled and made.recalled.text):
+        return
+    try:
+        expected = built(rows, limits)
+    except ContextOverflow as error:
+        with pytest.raises(ContextOverflow, match=re.escape(str(error))):
+            built(made, limits)
+        return
+    window = built(made, limits)
+    assert window.messages == expected.messages
+    assert window.body == expected.body
+    assert list(window.spans) == list(expected.spans)
+    assert (window.tokens, window.cut) == (expected.tokens, expected.cut)
+    assert window.traits | Trait.INSTRUCTION == expected.traits
+    assert (window.waiting, window.recalled) == (expected.waiting, expected.recalled)

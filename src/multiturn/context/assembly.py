@@ -11,7 +11,7 @@ import orjson
 
 from ..decision import Code, Span
 from ..messages import Entry, Trait
-from ..window import Limits, Material, MessageRow, Target, TurnRow
+from ..window import Limits, Material, MessageRow, Path, Target, TurnRow
 from .budget import Spent, scaled
 from .calls import Group, by_turn, grouped, in_force, interrupted, left_out_by_hand, turn_left_out
 from .decisions import FOR_WANT_OF_ROOM, Decided, joined_spans
@@ -70,7 +70,7 @@ class Assembly:
     def __post_init__(self) -> None:
         path = self.material.path
         self.decided = Decided(self.material, self.limits, self.spent, self.kept)
-        self.read = path.rows if path.rows is not None else rows_of(path.turns, path.bodies)
+        self.read = path.rows if path.rows is not None else rows_of(path)
         known = {turn.number: turn for turn in path.turns}
         turns = by_turn([*path.standing, *self.read])
         self.turns = [(rows, self._code_of(known.get(number), rows)) for number, rows in turns.items()]
@@ -276,12 +276,16 @@ def row_of(entry: Entry, place: int) -> MessageRow:
     )
 
 
-def rows_of(turns: Sequence[TurnRow], bodies: Sequence[bytes]) -> list[MessageRow]:
+def rows_of(path: Path) -> list[MessageRow]:
     """Rows of ordinary turns, of which only the bodies were read; the first row has the tokens of both."""
     rows: list[MessageRow] = []
-    unread = iter(bodies)
-    for turn in reversed(turns):
-        rows.append(MessageRow(turn.number, 0, "user", 0, turn.tokens, 0, next(unread), None, None))
+    unread, quotes = iter(path.bodies), dict(path.quotes)
+    for turn in reversed(path.turns):
+        quote = quotes.get(len(rows))
+        traits = Trait.QUOTED if quote else 0
+        rows.append(
+            MessageRow(turn.number, 0, "user", traits, turn.tokens, 0, next(unread), None, None, quote)
+        )
         rows.append(MessageRow(turn.number, 1, "assistant", 0, 0, 0, next(unread), None, None))
     return rows
 

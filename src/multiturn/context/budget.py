@@ -20,7 +20,7 @@ from .outgoing import IMAGE_KINDS, image_allowance, weight
 from .recency import PINNED, Room, folded, left_out_as
 from .summary import NOTE_TOKENS
 
-__all__ = ["DEFAULT_BUDGET", "Spent", "limits", "overflow", "reserve", "scaled", "spend"]
+__all__ = ["DEFAULT_BUDGET", "Spent", "limits", "overflow", "quoted", "reserve", "scaled", "spend"]
 
 DEFAULT_BUDGET = 32_000
 """Tokens of input when neither the policy nor the model says less: what most models read well."""

@@ -15,11 +15,11 @@ from typing import NamedTuple, cast
 from ..decision import Code, Span, Spans
 from ..errors import ContextOverflow
 from ..messages import Trait
-from ..window import Limits, Material, Target, TurnRow, Window
+from ..window import Limits, Material, MessageRow, Target, TurnRow, Window
 from .assembly import Assembly, Made, Recounted, listed
-from .budget import Spent, overflow, scaled, spend
+from .budget import Spent, overflow, quoted, scaled, spend
 from .decisions import Decided, joined_spans
-from .outgoing import Piece, with_note
+from .outgoing import Piece, quoting, with_note
 from .recency import Kept, newest_turns
 from .summary import note
 
@@ -118,7 +118,7 @@ def _choose(material: Material, limits: Limits, target: Target) -> Chosen:
 
 
 def _put_together(material: Material, limits: Limits, target: Target, chosen: Chosen) -> Made:
-    if _is_plain(material, target):
+    if _is_plain(material, target) and _is_told_in_ranges(material, chosen):
         return _plain(material, limits, chosen)
     return Assembly(material, limits, target, *chosen).made()
 
@@ -135,8 +135,6 @@ def _is_plain(material: Material, target: Target) -> bool:
     path = material.path
     if path.rows is not None or path.standing or material.opening or material.context:
         return False
-    if material.recalled and material.recalled.text:
-        return False
     if target.reasoning_required == "always" or len(material.instructions) > 1:
         return False
     for entry in material.instructions:
@@ -148,10 +146,23 @@ def _is_plain(material: Material, target: Target) -> bool:
     return roles in ORDINARY_TURNS and not any(row.traits or row.quote for row in material.current)
 
 
+def _is_told_in_ranges(material: Material, chosen: Chosen) -> bool:
+    """Whether nothing is quoted, or all turns that were read are sent: of those that are not, each that was
+    found has a line of its own."""
+    path, recalled = material.path, material.recalled
+    if not path.quotes and not (recalled and recalled.text):
+        return True
+    return len(_recent(material, chosen.kept)) == len(path.turns)
+
+
 def _plain(material: Material, limits: Limits, chosen: Chosen) -> Made:
-    path, new, (spent, kept) = material.path, material.current, chosen
+    path, (spent, kept) = material.path, chosen
     turns_sent = path.bodies[len(path.bodies) - 2 * len(_recent(material, kept)) :]
-    bodies = [*[entry.body for entry in material.instructions], *turns_sent, *[row.body for row in new]]
+    bodies = [*[entry.body for entry in material.instructions], *turns_sent]
+    first = len(bodies) - len(path.bodies)
+    for place, quote in path.quotes:
+        bodies[first + place] = quoting(bodies[first + place], quote)
+    bodies += [quoting(row.body, row.quote) if row.quote else row.body for row in _new(material, spent)]
     changed = NOTHING_CHANGED
     if spent.noted and path.summary:
         place = len(material.instructions)
@@ -163,6 +174,11 @@ def _plain(material: Material, limits: Limits, chosen: Chosen) -> Made:
     return Made(listed(bodies), spans, spent.room.fixed - spent.noted + kept.tokens, changed)
 
 
+def _new(material: Material, spent: Spent) -> Sequence[MessageRow]:
+    """The messages of the turn being answered, the first with what is quoted in front of it."""
+    return quoted(material) if spent.quoted else material.current
+
+
 def _recent(material: Material, kept: Kept) -> Sequence[TurnRow]:
     """The ordinary turns that are sent, newest first."""
     turns = material.path.turns
@@ -171,8 +187,8 @@ def _recent(material: Material, kept: Kept) -> Sequence[TurnRow]:
 
 def _plain_spans(material: Material, limits: Limits, chosen: Chosen) -> list[Span]:
     """The lines of the ledger of a plain window."""
-    path, new, (spent, kept) = material.path, material.current, chosen
-    recent = _recent(material, kept)
+    path, (spent, kept) = material.path, chosen
+    new, recent = _new(material, spent), _recent(material, kept)
     decided = Decided(material, limits, spent, kept)
     spans = decided.head()
     unsent = path.earlier_messages + len(path.bodies) - 2 * len(recent)
@@ -181,6 +197,7 @@ def _plain_spans(material: Material, limits: Limits, chosen: Chosen) -> list[Spa
     if recent:
         turns = (recent[-1].number, recent[0].number)
         spans.append(Span(Code.RECENT, 2 * len(recent), scaled(kept.tokens, limits), turns))
+    spans += decided.quoted_elsewhere()
     if new:
         cost = scaled(sum(row.tokens for row in new), limits)
         spans.append(Span(Code.NEW, len(new), cost, (new[0].turn, new[0].turn)))

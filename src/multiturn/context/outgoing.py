@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import orjson
@@ -26,6 +27,7 @@ __all__ = [
     "image_allowance",
     "joined",
     "merged",
+    "quoting",
     "weight",
     "with_mark",
     "with_note",
@@ -162,8 +164,7 @@ def _as_stored(row: MessageRow, omitted: tuple[str, ...]) -> Piece:
     """The message in its stored bytes, with the quotation in front of it, which was counted with it. One
     that its quotation was taken from is counted anew."""
     if row.quote:
-        body = with_note(Piece(row.role, row.body), row.quote.decode()).body
-        return Piece(row.role, body, row.tokens, omitted, None)
+        return Piece(row.role, quoting(row.body, row.quote), row.tokens, omitted, None)
     taken = row.traits & Trait.QUOTED
     return Piece(row.role, row.body, 0 if taken else row.tokens, omitted, () if taken else None)
 
@@ -285,6 +286,13 @@ def with_note(piece: Piece | None, words: str) -> Piece:
     message = orjson.loads(piece.body)
     message["content"] = _joined_content(words, message["content"])
     return piece.saying(orjson.dumps(message))
+
+
+@lru_cache(maxsize=256)
+def quoting(body: bytes, quote: bytes) -> bytes:
+    """The user's message with a block of recalled turns in front of its own words. It stands so in every
+    window from then on."""
+    return with_note(Piece("user", body), quote.decode()).body
 
 
 def with_mark(piece: Piece, words: str) -> Piece:

@@ -76,6 +76,7 @@ def owner_of(path: Sequence[Piece], turn: int, conversation: str) -> Piece:
 # ----------------------------------------------------------------------------------------- gather
 
 INSTRUCTION, PINNED, EXCLUDED = Trait.INSTRUCTION, Trait.PINNED, Trait.EXCLUDED
+QUOTED = int(Trait.QUOTED)
 WITHDRAWN, STOPPED = Trait.RETRACTED | Trait.MODERATED, Trait.STOPPED
 
 HEAD_COLUMNS = """c.expires_after, c.user, c.standing, s.version, s.body,
@@ -100,9 +101,12 @@ FIGURES = """
 SELECT id & 4294967295, state, traits, tokens, reasoning_tokens, messages
 FROM turns WHERE id BETWEEN ? AND ? ORDER BY id DESC"""
 TOKENS = """
-SELECT CASE WHEN state = 3 AND traits = 0 AND reasoning_tokens = 0 THEN tokens END
+SELECT CASE WHEN state = 3 AND reasoning_tokens = 0 THEN
+    CASE traits WHEN 0 THEN tokens WHEN 262144 THEN -1 - tokens END END
 FROM turns WHERE id BETWEEN ? AND ? ORDER BY id DESC"""
-"""Of a turn that is not ordinary: NULL."""
+"""Of a turn that is not ordinary: NULL; of one in front of which something is quoted (262144: QUOTED) less
+than nought."""
+QUOTES = "SELECT message, text FROM quotes WHERE message >= ? AND message < ? ORDER BY message"
 BEFORE = "SELECT before FROM turns WHERE id = ?"
 BODIES = "SELECT body FROM messages WHERE id >= ? AND id < ?"
 ROWS = f"""
@@ -202,13 +206,16 @@ def _ordinary_path(db: sqlite3.Connection, reach: Reach, place: _Place, known: _
     turns: list[TurnRow] = []
     tokens = NO_BOUND if reach.tokens is None else reach.tokens
     most = _most_turns(reach)
-    number = last
+    number, quoted = last, []
     for (its_tokens,) in db.execute(TOKENS, (base + low, base + last)):
         if its_tokens is None:
             return None
         turns.append(turn_row((number, COMPLETED, 0, its_tokens, 0, 2)))
+        if its_tokens < 0:
+            quoted.append(number)
+            turns[-1] = turn_row((number, COMPLETED, QUOTED, -1 - its_tokens, 0, 2))
         number -= 1
-        tokens -= its_tokens
+        tokens -= turns[-1].tokens
         if tokens < 0 or len(turns) > most:
             break
     else:
@@ -216,6 +223,9 @@ def _ordinary_path(db: sqlite3.Connection, reach: Reach, place: _Place, known: _
             return None
     end = place.messages if last == place.head else _before(db, base + last + 1)
     start = end - 2 * len(turns)
+    quotes = _quotes(db, base + start, base + end) if quoted else []
+    if [place for place, _ in quotes] != [2 * (turn - number - 1) for turn in reversed(quoted)]:
+        return None
     withheld, told_from = _withheld(db, place, number)
     return Path(
         settings=settings,
@@ -230,7 +240,13 @@ def _ordinary_path(db: sqlite3.Connection, reach: Reach, place: _Place, known: _
         request=place.request,
         withheld=withheld,
         told_from=told_from,
+        quotes=quotes,
     )
+
+
+def _quotes(db: sqlite3.Connection, start: int, end: int) -> list[tuple[int, bytes]]:
+    """What is quoted in front of the messages from the key ``start`` on, by their place."""
+    return [(message - start, text) for message, text in db.execute(QUOTES, (start, end))]
 
 
 def _summarised(db: sqlite3.Connection, place: _Place, summary: Summary | None, unread: int) -> int | None:
