@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.scene import TOOLS, Make, calls, said, sent, states, stored
 
 from multiturn import (
+    ContextOverflow,
     ContextPolicy,
     Delta,
     MessageEmpty,
@@ -15,6 +20,17 @@ from multiturn import (
     TurnClosed,
     TurnState,
 )
+from multiturn.catalog import Catalog
+from multiturn.context import enough
+from multiturn.conversations import Declared
+from multiturn.known import Known
+from multiturn.providers.demo import DemoProvider
+from multiturn.sealing import seal
+from multiturn.step import refuse_early
+from multiturn.storage import open_store
+from multiturn.terms import Engine, Input
+from multiturn.tokens import count_message
+from multiturn.window import Material, sealed
 
 # ------------------------------------------------------------------------------------------ tools
 
@@ -219,3 +235,26 @@ async def test_material_for_one_step_is_no_difference_of_the_instructions(scene:
     for hour in ("8:00", "9:00"):
         await chat.send("hello", context=[{"role": "system", "content": f"It is {hour}."}])
     assert "instructions" not in [c.code for c in (await chat.ledger(2)).diff(await chat.ledger(1))]
+
+
+# ---------------------------------------------------------------------------------- what is refused
+
+
+@given(st.integers(1, 60), st.lists(st.integers(1, 20), min_size=1, max_size=3), st.booleans())
+def test_an_input_is_refused_early_where_no_window_would_hold_it(
+    budget: int, lengths: list[int], instructed: bool
+) -> None:
+    declared = Declared(
+        policy=ContextPolicy(budget=budget, summarize=None, recall=None).to_dict(),
+        instructions=(b'{"role":"system","content":"Be brief."}',) if instructed else (),
+    )
+    engine = Engine(open_store(":memory:"), Catalog(), lambda card, name: DemoProvider(), "demo")
+    entries = [seal({"role": "user", "content": "word " * each}, count_message) for each in lengths]
+    terms = Known(declared).terms_of(engine, Input(entries))
+    needed = terms.head_tokens + sum(entry.tokens for entry in entries)
+    refused = needed > int(terms.limits.budget / terms.limits.scale)
+    with pytest.raises(ContextOverflow) if refused else nullcontext():
+        refuse_early(terms, Input(entries))
+    material = Material(instructions=terms.instructions, current=sealed(entries, 1), overhead=terms.overhead)
+    with pytest.raises(ContextOverflow) if refused else nullcontext():
+        enough(material, terms.limits, terms.target)

@@ -35,7 +35,19 @@ def refuse_early(terms: Terms, given: Input) -> None:
     """Raises what can be known before anything is stored: `ContextOverflow` for an input above the
     window, `MessageInvalid` for one that the model cannot see."""
     check_input(given.entries, terms.target)
+    if _fits_as_counted(terms, given):
+        return
     enough(_material(terms, given, Path(), sealed(given.entries, 1)), terms.limits, terms.target)
+
+
+def _fits_as_counted(terms: Terms, given: Input) -> bool:
+    """Whether it fits by the counts that are there, as nearly every input does: then nothing that cuts or
+    counts anew needs to look at it."""
+    new = (*given.context, *given.entries)
+    if terms.counter is not None or any(entry.traits & Trait.MEDIA for entry in new):
+        return False
+    bounds = terms.limits
+    return terms.head_tokens + sum([entry.tokens for entry in new]) <= int(bounds.budget / bounds.scale)
 
 
 class Gathered(NamedTuple):

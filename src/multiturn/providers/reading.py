@@ -67,7 +67,7 @@ class JsonReader:
         return delta
 
     def _learn(self, data: bytes, delta: Delta) -> None:
-        """Find the frame of the pieces that are like this one. One that names another answer ends the last."""
+        """Find the frame of pieces that are like this one. What names another answer ends the last one."""
         if delta.model is not None or delta.response_id is not None:
             self._frame = None
         if self._lessons and delta.text:

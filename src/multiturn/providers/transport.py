@@ -216,11 +216,11 @@ class _Exchange:
 
     def _watch(self, flow: Flow) -> None:
         """End a flow in which nothing came for too long; else look again when that could be."""
-        moment, why = self._deadline()
+        moment, passed = self._deadline()
         if self._clock.time() < moment:
             self._timer = self._clock.call_at(moment, self._watch, flow)
         elif not flow.over.done():
-            self._failure = ProviderTimeout(why, provider=self._faults.provider)
+            self._failure = ProviderTimeout(late(*passed), provider=self._faults.provider)
             flow.end()
 
     def close(self) -> None:
@@ -233,7 +233,7 @@ class _Exchange:
     async def _ask(self, session: Session) -> Answer:
         call, name = self._call, self._faults.provider
         data = call.body if len(call.body) <= LARGEST_PLAIN_BODY else io.BytesIO(call.body)
-        moment, why = self._deadline()
+        moment, passed = self._deadline()
         try:
             async with asyncio.timeout_at(moment):
                 return await session.post(
@@ -243,31 +243,31 @@ class _Exchange:
             why = late("no_connection", self._patience.connect)
             raise ProviderTimeout(why, provider=name) from error
         except TimeoutError as error:
-            raise ProviderTimeout(why, provider=name) from error
+            raise ProviderTimeout(late(*passed), provider=name) from error
         except (aiohttp.ClientError, OSError) as error:
             raise ProviderUnreachable(reason_of(error), provider=name) from error
 
-    def _deadline(self) -> tuple[float, str]:
-        """Until when we wait for the next bytes, and what is wrong if they do not come."""
+    def _deadline(self) -> tuple[float, tuple[str, float]]:
+        """Until when we wait for the next bytes, and which limit has passed if they do not come (`late`)."""
         patience = self._patience
         if not self._call.stream:
-            return self._end, late("no_answer", patience.total)
+            return self._end, ("no_answer", patience.total)
         if self._first is not None:
-            moment, why = self._first, late("no_beginning", patience.first)
+            moment, passed = self._first, ("no_beginning", patience.first)
         else:
-            moment, why = self._alive + patience.idle, late("no_piece", patience.idle)
-        return (moment, why) if moment <= self._end else (self._end, late("no_end", patience.total))
+            moment, passed = self._alive + patience.idle, ("no_piece", patience.idle)
+        return (moment, passed) if moment <= self._end else (self._end, ("no_end", patience.total))
 
     # ---------------------------------------------------------------------------------- reading
 
     async def _read(self) -> bytes:
         assert self._response is not None, "asked before it is read"  # noqa: S101  (for the type checker)
-        moment, why = self._deadline()
+        moment, passed = self._deadline()
         try:
             async with asyncio.timeout_at(moment):
                 return await self._response.content.readany()
         except TimeoutError as error:
-            raise ProviderTimeout(why, provider=self._faults.provider) from error
+            raise ProviderTimeout(late(*passed), provider=self._faults.provider) from error
         except (aiohttp.ClientError, OSError) as error:
             raise StreamCut(reason_of(error), provider=self._faults.provider) from error
 
