@@ -13,7 +13,7 @@ from .remembered import show_hits, show_summary
 from .screen import Screen
 from .session import is_demo
 from .talk import Talk
-from .windows import ledger_before, ledger_of, show_difference, show_ledger
+from .windows import ledger_before, ledger_of, newest, show_difference, show_ledger
 
 __all__ = ["invented", "read", "run"]
 
@@ -67,11 +67,10 @@ def _number(text: str) -> int:
 
 async def _newest(talk: Talk) -> int | None:
     """The number of the newest turn; says so where there is none."""
-    turns = await talk.chat.turns(limit=1)
-    if not turns:
+    number = await newest(talk.chat)
+    if number is None:
         talk.screen.note(talk.screen.say("slash.nothing_yet"))
-        return None
-    return turns[-1].number
+    return number
 
 
 async def context(talk: Talk, rest: str) -> None:
