@@ -15,6 +15,7 @@ from multiturn.gateway.items.items import (
     Item,
     changed,
     changes,
+    derived_items,
     item_id,
     items_of,
     message_id_of,
@@ -278,6 +279,72 @@ def test_pictures_and_files_stay_what_they_are() -> None:
     assert returned([{"role": "user", "content": content}])[0]["content"] == content
 
 
+ADDRESS = "https://example.com/a"
+
+
+@pytest.mark.parametrize(
+    ("part", "told", "sent"),
+    [
+        (
+            {"type": "image_url", "image_url": {"url": ADDRESS, "detail": None}},
+            {"type": "input_image", "image_url": ADDRESS, "detail": "auto"},
+            {"type": "image_url", "image_url": {"url": ADDRESS}},
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": ADDRESS, "detail": "low"}},
+            {"type": "input_image", "image_url": ADDRESS, "detail": "low"},
+            {"type": "image_url", "image_url": {"url": ADDRESS, "detail": "low"}},
+        ),
+        (
+            {"type": "input_image", "image_url": ADDRESS, "file_id": None, "detail": None},
+            {"type": "input_image", "image_url": ADDRESS, "detail": "auto"},
+            {"type": "image_url", "image_url": {"url": ADDRESS}},
+        ),
+        (
+            {"type": "file", "file": {"file_data": "AAAA", "filename": None}},
+            {"type": "input_file", "file_data": "AAAA"},
+            {"type": "file", "file": {"file_data": "AAAA"}},
+        ),
+        (
+            {"type": "input_file", "file_url": ADDRESS, "file_id": None},
+            {"type": "input_file", "file_url": ADDRESS},
+            {"type": "file", "file": {"file_url": ADDRESS}},
+        ),
+        ({"type": "refusal", "refusal": "no"}, {"type": "refusal", "refusal": "no"}, "no"),
+        (
+            {"type": "computer_screenshot", "image_url": ADDRESS},
+            {"type": "computer_screenshot", "image_url": ADDRESS},
+            {"type": "image_url", "image_url": {"url": ADDRESS}},
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}},
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}},
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}},
+        ),
+        ({"type": "strange", "x": None}, {"type": "strange", "x": None}, None),
+    ],
+    ids=lambda value: str(value.get("type")) if isinstance(value, dict) else None,
+)
+def test_parts_may_be_spelt_as_chat_completions_does(part: Item, told: Item, sent: Any) -> None:
+    posted = [{"role": "user", "content": [part]}]
+    assert returned(posted)[0]["content"] == [told]
+    [message] = messages_of(posted_items(posted))
+    assert message["content"] == ([sent] if isinstance(sent, dict) else sent)
+
+
+def test_parts_of_a_message_are_told_in_the_words_of_items() -> None:
+    notes = [{"type": "x", "x": "y"}, {"type": "z"}, "w"]
+    said = {"role": "assistant", "content": "a", "annotations": notes}
+    assert items_of(stored([said])[0])[0]["content"] == [output_text("a", notes)]  # type: ignore[arg-type]  # whatever it was
+    shown = [
+        {"type": "image_url", "image_url": ADDRESS},
+        {"type": "image_url", "image_url": {"url": ADDRESS, "detail": None}},
+    ]
+    [image] = [{"type": "input_image", "image_url": ADDRESS, "detail": "auto"}]
+    told = derived_items({"role": "user", "content": shown}, None, f"msg_{ULID}_0_1_0")
+    assert told[0]["content"] == [image, image]
+
+
 def test_what_a_model_wrote_is_its_items() -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     notes = [{"type": "url_citation", "url_citation": {"url": "u", "start_index": 0}}]
@@ -313,6 +380,8 @@ def test_what_cannot_be_understood_is_refused_with_its_place() -> None:
         ([{"type": "reasoning", "summary": "x"}], "input[0].summary"),
         ([{"type": "item_reference"}], "input[0].id"),
         ([{"type": "message", "role": "user", "content": "a", "id": 3}], "input[0]"),
+        ([{"role": "assistant", "content": [{"type": "refusal"}]}], "input[0].content[0].refusal"),
+        ([{"id": "msg_1", "query": "a"}], "input[0]"),
     ):
         with pytest.raises(Refusal) as refused:
             posted_items(value)
