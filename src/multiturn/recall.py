@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
-from .context import Passage, is_quoted, left_out_as, quotation
+from .context import Passage, is_quoted, left_out_as, quotation, quoted_words
 from .conversations import Owner
 from .embedding import RERANKED, Embedder, Scope
 from .errors import ConversationNotFound
@@ -69,7 +69,8 @@ async def quoted(
         sent = {one.told.id for one in around} - unsent
         good = better([(one.told.id, one.score) for one in around], sent)
         fresh = [one for one in fresh if good is None or one.told.id in good]
-    passages = [passage_of(one.told, one.score, _other(one, conversation), one.at) for one in fresh]
+    telling = _telling(fresh, conversation, search.least)
+    passages = [passage_of(one.told, one.score, _other(one, conversation), one.at) for one in telling]
     beside = [passage_of(*each) for each in await search.beside(fresh)]
     passages += [each for each in beside if not present.holds(None, each.text)]
     made = quotation(passages, question, limits, count_text, search.least)
@@ -148,6 +149,17 @@ def passage_of(told: Told, score: float, conversation: str | None, at: int | Non
     )
 
 
+def _telling(found: Sequence[Found], conversation: str, least: float) -> Sequence[Found]:
+    """What of the finds is looked at: those of turns of which one is good enough; where none is, the best of
+    this conversation."""
+    good = {(one.conversation, one.told.row.turn) for one in found if one.score >= least}
+    if good:
+        return [one for one in found if (one.conversation, one.told.row.turn) in good]
+    own = [one for one in found if one.conversation == conversation]
+    best = max((one.score for one in own), default=0.0)
+    return [one for one in own if one.score == best]
+
+
 def _source(found: Found) -> Source:
     return Source(found.told.row.turn, found.told.row.place, found.score, at=found.at)
 
@@ -162,6 +174,8 @@ class Present(NamedTuple):
 
     turns: Container[int]
     quotes: Sequence[str]
+    said: str = ""
+    """All the quotes together."""
 
     @classmethod
     def of(cls, path: Path, first: int) -> Present:
@@ -172,11 +186,16 @@ class Present(NamedTuple):
         unsent = early | {turn.number for turn in path.turns if left_out_as(turn)}
         quotes = [(row.turn, row.quote) for row in (*path.standing, *(path.rows or ())) if row.quote]
         quotes += [(path.earlier_turns + 1 + place // 2, quote) for place, quote in path.quotes]
-        return cls(pinned, [quote.decode() for turn, quote in quotes if turn not in unsent])
+        told = [quote.decode() for turn, quote in quotes if turn not in unsent]
+        return cls(pinned, told, "\n".join(told))
 
     def holds(self, turn: int | None, words: str) -> bool:
         """Whether these ``words`` stand in it, of this turn (``None``: one of another conversation)."""
-        return turn in self.turns or any(is_quoted(words, quote) for quote in self.quotes)
+        if turn in self.turns:
+            return True
+        if quoted_words(words) not in self.said:
+            return False
+        return any(is_quoted(words, quote) for quote in self.quotes)
 
     def quotes_it(self, found: Found, conversation: str) -> bool:
         """Whether this message of the conversation is not sent itself, but quoted by a turn that is."""
@@ -202,7 +221,8 @@ def _unsent(
         turn = one.told.row.turn if one.conversation == conversation else None
         if turn is not None and first is not None and turn >= first:
             continue
-        if not present.holds(turn, opened(one.told.row.body).text):
+        words = opened(one.told.row.body).text if present.quotes else ""
+        if not present.holds(turn, words):
             yield one
 
 

@@ -5,7 +5,7 @@ from .budget import limits, reserve
 from .build import build, enough
 from .calls import grouped, turn_left_out
 from .outgoing import check_input
-from .recall import Passage, is_quoted, quotation
+from .recall import Passage, is_quoted, quotation, quoted_words
 from .recency import left_out_as
 from .summary import NOTE_TOKENS, due, folding
 from .summary import note as summary_note
@@ -23,6 +23,7 @@ __all__ = [
     "left_out_as",
     "limits",
     "quotation",
+    "quoted_words",
     "reserve",
     "summary_note",
     "turn_left_out",

@@ -16,7 +16,7 @@ from ..window import Limits, Quotation, Source
 from .excerpt import CUT, Count, shortened, terms
 from .fence import fenced, is_chinese
 
-__all__ = ["Passage", "is_quoted", "quotation"]
+__all__ = ["Passage", "is_quoted", "quotation", "quoted_words"]
 
 LEAST = 12
 """Fewer tokens of a message are not worth quoting."""
@@ -255,11 +255,11 @@ def _spoken(line: _Line, chinese: bool) -> str:
     name = " ".join(SPACED.split(passage.name or ""))[:LONGEST_NAME].strip()
     if name:
         speaker = f"{name}（{speaker}）" if chinese else f"{name} ({speaker})"
-    words = _words(line.text)
+    words = quoted_words(line.text)
     return f"{speaker}：{words}" if chinese else f"{speaker}: {words}"
 
 
-def _words(text: str) -> str:
+def quoted_words(text: str) -> str:
     """Words as they are quoted: no line of them begins where a heading or a speaker does."""
     return "\n  ".join(part for part in text.splitlines() if part.strip())
 
@@ -270,7 +270,7 @@ def is_quoted(text: str, block: str) -> bool:
     >>> is_quoted("I am 27.", "Turn 3\nuser: I am 27.\n~~~"), is_quoted("27", "Turn 3\nuser: 27!\n~~~")
     (True, False)
     """
-    words = _words(text)
+    words = quoted_words(text)
     if words not in block:
         return False
     return bool(re.search(rf"(: |：){re.escape(words)}(\n(?!  )|$)", block))

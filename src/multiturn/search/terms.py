@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import lru_cache
+from itertools import filterfalse
 from operator import add
 from zlib import crc32
 
@@ -116,7 +117,7 @@ def query(text: str, *, now: float, opening: float | None = None, zone: tzinfo |
         weights,
         dates=tuple(sorted(dates)),
         refers_back=bool(dates) or REFERS_BACK.search(plain) is not None,
-        names=frozenset(_name(word) for word in words if not _is_single(word)),
+        names=frozenset(map(_name, filterfalse(_is_single, words))),
         at_hand=AT_HAND.search(plain) is not None,
         loose=frozenset(_term(word) for word in words if _is_loose(word)),
         undated=_weights(Counter(_words(_without(plain, named)))) if named else None,
@@ -156,7 +157,7 @@ def names(name: str) -> frozenset[int]:
 def _weights(words: Mapping[str, int]) -> dict[int, float]:
     weights: dict[int, float] = {}
     for word, count in words.items():
-        term = _term(word)
+        term = TERMS[word]
         weights[term] = weights.get(term, 0.0) + count * (SINGLE if _is_single(word) else 1.0)
     return weights
 
@@ -196,7 +197,7 @@ def _spaced(token: str) -> tuple[str, ...]:
 
 
 def _is_single(word: str) -> bool:
-    return len(word) == 1 and IS_UNSPACED.match(word) is not None
+    return len(word) == 1 and word >= FIRST_UNSPACED and IS_UNSPACED.match(word) is not None
 
 
 def _is_loose(word: str) -> bool:
@@ -225,5 +226,6 @@ SILENT = -1
 TERMS = _Terms()
 
 
+@lru_cache(maxsize=1 << 12)
 def _name(word: str) -> int:
     return NAMES + (crc32(word.encode("utf-8", "replace")) >> 13)
