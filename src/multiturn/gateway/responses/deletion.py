@@ -34,14 +34,12 @@ async def forget(client: AsyncMultiTurn, exchange: Exchange) -> None:
         return
     said = [*exchange.input, *([exchange.output] if exchange.output else ())]
     blank = {told.row.place: _blank(told) for told in said}
-    if blank:
-        await store.rewrite(owner, exchange.conversation, at.turn, blank, at.branch)
+    await store.rewrite(owner, exchange.conversation, at.turn, blank, at.branch)
     await store.mark(owner, exchange.conversation, at.turn, set=int(Trait.RETRACTED), branch=at.branch)
 
 
 def _blank(told: Told) -> Entry:
     """What keeps the place of a message that is gone."""
     body = orjson.loads(told.row.body)
-    call = body.get("tool_call_id") if told.row.role == "tool" else None
-    entry = seal(blank_message(told.row.role, (), call), count_message)
+    entry = seal(blank_message(told.row.role, (), body.get("tool_call_id")), count_message)
     return entry._replace(traits=entry.traits | GONE)

@@ -13,7 +13,7 @@ import orjson
 
 from ...catalog import Card, Profile
 from ...client import AsyncMultiTurn
-from ...policy import ContextPolicy, Summarize
+from ...policy import ContextPolicy
 from ...sealing import encoded
 from ...storage import Asked
 from ...usage import Spending
@@ -95,7 +95,7 @@ class Wanted:
             if threshold is None:
                 return ContextPolicy()
             high, _ = ContextPolicy().marks()
-            return ContextPolicy(budget=math.ceil(threshold / high), summarize=Summarize())
+            return ContextPolicy(budget=math.ceil(threshold / high))
         return None
 
     @property
@@ -185,8 +185,6 @@ def _thinking(effort: str | None, switches: tuple[str, ...]) -> dict[str, Any]:
 def wanted_of(fields: Mapping[str, Any], *, empty: bool = False) -> Wanted:
     """A posted body, checked; whether its input may be ``empty``. Raises `Refusal`."""
     given = checked(fields, EXTRA)
-    if "input" not in given and not empty:
-        raise Refusal(400, "items_missing", param="input")
     if given.get("conversation") and given.get("previous_response_id"):
         raise Refusal(400, "mutually_exclusive_parameters", param="previous_response_id")
     if given.get("background") and given.get("store") is False:

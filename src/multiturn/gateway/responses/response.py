@@ -131,9 +131,8 @@ def responded(
     }
 
 
-def usage_told(usage: Usage | None) -> dict[str, Any]:
+def usage_told(usage: Usage) -> dict[str, Any]:
     """Usage by the names of the Responses API; zero where nothing is known."""
-    usage = usage or Usage()
     return {
         "input_tokens": usage.input,
         "input_tokens_details": {

@@ -9,7 +9,7 @@ from itertools import chain
 from ...client import AsyncMultiTurn
 from ...conversations import Declared
 from ...decision import Code
-from ...errors import ToolCallUnknown, ToolResultsIncomplete
+from ...errors import ContextOverflow, ToolCallUnknown, ToolResultsIncomplete
 from ...known import Known
 from ...messages import Entry, Trait
 from ...phrases import Reason
@@ -17,6 +17,7 @@ from ...step import Place, preview
 from ...storage import Told
 from ...terms import Input
 from ...window import Window
+from ..completions.posted import INSTRUCTIONS
 from ..http.refusal import Refusal
 from .turn import Spot, Words
 
@@ -25,13 +26,32 @@ __all__ = ["check_room", "foreseen"]
 
 async def check_room(client: AsyncMultiTurn, spot: Spot, words: Words, given: Input, model: str) -> None:
     """Raises `Refusal` where something would have to be left out."""
-    window = await foreseen(client, spot, words, given, model)
+    window = await _window(client, spot, words, given, model)
     if any(span.code is Code.OVER_BUDGET for span in window.spans):
         raise Refusal(400, "context_length_exceeded", param="input")
 
 
 async def foreseen(client: AsyncMultiTurn, spot: Spot, words: Words, given: Input, model: str) -> Window:
-    """The window for these words, in this place."""
+    """The window for these words, in this place. Of turns that were spoken elsewhere the older half is left
+    out until the rest fits, but for instructions and what is pinned."""
+    earlier, left = words.earlier, 0
+    while True:
+        standing = [each for each in chain.from_iterable(earlier[:left]) if _stands(each)]
+        try:
+            return await _window(
+                client, spot, replace(words, earlier=[standing, *earlier[left:]]), given, model
+            )
+        except ContextOverflow:
+            if left == len(earlier):
+                raise
+            left += (len(earlier) - left + 1) // 2
+
+
+def _stands(entry: Entry) -> bool:
+    return entry.role in INSTRUCTIONS or bool(entry.traits & Trait.PINNED)
+
+
+async def _window(client: AsyncMultiTurn, spot: Spot, words: Words, given: Input, model: str) -> Window:
     entries, before = await _current(client, spot, words)
     declared = Declared(model=model)
     place = Place(spot.owner, spot.conversation, declared, spot.branch)
