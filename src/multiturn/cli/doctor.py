@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from ..cards import UNKNOWN_WINDOW, Card
 from ..catalog import Catalog
-from ..config import NAMES, variable_of
+from ..config import NAMES, PREFIX, variable_of
 from ..credentials import api_key, api_keys, askable, choose_model, missing_key
 from ..errors import Error
 from ..phrases import error_sentence
@@ -57,12 +57,8 @@ async def _examine(session: Session) -> AsyncIterator[Finding]:
     screen = session.screen
     yield _finding(screen, "ok", "python", version=platform.python_version())
     old = sqlite3.sqlite_version_info < LEAST_SQLITE
-    yield _finding(
-        screen,
-        "wrong" if old else "ok",
-        "sqlite_old" if old else "sqlite",
-        **{"version": sqlite3.sqlite_version} | ({"least": "3.35"} if old else {}),
-    )
+    figures = {"version": sqlite3.sqlite_version, "least": ".".join(map(str, LEAST_SQLITE[:2]))}
+    yield _finding(screen, "wrong" if old else "ok", "sqlite_old" if old else "sqlite", **figures)
     if session.refused:
         yield Finding("wrong", session.refused.code, error_sentence(session.refused, screen.language))
     else:
@@ -231,5 +227,5 @@ def _variables(session: Session) -> Iterator[Finding]:
     """A misspelt variable would otherwise be passed over in silence."""
     known = {variable_of(name) for name in NAMES}
     for variable in sorted(session.environment):
-        if variable.startswith("MULTITURN_") and variable not in known:
+        if variable.startswith(PREFIX) and variable not in known:
             yield _finding(session.screen, "note", "variable_unknown", variable=variable)

@@ -19,7 +19,7 @@ from .session import Session, handle
 __all__ = ["conversations", "excerpt", "marks", "search", "show", "usage", "usage_table"]
 
 EXCERPT = 60
-"""Cells of text around what a search found."""
+"""Characters of a text that is shown in part."""
 
 
 async def conversations(session: Session, limit: int) -> None:

@@ -8,12 +8,10 @@ from ..chat import AsyncConversation
 from ..conversations import Hit, Summary
 from ..phrases import table
 from .figures import UNKNOWN, count, when
+from .listings import excerpt
 from .screen import Screen
 
 __all__ = ["show_hits", "show_summary"]
-
-SHOWN = 60
-"""Cells of a message that is found."""
 
 
 async def show_summary(screen: Screen, chat: AsyncConversation) -> None:
@@ -51,13 +49,8 @@ def show_hits(screen: Screen, hits: Sequence[Hit]) -> None:
             str(hit.turn),
             screen.say(f"role.{hit.message.role}"),
             f"{hit.score:.2f}",
-            _short(hit.message.text) or UNKNOWN,
+            excerpt(hit.message.text) or UNKNOWN,
         ]
         for hit in hits
     ]
     screen.table(("turn", "role", "score", "text"), rows, right=(0, 2))
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"

@@ -18,7 +18,9 @@ from .windows import show_ledger
 __all__ = ["demo"]
 
 TURNS, FEW = 40, 12
+"""Turns that are invented: more than the window takes, and so few that it takes them all."""
 MOMENT = 0.05
+"""Seconds between two looks at what is written beside the turns."""
 PATIENCE = 100
 """Moments that a summary, which is written beside the turns, may take."""
 
