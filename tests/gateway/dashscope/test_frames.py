@@ -71,7 +71,23 @@ def test_calls_are_told_also_where_words_alone_were_wanted() -> None:
     call = CallPiece(0, "call_1", "weather", "{}")
     frames = written(Native("r", text=True, adding=True), [Delta("I look."), Delta(calls=(call,))])
     assert frames[0]["output"]["text"] == "I look."
-    assert message(frames[1])["tool_calls"][0]["function"]["name"] == "weather"
+    [told] = message(frames[1])["tool_calls"]
+    assert (told["id"], told["function"]["name"]) == ("call_1", "weather")
+
+
+def test_where_nothing_is_said_the_fields_are_there_and_empty() -> None:
+    whole = json.loads(Native("r", parts=True, thinking=True).whole(NAMED, Draft(), None))
+    assert message(whole) == {"role": "assistant", "content": [], "reasoning_content": ""}
+    assert message(json.loads(Native("r").whole(NAMED, Draft(), None))) == {
+        "role": "assistant",
+        "content": "",
+    }
+
+
+def test_a_call_without_an_id_gets_one() -> None:
+    said = [Delta(calls=(CallPiece(1, "", "f", "{"),)), Delta(calls=(CallPiece(1, "", "", "}"),))]
+    frames = [message(each) for each in written(Native("r", adding=True), said)]
+    assert [each["tool_calls"][0]["id"] for each in frames[:2]] == ["call_1", ""]
 
 
 def test_what_images_cost_is_told_by_either_name() -> None:

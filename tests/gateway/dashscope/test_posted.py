@@ -162,3 +162,53 @@ def test_targets_that_differ_get_what_all_of_them_take() -> None:
 def test_how_the_answer_is_written(model: Any, parameters: Any, text: bool, adding: bool) -> None:
     body = {"model": model, "input": {"prompt": "a"}, "parameters": parameters}
     assert (plain_text(body), adds(body)) == (text, adding)
+
+
+def content_of(*parts: Any) -> Any:
+    return fields_of({"input": {"messages": [{"role": "user", "content": list(parts)}]}})["messages"][0][
+        "content"
+    ]
+
+
+def test_bare_words_are_words() -> None:
+    assert content_of("a", {"text": "b"}) == "ab"
+
+
+def test_what_has_a_type_already_is_left_as_it_is() -> None:
+    part = {"type": "strange", "text": "a", "x": 1}
+    assert content_of(part) == [part]
+
+
+@pytest.mark.parametrize(
+    ("audio", "sound"),
+    [
+        ("data:audio/mp3;base64,AAAA", {"data": "AAAA", "format": "mp3"}),
+        ("data:audio/mp3,AAAA", {"data": "data:audio/mp3,AAAA"}),
+        ("data:image/png;base64,AAAA", {"data": "data:image/png;base64,AAAA"}),
+        ("data:audio/mp3;base64", {"data": "data:audio/mp3;base64"}),
+        ("oss://a/b,c", {"data": "oss://a/b,c"}),
+    ],
+)
+def test_a_sound_is_its_data_or_its_address(audio: str, sound: dict[str, str]) -> None:
+    assert content_of({"audio": audio}) == [{"type": "input_audio", "input_audio": sound}]
+
+
+def test_a_list_without_messages_is_refused() -> None:
+    with pytest.raises(Refusal) as refused:
+        fields_of({"input": {"messages": []}})
+    assert (refused.value.code, refused.value.param) == ("messages_missing", "input.messages")
+
+
+@pytest.mark.parametrize(
+    ("result", "call"),
+    [
+        ({"tool_call_id": "2", "name": "f"}, "2"),
+        ({"name": "g"}, "2"),
+        ({"name": "f"}, "1"),
+        ({"name": "h"}, None),
+    ],
+)
+def test_a_result_belongs_to_the_call_it_names(result: dict[str, str], call: str | None) -> None:
+    calls = [{"id": name, "function": {"name": each}} for name, each in (("1", "f"), ("2", "g"))]
+    said = [{"role": "assistant", "tool_calls": calls}, {"role": "tool", "content": "a", **result}]
+    assert fields_of({"input": {"messages": said}})["messages"][1].get("tool_call_id") == call

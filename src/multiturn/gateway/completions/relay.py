@@ -20,7 +20,7 @@ from ...usage import Usage
 from ..access.consumption import Consumed, estimated
 from ..http.body import Body
 from ..http.connection import Connection
-from ..http.presence import staying
+from ..http.presence import ClientLeft, staying
 from ..http.sse import DONE, Headers, send_events, send_whole
 
 __all__ = ["Passes", "relay"]
@@ -56,8 +56,13 @@ async def relay(
     changes, ours = _changes(body.fields, card, profile)
     raw = body.rewritten(changes) if changes else body.raw
     stream = body.fields.get("stream") is True
-    async with staying(receive):
-        answer = await passes(raw, stream=stream)
+    try:
+        async with staying(receive):
+            answer = await passes(raw, stream=stream)
+    except ClientLeft:
+        if consumed is not None:
+            consumed(estimated(len(raw)))
+        raise
     check, whole = Check(answer, ours=ours), b""
     try:
         if answer.streamed:

@@ -18,7 +18,7 @@ from ...providers.usage import usage_of
 from ...usage import Usage
 from ..access.consumption import Consumed, estimated
 from ..http.body import Body
-from ..http.presence import staying
+from ..http.presence import ClientLeft, staying
 from ..http.sse import Headers, send_events, send_whole
 from .frames import Native
 from .posted import parameters_of
@@ -54,8 +54,13 @@ async def native_relay(
 ) -> None:
     """Hand a request on, and its answer back. ``consumed`` hears what that took."""
     raw = body.rewritten(_changes(body.fields, card))
-    async with staying(receive):
-        answer = await passes(raw, multimodal=form.parts, stream=streamed)
+    try:
+        async with staying(receive):
+            answer = await passes(raw, multimodal=form.parts, stream=streamed)
+    except ClientLeft:
+        if consumed is not None:
+            consumed(estimated(len(raw)))
+        raise
     passing = _Passing(answer, form)
     try:
         if answer.streamed:
