@@ -17,7 +17,7 @@ from multiturn.wire import opened, written
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 NAMES = st.sampled_from(["", "", "f", "get_weather"])
 FIELDS = st.dictionaries(
-    st.sampled_from(["annotations", "audio", "text_replaced"]),
+    st.sampled_from(["annotations", "audio", "text_replaced", "id", "refusal"]),
     st.booleans() | st.text("ab", max_size=3) | st.lists(st.integers(0, 9), min_size=1, max_size=2),
     max_size=2,
 )

@@ -20,6 +20,7 @@ JOINED, EXTRA, FIRST = range(5, 8)
 fields of the message by name; the next piece is the first of a call, whose place among all calls follows:
 the number says whether it came without an id or a name."""
 NO_ID, NO_NAME = 1, 2
+REFUSAL = "refusal"
 
 
 class Rendition(Course):
@@ -87,10 +88,11 @@ class Rendition(Course):
             self._last = piece.index
 
     def _fields(self, extra: Mapping[str, object]) -> dict[str, object]:
-        """Fields as they were told: of a text that grew to what is stored its length, any other as it is."""
-        final = self.draft.extra
+        """Fields as they were told: of a refusal, which grew to what is stored, its length; any other as it
+        is."""
+        said = self.draft.extra.get(REFUSAL)
         return {
-            name: len(value) if isinstance(value, str) and str(final[name]).startswith(value) else [value]
+            name: len(str(value)) if name == REFUSAL and _begins(said, value) else [value]
             for name, value in extra.items()
         }
 
@@ -98,6 +100,10 @@ class Rendition(Course):
         body = orjson.dumps(value)
         self._tell(kind, len(body))
         self.told += body
+
+
+def _begins(text: object, part: object) -> bool:
+    return isinstance(text, str) and isinstance(part, str) and text.startswith(part)
 
 
 def retold(course: bytes, message: Message | None, finish_reason: str | None) -> Sequence[Delta]:

@@ -347,6 +347,20 @@ def test_a_provider_that_fails_in_the_middle_leaves_what_arrived() -> None:
         assert states(one) == ["incomplete"]
 
 
+def test_a_refusal_of_the_model_is_told_piece_by_piece() -> None:
+    words = "I would rather not say that."
+    with serve("qwen", Answer(refusal=words)) as sim, gate(sim) as one:
+        stream: Any = one.openai().chat.completions.create(
+            model=MODEL,
+            messages=[{"role": "user", "content": "x"}],
+            stream=True,
+            extra_body={"conversation": "c1"},
+        )
+        pieces = [each.choices[0].delta.refusal or "" for each in stream]
+        assert len(pieces) > 3
+        assert "".join(pieces) == words
+
+
 def test_a_refusal_of_the_provider_has_its_status() -> None:
     with serve("qwen", Script("no", faults=Fault(400))) as sim, gate(sim) as one:
         for stream in (False, True):

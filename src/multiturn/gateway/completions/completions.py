@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -27,6 +28,7 @@ class Chunks:
         self._before = b'%b,"choices":[{"index":0,"delta":{"content":' % self._head
         self._wants_usage = usage
         self._named: set[int] = set()
+        self._refusal = ""
         self._first = True
 
     def of(self, delta: Delta) -> bytes:
@@ -43,9 +45,17 @@ class Chunks:
         if delta.calls:
             value["tool_calls"] = [self._piece(each) for each in delta.calls]
         if delta.extra:
-            value |= delta.extra
+            value |= self._added(delta.extra)
         choice = {"index": 0, "delta": value, "logprobs": None, "finish_reason": delta.finish_reason or None}
         return b'%b,"choices":[%b]}\n\n' % (self._head, orjson.dumps(choice))
+
+    def _added(self, extra: Mapping[str, object]) -> Mapping[str, object]:
+        """What fields add: a refusal comes as far as it has come, and is told piece by piece."""
+        refusal = extra.get("refusal")
+        if not isinstance(refusal, str):
+            return extra
+        before, self._refusal = self._refusal, refusal
+        return {**extra, "refusal": refusal.removeprefix(before)}
 
     def _piece(self, piece: CallPiece) -> dict[str, Any]:
         function: dict[str, Any] = {"arguments": piece.arguments}
