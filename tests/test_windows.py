@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import copy
-import json
-import os
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.checker import MODELS, Count, check, rules_for, smallest_need
+from tests.checker.counters import COUNTERS, EXAMPLES, by_words, patient
 from tests.checker.histories import generate, histories, long_history
 from tests.checker.reading import History, Json
 from tests.checker.samples import SAMPLES
@@ -22,8 +20,6 @@ from multiturn import ContextPolicy, fit
 from multiturn.errors import ContextOverflow, Error, InputInvalid
 from multiturn.window import Window
 
-THOROUGH = bool(os.environ.get("MULTITURN_THOROUGH"))
-EXAMPLES = 100_000 if THOROUGH else 2_000
 LARGE = 200_000
 KNOWN = [model for model in MODELS if not model.startswith("compatible/")]
 
@@ -33,25 +29,6 @@ many = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 some = settings(many, max_examples=EXAMPLES // 10)
-patient = pytest.mark.timeout(0 if THOROUGH else 600)
-
-
-# ------------------------------------------------------------------------------------- counters
-
-
-def by_letters(message: Mapping[str, Any]) -> int:
-    return len(json.dumps(message, ensure_ascii=False))
-
-
-def by_words(message: Mapping[str, Any]) -> int:
-    return 4 + len(json.dumps(message, ensure_ascii=False)) // 4
-
-
-def by_heads(message: Mapping[str, Any]) -> int:
-    return 10
-
-
-COUNTERS: tuple[Count, ...] = (by_letters, by_words, by_heads)
 
 
 @dataclass(frozen=True)

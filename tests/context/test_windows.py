@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
 
 import orjson
 import pytest
 from tests.checker import MODELS, Inserted, check_inserted, rules_for, smallest_need
+from tests.checker.counters import COUNTERS, EXAMPLES, by_words, patient
 from tests.checker.histories import generate
 from tests.checker.reading import History, Json
 from tests.checker.samples import SAMPLES
@@ -25,9 +23,6 @@ from multiturn.decision import Code
 from multiturn.errors import ContextOverflow, InputInvalid
 from multiturn.window import Quotation, Window
 
-THOROUGH = bool(os.environ.get("MULTITURN_THOROUGH"))
-EXAMPLES = 100_000 if THOROUGH else 2_000
-patient = pytest.mark.timeout(0 if THOROUGH else 600)
 TEXTS = (
     "They talked about phones.",
     "他们谈了手机，价格 3999 元。",
@@ -35,21 +30,6 @@ TEXTS = (
     "line\nline\n\nline `` ``` ````",
     "x" * 300,
 )
-
-
-def by_letters(message: Mapping[str, Any]) -> int:
-    return len(json.dumps(message, ensure_ascii=False))
-
-
-def by_words(message: Mapping[str, Any]) -> int:
-    return 4 + len(json.dumps(message, ensure_ascii=False)) // 4
-
-
-def by_heads(message: Mapping[str, Any]) -> int:
-    return 10
-
-
-COUNTERS: tuple[Count, ...] = (by_letters, by_words, by_heads)
 
 
 @dataclass(frozen=True)
