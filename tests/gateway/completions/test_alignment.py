@@ -129,6 +129,26 @@ def test_another_mode_is_refused() -> None:
         assert gateway.post(body, x_conversation_mode="guess")[0] == 400
 
 
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [user("other"), said("x"), user(" ")],
+        [user("other"), {"role": "tool", "tool_call_id": "call_1", "content": "sun"}, user("two")],
+        [*ONE, user("two"), said("x"), {"role": "tool", "tool_call_id": "call_1", "content": "s"}, user("3")],
+    ],
+    ids=["nothing new", "a result of no call", "another behind what is stored"],
+)
+def test_what_is_refused_changes_nothing(messages: list[Any]) -> None:
+    with serve("qwen", answer) as sim, gate(sim) as gateway:
+        send(gateway, user("one"))
+        send(gateway, user("two"))
+        body = {"model": MODEL, "messages": messages, "conversation": "c1"}
+        assert gateway.post(body, x_conversation_mode="align")[0] == 400
+        assert len(json.loads(gateway.get("/v1/conversations/c1/branches")[1])["data"]) == 1
+        send(gateway, user("three"))
+        assert len(sent(sim)) == 5
+
+
 LIKE = st.tuples(st.sampled_from(["user", "assistant"]), st.sampled_from("ab"), st.just(()))
 
 

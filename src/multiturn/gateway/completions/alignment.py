@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+import orjson
+
 from ...chat import AsyncConversation
 from ...errors import ConversationNotFound
 from ...memory import message_of
 from ...messages import Message, Trait
-from ...sealing import seal
+from ...sealing import check_results, seal
 from ...storage import Store, Told
 from ...tokens import count_message
 from ...wire import opened
@@ -57,14 +59,17 @@ def _between(turns: Sequence[int], place: int) -> bool:
 
 async def followed(store: Store, chat: AsyncConversation, earlier: Messages) -> AsyncConversation:
     """The handle on which the turn is to begin: ``chat`` itself where the posted history is the stored
-    one; else a new branch, which is then in use, with what was not stored added to it."""
+    one; else a new branch, which is then in use, with what was not stored added to it. Raises
+    `MessageInvalid` for what cannot be added, before a branch is made."""
     if not earlier:
         return chat
     posted = [_likeness(opened(seal(dict(each), count_message).body)) for each in earlier]
     stored, turns = await _stored(store, chat, posted[0])
     where = aligned(stored, turns, posted)
     if where.agreed < len(stored):
-        chat = await _branched(chat, turns[where.agreed - 1] if where.agreed else 0)
+        last = turns[where.agreed - 1] if where.agreed else 0
+        check_results(earlier[where.unknown :], await _calls_of(store, chat, last))
+        chat = await _branched(chat, last)
     if where.unknown < len(earlier):
         await chat.add(list(earlier[where.unknown :]))
     return chat
@@ -85,6 +90,12 @@ async def _stored(store: Store, chat: AsyncConversation, first: Likeness) -> tup
 
 def _is_there(told: Told) -> bool:
     return not told.row.traits & Trait.DELETED
+
+
+async def _calls_of(store: Store, chat: AsyncConversation, turn: int) -> list[str]:
+    """The calls that a turn makes; none where there is no such turn."""
+    rows = await store.history(*chat.at, after=turn - 1, limit=1) if turn else ()
+    return [call["id"] for told in rows for call in orjson.loads(told.row.body).get("tool_calls") or ()]
 
 
 async def _branched(chat: AsyncConversation, turn: int) -> AsyncConversation:

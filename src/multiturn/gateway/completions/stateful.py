@@ -171,6 +171,9 @@ class Work:
         if not seen.again:
             asking["key"] = seen.key
         if headers.get("x-conversation-mode", "").lower() == "align" and not seen.repeated:
+            self.chat.turn(
+                self.posted.new, **asking
+            )  # what can be refused at once is, before a branch is made
             async with staying(receive):
                 self.chat = await followed(self.client.engine.store, self.chat, self.posted.earlier)
             self.told["x-multiturn-ignored"] = "0"
