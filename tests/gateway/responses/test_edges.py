@@ -99,3 +99,39 @@ def test_an_answer_says_beside_it_where_it_stands() -> None:
             assert headers["x-multiturn-model"] == MODEL
             assert int(headers["x-multiturn-context-tokens"]) > 0
             assert headers["x-multiturn-left-out"] == "0"
+
+
+def test_bad_questions_about_a_response_are_refused_by_name() -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        path = f"/v1/responses/{ask(one, 'hi').id}"
+        for query, param in (
+            ("stream=maybe", "stream"),
+            ("stream=", "stream"),
+            *((f"stream=true&starting_after={each}", "starting_after") for each in ("-1", "x", "9" * 13, "")),
+        ):
+            status, body, _ = one.get(f"{path}?{query}")
+            assert (status, json.loads(body)["error"]["param"]) == (400, param)
+        assert one.get(f"{path}?stream=TRUE&starting_after={'9' * 12}")[:2] == (200, b"")
+        assert json.loads(one.get(f"{path}?stream=false&starting_after=1")[1])["status"] == "completed"
+        status, body, _ = one.get("/v1/responses/resp_none")
+        assert (status, json.loads(body)["error"]["param"]) == (404, "response_id")
+        assert one.get("/v1/responses")[2]["allow"] == "POST"
+
+
+def test_only_the_id_of_a_response_is_one() -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        first = ask(one, "hi").id
+        for other in ("msg_", "turn_", "fc_"):
+            name = first.replace("resp_", other)
+            assert one.get(f"/v1/responses/{name}")[0] == 404
+            assert post(one, {"input": "more", "previous_response_id": name})[0] == 400
+        assert len(sim.requests) == 1
+
+
+def test_what_is_too_long_is_said_of_the_input() -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        for path, more in (("", {}), ("", {"store": False}), ("/input_tokens", {})):
+            body = {"model": MODEL, "input": "hi " * 200_000, **more}
+            status, answer, _ = one.post(body, f"/v1/responses{path}")
+            assert (status, json.loads(answer)["error"]["param"]) == (400, "input")
+        assert not sim.requests

@@ -46,7 +46,7 @@ class Responses:
         self._running = Running(gateway)
         self.routes = [
             Route("/v1/responses/input_tokens", self.input_tokens, methods=["POST"]),
-            Route("/v1/responses/compact", self.compact, methods=["POST"]),
+            Route("/v1/responses/compact", compacted, methods=["POST"]),
             Route("/v1/responses/{id}", self.fetch, methods=["GET"]),
             Route("/v1/responses/{id}", self.delete, methods=["DELETE"]),
             Route("/v1/responses/{id}/cancel", self.cancel, methods=["POST"]),
@@ -81,13 +81,6 @@ class Responses:
         """How many tokens would be sent."""
         try:
             return await input_tokens(request)
-        except ABOUT_INPUT as error:
-            return self._refused(error)
-
-    async def compact(self, request: Request) -> Response:
-        """One item in place of everything up to here."""
-        try:
-            return await compacted(request)
         except ABOUT_INPUT as error:
             return self._refused(error)
 
