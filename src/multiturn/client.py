@@ -21,7 +21,7 @@ from .endpoints import Endpoints
 from .errors import InputInvalid, ParameterInvalid, UserBound
 from .indexing import Indexer
 from .known import Acquaintance
-from .loading import Loading
+from .loading import load as load_file
 from .memory import message_of, spending
 from .messages import Trait
 from .phrases import Reason, system_reason
@@ -33,7 +33,6 @@ from .storage import Grouping, Store, open_store
 from .summary import Compactor
 from .terms import Engine
 from .tokens import count_message
-from .transcript import Transcript, imported
 from .usage import Spending
 
 __all__ = ["AsyncMultiTurn", "By"]
@@ -257,29 +256,7 @@ class AsyncMultiTurn:
         except OSError as error:
             reason = Reason("why.file_unreadable", file=file, problem=system_reason(error))
             raise InputInvalid(reason) from error
-        found = imported(text, file.stem)
-        loaded = [Loading(self._store, self._owner(user), self._loaded(one, user), one) for one in found]
-        for each in loaded:
-            await each.check()
-        for each in loaded:
-            await each.take_in()
-        return [each.chat for each in loaded]
-
-    def _loaded(self, transcript: Transcript, user: str | None) -> AsyncConversation:
-        """The handle of a conversation in a file."""
-        settings = transcript.settings
-        policy = settings.get("policy")
-        return self.conversation(
-            transcript.id,
-            user=user,
-            system=settings.get("instructions") or None,
-            opening=settings.get("opening"),
-            policy=None if policy is None else ContextPolicy.from_dict(policy),
-            model=settings.get("model"),
-            memory=settings.get("memory"),
-            metadata=settings.get("metadata"),
-            expires_after=settings.get("expires_after"),
-        )
+        return await load_file(self._store, text, file.stem, self.conversation, user)
 
     async def export_user(self, user: str) -> str:
         """Everything that is stored of a user, as JSON lines: what was said and told, how it was asked for

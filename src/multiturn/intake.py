@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +22,9 @@ from .wire import plain
 
 __all__ = ["take_in"]
 
+BREATH = 256
+"""Messages after which whatever else waits has its chance."""
+
 
 async def take_in(
     store: Store,
@@ -37,13 +41,23 @@ async def take_in(
     lead = 0
     while lead < len(plains) and plains[lead].get("role") in ("system", "developer"):
         lead += 1
-    entries = [seal(message, count_message) for message in plains]
+    entries = await _sealed(plains)
     check_results(plains, await _calls_of_newest(store, place, plains))
     declared = await _declared_with(store, place, entries[:lead] if instructions else [])
     turns = split_turns(entries if declared is place.declared else entries[lead:])
     return await store.add(
         place.owner, place.conversation, turns, declared, wait, branch=place.branch, make=make
     )
+
+
+async def _sealed(messages: Sequence[Mapping[str, Any]]) -> list[Entry]:
+    """Whatever else waits has its chance while many are counted."""
+    entries: list[Entry] = []
+    for message in messages:
+        if entries and len(entries) % BREATH == 0:
+            await asyncio.sleep(0)
+        entries.append(seal(message, count_message))
+    return entries
 
 
 async def _calls_of_newest(store: Store, place: Place, messages: Sequence[Mapping[str, Any]]) -> list[str]:

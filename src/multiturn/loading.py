@@ -3,7 +3,8 @@ or nothing of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,14 +15,59 @@ from .marks import Mark
 from .memory import message_of
 from .messages import Trait
 from .phrases import Reason
+from .policy import ContextPolicy
 from .sealing import check_results, seal, split_turns
 from .storage import Store, Told
 from .tokens import count_message, count_text
-from .transcript import Aside, Retelling, Transcript
+from .transcript import Aside, Retelling, Transcript, imported
 
-__all__ = ["Loading"]
+__all__ = ["load"]
 
 GONE = Trait.RETRACTED | Trait.EXCLUDED
+BREATH = 256
+"""Messages after which whatever else waits has its chance."""
+
+
+async def load(
+    store: Store,
+    text: bytes,
+    name: str,
+    conversation: Callable[..., AsyncConversation],
+    user: str | None = None,
+    most: int | None = None,
+) -> list[AsyncConversation]:
+    """Take in what a file of this ``name`` says; ``conversation`` makes handles as
+    `AsyncMultiTurn.conversation` does. Raises `InputInvalid`, also where there are more than ``most``
+    messages; then nothing was stored."""
+    found = await asyncio.to_thread(imported, text, name)
+    messages = sum(len(one.messages) + sum(len(aside.messages) for aside in one.asides) for one in found)
+    if most is not None and messages > most:
+        raise InputInvalid(Reason("why.file_long", file=name, limit=most))
+    loaded = [Loading(store, _handle(conversation, one, user), one) for one in found]
+    for each in loaded:
+        await each.check()
+    for each in loaded:
+        await each.take_in()
+    return [each.chat for each in loaded]
+
+
+def _handle(
+    conversation: Callable[..., AsyncConversation], transcript: Transcript, user: str | None
+) -> AsyncConversation:
+    """The handle of a conversation in a file."""
+    settings = transcript.settings
+    policy = settings.get("policy")
+    return conversation(
+        transcript.id,
+        user=user,
+        system=settings.get("instructions") or None,
+        opening=settings.get("opening"),
+        policy=None if policy is None else ContextPolicy.from_dict(policy),
+        model=settings.get("model"),
+        memory=settings.get("memory"),
+        metadata=settings.get("metadata"),
+        expires_after=settings.get("expires_after"),
+    )
 
 
 @dataclass(slots=True)
@@ -29,7 +75,6 @@ class Loading:
     """One conversation of a file on its way into the store; ``chat`` is its handle."""
 
     store: Store
-    owner: Owner
     chat: AsyncConversation
     transcript: Transcript
     rest: list[dict[str, Any]] = field(default_factory=list)
@@ -39,13 +84,20 @@ class Loading:
     gone: set[tuple[int, int]] = field(default_factory=set)
     """Branch and number of the turns that were withdrawn before they came here."""
 
+    @property
+    def owner(self) -> Owner:
+        """Whose it is going to be."""
+        return self.chat.at[0]
+
     async def check(self) -> None:
         """Find out what is not stored yet. Raises `InputInvalid` for a conversation that holds something
         else, or that has gone on since, and for a branch that grows out of nothing; `MessageInvalid` for
-        what is no message."""
+        what is no message; `ConversationNotFound` for an id that is somebody else's."""
         messages, asides = self.transcript.messages, self.transcript.asides
-        for message in (*messages, *(one for aside in asides for one in aside.messages)):
+        for place, message in enumerate((*messages, *(one for aside in asides for one in aside.messages)), 1):
             seal(message, count_message)
+            if place % BREATH == 0:
+                await asyncio.sleep(0)
         check_results(messages)
         path, everywhere = await self._stored()
         self.new = path is None
@@ -66,9 +118,19 @@ class Loading:
         try:
             path = await self._ids_of(None)
         except ConversationNotFound:
+            if self.owner.user is not None:
+                await self._check_free()
             return None, set()
         branches = await self.store.branches(self.owner, self.chat.id)
         return path, {one for branch in branches for one in await self._ids_of(branch.number)}
+
+    async def _check_free(self) -> None:
+        """Raise `ConversationNotFound` where the id is taken by another user of the tenant."""
+        try:
+            await self.store.conversation(Owner(self.owner.tenant, None), self.chat.id)
+        except ConversationNotFound:
+            return
+        raise ConversationNotFound(conversation=self.chat.id)
 
     async def _ids_of(self, branch: int | None) -> list[str]:
         rows = await self.store.history(self.owner, self.chat.id, branch=branch)
@@ -80,7 +142,7 @@ class Loading:
         marks: list[Mark] = []
         summaries: list[tuple[int | None, Sequence[Retelling]]] = []
         if self.new or self.rest:
-            await self.chat.add(self.rest)
+            await self.chat.take_in(self.rest, instructions=True, make=True)
             marks += self._of(self.rest, self.transcript.marks)
             summaries.append((None, self.transcript.summaries))
         for aside in self.asides:

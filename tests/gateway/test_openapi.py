@@ -59,9 +59,14 @@ class Operation:
 
     @property
     def body(self) -> Mapping[str, Any] | None:
-        """The schema of what is posted."""
-        posted = self.told.get("requestBody")
-        return posted and posted["content"][JSON]["schema"]
+        """The schema of what is posted, where that is JSON."""
+        content = self.told.get("requestBody", {}).get("content", {})
+        return content[JSON]["schema"] if JSON in content else None
+
+    @property
+    def kind(self) -> str:
+        """What is posted."""
+        return str(next(iter(self.told.get("requestBody", {}).get("content", {JSON: None}))))
 
     @property
     def query(self) -> list[Mapping[str, Any]]:
@@ -91,9 +96,11 @@ class World:
     store: Path
     sim: Simulator
 
-    def call(self, method: str, path: str, raw: bytes | None = None) -> tuple[int, str, bytes]:
+    def call(
+        self, method: str, path: str, raw: bytes | None = None, kind: str = JSON
+    ) -> tuple[int, str, bytes]:
         """Status, kind and body of an answer."""
-        status, body, headers = self.one._asked(method, path, raw, {"content-type": JSON})
+        status, body, headers = self.one._asked(method, path, raw, {"content-type": kind})
         return status, headers.get("content-type", "").partition(";")[0], body
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
@@ -283,7 +290,14 @@ def test_a_good_call_is_answered_as_described(world: World, operation: Operation
         raw = None
         if body is not None:
             raw = json.dumps(filled({**body, **FORCED.get(operation.path, {})}, ids)).encode()
-        status, kind, answer = world.call(operation.method, address(operation, ids, query), raw)
+        elif operation.kind != JSON:
+            raw = (
+                b'{"format": "multiturn/1", "id": "%b"}\n{"role": "user", "content": "hi"}'
+                % new_ulid().encode()
+            )
+        status, kind, answer = world.call(
+            operation.method, address(operation, ids, query), raw, operation.kind
+        )
         assert status == 200, (asked, answer)
         check_good(operation, kind, answer)
 

@@ -80,6 +80,8 @@ def _operation(method: str, path: str, operation: Table, parameters: Table, lang
         schema = operation["body"].removesuffix("?")
         required = schema == operation["body"]
         found["requestBody"] = {"required": required, "content": _json(_ref(schema))}
+    if lines := operation.get("lines"):
+        found["requestBody"] = {"required": True, "content": {lines: {"schema": {"type": "string"}}}}
     return found
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from json.decoder import scanstring  # type: ignore[attr-defined]  # the scanner json itself is made of
@@ -19,13 +19,15 @@ from .connection import Connection
 from .presence import ClientLeft
 from .refusal import Refusal
 
-__all__ = ["LARGEST_BODY", "LARGEST_WITH_MEDIA", "Body", "read_body"]
+__all__ = ["LARGEST_BODY", "LARGEST_WITH_MEDIA", "Body", "read_body", "read_lines"]
 
 LARGEST_BODY = 8 << 20
 LARGEST_WITH_MEDIA = 32 << 20
 MEDIA = re.compile(rb';base64,|"input_audio"|"file_data"')
 """What stands in a body that holds images, sounds or files."""
 READ_SECONDS = 60.0
+LINES = (b"application/jsonl", b"application/x-ndjson", b"application/x-jsonlines")
+"""How JSON lines are called."""
 DEEPEST = 64
 LARGEST_INTEGER = 1 << 64
 BLANKS = " \t\n\r"
@@ -33,20 +35,33 @@ BLANKS = " \t\n\r"
 
 async def read_body(scope: Scope, receive: Receive) -> Body:
     """The body of a request, a JSON object. Raises `Refusal`."""
+    return Body(await _read_whole(scope, receive, _is_json))
+
+
+async def read_lines(scope: Scope, receive: Receive) -> bytes:
+    """The body of a request, JSON lines, which nobody has looked at. Raises `Refusal`."""
+    return await _read_whole(scope, receive, LINES.__contains__)
+
+
+def _is_json(kind: bytes) -> bool:
+    return kind == b"application/json" or kind.endswith(b"+json")
+
+
+async def _read_whole(scope: Scope, receive: Receive, wanted: Callable[[bytes], bool]) -> bytes:
+    """The body as it came, if it is of a kind that is ``wanted``, and within the limits."""
     for name, value in scope["headers"]:
         if name == b"content-type":
-            kind = value.partition(b";")[0].strip().lower()
-            if kind != b"application/json" and not kind.endswith(b"+json"):
+            if not wanted(value.partition(b";")[0].strip().lower()):
                 raise Refusal(415, "unsupported_media_type")
         elif name == b"content-encoding" and value.lower() != b"identity":
             raise Refusal(415, "unsupported_encoding")
         elif name == b"content-length" and value.isdigit() and int(value) > LARGEST_WITH_MEDIA:
             raise _too_large(LARGEST_WITH_MEDIA)
     if isinstance(receive, Connection) and (whole := receive.body()) is not None:
-        return Body(whole)  # what is there at once is no more than a server reads ahead
+        return whole  # what is there at once is no more than a server reads ahead
     try:
         async with asyncio.timeout(READ_SECONDS):
-            return Body(await _read(receive))
+            return await _read(receive)
     except TimeoutError:
         raise Refusal(408, "request_timeout", headers={"connection": "close"}) from None
 
