@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from .ahead import Ahead
 from .calibration import shrunk
 from .catalog import Card
 from .errors import (
@@ -49,6 +50,8 @@ class Question:
     """Where the answer comes from."""
     gathered: Gathered | None = None
     """What was read of the path when the turn began."""
+    ahead: Ahead | None = None
+    """What was built of the window while that was being stored."""
     _trimmed: bool = False
 
     @property
@@ -147,7 +150,8 @@ class Question:
 
     async def _build(self, terms: Terms) -> None:
         self.terms = terms
-        window = await window_of(self.engine, terms, self.given, self.lease, self.gathered)
+        built = self.ahead.take(terms, self.given) if self.ahead else None
+        window = await (built or window_of(self.engine, terms, self.given, self.lease, self.gathered))
         self.gathered = None
         route, tried = self.attempts.route, tuple(self.attempts.tried)
         self.built = replace(window, route=route, tried=tried) if route or tried else window

@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from .ahead import Ahead
 from .catalog import Card
 from .conversations import Step, Turn, TurnState
 from .course import Course
@@ -64,11 +65,17 @@ async def begin(
     if start.results is None and not start.again:
         refuse_early(terms, given)
     reach = reach_of(terms, given)
-    begun = await engine.store.begin(place.owner, place.conversation, start, reach)
+    ahead = Ahead(engine, terms, given, reach)
+    wanted = ahead.begin if terms.limits.recall_tokens else None
+    try:
+        begun = await engine.store.begin(place.owner, place.conversation, start, reach, wanted)
+    except BaseException:
+        ahead.drop()
+        raise
     if begun.lease is None:
         return begun
     gathered = Gathered(reach.held(begun.lease), begun.path) if begun.path else None
-    question = Question(engine, given, begun.lease, known, attempts, gathered=gathered)
+    question = Question(engine, given, begun.lease, known, attempts, gathered=gathered, ahead=ahead)
     turn = OpenTurn(engine, begun, _hold(engine, begun.lease, start, prepared=prepared), question)
     if start.asked is not None:
         kind = Rendition if start.asked == DELTAS else Course
@@ -82,6 +89,7 @@ async def begin(
         if prepared:
             question.built = unmarked(turn.window)
     except BaseException as error:
+        ahead.drop()
         question.attempts.leave()
         await turn.fail(error)
         raise

@@ -19,7 +19,7 @@ from multiturn.errors import (
     TurnNotFound,
 )
 from multiturn.messages import Trait
-from multiturn.storage import Partial, Reach, Start, Store
+from multiturn.storage import Begun, Lease, Partial, Reach, Start, Store
 from multiturn.usage import Cost, Usage
 
 from .talk import ALICE, answer, ask, assistant, begin, call, entry, finish, held, result, said, system, user
@@ -46,6 +46,32 @@ async def test_a_turn_from_input_to_answer(store: Store) -> None:
     assert Address.parse(turn.id) == Address(lease.ulid, 0, 1)
     assert [turn] == list(await store.turns(ALICE, "c"))
     assert await said(store) == ["你好", "好的"]
+
+
+async def test_only_a_turn_that_changes_nothing_before_it_is_told_ahead(store: Store) -> None:
+    async def told(start: Start, expected: bool) -> Lease:
+        early: list[Begun] = []
+        begun = await store.begin(ALICE, "c", start, Reach(), early.append)
+        assert early == ([begun] if expected else [])
+        return held(begun)
+
+    asked = Start(entries=[user("?")])
+    await finish(store, await told(asked, expected=False), assistant("made by the first turn"))
+    await finish(store, await told(asked, expected=True), assistant("a2"))
+    lease = await told(asked, expected=True)
+    await finish(store, lease, call("x"), state=TurnState.WAITING, open_calls=("x",))
+    lease = await told(Start(entries=[result("x", "r")], results=("x",)), expected=False)
+    await finish(store, lease, call("y"), state=TurnState.WAITING, open_calls=("y",))
+    lease = await told(asked, expected=False)  # the waiting turn is closed
+    await finish(store, lease, state=TurnState.FAILED)
+    await finish(store, await told(Start(again=True), expected=False), assistant("a4"))
+    await finish(store, await told(Start(entries=[user("?")], after=1), expected=False), assistant("b2"))
+    declared = Declared(memory="shared")
+    await finish(store, await told(Start(entries=[user("?")], declared=declared), expected=False))
+    earlier = [[user("u"), assistant("a")]]
+    await finish(store, await told(Start(entries=[user("?")], earlier=earlier), expected=False))
+    await store.renew(await told(asked, expected=True), 0.0)  # its holder is gone
+    await finish(store, await told(asked, expected=False))
 
 
 @pytest.mark.parametrize("reach", [Reach(), Reach(turns=1), Reach(tokens=20, summary=False)])

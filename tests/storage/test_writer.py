@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.conformance.talk import ALICE, answer, ask, begin, said
 from multiturn.conversations import TurnState
 from multiturn.errors import ConversationNotFound
 from multiturn.storage import Reach
+from multiturn.storage.jobs import Job
 from multiturn.storage.sqlite import SQLiteStore
 
 
@@ -45,6 +47,62 @@ async def test_nobody_hears_of_success_before_the_commit(store: SQLiteStore) -> 
     last.opened.set()
     await task
     assert await said(store) == ["u1", "a1"]
+
+
+async def test_it_is_told_early_only_by_itself_and_only_what_will_be(store: SQLiteStore) -> None:
+    early: list[str] = []
+    write = store._writer.run
+
+    def fails(_: sqlite3.Connection) -> str:
+        raise ConversationNotFound(conversation="c")
+
+    assert await write(lambda _: "alone", early=early.append) == "alone"
+    with pytest.raises(ConversationNotFound):
+        await write(fails, early=early.append)
+    gate = Gate(store)
+    await gate.until_reached()
+    together = [write(lambda _: "together", early=early.append) for _ in range(2)]
+    gate.opened.set()
+    assert await asyncio.gather(*together) == ["together"] * 2
+    assert early == ["alone"]
+
+
+async def test_what_is_told_early_is_not_stored_yet(tmp_path: Path) -> None:
+    """Who reads then reads what was before, and the others cannot write."""
+    store = SQLiteStore(str(tmp_path / "store.db"))
+    await answer(store, 1)
+    seen: list[int] = []
+
+    def early(_: None) -> None:
+        with sqlite3.connect(store.path, timeout=0) as other:
+            seen.extend(row[0] for row in other.execute("SELECT COUNT(*) FROM turns"))
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+        other.close()
+        told.set()
+
+    told = threading.Event()
+    job = Job(
+        lambda db: db.execute("DELETE FROM turns").fetchone(),
+        _Now(),  # type: ignore[arg-type]  # what is called in the loop is called at once here
+        asyncio.get_running_loop().create_future(),
+        early=early,
+    )
+    connection = sqlite3.connect(store.path, isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN IMMEDIATE")
+    store._writer._perform_alone(connection, job)
+    assert told.is_set()
+    assert seen == [1]
+    assert connection.execute("SELECT COUNT(*) FROM turns").fetchone() == (0,)
+    connection.close()
+    await store.close()
+
+
+class _Now:
+    """A loop in which everything is called at once."""
+
+    def call_soon_threadsafe(self, call: Callable[..., None], *given: object) -> None:
+        call(*given)
 
 
 async def test_who_left_before_its_turn_came_leaves_nothing(store: SQLiteStore) -> None:

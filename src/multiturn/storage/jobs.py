@@ -10,14 +10,17 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import groupby
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-__all__ = ["Job", "Outcome", "Unwanted", "deliver", "end", "parted"]
+__all__ = ["Early", "Job", "Outcome", "Unwanted", "deliver", "end", "parted", "tell_early"]
 
 Unwanted = Callable[[Any], None]
 """Called with the result of a job that was done although whoever submitted it had left."""
+Early = Callable[[Any], None]
+"""Called in the loop with the result of a job that is done, but not durable yet."""
 
 
 class Job(NamedTuple):
@@ -27,6 +30,7 @@ class Job(NamedTuple):
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     unwanted: Unwanted | None = None
+    early: Early | None = None
 
 
 Outcome = tuple[Job, Any, BaseException | None]
@@ -43,6 +47,13 @@ def deliver(outcomes: Sequence[Outcome]) -> None:
             loop.call_soon_threadsafe(_settle, group)
         except RuntimeError:  # the loop is closed: nobody waits any more
             continue
+
+
+def tell_early(job: Job, result: Any) -> None:
+    """Tell the outcome before it is durable, where somebody wants to know."""
+    if job.early is not None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            job.loop.call_soon_threadsafe(job.early, result)
 
 
 def end(_: sqlite3.Connection) -> None:

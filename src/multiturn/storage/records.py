@@ -140,6 +140,8 @@ class Begun:
     step: int | None = None
     asked_at: float | None = None
     path: Path | None = None
+    alone: bool = False
+    """Whether nothing is written but a new turn: all that was there before it stays as it was."""
 
 
 @dataclass(frozen=True, slots=True)

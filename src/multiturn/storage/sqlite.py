@@ -45,6 +45,7 @@ from . import (
     sqlite_usage,
 )
 from .connections import MEMORY
+from .jobs import Early
 from .line import Line, Place
 from .readers import Readers
 from .records import (
@@ -108,18 +109,36 @@ class SQLiteStore:
 
     # -- one turn
 
-    async def begin(self, owner: Owner, conversation: str, start: Start, reach: Reach | None = None) -> Begun:
+    async def begin(
+        self,
+        owner: Owner,
+        conversation: str,
+        start: Start,
+        reach: Reach | None = None,
+        ahead: Callable[[Begun], None] | None = None,
+    ) -> Begun:
         """See `Store.begin`."""
+
+        def early(outcome: Begun | Queued) -> None:
+            if ahead is not None and isinstance(outcome, Begun) and outcome.alone:
+                ahead(outcome)
 
         def attempt(db: sqlite3.Connection, ticket: int | None) -> Begun | Queued:
             return sqlite_turns.begin(db, owner, conversation, start, ticket, reach)
 
-        return await self._in_turn(attempt, conversation, start.wait, start.key)
+        return await self._in_turn(attempt, conversation, start.wait, start.key, early if ahead else None)
 
-    async def _in_turn(self, attempt: Attempt[T], conversation: str, wait: float, key: str | None) -> T:
+    async def _in_turn(
+        self,
+        attempt: Attempt[T],
+        conversation: str,
+        wait: float,
+        key: str | None,
+        early: Early | None = None,
+    ) -> T:
         """Try, and where somebody else is at it, queue for ``wait`` seconds."""
         deadline = asyncio.get_running_loop().time() + wait
-        outcome = await self._taken(lambda db: attempt(db, None))
+        outcome = await self._taken(lambda db: attempt(db, None), early)
         if not isinstance(outcome, Queued):
             return outcome
         if outcome.ticket is not None:
@@ -137,9 +156,9 @@ class SQLiteStore:
             raise ConversationBusy(conversation=conversation, waited=wait)
         return outcome
 
-    async def _taken(self, work: Work[T | Queued]) -> T | Queued:
+    async def _taken(self, work: Work[T | Queued], early: Early | None = None) -> T | Queued:
         """The outcome; where whoever waits is cancelled, it is given back, however late that is."""
-        outcome = self._write(work, self._unwanted)
+        outcome = self._write(work, self._unwanted, early)
         try:
             return await outcome
         except asyncio.CancelledError:

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..conversations import Owner, Step, Turn, TurnState
+from ..conversations import Owner, Settings, Step, Turn, TurnState
 from ..errors import (
     KeyReused,
     MessageEmpty,
@@ -75,7 +75,7 @@ def begin(
     queued = line_up(db, here, ticket, wait=start.wait > 0, interrupt=start.interrupt)
     if queued is not None:
         return queued
-    here = recover(db, owner, name, here)
+    before, here = here, recover(db, owner, name, here)
     settings = declare(db, here, start.declared)
     here = followed(db, owner, name, here, start)
     if start.results is not None:
@@ -91,7 +91,15 @@ def begin(
     at = keep_asked(db, here, turn, lease.step, start)
     accepted = _turn(db, turn, here.ulid, (None, None) if lease.step == 1 else None)
     path = None if reach is None else gather(db, owner, name, reach.held(lease), lease.branch)
-    return Begun(lease, accepted, settings, asked_at=at, path=path)
+    alone = made is None and _is_alone(before, start, settings)
+    return Begun(lease, accepted, settings, asked_at=at, path=path, alone=alone)
+
+
+def _is_alone(before: Here, start: Start, settings: Settings) -> bool:
+    """Whether beginning this turn changes nothing of what was before it."""
+    goes_on = start.results is not None or start.again or start.upon is not None or start.after is not None
+    closes = before.held_turn is not None or before.head_state in (None, TurnState.WAITING)
+    return not (goes_on or closes or start.earlier or settings.version != settings_of(before).version)
 
 
 class _Made(NamedTuple):

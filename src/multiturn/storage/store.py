@@ -20,7 +20,7 @@ exactly like one that does not exist.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -71,9 +71,21 @@ class Store(Protocol):
 
     # -- one turn
 
-    async def begin(self, owner: Owner, conversation: str, start: Start, reach: Reach | None = None) -> Begun:
+    async def begin(
+        self,
+        owner: Owner,
+        conversation: str,
+        start: Start,
+        reach: Reach | None = None,
+        ahead: Callable[[Begun], None] | None = None,
+    ) -> Begun:
         """Accept a turn and take the conversation's lease, in one transaction; with ``reach``, read what its
-        window may be built from at the same time, as `gather` does once the turn is held (`Reach.held`)."""
+        window may be built from at the same time, as `gather` does once the turn is held (`Reach.held`).
+
+        ``ahead`` may be called with the outcome before it is durable, and only where nothing else is written
+        (`Begun.alone`): what is read and worked out then holds if this call ends well, and nobody may
+        hear of it before.
+        """
         ...
 
     async def gather(self, owner: Owner, conversation: str, reach: Reach, branch: int | None = None) -> Path:

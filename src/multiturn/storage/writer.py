@@ -17,7 +17,7 @@ from typing import TypeVar
 from ..errors import StoreUnavailable
 from ..phrases import Reason
 from .connections import after_failure, as_ours, connect
-from .jobs import Job, Outcome, Unwanted, deliver, end, parted
+from .jobs import Early, Job, Outcome, Unwanted, deliver, end, parted, tell_early
 
 __all__ = ["Writer"]
 
@@ -41,16 +41,21 @@ class Writer:
         self._closed = False
 
     def run(
-        self, work: Callable[[sqlite3.Connection], T], unwanted: Unwanted | None = None
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        unwanted: Unwanted | None = None,
+        early: Early | None = None,
     ) -> asyncio.Future[T]:
         """Have ``work`` done in a transaction; the future gets its result once it is durable.
 
         Somebody who stops waiting before its turn came leaves nothing behind; afterwards the work
-        stays done, and ``unwanted`` hears of it.
+        stays done, and ``unwanted`` hears of it. ``early`` is called in between with what the result will
+        be, if it becomes durable at all, where nobody else's work is in the transaction: until then
+        everybody else reads what was before it, and nobody else writes.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._submit(Job(work, loop, future, unwanted))
+        self._submit(Job(work, loop, future, unwanted, early))
         return future
 
     async def close(self) -> None:
@@ -123,6 +128,7 @@ class Writer:
             failure = as_ours(error, self._path)
             connection.execute("ROLLBACK")
             return job, None, failure
+        tell_early(job, result)
         connection.execute("COMMIT")
         return job, result, None
 

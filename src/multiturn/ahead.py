@@ -1,0 +1,52 @@
+"""What can be done of a window while the beginning of its turn is being stored? All of it: nobody is asked
+before the turn is durable, but what lies outside the window may be searched while a disk is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from .step import Gathered, window_of
+from .storage import Begun, Reach
+from .terms import Engine, Input, Terms
+from .window import Window
+
+__all__ = ["Ahead"]
+
+
+@dataclass(slots=True)
+class Ahead:
+    """The window of a turn under these terms, built from what is read as soon as that is known."""
+
+    engine: Engine
+    terms: Terms
+    given: Input
+    reach: Reach
+    task: asyncio.Task[Window] | None = None
+
+    def begin(self, begun: Begun) -> None:
+        """The turn is about to be stored, and was ``begun`` like this. Only a window that leaves something
+        out has anything to search."""
+        if begun.lease is None or begun.path is None or not begun.path.earlier_turns:
+            return
+        gathered = Gathered(self.reach.held(begun.lease), begun.path)
+        self.task = asyncio.create_task(window_of(self.engine, self.terms, self.given, begun.lease, gathered))
+
+    def take(self, terms: Terms, given: Input) -> asyncio.Task[Window] | None:
+        """The window, if it is built under these terms for this input; else it is not built any more."""
+        task, self.task = self.task, None
+        if task is not None and not (given is self.given and terms == self.terms):
+            _drop(task)
+            return None
+        return task
+
+    def drop(self) -> None:
+        """Nobody wants it."""
+        task, self.task = self.task, None
+        if task is not None:
+            _drop(task)
+
+
+def _drop(task: asyncio.Task[Window]) -> None:
+    task.cancel()
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
