@@ -44,6 +44,24 @@ def test_a_detached_response_goes_on_without_its_client(*, streamed: bool) -> No
         assert not sim.requests[0].left
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_detached_response_is_followed_by_its_repeat(*, streamed: bool) -> None:
+    with serve("qwen", slow(60)) as sim, gate(sim) as one:
+        name = one.openai().conversations.create().id
+        body = {"model": MODEL, "input": "hi", "conversation": name, "stream": streamed}
+        with one.socket(body, DETACHED, "idempotency-key: k1", path=RESPONSES):
+            until(lambda: bool(sim.requests))
+        with one.socket(body, DETACHED, "idempotency-key: k1", path=RESPONSES) as sock:
+            if streamed:
+                assert sock.recv(10)
+                assert state(one, name) in ("accepted", "streaming"), "it is heard while it comes"
+            else:
+                assert b"completed" in sock.recv(100_000)
+        until(lambda: state(one, name) == "completed")
+        again = one.post(body, RESPONSES, x_multiturn_detached="true", idempotency_key="k1")
+        assert (again[0], len(turns(one, name)), len(sim.requests)) == (200, 1, 1)
+
+
 @pytest.mark.parametrize(("value", "streamed"), [("True", False), ("1", False), ("true", True)])
 def test_a_detached_response_is_told_to_whoever_stays(value: str, *, streamed: bool) -> None:
     with serve("qwen", slow(4)) as sim, gate(sim) as one:

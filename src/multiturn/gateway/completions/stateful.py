@@ -171,9 +171,8 @@ class Work:
         if not seen.again:
             asking["key"] = seen.key
         if headers.get("x-conversation-mode", "").lower() == "align" and not seen.repeated:
-            self.chat.turn(
-                self.posted.new, **asking
-            )  # what can be refused at once is, before a branch is made
+            # what can be refused at once is refused before a branch is made
+            self.chat.turn(self.posted.new, **asking)
             async with staying(receive):
                 self.chat = await followed(self.client.engine.store, self.chat, self.posted.earlier)
             self.told["x-multiturn-ignored"] = "0"

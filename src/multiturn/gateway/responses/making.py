@@ -17,6 +17,7 @@ from ...conversations import Address
 from ...errors import ConversationNotFound, Error, StoreError
 from ...storage import Asked, Begun, Exchange, Start
 from ...turn import OpenTurn
+from ..audience import is_detached
 from ..completions.stateful import window_headers
 from ..gateway import Gateway
 from ..http.presence import staying
@@ -100,7 +101,7 @@ class Making:
         owner, repeats = owner_of(self._client, self._wanted.get("user")), self._gateway.repeats
         self._seen = await seen(repeats, self._client, owner, self._wanted, self._raw, self._headers)
         mark = (owner, self._seen.key, hashlib.sha256(self._raw).digest())
-        live = self._running.asked_for(mark) if self._wanted.get("background") else None
+        live = self._running.asked_for(mark) if self._goes_on else None
         if live is not None:
             await self._apart(live, receive, send)
             return
@@ -111,10 +112,14 @@ class Making:
         else:
             await self._make(begun, asked, mark, receive, send)
 
+    @property
+    def _goes_on(self) -> bool:
+        """Whether the response is made also when nobody listens, so that a repeat may follow it."""
+        return self._wanted.get("background") is True or is_detached(self._headers)
+
     async def _make(self, turn: OpenTurn, asked: Asked, mark: Mark, receive: Receive, send: Send) -> None:
         """Make the response of a turn that has begun."""
-        apart = self._headers.get("x-multiturn-detached", "").lower() in ("true", "1")
-        apart, streamed = apart or self._wanted.get("background") is True, self._wanted.get("stream") is True
+        apart, streamed = self._goes_on, self._wanted.get("stream") is True
         live = Live(turn, asked, mark, streamed=apart or streamed)
         self._running.add(live)
         if apart:
