@@ -12,10 +12,11 @@ from ..messages import Trait
 from ..reply import Delta
 from ..window import Request
 from .access import Access
+from .call import Call
 from .parameters import adapted, marked, written
 from .passing import Passed
 from .reading import JsonReader
-from .transport import Call, Transport
+from .transport import Transport
 
 __all__ = ["DashScope", "choice_of", "native_messages"]
 

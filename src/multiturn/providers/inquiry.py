@@ -11,10 +11,11 @@ import orjson
 
 from ..reply import Delta
 from .access import Access
+from .call import Call
 from .events import Event
 from .faults import Faults
 from .parameters import written
-from .transport import Call, Transport
+from .transport import Transport
 
 __all__ = ["Inquiry"]
 

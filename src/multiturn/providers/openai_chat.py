@@ -10,10 +10,11 @@ import orjson
 from ..reply import Delta
 from ..window import Request
 from .access import Access
+from .call import Call
 from .parameters import adapted, marked, written
 from .passing import Passed
 from .reading import JsonReader
-from .transport import Call, Transport
+from .transport import Transport
 
 __all__ = ["OpenAIChat", "choice_of"]
 

@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import aiohttp
 
-from ..errors import ProviderError, ProviderTimeout, ProviderUnreachable, StreamCut
-from ..phrases import Reason, system_reason
+from ..errors import ProviderError, ProviderTimeout, StreamCut
+from ..phrases import Reason
+from .call import LARGEST_ANSWER, LARGEST_COMPLAINT, Call, late, reason_of
 from .faults import Faults
 from .patience import Patience
 from .sessions import Answer, Session
 
-__all__ = ["LARGEST_COMPLAINT", "LARGEST_PLAIN_BODY", "Call", "Passed", "late", "reason_of"]
+__all__ = ["Passed"]
 
-LARGEST_ANSWER = 32 << 20
-"""Bytes of one event, or of an answer that is not streamed."""
-LARGEST_COMPLAINT = 64 << 10
-LARGEST_PLAIN_BODY = 1 << 20
-"""Bytes that may be handed to the network in one piece."""
 BLANK_LINES = (b"\n\n", b"\r\n\r\n")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One HTTP POST."""
-
-    url: str
-    body: bytes
-    stream: bool
-    headers: dict[str, str] = field(repr=False)
-    elsewhere: tuple[type[Exception], ...] = ()
-    """With which errors it is not made again, because somebody else can be asked."""
 
 
 class Passed:
@@ -60,30 +42,17 @@ class Passed:
 
     async def begin(self, session: Session) -> None:
         """Ask, and wait for the head of the answer."""
-        response = self._response = await self._ask(session)
+        limit = ("no_beginning" if self._call.stream else "no_answer", self._limit)
+        until = self._loop.time() + self._limit
+        response = self._response = await self._call.put(
+            session, self._proxy, until, limit, connect=self._patience.connect, provider=self.faults.provider
+        )
         kind = response.content_type
         if not getattr(response.content, "complete", False):
             self._watch()
         if response.status >= 300 or "html" in kind:
             raise self.faults.answered(response.status, await self._complaint(), response.headers)
         self.streamed = self._call.stream and "json" not in kind
-
-    async def _ask(self, session: Session) -> Answer:
-        call, name = self._call, self.faults.provider
-        data = call.body if len(call.body) <= LARGEST_PLAIN_BODY else io.BytesIO(call.body)
-        try:
-            async with asyncio.timeout(self._limit):
-                return await session.post(
-                    call.url, data=data, headers=call.headers, allow_redirects=False, proxy=self._proxy
-                )
-        except aiohttp.ConnectionTimeoutError as error:
-            why = late("no_connection", self._patience.connect)
-            raise ProviderTimeout(why, provider=name) from error
-        except TimeoutError as error:
-            why = late("no_beginning" if call.stream else "no_answer", self._limit)
-            raise ProviderTimeout(why, provider=name) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ProviderUnreachable(reason_of(error), provider=name) from error
 
     async def events(self) -> bytes:
         """The whole events that are there, at least one; nothing at the end of the answer."""
@@ -188,31 +157,3 @@ def _after(chunk: bytes, blank: bytes) -> int:
     """Where the last event in ``chunk`` ends; 0: nowhere."""
     place = chunk.rfind(blank)
     return 0 if place < 0 else place + len(blank)
-
-
-def late(what: str, seconds: float) -> Reason:
-    """Which time limit has passed."""
-    return Reason(f"why.{what}", seconds=f"{seconds:g}")
-
-
-def reason_of(error: Exception) -> str:
-    """Why there is no connection, or no longer one."""
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
-        return Reason("why.unreachable", host=f"{error.host}:{error.port}", problem=_hindrance(error))
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return Reason("why.proxy_refused", status=error.status)
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return Reason("why.disconnected")
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return Reason("why.broken_off")
-    return system_reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
-
-
-def _hindrance(error: aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError) -> str:
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return Reason("why.certificate")
-        case aiohttp.ClientConnectorDNSError():
-            return Reason("why.no_host")
-        case _:
-            return system_reason(error.os_error)

@@ -4,7 +4,6 @@ closes the moment nobody listens."""
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,21 +11,20 @@ from typing import Protocol
 
 import aiohttp
 
-from ..errors import ProviderError, ProviderTimeout, ProviderUnreachable, StreamCut
+from ..errors import ProviderError, ProviderTimeout, StreamCut
 from ..reply import Delta
+from .call import LARGEST_ANSWER, LARGEST_COMPLAINT, Call, late, reason_of
 from .deltas import NOTHING
 from .events import Event, EventParser
 from .faults import Faults
 from .flow import Deltas, Flow, Taker
-from .passing import LARGEST_COMPLAINT, LARGEST_PLAIN_BODY, Call, Passed, late, reason_of
+from .passing import Passed
 from .patience import Budget, Patience, Retry
 from .proxy import proxy_of
 from .sessions import Answer, Session, Sessions
 
-__all__ = ["Call", "Reader", "Transport"]
+__all__ = ["Reader", "Transport"]
 
-LARGEST_ANSWER = 32 << 20
-"""Bytes of one event, or of an answer that is not streamed."""
 FAREWELL = 0.05
 """Seconds in which the rest of a finished answer may come, so that its connection can be used again."""
 
@@ -157,7 +155,10 @@ class _Exchange:
 
     async def begin(self, session: Session) -> list[Delta]:
         """Ask, and wait for the first deltas."""
-        response = self._response = await self._ask(session)
+        until, limit = self._deadline()
+        response = self._response = await self._call.put(
+            session, self._proxy, until, limit, connect=self._patience.connect, provider=self._faults.provider
+        )
         self._call = replace(self._call, body=b"")
         kind = response.content_type
         if response.status >= 300 or (self._call.stream and "html" in kind):
@@ -229,23 +230,6 @@ class _Exchange:
             self._response.close()
 
     # ----------------------------------------------------------------------------------- asking
-
-    async def _ask(self, session: Session) -> Answer:
-        call, name = self._call, self._faults.provider
-        data = call.body if len(call.body) <= LARGEST_PLAIN_BODY else io.BytesIO(call.body)
-        moment, passed = self._deadline()
-        try:
-            async with asyncio.timeout_at(moment):
-                return await session.post(
-                    call.url, data=data, headers=call.headers, allow_redirects=False, proxy=self._proxy
-                )
-        except aiohttp.ConnectionTimeoutError as error:
-            why = late("no_connection", self._patience.connect)
-            raise ProviderTimeout(why, provider=name) from error
-        except TimeoutError as error:
-            raise ProviderTimeout(late(*passed), provider=name) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ProviderUnreachable(reason_of(error), provider=name) from error
 
     def _deadline(self) -> tuple[float, tuple[str, float]]:
         """Until when we wait for the next bytes, and which limit has passed if they do not come (`late`)."""
