@@ -7,6 +7,7 @@ import tempfile
 from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from tests.scene import Scene
 
 from multiturn import AsyncConversation, ContextPolicy, Error, StoreFull
 from multiturn.ahead import Ahead
+from multiturn.storage import Begun
 from multiturn.storage.sqlite import SQLiteStore
 from multiturn.terms import Input, Terms
 from multiturn.window import Window
@@ -135,7 +137,7 @@ async def test_nobody_is_asked_where_the_turn_cannot_be_stored(
     chat = await _long(scene)
     begin = SQLiteStore.begin
 
-    async def fails(self: SQLiteStore, *given: object) -> object:
+    async def fails(self: SQLiteStore, *given: Any) -> Begun:
         await begin(self, *given)
         raise StoreFull(path="x")
 

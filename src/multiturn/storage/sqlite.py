@@ -416,15 +416,7 @@ class SQLiteStore:
         """See `Store.recall`."""
         finds = await self._read(
             lambda db: sqlite_recall.search(
-                db,
-                owner,
-                conversation,
-                query,
-                branch=branch,
-                before=before,
-                memory=memory,
-                limit=limit,
-                shelf=self._shelf,
+                db, self._shelf, owner, conversation, query, branch, before, memory, limit
             )
         )
         for segment in finds.behind:

@@ -55,15 +55,14 @@ class Finds(NamedTuple):
 
 def search(
     db: sqlite3.Connection,
+    shelf: Shelf,
     owner: Owner,
     name: str,
     query: Query,
-    *,
-    branch: int | None = None,
-    before: int | None = None,
-    memory: str | None = None,
-    limit: int = 10,
-    shelf: Shelf,
+    branch: int | None,
+    before: int | None,
+    memory: str | None,
+    limit: int,
 ) -> Finds:
     """See `Store.recall`."""
     paths = searched(db, owner, name, branch, before, memory)
