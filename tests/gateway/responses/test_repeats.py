@@ -9,6 +9,7 @@ from typing import Any
 
 import openai
 import pytest
+from tests.gateway.keyed import bearer, made
 from tests.gateway.responding import MODEL, TOOL, ask, post, result, sent, until
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Answer, Call, Fault, Script, Wire, serve
@@ -105,6 +106,47 @@ def test_a_repeat_is_known_after_a_restart(tmp_path: Path) -> None:
         with gate(sim, store=tmp_path / "chats.db") as one:
             assert post(one, follow, x_stainless_retry_count="1")[1] == second
             assert len(conversations(one)) == 1
+
+
+@pytest.mark.parametrize("where", ["conversation", "branch", "other"])
+def test_a_repeat_finds_its_turn_among_others_after_a_restart(tmp_path: Path, where: str) -> None:
+    again = {"x_stainless_retry_count": "1"}
+    with serve("qwen", [str(number) for number in range(9)]) as sim:
+        with gate(sim, store=tmp_path / "chats.db") as one:
+            name = one.openai().conversations.create().id
+            first = ask(one, "one", conversation=name)
+            body: dict[str, Any] = {"input": "two", "conversation": name}
+            if where == "branch":
+                ask(one, "two", previous_response_id=first.id)
+                body = {"input": "three", "previous_response_id": first.id}
+            if where == "other":
+                body = {"input": "two"}
+            found = post(one, body)[1]
+            if where == "other":
+                ask(one, "three", conversation=name)
+            asked = len(sim.requests)
+        with gate(sim, store=tmp_path / "chats.db") as one:
+            assert post(one, body, **again)[1] == found
+            assert len(sim.requests) == asked
+            status, other, _ = post(one, {**body, "temperature": 0.5}, **again)
+            assert (status, len(sim.requests)) == (200, asked + 1)
+            assert other["id"] != found["id"]
+
+
+def test_a_count_that_is_none_is_no_repeat() -> None:
+    with serve("qwen", ["first", "second", "third"]) as sim, gate(sim) as one:
+        found = [post(one, {"input": "hi"}, x_stainless_retry_count=each) for each in ("x", "0", "-1")]
+        assert [status for status, _, _ in found] == [200] * 3
+        assert len({answer["id"] for _, answer, _ in found}) == 3
+
+
+def test_nobody_repeats_what_another_user_posted(tmp_path: Path) -> None:
+    store = tmp_path / "chats.db"
+    keys = made(store, "shop", "ada"), made(store, "shop", "bob"), made(store, "other")
+    with serve("qwen", "ok") as sim, gate(sim, store=store) as one:
+        body = {"input": "hi", "background": True}
+        found = [post(one, body, **bearer(key), x_stainless_retry_count="1")[1]["id"] for key in keys]
+        assert len(set(found)) == 3
 
 
 def test_two_equal_requests_are_two_responses() -> None:

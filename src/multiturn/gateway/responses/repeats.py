@@ -30,8 +30,7 @@ async def seen(
     if given is not None:
         return Seen(given)
     digest = hashlib.sha256(raw).hexdigest()[:32]
-    where = wanted.get("previous_response_id") or wanted.get("conversation") or ""
-    place = ((owner.tenant, owner.user or ""), f"responses {where}", digest)
+    place = ((owner.tenant, owner.user or ""), "responses", digest)
     count = headers.get("x-stainless-retry-count", "0")
     if count.isdecimal() and count.strip("0"):
         key = repeats.posted.get(place) or await _stored(client, owner, wanted, f"post_{digest}_")
