@@ -35,7 +35,7 @@ def test_who_leaves_has_the_model_stopped_and_what_was_asked_counted(
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault(200, body={"code": "InternalError", "message": "x"}), Fault(200, html=True)]
+    "fault", [Fault(200, body={"code": "InternalError", "message": "x"}), Fault(200, body="words")]
 )
 def test_an_answer_that_is_none_is_told_and_not_counted(tmp_path: Path, fault: Fault) -> None:
     store = tmp_path / "chats.db"
