@@ -39,7 +39,7 @@ from .reply import Delta, Draft, Reply
 from .request import unmarked
 from .routing import Attempts
 from .step import Gathered, Place, reach_of, refuse_early
-from .storage import DELTAS, Begun, Ending, Lease, Start
+from .storage import DELTAS, Asked, Begun, Ending, Lease, Start
 from .terms import Engine, Input
 from .window import Window
 
@@ -78,8 +78,7 @@ async def begin(
     question = Question(engine, given, begun.lease, known, attempts, gathered=gathered, ahead=ahead)
     turn = OpenTurn(engine, begun, _hold(engine, begun.lease, start, prepared=prepared), question)
     if start.asked is not None:
-        kind = Rendition if start.asked == DELTAS else Course
-        turn.course = kind(turn.draft, keep_reasoning=engine.keep_reasoning)
+        turn.course = _course(start.asked, turn.draft, keep_reasoning=engine.keep_reasoning)
     try:
         if known.learn(begun.settings) or attempts.choice:
             question.attempts = _attempts(engine, place, known)
@@ -108,6 +107,11 @@ def _hold(engine: Engine, lease: Lease, start: Start, *, prepared: bool) -> Hold
 
 def _attempts(engine: Engine, place: Place, known: Known) -> Attempts:
     return engine.attempts(known.model(engine), known.last, place.owner, place.conversation)
+
+
+def _course(asked: Asked, draft: Draft, *, keep_reasoning: bool) -> Course:
+    kind = Rendition if asked == DELTAS else Course
+    return kind(draft, keep_reasoning=keep_reasoning)
 
 
 @dataclass(slots=True)
