@@ -9,7 +9,6 @@ import inspect
 import io
 import os
 import re
-import shlex
 import shutil
 import stat
 import subprocess
@@ -23,7 +22,7 @@ from typing import Any
 import click
 import pytest
 from dashscope.api_entities.http_request import close_shared_sync_session
-from tests.curl import fetch
+from tests.curl import curl
 from tests.gateway.clients.nodejs import ENVIRONMENT, node_js
 from tests.gateway.serving import gate
 from tests.simulators import Answer, Call, Received, Reply, Simulator, remember, serve
@@ -304,7 +303,7 @@ def test_what_stands_for_curl_answers_as_curl_does() -> None:
     (posted,) = [block for block in blocks(shown) if block.kind == "console" and "curl" in block.text]
     with serve("qwen", remember) as qwen, gate(qwen) as one:
         for command, expected in commands(posted.text.replace(GATEWAY, one.url).splitlines()):
-            assert matches(expected, fetch(shlex.split(command.replace("\\\n", " "))[1:]))
+            assert matches(expected, curl(one.url, command).body.decode())
 
 
 # --------------------------------------------------------------------------------- two trees

@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 import pytest
-from tests.gateway.clients.curl import Got, curl, request
+from tests.curl import Got, curl, request, words
 from tests.gateway.completions.test_stateful import asked
 from tests.gateway.responding import sent
 from tests.gateway.serving import Gate, gate
@@ -84,7 +84,7 @@ def test_the_bytes_are_those_that_curl_sends() -> None:
     for command in commands:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             given = command.replace("$ADDRESS", f"http://127.0.0.1:{listener.getsockname()[1]}")
-            _, head, body = request(given)
+            _, head, body = request(words(given))
             assert head.endswith(b"\r\n\r\n")
             if shutil.which("curl"):
                 assert sorted((head + body).splitlines()) == sorted(heard(listener, given).splitlines())
@@ -110,7 +110,7 @@ def heard(listener: socket.socket, command: str) -> bytes:
 
 def test_a_completion_as_qwens_documents_show_it() -> None:
     with serve("qwen", "我是通义千问。") as sim, gate(sim) as one:
-        answer = told(curl(one, QWEN % ""))
+        answer = told(curl(one.url, QWEN % ""))
         assert answer["choices"][0]["message"]["content"] == "我是通义千问。"
         assert asked(sim) == [("system", "You are a helpful assistant."), ("user", "你是谁？")]
 
@@ -118,7 +118,7 @@ def test_a_completion_as_qwens_documents_show_it() -> None:
 def test_a_stream_as_qwens_documents_show_it() -> None:
     with serve("qwen", "我是通义千问。") as sim, gate(sim) as one:
         options = ', "stream": true, "stream_options": {"include_usage": true}'
-        *chunks, usage, end = events(curl(one, QWEN % options))
+        *chunks, usage, end = events(curl(one.url, QWEN % options))
         words = [each["choices"][0]["delta"].get("content") or "" for each in map(json.loads, chunks)]
         assert "".join(words) == "我是通义千问。"
         assert json.loads(usage)["usage"]["total_tokens"] > 0
@@ -127,7 +127,7 @@ def test_a_stream_as_qwens_documents_show_it() -> None:
 
 def test_a_completion_as_kimis_documents_show_it() -> None:
     with serve("kimi", "等于2。") as sim, gate(sim, model="kimi/kimi-k2.6") as one:
-        assert told(curl(one, KIMI))["choices"][0]["message"]["content"] == "等于2。"
+        assert told(curl(one.url, KIMI))["choices"][0]["message"]["content"] == "等于2。"
         assert asked(sim)[-1] == ("user", "你好，我叫李雷，1+1等于多少？")
 
 
@@ -135,7 +135,7 @@ def test_a_header_makes_it_a_conversation() -> None:
     def say(one: Gate, text: str) -> str:
         body = json.dumps({"model": "qwen-plus", "messages": [{"role": "user", "content": text}]})
         named = f"{KEY} {JSON} -H 'X-Conversation-Id: order-8'"
-        answer = told(curl(one, f"curl $GATEWAY/v1/chat/completions {named} -d '{body}'"))
+        answer = told(curl(one.url, f"curl $GATEWAY/v1/chat/completions {named} -d '{body}'"))
         return str(answer["choices"][0]["message"]["content"])
 
     with serve("qwen") as sim, gate(sim) as one:
@@ -145,23 +145,23 @@ def test_a_header_makes_it_a_conversation() -> None:
 
 def test_a_response_as_openais_documents_show_it() -> None:
     with serve("openai", "Once upon a time.") as sim, gate(sim, model="openai/gpt-4.1") as one:
-        made = told(curl(one, OPENAI % ""))
+        made = told(curl(one.url, OPENAI % ""))
         assert made["output"][0]["content"][0]["text"] == "Once upon a time."
         name = f"$GATEWAY/v1/responses/{made['id']}"
-        assert told(curl(one, f"curl {name} {JSON} {KEY}")) == made
-        (item,) = told(curl(one, f"curl {name}/input_items {JSON} {KEY}"))["data"]
+        assert told(curl(one.url, f"curl {name} {JSON} {KEY}")) == made
+        (item,) = told(curl(one.url, f"curl {name}/input_items {JSON} {KEY}"))["data"]
         assert item["content"][0]["text"].startswith("Tell me a three sentence")
-        follow = told(curl(one, OPENAI % f', "previous_response_id": "{made["id"]}"'))
+        follow = told(curl(one.url, OPENAI % f', "previous_response_id": "{made["id"]}"'))
         assert [role for role, _ in sent(sim)] == ["user", "assistant", "user"]
         assert follow["previous_response_id"] == made["id"]
-        gone = told(curl(one, f"curl -X DELETE {name} {JSON} {KEY}"))
+        gone = told(curl(one.url, f"curl -X DELETE {name} {JSON} {KEY}"))
         assert gone == {"id": made["id"], "object": "response", "deleted": True}
-        assert curl(one, f"curl {name} {JSON} {KEY}").status == 404
+        assert curl(one.url, f"curl {name} {JSON} {KEY}").status == 404
 
 
 def test_a_streamed_response_as_openais_documents_show_it() -> None:
     with serve("openai", "Once upon a time.") as sim, gate(sim, model="openai/gpt-4.1") as one:
-        got = curl(one, OPENAI % ', "stream": true')
+        got = curl(one.url, OPENAI % ', "stream": true')
         kinds = [json.loads(each)["type"] for each in events(got)]
         assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
         named = [line for line in got.body.decode().splitlines() if line.startswith("event: ")]
@@ -172,16 +172,16 @@ def test_a_conversation_as_openais_documents_show_it() -> None:
     with serve("openai") as sim, gate(sim, model="openai/gpt-4.1") as one:
         item = {"type": "message", "role": "user", "content": "Hello!"}
         body = json.dumps({"metadata": {"topic": "demo"}, "items": [item]})
-        made = told(curl(one, f"curl $GATEWAY/v1/conversations {JSON} {KEY} -d '{body}'"))
+        made = told(curl(one.url, f"curl $GATEWAY/v1/conversations {JSON} {KEY} -d '{body}'"))
         name = f"$GATEWAY/v1/conversations/{made['id']}"
-        assert told(curl(one, f"curl {name} {KEY}")) == made
+        assert told(curl(one.url, f"curl {name} {KEY}")) == made
         body = json.dumps({"metadata": {"topic": "project-x"}})
-        changed = told(curl(one, f"curl -X POST {name} {KEY} {JSON} -d '{body}'"))
+        changed = told(curl(one.url, f"curl -X POST {name} {KEY} {JSON} -d '{body}'"))
         assert changed["metadata"] == {"topic": "project-x"}
-        (item,) = told(curl(one, f'curl "{name}/items?limit=10" {KEY}'))["data"]
+        (item,) = told(curl(one.url, f'curl "{name}/items?limit=10" {KEY}'))["data"]
         assert item["content"] == [{"type": "input_text", "text": "Hello!"}]
-        assert told(curl(one, f"curl -X DELETE {name}/items/{item['id']} {KEY}"))["id"] == made["id"]
-        assert told(curl(one, f"curl -X DELETE {name} {KEY}"))["deleted"] is True
+        assert told(curl(one.url, f"curl -X DELETE {name}/items/{item['id']} {KEY}"))["id"] == made["id"]
+        assert told(curl(one.url, f"curl -X DELETE {name} {KEY}"))["deleted"] is True
 
 
 def test_a_long_body_is_sent_once_the_gateway_wants_it() -> None:
@@ -189,7 +189,7 @@ def test_a_long_body_is_sent_once_the_gateway_wants_it() -> None:
         image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'A' * (1 << 20)}"}}
         content = [{"type": "text", "text": "What is it?"}, image]
         body = json.dumps({"model": "gpt-4.1", "messages": [{"role": "user", "content": content}]})
-        got = curl(one, f"curl $GATEWAY/v1/chat/completions {JSON} {KEY} -d '{body}'")
+        got = curl(one.url, f"curl $GATEWAY/v1/chat/completions {JSON} {KEY} -d '{body}'")
         assert got.agreed
         assert told(got)["choices"][0]["message"]["content"] == "a cat"
 
@@ -197,13 +197,13 @@ def test_a_long_body_is_sent_once_the_gateway_wants_it() -> None:
 @pytest.mark.parametrize("body", ["{", "not json", "[]"])
 def test_a_body_that_is_none_is_refused_in_openais_words(body: str) -> None:
     with serve("qwen") as sim, gate(sim) as one:
-        got = curl(one, f"curl $GATEWAY/v1/responses {JSON} {KEY} -d '{body}'")
+        got = curl(one.url, f"curl $GATEWAY/v1/responses {JSON} {KEY} -d '{body}'")
         assert got.status == 400
         assert json.loads(got.body)["error"].keys() == {"message", "type", "param", "code"}
 
 
 def test_a_command_that_forgets_the_type_is_told_so() -> None:
     with serve("qwen", "ok") as sim, gate(sim) as one:
-        got = curl(one, f'curl $GATEWAY/v1/chat/completions {KEY} -d \'{{"model": "qwen-plus"}}\'')
+        got = curl(one.url, f'curl $GATEWAY/v1/chat/completions {KEY} -d \'{{"model": "qwen-plus"}}\'')
         assert (got.status, got.kind) == (415, "application/json")
         assert json.loads(got.body)["error"]["code"]
