@@ -18,8 +18,9 @@ from dashscope.api_entities.aio_session import close_shared_aio_session
 from dashscope.api_entities.http_request import close_shared_sync_session
 from dashscope.v2.client import Client
 from tests.gateway.access.test_allowances import counted
-from tests.gateway.completions.test_stateful import asked, states, until, user
+from tests.gateway.completions.test_stateful import asked, states, user
 from tests.gateway.keyed import made
+from tests.gateway.responding import until
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Answer, Call, Fault, Received, Reply, Script, Wire, serve
 
