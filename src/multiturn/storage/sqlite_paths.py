@@ -206,13 +206,12 @@ def _ordinary_path(db: sqlite3.Connection, reach: Reach, place: _Place, known: _
     turns: list[TurnRow] = []
     tokens = NO_BOUND if reach.tokens is None else reach.tokens
     most = _most_turns(reach)
-    number, quoted = last, []
+    number = last
     for (its_tokens,) in db.execute(TOKENS, (base + low, base + last)):
         if its_tokens is None:
             return None
         turns.append(turn_row((number, COMPLETED, 0, its_tokens, 0, 2)))
         if its_tokens < 0:
-            quoted.append(number)
             turns[-1] = turn_row((number, COMPLETED, QUOTED, -1 - its_tokens, 0, 2))
         number -= 1
         tokens -= turns[-1].tokens
@@ -223,8 +222,7 @@ def _ordinary_path(db: sqlite3.Connection, reach: Reach, place: _Place, known: _
             return None
     end = place.messages if last == place.head else _before(db, base + last + 1)
     start = end - 2 * len(turns)
-    quotes = _quotes(db, base + start, base + end) if quoted else []
-    if [place for place, _ in quotes] != [2 * (turn - number - 1) for turn in reversed(quoted)]:
+    if (quotes := _quotes(db, turns, base + start)) is None:
         return None
     withheld, told_from = _withheld(db, place, number)
     return Path(
@@ -244,9 +242,17 @@ def _ordinary_path(db: sqlite3.Connection, reach: Reach, place: _Place, known: _
     )
 
 
-def _quotes(db: sqlite3.Connection, start: int, end: int) -> list[tuple[int, bytes]]:
-    """What is quoted in front of the messages from the key ``start`` on, by their place."""
-    return [(message - start, text) for message, text in db.execute(QUOTES, (start, end))]
+def _quotes(
+    db: sqlite3.Connection, turns: Sequence[TurnRow], start: int
+) -> Sequence[tuple[int, bytes]] | None:
+    """What is quoted in front of these turns, whose messages have the keys from ``start`` on, by their place;
+    ``None`` where some of it is missing."""
+    places = [2 * place for place, turn in enumerate(reversed(turns)) if turn.traits]
+    if not places:
+        return ()
+    rows = db.execute(QUOTES, (start, start + 2 * len(turns)))
+    quotes = [(message - start, text) for message, text in rows]
+    return quotes if [place for place, _ in quotes] == places else None
 
 
 def _summarised(db: sqlite3.Connection, place: _Place, summary: Summary | None, unread: int) -> int | None:
