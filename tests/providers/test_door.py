@@ -61,12 +61,13 @@ def test_a_scripted_provider_comes_with_its_script() -> None:
 
 def test_the_network_is_loaded_only_when_it_is_needed() -> None:
     code = (
-        "import sys; from multiturn.providers import open_provider; from multiturn.catalog import Catalog;"
-        "open_provider(Catalog().profile('demo')); print('aiohttp' in sys.modules);"
-        "open_provider(Catalog().profile('qwen'), key='k'); print('aiohttp' in sys.modules)"
+        "import sys; from multiturn.providers import open_provider; from multiturn.catalog import Catalog\n"
+        "loaded = lambda: [each in sys.modules for each in ('multiturn.providers.transport', 'aiohttp')]\n"
+        "open_provider(Catalog().profile('demo')); print(loaded())\n"
+        "open_provider(Catalog().profile('qwen'), key='k'); print(loaded())"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["False", "True"]
+    assert result.stdout.splitlines() == ["[False, False]", "[True, False]"]
 
 
 async def test_a_key_is_not_shown() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import aiohttp
 import pytest
 from tests.providers.hosts import CHUNKED, UNTIL_THE_END, WHOLE, host, post, read
+
+from multiturn.providers.hindrance import BrokenOff, Disconnected
 
 
 async def test_a_request_is_sent_as_it_is_told() -> None:
@@ -72,13 +73,13 @@ async def test_what_nobody_asked_for_ends_a_connection() -> None:
 async def test_an_answer_that_breaks_off(says: bytes) -> None:
     async with host(says, close=True) as (one, lines):
         answer = await post(one, lines)
-        with pytest.raises(aiohttp.ClientPayloadError):
+        with pytest.raises(BrokenOff):
             await read(answer)
 
 
 async def test_a_connection_that_closes_without_a_word() -> None:
     async with host(b"", close=True) as (one, lines):
-        with pytest.raises(aiohttp.ServerDisconnectedError):
+        with pytest.raises(Disconnected):
             await post(one, lines)
 
 
@@ -89,7 +90,7 @@ async def test_a_connection_that_closes_without_a_word() -> None:
 )
 async def test_a_head_that_cannot_be(says: bytes) -> None:
     async with host(says) as (one, lines):
-        with pytest.raises(aiohttp.ClientPayloadError):
+        with pytest.raises(BrokenOff):
             await post(one, lines)
 
 

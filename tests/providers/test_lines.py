@@ -6,11 +6,11 @@ import asyncio
 import ssl
 from pathlib import Path
 
-import aiohttp
 import pytest
 from tests.providers.hosts import CHUNKED, WHOLE, host, post, read
 
 from multiturn.providers import lines as module
+from multiturn.providers.hindrance import NotConnected, NotTrusted
 from multiturn.providers.lines import Lines
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
@@ -53,7 +53,7 @@ async def test_requests_at_once_have_connections_of_their_own() -> None:
 async def test_nobody_listens() -> None:
     async with host() as (one, _):
         url = one.url
-    with pytest.raises(aiohttp.ClientConnectorError):
+    with pytest.raises(NotConnected):
         await Lines(5.0).post(url, data=b"", headers={})
 
 
@@ -82,7 +82,7 @@ async def test_a_secure_connection_is_used_again(monkeypatch: pytest.MonkeyPatch
 
 async def test_a_certificate_that_nobody_vouches_for_is_not_trusted() -> None:
     async with host(WHOLE, secure=certified()) as (one, lines):
-        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+        with pytest.raises(NotTrusted):
             await lines.post(one.url, data=b"{}", headers={})
         assert one.requests == []
 
@@ -90,6 +90,6 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_trusted() -> None:
 async def test_a_certificate_of_somebody_else_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     async with host(WHOLE, secure=certified()) as (one, lines):
-        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+        with pytest.raises(NotTrusted):
             await lines.post(one.url.replace("127.0.0.1", "0.0.0.0"), data=b"{}", headers={})
         assert one.requests == []

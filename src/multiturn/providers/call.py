@@ -6,13 +6,12 @@ import asyncio
 import io
 from dataclasses import dataclass, field
 
-import aiohttp
-
 from ..errors import ProviderTimeout, ProviderUnreachable
-from ..phrases import Reason, system_reason
+from ..phrases import Reason
+from .hindrance import ConnectingTooLong, Hindrance, reason_of
 from .sessions import Answer, Session
 
-__all__ = ["LARGEST_ANSWER", "LARGEST_COMPLAINT", "Call", "late", "reason_of"]
+__all__ = ["LARGEST_ANSWER", "LARGEST_COMPLAINT", "Call", "late"]
 
 LARGEST_ANSWER = 32 << 20
 """Bytes of one event, or of an answer that is not streamed."""
@@ -40,49 +39,24 @@ class Call:
         until: float,
         limit: tuple[str, float],
         *,
-        connect: float,
         provider: str,
     ) -> Answer:
         """Ask, and wait for the head of the answer ``until`` this time of the loop; ``limit`` has passed then
-        (see `late`), ``connect`` is how many seconds the connection may take. Raises `ProviderTimeout` and
-        `ProviderUnreachable`."""
+        (see `late`). Raises `ProviderTimeout` and `ProviderUnreachable`."""
         data = self.body if len(self.body) <= LARGEST_PLAIN_BODY else io.BytesIO(self.body)
         try:
             async with asyncio.timeout_at(until):
                 return await session.post(
                     self.url, data=data, headers=self.headers, allow_redirects=False, proxy=proxy
                 )
-        except aiohttp.ConnectionTimeoutError as error:
-            raise ProviderTimeout(late("no_connection", connect), provider=provider) from error
+        except ConnectingTooLong as error:
+            raise ProviderTimeout(error.reason, provider=provider) from error
         except TimeoutError as error:
             raise ProviderTimeout(late(*limit), provider=provider) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (Hindrance, OSError) as error:
             raise ProviderUnreachable(reason_of(error), provider=provider) from error
 
 
 def late(what: str, seconds: float) -> Reason:
     """Which time limit has passed."""
     return Reason(f"why.{what}", seconds=f"{seconds:g}")
-
-
-def reason_of(error: Exception) -> str:
-    """Why there is no connection, or no longer one."""
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
-        return Reason("why.unreachable", host=f"{error.host}:{error.port}", problem=_hindrance(error))
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return Reason("why.proxy_refused", status=error.status)
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return Reason("why.disconnected")
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return Reason("why.broken_off")
-    return system_reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
-
-
-def _hindrance(error: aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError) -> str:
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return Reason("why.certificate")
-        case aiohttp.ClientConnectorDNSError():
-            return Reason("why.no_host")
-        case _:
-            return system_reason(error.os_error)

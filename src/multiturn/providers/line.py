@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import aiohttp
 import httptools
+
+from .hindrance import BrokenOff, Disconnected
 
 __all__ = ["Line", "Received"]
 
@@ -40,7 +41,7 @@ class Received:
 
     @property
     def content(self) -> Received:
-        """What is read: as aiohttp's answers have it."""
+        """The body: it is read here, too."""
         return self
 
     @property
@@ -114,7 +115,7 @@ class Received:
             return
         self._over, self._failure = failure is None, failure
         if not self.head.done():
-            self.head.set_exception(failure or aiohttp.ServerDisconnectedError())
+            self.head.set_exception(failure or Disconnected())
             self.head.exception()  # whoever asked may have left
 
     def _taken(self) -> bytes:
@@ -173,7 +174,9 @@ class Line(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            received.end(aiohttp.ClientPayloadError(str(error)))
+            failure = BrokenOff()
+            failure.__cause__ = error
+            received.end(failure)
             self.drop()
         received.arrived()
 
@@ -184,9 +187,9 @@ class Line(asyncio.Protocol):
         if received is None:
             return
         if not received.head.done():
-            received.end(exc or aiohttp.ServerDisconnectedError())
+            received.end(exc or Disconnected())
         elif self._measured or exc is not None:
-            received.end(aiohttp.ClientPayloadError("the answer broke off"))
+            received.end(BrokenOff())
         else:
             received.end()
         received.arrived()

@@ -1,6 +1,5 @@
 """Over which connections does a call go, where each microsecond counts? Plain HTTP/1.1 on asyncio and
-httptools' parser: what a gateway does thousands of times a second. Failures are those of aiohttp's client,
-which does the same where a proxy stands between or httptools is not installed."""
+httptools' parser: what a gateway does thousands of times a second."""
 
 from __future__ import annotations
 
@@ -11,11 +10,11 @@ import ssl
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-import aiohttp
-
+from ..phrases import system_reason
+from .hindrance import ConnectingTooLong, Hindrance, NoSuchHost, NotConnected, NotTrusted
 from .line import Line, Received
 
 __all__ = ["Lines"]
@@ -25,12 +24,11 @@ IDLE = 15.0
 
 
 class Place(NamedTuple):
-    """Where a provider listens; as aiohttp's errors have it."""
+    """Where a provider listens."""
 
     host: str
     port: int
-    is_ssl: bool
-    ssl: bool = True
+    secure: bool
 
 
 class Lines:
@@ -47,7 +45,7 @@ class Lines:
     async def post(
         self, url: str, *, data: bytes | io.BytesIO, headers: Mapping[str, str], **_: object
     ) -> Received:
-        """Ask, and wait for the head of the answer. Raises `aiohttp.ClientError` and `OSError`."""
+        """Ask, and wait for the head of the answer. Raises `Hindrance` and `OSError`."""
         if url not in self._targets:
             self._targets[url] = _target(urlsplit(url))
         place, first = self._targets[url]
@@ -113,13 +111,13 @@ class Lines:
                     lambda: Line(loop, freed),
                     place.host,
                     place.port,
-                    ssl=self._security() if place.is_ssl else None,
-                    server_hostname=place.host if place.is_ssl else None,
+                    ssl=self._security() if place.secure else None,
+                    server_hostname=place.host if place.secure else None,
                 )
         except TimeoutError as error:
-            raise aiohttp.ConnectionTimeoutError from error
+            raise ConnectingTooLong(self._connect) from error
         except OSError as error:
-            raise _as_aiohttp(place, error) from error
+            raise _hindrance(place, error) from error
         self._open = {each for each in self._open if not each.lost}
         self._open.add(line)
         return line
@@ -140,12 +138,9 @@ def _target(parts: SplitResult) -> tuple[Place, bytes]:
     return place, f"POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: multiturn\r\n".encode("ascii")
 
 
-def _as_aiohttp(place: Place, error: OSError) -> Exception:
-    key = cast("Any", place)
-    if isinstance(error, ssl.CertificateError):
-        return aiohttp.ClientConnectorCertificateError(key, error)
+def _hindrance(place: Place, error: OSError) -> Hindrance:
     if isinstance(error, ssl.SSLError):
-        return aiohttp.ClientConnectorSSLError(key, error)
+        return NotTrusted(place.host, place.port)
     if isinstance(error, socket.gaierror):
-        return aiohttp.ClientConnectorDNSError(key, error)
-    return aiohttp.ClientConnectorError(key, error)
+        return NoSuchHost(place.host, place.port)
+    return NotConnected(place.host, place.port, system_reason(error))

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-import aiohttp
-
 from ..errors import ProviderError, ProviderTimeout, StreamCut
 from ..phrases import Reason
-from .call import LARGEST_ANSWER, LARGEST_COMPLAINT, Call, late, reason_of
+from .call import LARGEST_ANSWER, LARGEST_COMPLAINT, Call, late
 from .faults import Faults
+from .hindrance import Hindrance, reason_of
 from .patience import Patience
 from .sessions import Answer, Session
 
@@ -45,7 +44,7 @@ class Passed:
         limit = ("no_beginning" if self._call.stream else "no_answer", self._limit)
         until = self._loop.time() + self._limit
         response = self._response = await self._call.put(
-            session, self._proxy, until, limit, connect=self._patience.connect, provider=self.faults.provider
+            session, self._proxy, until, limit, provider=self.faults.provider
         )
         kind = response.content_type
         if not getattr(response.content, "complete", False):
@@ -121,7 +120,7 @@ class Passed:
         assert self._response is not None, "asked before it is read"  # noqa: S101  (for the type checker)
         try:
             chunk = await self._response.content.readany()
-        except (aiohttp.ClientError, OSError) as error:
+        except (Hindrance, OSError) as error:
             if self._late is not None:
                 raise ProviderTimeout(self._late, provider=self.faults.provider) from error
             raise StreamCut(reason_of(error), provider=self.faults.provider) from error

@@ -6,11 +6,10 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
-
-import aiohttp
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from .aiohttp_client import Client
     from .lines import Lines
 
 __all__ = ["Answer", "Content", "Session", "Sessions"]
@@ -20,7 +19,7 @@ class Content(Protocol):
     """The body of an answer while it arrives."""
 
     async def readany(self) -> bytes:
-        """What has come since, at least something; nothing at the end."""
+        """What has come since, at least something; nothing at the end. Raises `Hindrance` and `OSError`."""
         ...
 
     def at_eof(self) -> bool:
@@ -68,7 +67,7 @@ class Session(Protocol):
         allow_redirects: bool,
         proxy: str | None,
     ) -> Answer:
-        """Ask, and wait for the head of the answer. Raises `aiohttp.ClientError` and `OSError`."""
+        """Ask, and wait for the head of the answer. Raises `Hindrance` and `OSError`."""
         ...
 
 
@@ -78,15 +77,14 @@ class Sessions:
     def __init__(self, connect: float) -> None:
         self._connect = connect
         self._lines: dict[asyncio.AbstractEventLoop, Lines] = {}
-        self._others: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        self._others: dict[asyncio.AbstractEventLoop, Client] = {}
 
     async def of(self, proxy: str | None) -> Session:
         """The session of the running event loop for calls through ``proxy``, or past all."""
         loop = asyncio.get_running_loop()
         if proxy is None and (lines := self._lines.get(loop) or await self._new_lines(loop)):
             return lines
-        session: Any = self._others.get(loop) or await self._new_other(loop)
-        return session  # type: ignore[no-any-return]  # what `post` gives can be awaited, too
+        return self._others.get(loop) or await self._new_other(loop)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -105,12 +103,10 @@ class Sessions:
         self._lines[loop] = Lines(self._connect)
         return self._lines[loop]
 
-    async def _new_other(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
+    async def _new_other(self, loop: asyncio.AbstractEventLoop) -> Client:
+        from .aiohttp_client import Client
+
         for ended in [each for each in self._others if each.is_closed()]:
             await self._others.pop(ended).close()
-        self._others[loop] = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._connect),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._others[loop] = Client(self._connect)
         return self._others[loop]

@@ -9,15 +9,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-import aiohttp
-
 from ..errors import ProviderError, ProviderTimeout, StreamCut
 from ..reply import Delta
-from .call import LARGEST_ANSWER, LARGEST_COMPLAINT, Call, late, reason_of
+from .call import LARGEST_ANSWER, LARGEST_COMPLAINT, Call, late
 from .deltas import NOTHING
 from .events import Event, EventParser
 from .faults import Faults
 from .flow import Deltas, Flow, Taker
+from .hindrance import Hindrance, reason_of
 from .passing import Passed
 from .patience import Budget, Patience, Retry
 from .proxy import proxy_of
@@ -157,7 +156,7 @@ class _Exchange:
         """Ask, and wait for the first deltas."""
         until, limit = self._deadline()
         response = self._response = await self._call.put(
-            session, self._proxy, until, limit, connect=self._patience.connect, provider=self._faults.provider
+            session, self._proxy, until, limit, provider=self._faults.provider
         )
         self._call = replace(self._call, body=b"")
         kind = response.content_type
@@ -252,7 +251,7 @@ class _Exchange:
                 return await self._response.content.readany()
         except TimeoutError as error:
             raise ProviderTimeout(late(*passed), provider=self._faults.provider) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (Hindrance, OSError) as error:
             raise StreamCut(reason_of(error), provider=self._faults.provider) from error
 
     async def _next(self) -> bytes:
@@ -314,7 +313,7 @@ class _Exchange:
         """Read the end of a finished answer, so that its connection is free for the next one."""
         if self._response is None:
             return
-        with suppress(TimeoutError, aiohttp.ClientError, OSError):
+        with suppress(Hindrance, OSError):
             async with asyncio.timeout(FAREWELL):
                 while not self._response.content.at_eof():
                     await self._response.content.readany()
