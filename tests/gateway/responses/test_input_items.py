@@ -65,3 +65,17 @@ def test_what_is_there_already_is_counted_alone() -> None:
             json.loads(one.post({**body, **each}, path)[1])["input_tokens"] for each in ({}, {"input": "hi"})
         )
         assert 50 < alone < more
+
+
+def test_what_belongs_together_is_listed_apart() -> None:
+    call = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}", "id": "fc_mine"}
+    items: Any = [
+        {**said("user", "a"), "id": "msg_mine"},
+        {**said("assistant", "b"), "id": "msg_ours"},
+        call,
+        {**result("c1"), "id": "fco_mine"},
+    ]
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        found = listed(one, ask(one, items, tools=[TOOL]).id)["data"]
+        assert [each["id"] for each in found] == ["msg_mine", "msg_ours", "fc_mine", "fco_mine"]
+        assert found[2] == {**call, "status": "completed"}

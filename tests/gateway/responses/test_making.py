@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.gateway.responding import MODEL, ask, chunks, post, sent, told, until
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Answer, Fault, Script, Wire, serve
+
+from multiturn.settings import load
 
 RESPONSES = "/v1/responses"
 DETACHED = "x-multiturn-detached: true"
@@ -178,6 +181,18 @@ def test_a_repeat_of_what_was_answered_before_the_last_turn_failed_is_told_again
         status, again, _ = post(one, body, x_stainless_retry_count="1")
         assert (status, again["id"], again["status"]) == (200, first, "completed")
         assert [each["state"] for each in turns(one, name)] == ["completed", "failed"]
+
+
+def test_a_conversation_stays_with_whoever_answered_it() -> None:
+    targets = ["qwen/qwen-plus", "kimi/kimi-k2.6"]
+    config = load({"routes": {"fast": {"targets": targets}}}, {"HOME": "/nowhere"}, Path("/nowhere"))
+    with serve("qwen", Script("ok", faults={1: Fault(503)})) as qwen, serve("kimi", "ok") as kimi:
+        with gate(qwen, kimi, config=config) as one:
+            last = ask(one, "one", model="fast")
+            for text in ("two", "three"):
+                last = ask(one, text, model="fast", previous_response_id=last.id)
+            assert last.model == targets[1]
+            assert (len(qwen.requests), len(kimi.requests)) == (1, 3)
 
 
 def test_a_response_that_is_made_whole_is_asked_for_whole() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 from tests.gateway.responding import MODEL, TOOL, ask, post, result, sent, told
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Answer, Call, Script, serve
+
+from multiturn.gateway.responses.compactions import compaction_item
 
 
 def conversations(one: Gate) -> list[dict[str, Any]]:
@@ -164,16 +168,19 @@ def test_what_is_shorter_than_its_summary_stays_as_it_is() -> None:
         assert "longer" not in str(sent(sim))
 
 
-def test_no_window_leaves_a_compaction_out() -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_no_window_leaves_a_compaction_out(*, named: bool) -> None:
     with serve("qwen", "The user is called Ada.") as sim, gate(sim) as one:
         items: Any = [{"role": "user", "content": "My name is Ada."}]
         small = one.openai().responses.compact(model=MODEL, input=items)
         sim.script = Script("word " * 150)
         management: Any = [{"type": "compaction", "compact_threshold": 1000}]
         given: Any = {"context_management": management}
-        last = ask(one, [*small.output, {"role": "user", "content": "hello"}], **given)
-        for number in range(12):
-            last = ask(one, f"{number} " * 60, previous_response_id=last.id, **given)
+        item = small.output[-1].to_dict()
+        item = item if named else {name: value for name, value in item.items() if name != "id"}
+        last = ask(one, [item, {"role": "user", "content": "hello"}], **given)
+        for number in range(9):
+            last = ask(one, f"{number} " * 90, previous_response_id=last.id, **given)
         assert "hello" not in str(sent(sim))
         assert "The user is called Ada." in str(sent(sim))
 
@@ -193,12 +200,20 @@ def test_what_is_posted_is_compacted_with_the_rest() -> None:
         assert conversations(one) == []
 
 
-@pytest.mark.parametrize("sealed", ["gAAAA", "mt1.", "mt1.AAAA", "mt1.eJwDAAAAAAE=", None])
+@pytest.mark.parametrize(
+    "sealed",
+    [
+        *("gAAAA", "mt1.", "mt1.AAAA", "mt1.eJwDAAAAAAE=", None),
+        compaction_item("cmp_1", "Ada", 1)["encrypted_content"].replace("mt1.", "mt2."),
+        "mt1." + urlsafe_b64encode(zlib.compress(b"5")).decode(),
+    ],
+)
 def test_a_compaction_of_somebody_elses_is_refused(sealed: Any) -> None:
     with serve("qwen", "ok") as sim, gate(sim) as one:
         item = {"type": "compaction", "id": "cmp_1", "encrypted_content": sealed}
         status, body, _ = post(one, {"input": [item, {"role": "user", "content": "hi"}]})
         assert (status, body["error"]["code"]) == (400, "compaction_unreadable")
+        assert body["error"]["param"] == "input"
 
 
 def test_a_threshold_has_old_turns_folded() -> None:

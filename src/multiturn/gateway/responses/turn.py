@@ -300,8 +300,8 @@ async def asked_in(
         wait=engine.queue,
         hold=engine.lease,
         branch=spot.branch,
-        upon=None if start.again else spot.upon,
+        upon=spot.upon,
         switch=spot.switch,
-        make=spot.make and not start.again,
+        make=spot.make,
     )
     return await begin(engine, place, start, given, known)

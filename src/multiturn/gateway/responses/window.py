@@ -71,7 +71,7 @@ async def _current(client: AsyncMultiTurn, spot: Spot, words: Words) -> tuple[Se
         return new, None
     else:
         turns = await client.engine.store.turns(spot.owner, spot.conversation, limit=1, newest=True)
-        turn, upto = (turns[-1].number if turns else 1), 1 << 30
+        turn, upto = turns[-1].number, 1 << 30
     rows = await client.engine.store.history(
         spot.owner, spot.conversation, after=turn - 1, limit=1, branch=spot.branch
     )
