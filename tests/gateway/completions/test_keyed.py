@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.gateway.keyed import bearer, made
 from tests.gateway.responding import until
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Answer, Call, Fault, Script, Wire, serve
@@ -253,3 +254,24 @@ def test_the_key_of_another_conversation_is_another_key() -> None:
     with serve("qwen", slow()) as sim, gate(sim) as one, begun(one, "x-multiturn-detached: true"):
         assert one.post({**asking(), "conversation": "c2"}, idempotency_key="k1")[0] == 200
         assert len(sim.requests) == 2
+
+
+@pytest.mark.parametrize("other", [("bank", "ada"), ("shop", "bob")], ids=["tenants", "users"])
+def test_nobody_hears_an_answer_of_somebody_else(other: tuple[str, str], tmp_path: Path) -> None:
+    store = tmp_path / "chats.db"
+    keys = [made(store, tenant, user) for tenant, user in (("shop", "ada"), other)]
+    with serve("qwen", slow()) as sim, gate(sim, store=store) as one:
+        heard: list[tuple[int, bytes, Any]] = []
+
+        def ask(key: str) -> None:
+            heard.append(one.post(asking(), idempotency_key="k1", **bearer(key)))
+
+        threads = [threading.Thread(target=ask, args=(key,)) for key in keys]
+        threads[0].start()
+        until(lambda: bool(sim.requests))
+        threads[1].start()
+        for each in threads:
+            each.join()
+        names = {json.loads(body.split(b"\n")[0][6:])["id"] for status, body, _ in heard if status == 200}
+        assert len(names) == sum(status == 200 for status, _, _ in heard)
+        assert len(sim.requests) == len(names)
