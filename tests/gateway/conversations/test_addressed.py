@@ -33,13 +33,14 @@ def talk() -> Iterator[Talk]:
     [
         ("GET", "/turns/0", None, 404, "turn_not_found", None),
         ("GET", "/turns/3", None, 404, "turn_not_found", None),
-        ("GET", "/turns/" + "9" * 40, None, 404, "turn_not_found", None),
+        ("GET", "/turns/" + "9" * 5000, None, 404, "turn_not_found", None),
         ("GET", "/turns/%D9%A1", None, 404, "turn_not_found", None),
         ("GET", "/turns/1?branch=x", None, 400, "invalid_type", "branch"),
-        ("GET", "/turns/1?branch=" + "9" * 40, None, 400, "invalid_type", "branch"),
+        ("GET", "/turns/1?branch=" + "9" * 5000, None, 400, "invalid_type", "branch"),
         ("GET", "/turns/1?branch=%D9%A1", None, 400, "invalid_type", "branch"),
         ("GET", "/turns/1/context?step=0", None, 400, "integer_below_min_value", "step"),
         ("GET", "/v1/conversations/missing/turns/1", None, 404, "conversation_not_found", "conversation"),
+        ("GET", "/v1/conversations/missing/turns/0", None, 404, "conversation_not_found", "conversation"),
         ("GET", "/v1/conversations/missing/window", None, 404, "conversation_not_found", "conversation"),
         ("GET", "/v1/conversations/%20", None, 404, "conversation_not_found", "conversation"),
         ("GET", "/v1/conversations/" + "x" * 600, None, 404, "conversation_not_found", "conversation"),
@@ -91,6 +92,33 @@ def test_what_cannot_be_is_refused_by_its_name(
 ) -> None:
     found, answer = talk.told(method, path, body)
     assert (found, answer["error"]["code"], answer["error"]["param"]) == (status, code, param)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/settings", None),
+        ("POST", "/settings", {"opening": "Welcome!"}),
+        ("GET", "/policy", None),
+        ("PUT", "/policy", {}),
+        ("GET", "/summary", None),
+        ("PUT", "/summary", {"text": "a"}),
+        ("DELETE", "/summary", None),
+        ("GET", "/recall?text=a", None),
+        ("GET", "/export", None),
+        ("GET", "/usage", None),
+        ("GET", "/branches", None),
+        ("POST", "/branches", {"at": 0}),
+        ("POST", "/window", {"text": "a"}),
+        ("POST", "/count", {"text": "a"}),
+    ],
+)
+def test_what_is_not_there_is_not_made_by_asking_for_it(
+    talk: Talk, method: str, path: str, body: Any
+) -> None:
+    missing = Talk(talk.one, "missing")
+    assert missing.code(method, path, body) == (404, "conversation_not_found")
+    assert missing.code("GET", "") == (404, "conversation_not_found")
 
 
 def test_a_turn_has_a_number_on_each_branch_and_an_id(talk: Talk) -> None:

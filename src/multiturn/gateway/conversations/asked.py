@@ -25,8 +25,6 @@ def chat_of(request: Request) -> AsyncConversation:
     """The conversation of the address. It is asked and told of, so what the server's own settings say of new
     turns, its model first of all, is not said to it."""
     name = request.path_params["id"]
-    if not name.strip():
-        raise ConversationNotFound(conversation=name)
     client = client_of(request)
     try:
         named = client.conversation(name, user=request.query_params.get("user"))
