@@ -288,6 +288,12 @@ async def test_usage_is_added_up_by_what_one_wants_to_know(scene: Make) -> None:
     assert all(cost.amount > Decimal(0) for spent in by_model.values() for cost in spent.costs)
     assert {s.group for s in await it.client.usage(by="conversation")} == {"a", "b"}
     assert len(await it.client.usage(by="day")) == 1
+    of_one = {spent.group: spent.calls for spent in await it.client.usage(by="model", conversation="a")}
+    assert of_one == {"qwen/qwen-plus": 1, "openai/gpt-5.4-mini": 1}
+    assert [spent.calls for spent in await it.client.usage(conversation="a", user="ada")] == [2]
+    for nobody in ({"conversation": "c"}, {"conversation": "a", "user": "bob"}):
+        with pytest.raises(ConversationNotFound):
+            await it.client.usage(**nobody)  # type: ignore[arg-type]  # names of arguments
     with pytest.raises(ParameterInvalid, match="day"):
         await it.client.usage(by="week")  # type: ignore[arg-type]  # wrong on purpose
 

@@ -230,18 +230,24 @@ class AsyncMultiTurn:
         hits = await self._store.search(self._owner(user, everybody=everybody), needle, limit=limit)
         return [Hit(hit.conversation, message_of(hit.told), hit.told.row.turn) for hit in hits]
 
-    async def usage(self, *, by: By | Sequence[By] = "all", user: str | None = None) -> list[Spending]:
+    async def usage(
+        self,
+        *,
+        by: By | Sequence[By] = "all",
+        user: str | None = None,
+        conversation: str | None = None,
+    ) -> list[Spending]:
         """Tokens and cost, one entry a group: by day, model, user, conversation or tag (what conversations
         are noted with under that name, see `conversation`), or all together; by a list of these, a group is
         the JSON list of its values. They are those of everybody, since they are the client's bill; ``user``
-        names one."""
+        names one, ``conversation`` one of theirs."""
         owner = self._owner(user, everybody=user is None)
         wanted = list(by) if isinstance(by, list | tuple) else [by]
         if not wanted or not all(each in get_args(By) for each in wanted):
             known = ", ".join(get_args(By))
             raise ParameterInvalid(Reason("why.not_among", known=known, value=f"{by!r:.40}"), name="by")
         groups: dict[str, list[Spending]] = {}
-        for row in await self._store.usage(owner, by=by):
+        for row in await self._store.usage(owner, conversation=conversation, by=by):
             groups.setdefault(row.group, []).append(spending(row))
         return [Spending.total(group, parts) for group, parts in groups.items()]
 

@@ -125,6 +125,9 @@ def test_usage_is_told_by_tags_and_by_several_at_once(shell: Shell) -> None:
     assert [row.split()[:3] for row in rows[1:]] == [["—", "·", "demo"], ["shop", "·", "demo"]]
     told = shell.run(*usage, "--by", "model", "--json").stdout
     assert [json.loads(line)["group"] for line in told.splitlines()] == [["", "demo"], ["shop", "demo"]]
+    one = shell.run("usage", "a", *usage[1:], "--by", "model", "--json").stdout
+    assert [json.loads(line)["group"] for line in one.splitlines()] == [["shop", "demo"]]
+    assert shell.run("usage", "b", *usage[1:3], "--by", "model").stdout.splitlines()[1].split()[0] == "demo"
 
 
 def test_users_do_not_see_each_other(talked: Shell) -> None:

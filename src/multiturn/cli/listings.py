@@ -119,13 +119,16 @@ async def usage(session: Session, conversation: str | None, by: Sequence[Groupin
     """``usage``: tokens and cost added up, of one conversation, one user, or everybody."""
     wanted = list(dict.fromkeys(by))
     several = len(wanted) > 1
+    grouped: Grouping | list[Grouping] = wanted if several else wanted[0] if wanted else "all"
     async with session.stored() as client:
-        if conversation is None:
-            grouped: Grouping | list[Grouping] = wanted if several else wanted[0] if wanted else "all"
-            groups = await client.usage(by=grouped, user=session.user)
+        one = None if conversation is None else await session.find(client, conversation)
+        if one is not None and not wanted:
+            groups = [await handle(client, one).usage()]
+        elif one is not None:
+            groups = await client.usage(by=grouped, user=one.user, conversation=one.id)
         else:
-            groups = [await handle(client, await session.find(client, conversation)).usage()]
-    usage_table(session.screen, groups, several=several and conversation is None)
+            groups = await client.usage(by=grouped, user=session.user)
+    usage_table(session.screen, groups, several=several)
 
 
 def usage_table(screen: Screen, groups: Sequence[Spending], *, several: bool = False) -> None:

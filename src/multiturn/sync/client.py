@@ -179,10 +179,16 @@ class MultiTurn:
         client = self._current()
         return self._run(lambda: client.search(text, user=user, everybody=everybody, limit=limit))
 
-    def usage(self, *, by: By | Sequence[By] = "all", user: str | None = None) -> list[Spending]:
+    def usage(
+        self,
+        *,
+        by: By | Sequence[By] = "all",
+        user: str | None = None,
+        conversation: str | None = None,
+    ) -> list[Spending]:
         """See `AsyncMultiTurn.usage`."""
         client = self._current()
-        return self._run(lambda: client.usage(by=by, user=user))
+        return self._run(lambda: client.usage(by=by, user=user, conversation=conversation))
 
     def load(self, path: str | os.PathLike[str], *, user: str | None = None) -> list[BlockingConversation]:
         """See `AsyncMultiTurn.load`."""

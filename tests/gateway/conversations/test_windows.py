@@ -92,6 +92,10 @@ def test_what_was_consumed_by_conversation_and_by_groups() -> None:
         groups = [each["group"] for each in talk.ask("GET", "/v1/usage?group_by=model,user")["data"]]
         assert groups == [{"model": "demo", "user": ""}, {"model": "qwen/qwen-plus", "user": ""}]
         assert talk.ask("GET", "/v1/usage?user=bob&group_by=model")["data"] == []
+        (group,) = talk.ask("GET", "/usage?group_by=tag,model")["groups"]
+        assert (set(group["group"]), group["calls"]) == ({"tag", "model"}, mine["calls"])
+        assert "groups" not in mine
+        assert talk.code("GET", "/usage?group_by=moon") == (400, "invalid_value")
         assert talk.code("GET", "/v1/usage?group_by=day,day") == (400, "invalid_value")
 
 

@@ -23,16 +23,29 @@ GROUPS = ("day", "model", "user", "tag", "conversation")
 
 async def everything(request: Request) -> Response:
     """What all conversations of the tenant consumed, or those of one user, by one or several of `GROUPS`."""
+    user = request.query_params.get("user")
+    data = await _grouped(request, _names(request), user)
+    return answered({"object": "list", "data": data, "has_more": False})
+
+
+def _names(request: Request) -> list[str]:
+    """By what it is grouped. Raises `Refusal`."""
     names = [each for each in request.query_params.get("group_by", "").split(",") if each]
     if any(name not in GROUPS for name in names) or len(set(names)) < len(names):
         raise Refusal(400, "invalid_value", param="group_by", known=", ".join(GROUPS))
-    client, user = client_of(request), request.query_params.get("user")
+    return names
+
+
+async def _grouped(
+    request: Request, names: list[str], user: str | None, conversation: str | None = None
+) -> list[dict[str, Any]]:
     by = cast("list[Grouping]", names)
-    spent = await client.usage(by=(by[0] if len(by) == 1 else by) if by else "all", user=user)
-    data = [
+    spent = await client_of(request).usage(
+        by=(by[0] if len(by) == 1 else by) if by else "all", user=user, conversation=conversation
+    )
+    return [
         {"object": "usage", "group": _group(names, each.group), **spending_written(each)} for each in spent
     ]
-    return answered({"object": "list", "data": data, "has_more": False})
 
 
 def _group(names: list[str], group: str) -> dict[str, Any]:
@@ -42,10 +55,12 @@ def _group(names: list[str], group: str) -> dict[str, Any]:
 
 
 async def one(request: Request) -> Response:
-    """What one conversation consumed, all branches."""
-    chat = handle_of(request)
-    spent = spending_written(await chat.usage())
-    return answered({"object": "conversation.usage", "conversation": chat.id, **spent})
+    """What one conversation consumed, all branches; also by `GROUPS`, where they are asked for."""
+    chat, names = handle_of(request), _names(request)
+    told = {"object": "conversation.usage", "conversation": chat.id, **spending_written(await chat.usage())}
+    if names:
+        told["groups"] = await _grouped(request, names, chat.at[0].user, chat.id)
+    return answered(told)
 
 
 ROUTES = [
