@@ -17,7 +17,7 @@ async def test_the_first_in_line_is_told_and_then_the_next(
     """Nobody looks by himself here: whoever were not told would wait for a minute."""
     monkeypatch.setattr(line, "POLL", 60.0)
     monkeypatch.setattr(line, "SLOWEST_POLL", 60.0)
-    for module in ("sqlite", "sqlite_leases"):
+    for module in ("sqlite_waiting", "sqlite_leases"):
         monkeypatch.setattr(f"multiturn.storage.{module}.TICKET_LIFE", 180.0)
     lease = await begin(store, "0")
     waiting = []
@@ -36,7 +36,7 @@ async def test_when_the_first_leaves_just_as_it_was_told_the_next_is_told(
 ) -> None:
     monkeypatch.setattr(line, "POLL", 60.0)
     monkeypatch.setattr(line, "SLOWEST_POLL", 60.0)
-    for module in ("sqlite", "sqlite_leases"):
+    for module in ("sqlite_waiting", "sqlite_leases"):
         monkeypatch.setattr(f"multiturn.storage.{module}.TICKET_LIFE", 180.0)
     lease = await begin(store, "0")
     first = asyncio.create_task(ask(store, "1", "ok"))

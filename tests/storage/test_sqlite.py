@@ -174,7 +174,7 @@ async def test_a_beginning_that_arrived_just_when_its_caller_left_is_given_back(
 ) -> None:
     """Cancelled between the outcome and the look at it."""
     await answer(store, 1)
-    write = store._write
+    write = store._writer.run
 
     def leaving(*work: Any) -> asyncio.Future[Any]:
         outcome = write(*work)
@@ -182,7 +182,7 @@ async def test_a_beginning_that_arrived_just_when_its_caller_left_is_given_back(
         return outcome
 
     with monkeypatch.context() as hasty:
-        hasty.setattr(store, "_write", leaving)
+        hasty.setattr(store._writer, "run", leaving)
         task = asyncio.create_task(begin(store, "left", hold=600))
         with pytest.raises(asyncio.CancelledError):
             await task

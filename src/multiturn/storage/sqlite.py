@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
@@ -22,7 +20,6 @@ from ..conversations import (
     Summary,
     Turn,
 )
-from ..errors import ConversationBusy, StoreUnavailable
 from ..messages import Entry
 from ..search.terms import Query
 from ..window import Path
@@ -45,8 +42,6 @@ from . import (
     sqlite_usage,
 )
 from .connections import MEMORY
-from .jobs import Early
-from .line import Line, Place
 from .readers import Readers
 from .records import (
     Begun,
@@ -66,9 +61,10 @@ from .records import (
 )
 from .sqlite_accounts import SQLiteAccounts
 from .sqlite_keys import SQLiteKeys
-from .sqlite_leases import TICKET_LIFE, Queued
+from .sqlite_leases import Queued
 from .sqlite_shelf import Shelf
 from .sqlite_vectors import SQLiteVectors
+from .sqlite_waiting import Waiting
 from .writer import Writer
 
 __all__ = ["SQLiteStore"]
@@ -88,7 +84,7 @@ class SQLiteStore:
         self.path = path if path == MEMORY else os.path.abspath(path)
         self._writer = Writer(self.path, patience)
         self._readers = None if path == MEMORY else Readers(self.path, patience)
-        self._line = Line()
+        self._waiting = Waiting(self._writer, self._readers or self._writer)
         self._shelf = Shelf()
 
         self._write = self._writer.run
@@ -126,80 +122,9 @@ class SQLiteStore:
         def attempt(db: sqlite3.Connection, ticket: int | None) -> Begun | Queued:
             return sqlite_turns.begin(db, owner, conversation, start, ticket, reach)
 
-        return await self._in_turn(attempt, conversation, start.wait, start.key, early if ahead else None)
-
-    async def _in_turn(
-        self,
-        attempt: Attempt[T],
-        conversation: str,
-        wait: float,
-        key: str | None,
-        early: Early | None = None,
-    ) -> T:
-        """Try, and where somebody else is at it, queue for ``wait`` seconds."""
-        deadline = asyncio.get_running_loop().time() + wait
-        outcome = await self._taken(lambda db: attempt(db, None), early)
-        if not isinstance(outcome, Queued):
-            return outcome
-        if outcome.ticket is not None:
-            place = self._line.join(outcome.key, outcome.ticket)
-            try:
-                while isinstance(outcome, Queued) and await self._called(place, deadline, key):
-                    outcome = await self._taken(lambda db: attempt(db, place.ticket))
-            except BaseException:
-                self._unwanted(Queued(place.key, place.ticket))
-                raise
-            finally:
-                self._line.leave(place)
-        if isinstance(outcome, Queued):
-            self._unwanted(outcome)
-            raise ConversationBusy(conversation=conversation, waited=wait)
-        return outcome
-
-    async def _taken(self, work: Work[T | Queued], early: Early | None = None) -> T | Queued:
-        """The outcome; where whoever waits is cancelled, it is given back, however late that is."""
-        outcome = self._write(work, self._unwanted, early)
-        try:
-            return await outcome
-        except asyncio.CancelledError:
-            if outcome.done() and not outcome.cancelled() and outcome.exception() is None:
-                self._unwanted(outcome.result())  # it had arrived, but was not looked at yet
-            raise
-
-    async def _called(self, place: Place, deadline: float, key: str | None) -> bool:
-        """Wait until it may be our turn; ``False`` when the time is over."""
-        now = asyncio.get_running_loop().time
-        renewed = now()
-        while (left := deadline - now()) > 0:
-            await place.wait(min(left, TICKET_LIFE / 3), alone=key is not None)
-            if await self._read(lambda db: sqlite_leases.may_go(db, place.key, place.ticket, key)):
-                return True
-            if now() - renewed > TICKET_LIFE / 3:
-                renewed = now()
-                await self._write(lambda db: sqlite_leases.keep_ticket(db, place.key, place.ticket))
-        return False
-
-    def _unwanted(self, outcome: object) -> None:
-        """Whoever wanted this has left: give it back."""
-        if isinstance(outcome, Queued) and outcome.ticket is not None:
-            self._give_back(outcome.key, partial(sqlite_leases.drop_ticket, ticket=outcome.ticket))
-        elif isinstance(outcome, Begun) and outcome.lease is not None:
-            self._give_back(outcome.lease.key, partial(sqlite_turns.abandon, lease=outcome.lease))
-
-    def _give_back(self, key: int, work: Work[None]) -> None:
-        """Nobody waits for this but the next in line. In a closed store it lapses by itself."""
-        self._aside(work, lambda: self._line.freed(key))
-
-    def _aside(self, work: Work[None], then: Callable[[], None] = lambda: None) -> None:
-        """Have something done for which nobody waits, and which may as well fail."""
-
-        def done(outcome: asyncio.Future[None]) -> None:
-            if not outcome.cancelled():
-                outcome.exception()  # so that the loop does not complain of one that nobody took
-            then()
-
-        with suppress(StoreUnavailable):
-            self._write(work).add_done_callback(done)
+        return await self._waiting.begin(
+            attempt, conversation, start.wait, start.key, early if ahead else None
+        )
 
     async def gather(self, owner: Owner, conversation: str, reach: Reach, branch: int | None = None) -> Path:
         """See `Store.gather`."""
@@ -216,7 +141,7 @@ class SQLiteStore:
     async def finish(self, lease: Lease, ending: Ending) -> Turn:
         """See `Store.finish`."""
         turn = await self._write(lambda db: sqlite_turns.finish(db, lease, ending))
-        self._line.freed(lease.key)
+        self._waiting.freed(lease.key)
         return turn
 
     async def cancel(
@@ -256,7 +181,7 @@ class SQLiteStore:
                 db, owner, conversation, turns, declared, ticket, wait, branch, make=make
             )
 
-        return await self._in_turn(attempt, conversation, wait, None)
+        return await self._waiting.begin(attempt, conversation, wait, None)
 
     async def history(
         self,
@@ -420,7 +345,7 @@ class SQLiteStore:
             )
         )
         for segment in finds.behind:
-            self._aside(partial(sqlite_terms.index, segment=segment, whole=True))
+            self._writer.aside(partial(sqlite_terms.index, segment=segment, whole=True))
         return finds.found
 
     # -- summaries

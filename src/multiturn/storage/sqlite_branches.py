@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..conversations import Branch, Owner
 from ..errors import TurnNotFound
 from .sqlite_conversations import Here, require
-from .sqlite_paths import owner_of, pieces
+from .sqlite_pieces import owner_of, pieces
 from .sqlite_rows import SEGMENT
 from .sqlite_summaries import inherited
 

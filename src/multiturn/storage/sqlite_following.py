@@ -12,7 +12,7 @@ from ..messages import Entry, Trait
 from .records import Start, Upon
 from .sqlite_branches import new_branch
 from .sqlite_conversations import Here, require
-from .sqlite_paths import owner_of, pieces
+from .sqlite_pieces import owner_of, pieces
 from .sqlite_rows import MESSAGE, SEGMENT, to_message, write_calls
 from .sqlite_segments import new_turn
 

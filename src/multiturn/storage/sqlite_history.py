@@ -10,7 +10,7 @@ from ..errors import TurnNotFound
 from ..phrases import Reason
 from .records import Hit, Told
 from .sqlite_conversations import require
-from .sqlite_paths import Piece, owner_of, pieces
+from .sqlite_pieces import Piece, owner_of, pieces
 from .sqlite_rows import (
     LASTS,
     MESSAGE,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..messages import Trait
 from ..window import Quotation, Source
 from .records import Lease
-from .sqlite_paths import Piece, pieces
+from .sqlite_pieces import Piece, pieces
 from .sqlite_rows import SEGMENT
 
 __all__ = ["citing_dropped", "copy_quotes", "drop_quotes", "keep_quote"]

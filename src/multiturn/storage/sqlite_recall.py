@@ -15,7 +15,7 @@ from ..search.ranking import Postings, Talk, certainty, ranked, sought
 from ..search.terms import Query
 from .records import Found
 from .sqlite_conversations import find
-from .sqlite_paths import pieces
+from .sqlite_pieces import pieces
 from .sqlite_postings import Extract, read
 from .sqlite_rows import LASTS, MESSAGE, SEGMENT, to_message, told
 from .sqlite_shelf import Shelf

@@ -15,7 +15,7 @@ from .records import Told
 from .sqlite_conversations import Here, require, title_of
 from .sqlite_exchanges import forget_deltas
 from .sqlite_media import drop_media, put_back, take_out
-from .sqlite_paths import owner_of, pieces
+from .sqlite_pieces import owner_of, pieces
 from .sqlite_quotes import citing_dropped, drop_quotes
 from .sqlite_rows import SEGMENT, read_calls, write_calls
 from .sqlite_segments import note_facts

@@ -16,7 +16,7 @@ from ..window import MessageRow
 from .sqlite_conversations import Here, head_key
 from .sqlite_media import copy_media, drop_media, take_out
 from .sqlite_models import model_number
-from .sqlite_paths import owner_of, pieces
+from .sqlite_pieces import owner_of, pieces
 from .sqlite_quotes import citing_dropped, copy_quotes, drop_quotes
 from .sqlite_rows import ROLE_NUMBERS, SEGMENT
 from .sqlite_summaries import give_up

@@ -58,6 +58,20 @@ class Writer:
         self._submit(Job(work, loop, future, unwanted, early))
         return future
 
+    def aside(
+        self, work: Callable[[sqlite3.Connection], None], then: Callable[[], None] = lambda: None
+    ) -> None:
+        """Have something done for which nobody waits, and which may as well fail; ``then`` is called when
+        that is over. A closed store does it no more."""
+
+        def done(outcome: asyncio.Future[None]) -> None:
+            if not outcome.cancelled():
+                outcome.exception()  # so that the loop does not complain of one that nobody took
+            then()
+
+        with suppress(StoreUnavailable):
+            self.run(work).add_done_callback(done)
+
     async def close(self) -> None:
         """Commit what was submitted and close the connection."""
         with self._lock:
