@@ -28,6 +28,8 @@ FINISH = CHUNK + b'{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}
 DONE = b"data: [DONE]\n\n"
 SCRIBE = "scribe"
 """Under which name it is asked for summaries."""
+CHECKED_AFTER = 0.001
+"""Seconds until a history is checked: no first piece waits for that."""
 SUMMARY = "The customer asked about phones; the assistant answered."
 
 
@@ -82,15 +84,18 @@ class Upstream(asyncio.Protocol):
             return
         self._buffer = body[size:]
         if head.startswith(b"GET "):
-            self._whole(orjson.dumps(asdict(self._figures)))
+            self._loop.call_later(2 * CHECKED_AFTER, self._tell)
         else:
             self._asked(orjson.loads(body[:size]))
+
+    def _tell(self) -> None:
+        self._whole(orjson.dumps(asdict(self._figures)))
 
     def _asked(self, request: dict[str, Any]) -> None:
         messages = request["messages"]
         known = asked(str(messages[-1]["content"])) if request["model"] != SCRIBE else None
         talk, turn = known or (Talk(0, 1), 0)
-        self._count(request, talk, turn)
+        self._loop.call_later(CHECKED_AFTER, self._count, request, talk, turn)
         texts = pieces(talk, turn) if known else (SUMMARY,)
         usage = _usage(len(orjson.dumps(messages)) // 4, talk.pieces)
         if not request.get("stream"):
