@@ -22,11 +22,11 @@ from multiturn import EmbeddingChanged, ProviderFailed
 from multiturn.catalog import Catalog
 from multiturn.conversations import Owner
 from multiturn.embedding import Embedder, Scope, fused
+from multiturn.path import MessageRow
 from multiturn.providers import Patience, Retry, open_embeddings
 from multiturn.search.terms import query
 from multiturn.storage import Found, Told
 from multiturn.storage.sqlite import SQLiteStore
-from multiturn.window import MessageRow
 
 ADA = Owner("", "ada")
 MODEL = "qwen/text-embedding-v4"

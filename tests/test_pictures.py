@@ -11,10 +11,11 @@ from tests.scene import Scene
 from multiturn import ContextPolicy
 from multiturn.images import GENERIC, ImageRule
 from multiturn.messages import Entry, Trait
+from multiturn.path import Path, sealed
 from multiturn.pictures import pictured, surplus
 from multiturn.sealing import seal
 from multiturn.tokens import count_message
-from multiturn.window import Material, Path, sealed
+from multiturn.window import Material
 
 DEAR = ImageRule("fixed", extra=5_000)
 LINK = "https://example.com/cat.png"

@@ -14,11 +14,12 @@ from tests.scene import TOOLS, Make, Scene, calls
 from multiturn import AsyncConversation, ContextPolicy, ConversationNotFound, recall
 from multiturn.conversations import Owner
 from multiturn.messages import Trait
+from multiturn.path import MessageRow, Path, TurnRow, sealed
 from multiturn.recall import Present, better
 from multiturn.sealing import seal_input
 from multiturn.storage import Found
 from multiturn.tokens import count_message
-from multiturn.window import Limits, MessageRow, Path, TurnRow, Window, sealed
+from multiturn.window import Limits, Window
 
 POLICY = ContextPolicy(budget=700, summarize=None)
 CODE = "The locker code is 48213."

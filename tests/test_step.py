@@ -24,13 +24,14 @@ from multiturn.catalog import Catalog
 from multiturn.context import enough
 from multiturn.conversations import Declared
 from multiturn.known import Known
+from multiturn.path import sealed
 from multiturn.providers.demo import DemoProvider
 from multiturn.sealing import seal
 from multiturn.step import refuse_early
 from multiturn.storage import open_store
 from multiturn.terms import Engine, Input
 from multiturn.tokens import count_message
-from multiturn.window import Material, sealed
+from multiturn.window import Material
 
 # ------------------------------------------------------------------------------------------ tools
 

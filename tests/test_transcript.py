@@ -23,11 +23,11 @@ from multiturn import (
     Summary,
 )
 from multiturn.conversations import Conversation, Owner, Settings
+from multiturn.path import MessageRow
 from multiturn.sealing import seal
 from multiturn.storage import Told
 from multiturn.tokens import count_message
 from multiturn.transcript import exported, imported
-from multiturn.window import MessageRow
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 ODD = [

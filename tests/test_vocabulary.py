@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from multiturn import ContextPolicy, SettingInvalid, fit, vocabulary
 from multiturn.conversations import Summary
 from multiturn.messages import Entry
+from multiturn.path import MessageRow, TurnRow, sealed
+from multiturn.path import Path as History
 from multiturn.sealing import encoded, seal
 from multiturn.tokens import count_message
 from multiturn.vocabulary import Counter, counter, locate, recounted
-from multiturn.window import Material, MessageRow, Quotation, TurnRow, sealed
-from multiturn.window import Path as History
+from multiturn.window import Material, Quotation
 
 NOWHERE: dict[str, str] = {}
 BYTES = b"".join(base64.b64encode(bytes([byte])) + b" %d\n" % byte for byte in range(256))

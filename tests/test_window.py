@@ -7,7 +7,8 @@ import orjson
 from multiturn.decision import Code, Span
 from multiturn.ledger import Ledger
 from multiturn.messages import Entry
-from multiturn.window import Limits, MessageRow, Window, sealed
+from multiturn.path import MessageRow, sealed
+from multiturn.window import Limits, Window
 
 SPANS = (Span(Code.SYSTEM, 1, 5), Span(Code.NEW, 1, 4, (1, 1)))
 

@@ -17,6 +17,7 @@ from .errors import ConfigurationInvalid, ContextOverflow, CountingUnavailable, 
 from .ledger import Ledger
 from .memory import Memory, message_of
 from .messages import Entry, Message, Trait
+from .path import MessageRow
 from .reference import TurnLike
 from .rendition import retold
 from .reply import Reply
@@ -25,7 +26,7 @@ from .stream import AsyncPreparedTurn, AsyncStream, Opened, Retold
 from .terms import Input, terms_of
 from .tokens import count_message
 from .turn import OpenTurn, begin
-from .window import MessageRow, Window
+from .window import Window
 
 __all__ = ["AsyncConversation"]
 

@@ -17,12 +17,13 @@ from .context import build, check_input, enough, limits, reserve
 from .conversations import TurnState
 from .errors import MessageEmpty, MessageInvalid
 from .messages import Entry, Trait
+from .path import Cut, MessageRow, Path, TurnRow, sealed
 from .phrases import Reason
 from .pictures import pictured, surplus
 from .policy import ContextPolicy
 from .sealing import encoded, encoded_run, is_ordinary, seal
 from .tokens import MARGIN, count_message, count_tools
-from .window import Cut, Limits, Material, MessageRow, Path, Target, TurnRow, Window, sealed
+from .window import Limits, Material, Target, Window
 from .wire import plain
 
 __all__ = ["fit"]

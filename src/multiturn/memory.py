@@ -18,6 +18,7 @@ from .intake import take_in
 from .known import Known, in_force
 from .ledger import Ledger
 from .messages import Entry, Message, Trait
+from .path import MessageRow
 from .phrases import Reason
 from .policy import ContextPolicy
 from .reference import References, TurnLike
@@ -30,7 +31,7 @@ from .terms import Engine, Input, embedder_of, policy_of
 from .tokens import count_message, count_text
 from .transcript import exported
 from .usage import Cost, Spending, Usage
-from .window import MessageRow, Window
+from .window import Window
 from .wire import opened
 
 __all__ = ["Memory", "message_of", "spending"]

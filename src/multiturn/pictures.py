@@ -12,7 +12,8 @@ import orjson
 
 from .images import ImageRule, correction
 from .messages import Entry, Trait
-from .window import Material, MessageRow
+from .path import MessageRow
+from .window import Material
 
 __all__ = ["pictured", "surplus"]
 

@@ -17,11 +17,12 @@ from .conversations import Owner
 from .embedding import RERANKED, Embedder, Scope
 from .errors import ConversationNotFound
 from .messages import Trait
+from .path import MessageRow, Path, Source
 from .search.ranking import margin
 from .search.terms import Query, query
 from .storage import Found, Store, Told
 from .tokens import count_text
-from .window import Limits, MessageRow, Path, Quotation, Source
+from .window import Limits, Quotation
 from .wire import opened
 
 __all__ = ["AROUND", "CANDIDATES", "Present", "better", "question_of", "quoted"]

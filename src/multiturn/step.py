@@ -12,10 +12,11 @@ from .context import build, check_input, enough
 from .conversations import Declared, Owner
 from .known import Known
 from .messages import Trait
+from .path import MessageRow, Path, sealed
 from .recall import quoted
 from .storage import Lease, Reach
 from .terms import Engine, Input, Terms
-from .window import Material, MessageRow, Path, Window, sealed
+from .window import Material, Window
 
 __all__ = ["Gathered", "Place", "preview", "reach_of", "refuse_early", "window_of"]
 

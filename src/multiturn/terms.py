@@ -17,6 +17,7 @@ from .context import limits, reserve
 from .conversations import Owner, Settings
 from .embedding import Embedder
 from .messages import Entry
+from .path import Cut
 from .pictures import pictured, surplus
 from .policy import ContextPolicy
 from .providers import Provider
@@ -26,7 +27,7 @@ from .sealing import seal
 from .storage import Store
 from .tokens import REPLY_OVERHEAD, count_bodies, count_message, count_text, count_tools
 from .vocabulary import Counter, recounted
-from .window import Cut, Limits, Material, Target
+from .window import Limits, Material, Target
 
 if TYPE_CHECKING:
     from .providers.counting import Counting

@@ -23,10 +23,11 @@ import orjson
 from .catalog import Catalog
 from .errors import SettingInvalid
 from .messages import Entry
+from .path import MessageRow, TurnRow
+from .path import Path as History
 from .phrases import Reason, system_reason
 from .tokens import MESSAGE_OVERHEAD, count_message, count_tools
-from .window import Material, MessageRow, TurnRow
-from .window import Path as History
+from .window import Material
 
 __all__ = ["Counter", "counter", "locate", "recounted"]
 

@@ -9,8 +9,8 @@ import orjson
 
 from multiturn.conversations import Owner, Step, Turn, TurnState
 from multiturn.messages import Entry, Trait
+from multiturn.path import MessageRow
 from multiturn.storage import Begun, Ending, Lease, Reach, Start, Store
-from multiturn.window import MessageRow
 
 __all__ = [
     "ALICE",

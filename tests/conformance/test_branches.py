@@ -9,8 +9,8 @@ import pytest
 from multiturn.conversations import Address, TurnState
 from multiturn.errors import ConversationError, ConversationNotFound, ToolCallUnknown, TurnNotFound
 from multiturn.messages import Trait
+from multiturn.path import Cut
 from multiturn.storage import Partial, Reach, Start, Store
-from multiturn.window import Cut
 
 from .talk import ALICE, answer, ask, assistant, begin, call, finish, held, result, said, user
 

@@ -7,8 +7,8 @@ import pytest
 from multiturn.conversations import DECLARABLE, Declared, Owner, Settings, TurnState
 from multiturn.errors import ConversationError, ConversationNotFound, TurnNotFound
 from multiturn.messages import Entry, Trait
+from multiturn.path import Cut, Path
 from multiturn.storage import Reach, Start, Store
-from multiturn.window import Cut, Path
 
 from .talk import (
     ALICE,

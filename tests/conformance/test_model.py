@@ -29,10 +29,11 @@ from hypothesis.stateful import (
 from multiturn.conversations import Owner, Step, Summary, TurnState
 from multiturn.errors import ConversationBusy, Error, TurnClosed, TurnExpired, TurnNotFound
 from multiturn.messages import Entry, Trait
+from multiturn.path import Cut, Source
 from multiturn.sealing import seal
 from multiturn.storage import Ending, Lease, Partial, Reach, Start, Store
 from multiturn.tokens import count_message
-from multiturn.window import Cut, Quotation, Source
+from multiturn.window import Quotation
 
 from .stores import STORES, Opening
 from .talk import assistant, call, held, result, system, user

@@ -9,8 +9,9 @@ import pytest
 
 from multiturn.conversations import Turn, TurnState
 from multiturn.messages import Trait
+from multiturn.path import MessageRow, Source
 from multiturn.storage import Partial, Reach, Start, Store
-from multiturn.window import MessageRow, Quotation, Source
+from multiturn.window import Quotation
 
 from .talk import ALICE, answer, ask, assistant, begin, call, finish, held, result, texts, user
 

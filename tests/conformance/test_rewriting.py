@@ -10,9 +10,10 @@ import pytest
 from multiturn.conversations import Owner, Summary, TurnState
 from multiturn.errors import ConversationNotFound, ToolCallUnknown, TurnNotFound
 from multiturn.messages import Entry, Trait
+from multiturn.path import Source
 from multiturn.search.terms import query
 from multiturn.storage import Reach, Start, Store
-from multiturn.window import Quotation, Source
+from multiturn.window import Quotation
 
 from .talk import ALICE, answer, ask, assistant, begin, call, entry, finish, held, result, said, texts, user
 

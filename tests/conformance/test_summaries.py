@@ -9,8 +9,8 @@ import pytest
 from multiturn.conversations import Declared, Owner, Summary, TurnState
 from multiturn.errors import ConversationError, ConversationNotFound, TurnNotFound
 from multiturn.messages import Trait
+from multiturn.path import Cut
 from multiturn.storage import Reach, Start, Store
-from multiturn.window import Cut
 
 from .talk import (
     ALICE,

@@ -6,9 +6,9 @@ import pytest
 
 from multiturn.conversations import TurnState
 from multiturn.messages import Trait
+from multiturn.path import Path
 from multiturn.storage import Reach, Start, Store
 from multiturn.storage.sqlite_withheld import MOST
-from multiturn.window import Path
 
 from .talk import ALICE, answer, ask, assistant, begin, call, finish, result, texts, user
 

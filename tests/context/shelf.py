@@ -14,19 +14,10 @@ from multiturn.catalog import Catalog
 from multiturn.context import Passage, limits, quotation, reserve
 from multiturn.conversations import Summary
 from multiturn.messages import Trait
+from multiturn.path import Cut, MessageRow, Path, TurnRow, sealed
 from multiturn.policy import ContextPolicy
 from multiturn.sealing import seal, split_turns
-from multiturn.window import (
-    Cut,
-    Limits,
-    Material,
-    MessageRow,
-    Path,
-    Quotation,
-    Target,
-    TurnRow,
-    sealed,
-)
+from multiturn.window import Limits, Material, Quotation, Target
 
 __all__ = ["Count", "Kept", "Shelf", "terms"]
 

@@ -12,8 +12,9 @@ from typing import Any
 import orjson
 
 from multiturn.messages import Entry, Trait
+from multiturn.path import MessageRow, Path, TurnRow, sealed
 from multiturn.sealing import seal
-from multiturn.window import Material, MessageRow, Path, TurnRow, sealed
+from multiturn.window import Material
 
 __all__ = [
     "COMPLETED",

@@ -25,7 +25,8 @@ from tests.context.stories import (
 from multiturn.context import build
 from multiturn.decision import Code, Span
 from multiturn.messages import Trait
-from multiturn.window import Cut, Limits, Material, Path, Target, Window
+from multiturn.path import Cut, Path
+from multiturn.window import Limits, Material, Target, Window
 
 TARGET = Target("m", media=Trait.MEDIA, developer=True)
 FIRST = Target("m", media=Trait.MEDIA, system="first")

@@ -25,8 +25,9 @@ from tests.context.stories import (
 from multiturn.context.budget import DEFAULT_BUDGET, limits, overflow, reserve, spend
 from multiturn.errors import ContextOverflow, PolicyInvalid
 from multiturn.messages import Trait
+from multiturn.path import Path
 from multiturn.policy import ContextPolicy, Recall, Summarize
-from multiturn.window import Limits, Material, Path, Target
+from multiturn.window import Limits, Material, Target
 
 TARGET = Target("m", media=Trait.MEDIA, developer=True)
 NOTHING = Path()

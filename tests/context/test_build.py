@@ -32,7 +32,8 @@ from multiturn.conversations import Summary
 from multiturn.decision import Code, Span
 from multiturn.errors import ContextOverflow
 from multiturn.messages import Trait
-from multiturn.window import Cut, Limits, Material, Path, Quotation, Source, Target, Window
+from multiturn.path import Cut, Path, Source
+from multiturn.window import Limits, Material, Quotation, Target, Window
 
 TARGET = Target("m", media=Trait.MEDIA, developer=True)
 ALTERNATE = Target("m", media=Trait.MEDIA, alternate=True)

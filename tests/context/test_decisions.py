@@ -29,7 +29,8 @@ from multiturn.context import build
 from multiturn.conversations import Summary
 from multiturn.decision import Code, Span
 from multiturn.messages import Trait
-from multiturn.window import Limits, Material, MessageRow, Path, Quotation, Source, Target, Window
+from multiturn.path import MessageRow, Path, Source
+from multiturn.window import Limits, Material, Quotation, Target, Window
 
 TARGET = Target("m", media=Trait.MEDIA, developer=True)
 BLOCK = "[quoted]"

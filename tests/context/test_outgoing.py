@@ -24,7 +24,8 @@ from multiturn.context.outgoing import (
 )
 from multiturn.errors import MessageInvalid
 from multiturn.messages import Trait
-from multiturn.window import MessageRow, ReasoningRule, Target
+from multiturn.path import MessageRow
+from multiturn.window import ReasoningRule, Target
 
 EVERYTHING = Target("m", media=Trait.MEDIA, developer=True)
 TEXT = Target("m", parts=False)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from multiturn.context.excerpt import CUT
 from multiturn.context.recall import Passage, is_quoted, quotation
-from multiturn.window import Limits, Quotation, Source
+from multiturn.path import Source
+from multiturn.window import Limits, Quotation
 
 NOON = 1_777_809_600.0
 

@@ -10,7 +10,8 @@ from multiturn.context.recency import Kept, Room, left_out_as, newest_turns
 from multiturn.conversations import Summary
 from multiturn.decision import Code
 from multiturn.messages import Trait
-from multiturn.window import Cut, Limits, Path, TurnRow
+from multiturn.path import Cut, Path, TurnRow
+from multiturn.window import Limits
 
 ACCEPTED, STREAMING, WAITING, COMPLETED, INCOMPLETE, FAILED = range(6)
 KEY = "policy"

@@ -30,7 +30,8 @@ from multiturn.context.summary import NOTE_TOKENS, due, folding, note
 from multiturn.conversations import Summary
 from multiturn.decision import Code, Span
 from multiturn.messages import Trait
-from multiturn.window import Cut, Limits, Material, Path, Target, Window
+from multiturn.path import Cut, Path
+from multiturn.window import Limits, Material, Target, Window
 
 TARGET = Target("m", media=Trait.MEDIA, developer=True)
 KEY = "policy"

@@ -9,10 +9,10 @@ from tests.scene import TOOLS, Make, call_of, calls
 
 from multiturn import ContextPolicy
 from multiturn.conversations import Owner, Summary
+from multiturn.path import Cut, Path
 from multiturn.replay.dialogue import Spoken, read, spoken
 from multiturn.storage import Reach, Store
 from multiturn.tokens import count_tools
-from multiturn.window import Cut, Path
 
 OWNER = Owner()
 

@@ -11,11 +11,12 @@ from tests.scene import Make
 
 from multiturn.conversations import Owner
 from multiturn.messages import Trait
+from multiturn.path import MessageRow, Path
 from multiturn.recall import Present
 from multiturn.replay import Said, read
 from multiturn.replay.recalling import Index
 from multiturn.search.terms import query
-from multiturn.window import Limits, MessageRow, Path, Quotation
+from multiturn.window import Limits, Quotation
 
 LIMITS = Limits(4000, 4000, 2000, recall_tokens=200, recall_turns=3)
 PAIRS = [

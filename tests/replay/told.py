@@ -7,13 +7,13 @@ from typing import Any
 
 from multiturn.catalog import Catalog
 from multiturn.conversations import Settings
+from multiturn.path import TurnRow, sealed
 from multiturn.policy import ContextPolicy
 from multiturn.replay import Dialogue, Said
 from multiturn.sealing import seal
 from multiturn.storage import open_store
 from multiturn.terms import Engine, Input, Terms, terms_of
 from multiturn.tokens import count_message
-from multiturn.window import TurnRow, sealed
 
 __all__ = ["MODEL", "dialogue", "said", "terms"]
 

@@ -12,11 +12,12 @@ from tests.conformance.talk import ALICE, ask, assistant, begin, finish, held, r
 
 from multiturn.conversations import Owner, Summary, TurnState
 from multiturn.messages import Trait
+from multiturn.path import Cut, Source
 from multiturn.storage import ModelFacts, Reach, Start, migrations
 from multiturn.storage.migrations import bring_up_to_date
 from multiturn.storage.sqlite import SQLiteStore
 from multiturn.usage import Usage
-from multiturn.window import Cut, Quotation, Source
+from multiturn.window import Quotation
 
 ROWS = Path(__file__).with_name("rows_1.sql")
 BOB = Owner("other", "bob")

@@ -9,8 +9,9 @@ from tests.conformance.talk import ALICE, answer, ask, assistant, begin, finish
 
 from multiturn.conversations import Owner, Summary
 from multiturn.messages import Entry, Trait
+from multiturn.path import Source
 from multiturn.storage.sqlite import SQLiteStore
-from multiturn.window import Quotation, Source
+from multiturn.window import Quotation
 
 STRANGER = Owner("other", "alice")
 

@@ -11,7 +11,8 @@ import orjson
 
 from ..decision import Code, Span
 from ..messages import Entry, Trait
-from ..window import Limits, Material, MessageRow, Path, Target, TurnRow
+from ..path import MessageRow, Path, TurnRow
+from ..window import Limits, Material, Target
 from .budget import Spent, scaled
 from .calls import Group, by_turn, grouped, in_force, interrupted, left_out_by_hand, turn_left_out
 from .decisions import FOR_WANT_OF_ROOM, Decided, joined_spans

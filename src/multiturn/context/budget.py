@@ -12,9 +12,10 @@ import orjson
 from ..errors import ContextOverflow, PolicyInvalid
 from ..images import tokens_of
 from ..messages import Entry, Trait
+from ..path import MessageRow, Path, TurnRow
 from ..phrases import Reason
 from ..policy import ContextPolicy, Recall
-from ..window import Limits, Material, MessageRow, Path, Target, TurnRow
+from ..window import Limits, Material, Target
 from .calls import Group, by_turn, grouped, in_force, turn_left_out
 from .outgoing import IMAGE_KINDS, image_allowance, weight
 from .recency import PINNED, Room, folded, left_out_as

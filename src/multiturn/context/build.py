@@ -15,7 +15,8 @@ from typing import NamedTuple, cast
 from ..decision import Code, Span, Spans
 from ..errors import ContextOverflow
 from ..messages import Trait
-from ..window import Limits, Material, MessageRow, Target, TurnRow, Window
+from ..path import MessageRow, TurnRow
+from ..window import Limits, Material, Target, Window
 from .assembly import Assembly, Made, Recounted, listed
 from .budget import Spent, overflow, quoted, scaled, spend
 from .decisions import Decided, joined_spans

@@ -15,7 +15,7 @@ import orjson
 
 from ..decision import Code
 from ..messages import Trait
-from ..window import MessageRow
+from ..path import MessageRow
 
 __all__ = ["Group", "by_turn", "grouped", "in_force", "interrupted", "left_out_by_hand", "turn_left_out"]
 

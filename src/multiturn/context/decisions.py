@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from ..decision import NO_FIGURES, Code, Span
 from ..messages import Entry, Trait
-from ..window import Limits, Material, MessageRow, Source, Withheld
+from ..path import MessageRow, Source, Withheld
+from ..window import Limits, Material
 from .budget import Spent, scaled
 from .calls import left_out_by_hand, turn_left_out
 from .outgoing import STRIPPED

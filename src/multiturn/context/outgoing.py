@@ -15,8 +15,9 @@ import orjson
 from ..decision import Code
 from ..errors import MessageInvalid
 from ..messages import MEDIA_KINDS, MEDIA_NAMES, Entry, Trait
+from ..path import MessageRow
 from ..phrases import Reason
-from ..window import MessageRow, Target
+from ..window import Target
 
 __all__ = [
     "IMAGE_KINDS",

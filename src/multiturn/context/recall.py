@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
-from ..window import Limits, Quotation, Source
+from ..path import Source
+from ..window import Limits, Quotation
 from .excerpt import CUT, Count, shortened, terms
 from .fence import fenced, is_chinese
 

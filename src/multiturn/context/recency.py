@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from ..decision import Code
 from ..messages import Trait
-from ..window import Cut, Limits, Path, TurnRow
+from ..path import Cut, Path, TurnRow
+from ..window import Limits
 
 __all__ = [
     "COMPLETED",

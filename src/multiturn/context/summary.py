@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..window import Limits, Path, TurnRow, Window
+from ..path import Path, TurnRow
+from ..window import Limits, Window
 from .fence import fenced, is_chinese
 from .recency import COMPLETED, PINNED, Room, cost_of, down_to_low, folded, left_out_as, within_counts
 

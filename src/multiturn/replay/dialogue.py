@@ -15,9 +15,9 @@ from ..conversations import Conversation, Owner, Settings, Step, Summary, Turn, 
 from ..decision import Code
 from ..ledger import Ledger
 from ..messages import Trait
+from ..path import Cut, MessageRow, Path, TurnRow
 from ..storage import Reach, Store, Told
 from ..usage import Cost, Usage
-from ..window import Cut, MessageRow, Path, TurnRow
 
 __all__ = ["Dialogue", "Said", "Spoken", "read", "spoken"]
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import orjson
 
 from ..messages import Trait
-from ..window import MessageRow
+from ..path import MessageRow
 from .dialogue import Said
 
 __all__ = ["Use", "marks_of", "uses"]

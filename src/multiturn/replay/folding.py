@@ -6,12 +6,12 @@ from __future__ import annotations
 from ..context import folding
 from ..conversations import Summary
 from ..messages import Trait
+from ..path import Cut, TurnRow
 from ..prompts import Asked, asked
 from ..storage import Reach
 from ..terms import Terms
 from ..tokens import count_message, count_text
 from ..usage import Usage
-from ..window import Cut, TurnRow
 from .dialogue import Spoken
 
 __all__ = ["Fold", "folded"]

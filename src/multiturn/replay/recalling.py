@@ -13,11 +13,12 @@ import orjson
 from ..context import Passage, quotation
 from ..conversations import TurnState
 from ..messages import Trait
+from ..path import MessageRow, Path
 from ..recall import AROUND, CANDIDATES, Present, better
 from ..search.ranking import Posting, Talk, certainty, margin, rank, sought
 from ..search.terms import Query, names, query, searchable, terms
 from ..tokens import count_text
-from ..window import Limits, MessageRow, Path, Quotation
+from ..window import Limits, Quotation
 from .dialogue import Said
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ from ..context import build, check_input, due, enough
 from ..conversations import Summary
 from ..errors import ContextOverflow, MessageInvalid
 from ..messages import Trait
+from ..path import Cut, MessageRow, Path
 from ..recall import question_of
 from ..storage import Reach
 from ..terms import Terms
 from ..tokens import count_bodies
-from ..window import Cut, Material, MessageRow, Path, Quotation, Window
+from ..window import Material, Quotation, Window
 from .dialogue import Dialogue, Said, Spoken
 from .folding import Fold, folded
 from .recalling import Index

@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple
 
 from ..conversations import Address, Declared, Owner, Settings, Step, Turn, TurnState
 from ..messages import Entry
+from ..path import Cut, MessageRow, Path
 from ..usage import ModelFacts
-from ..window import Cut, MessageRow, Path, Quotation
+from ..window import Quotation
 
 __all__ = [
     "DELTAS",

@@ -21,8 +21,8 @@ from ..conversations import (
     Turn,
 )
 from ..messages import Entry
+from ..path import Path
 from ..search.terms import Query
-from ..window import Path
 from . import (
     sqlite_branches,
     sqlite_conversations,

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from ..conversations import Owner, Settings, Summary, TurnState
 from ..errors import ConversationError, ConversationNotFound, TurnNotFound
 from ..messages import Trait
+from ..path import Cut, MessageRow, Path, Source, TurnRow, Withheld
 from ..phrases import Reason
-from ..window import Cut, MessageRow, Path, Source, TurnRow, Withheld
 from .records import Reach
 from .sqlite_models import model_facts
 from .sqlite_pieces import Piece

@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 
 from ..messages import Trait
-from ..window import Quotation, Source
+from ..path import Source
+from ..window import Quotation
 from .records import Lease
 from .sqlite_pieces import Piece, pieces
 from .sqlite_rows import SEGMENT

@@ -13,8 +13,8 @@ import orjson
 
 from ..conversations import Address, Declared, Settings, Step, Summary, Turn, TurnState
 from ..messages import Trait
+from ..path import MessageRow
 from ..usage import Cost, Usage
-from ..window import MessageRow
 from .records import Told
 from .sqlite_media import put_back
 

@@ -11,8 +11,8 @@ import orjson
 from ..conversations import TurnState
 from ..errors import TurnClosed, TurnNotFound
 from ..messages import Entry, Trait
+from ..path import MessageRow
 from ..phrases import Reason
-from ..window import MessageRow
 from .sqlite_conversations import Here, head_key
 from .sqlite_media import copy_media, drop_media, take_out
 from .sqlite_models import model_number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from ..window import Source
+from ..path import Source
 from .sqlite_rows import SEGMENT
 
 __all__ = ["sources"]

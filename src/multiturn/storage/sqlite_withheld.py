@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from ..conversations import TurnState
 from ..messages import Trait
-from ..window import MessageRow, TurnRow, Withheld
+from ..path import MessageRow, TurnRow, Withheld
 from .sqlite_rows import ROLES, SEGMENT, STANDING
 
 __all__ = ["MOST", "STANDS", "WITHHELD", "note_standing", "withheld_before"]

@@ -36,8 +36,8 @@ from ..conversations import (
     Turn,
 )
 from ..messages import Entry
+from ..path import Path
 from ..search.terms import Query
-from ..window import Path
 from .records import (
     Begun,
     Due,

@@ -10,6 +10,7 @@ from ..context import NOTE_TOKENS
 from ..errors import Error
 from ..known import Known
 from ..messages import Trait
+from ..path import Path
 from ..policy import ContextPolicy
 from ..prompts import continued, language_of
 from ..request import request_of
@@ -19,7 +20,6 @@ from ..storage import Due
 from ..terms import Engine, Input
 from ..tokens import count_message
 from ..usage import Cost, Usage
-from ..window import Path
 from ..wire import opened
 from .summariser import Summariser, Writing
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from ..context import grouped, left_out_as, turn_left_out
 from ..conversations import Turn
 from ..messages import Message, Trait
+from ..path import TurnRow
 from ..prompts import day_of, language_of, narrated
 from ..storage import Due, Store, Told
 from ..tokens import count_text
-from ..window import TurnRow
 from ..wire import opened
 
 __all__ = ["Retelling", "retell", "spoken"]

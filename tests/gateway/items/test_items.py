@@ -24,10 +24,10 @@ from multiturn.gateway.items.items import (
 )
 from multiturn.gateway.items.messages import earlier_and_new, message_of, messages_of
 from multiturn.gateway.items.posted import posted_items, references
+from multiturn.path import MessageRow
 from multiturn.sealing import seal
 from multiturn.storage import Told
 from multiturn.tokens import count_message
-from multiturn.window import MessageRow
 
 ULID = new_ulid(0.0)
 
