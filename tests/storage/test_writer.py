@@ -67,6 +67,22 @@ async def test_it_is_told_early_only_by_itself_and_only_what_will_be(store: SQLi
     assert early == ["alone"]
 
 
+async def test_who_left_is_told_nothing_early(store: SQLiteStore) -> None:
+    early: list[None] = []
+    reached, opened = threading.Event(), threading.Event()
+
+    def work(_: sqlite3.Connection) -> None:
+        reached.set()
+        opened.wait(10)
+
+    future = store._writer.run(work, early=early.append)
+    assert await asyncio.to_thread(reached.wait, 10)
+    future.cancel()
+    opened.set()
+    await store._writer.run(lambda _: None)
+    assert not early
+
+
 async def test_what_is_told_early_is_not_stored_yet(tmp_path: Path) -> None:
     """Who reads then reads what was before, and the others cannot write."""
     store = SQLiteStore(str(tmp_path / "store.db"))

@@ -53,7 +53,13 @@ def tell_early(job: Job, result: Any) -> None:
     """Tell the outcome before it is durable, where somebody wants to know."""
     if job.early is not None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            job.loop.call_soon_threadsafe(job.early, result)
+            job.loop.call_soon_threadsafe(_hear, job, result)
+
+
+def _hear(job: Job, result: Any) -> None:
+    """Whoever has left wants to know nothing."""
+    if job.early is not None and not job.future.done():
+        job.early(result)
 
 
 def end(_: sqlite3.Connection) -> None:
