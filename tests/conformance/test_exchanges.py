@@ -173,6 +173,16 @@ async def test_what_arrived_is_told_with_its_pieces_after_a_crash(store: Store) 
     assert texts([found.output.row]) == ["one two"]
 
 
+async def test_a_step_that_crashed_does_not_run_while_its_turn_is_repeated(store: Store) -> None:
+    lease = await begin(store, "hi", asked=ASKED, hold=0.05)
+    await asyncio.sleep(0.1)
+    await store.settle(ALICE, "c")
+    again = held(await store.begin(ALICE, "c", Start(again=True, asked=ASKED)))
+    old, new = await store.exchange(ALICE, at(lease)), await store.exchange(ALICE, at(again))
+    assert [each.running for each in (old, new)] == [False, True]
+    await finish(store, again, assistant("ok"))
+
+
 async def test_a_turn_that_is_held_is_not_settled(store: Store) -> None:
     lease = await begin(store, "hi", asked=ASKED)
     await store.settle(ALICE, "c")

@@ -7,12 +7,12 @@ import asyncio
 import orjson
 import pytest
 
-from multiturn.conversations import Owner, Summary, TurnState
+from multiturn.conversations import Owner, Step, Summary, TurnState
 from multiturn.errors import ConversationNotFound, ToolCallUnknown, TurnNotFound
 from multiturn.messages import Entry, Trait
 from multiturn.path import Source
 from multiturn.search.terms import query
-from multiturn.storage import Reach, Start, Store
+from multiturn.storage import Ending, Reach, Start, Store
 from multiturn.window import Quotation
 
 from .talk import ALICE, answer, ask, assistant, begin, call, entry, finish, held, result, said, texts, user
@@ -74,6 +74,17 @@ async def test_it_is_found_no_more(store: Store) -> None:
     assert 1 not in [one.told.row.turn for one in found]
     assert await store.search(ALICE, "zebra") == []
     assert (await store.conversation(ALICE, "c")).title == ""
+
+
+async def test_it_is_found_by_what_it_says_now(store: Store) -> None:
+    await store.add(ALICE, "c", [[user("my zebra is called Zoe"), assistant("noted")]])
+    await answer(store, *range(2, 60))
+    await store.rewrite(ALICE, "c", 1, {0: user("my walrus is called Wim")})
+    turns = [
+        [one.told.row.turn for one in await store.recall(ALICE, "c", query(words, now=0))]
+        for words in ("zebra Zoe", "walrus Wim")
+    ]
+    assert (1 in turns[0], turns[1][0]) == (False, 1)
 
 
 async def test_a_title_of_other_words_stays(store: Store) -> None:
@@ -196,6 +207,16 @@ async def test_two_who_delete_at_once_do_not_undo_each_other(store: Store) -> No
     assert not await store.rewrite(ALICE, "c", 1, {1: call("x")}, seen=seen)
     assert (await store.history(ALICE, "c"))[1].row.body == call("y").body
     assert await store.rewrite(ALICE, "c", 1, {0: user("v")}, seen=await store.history(ALICE, "c"))
+
+
+async def test_what_was_dropped_in_the_meantime_is_not_rewritten(store: Store) -> None:
+    lease = await begin(store, "hi")
+    await store.finish(lease, Ending(TurnState.INCOMPLETE, Step("m", b"", error="x"), [assistant("half")]))
+    seen = await store.history(ALICE, "c")
+    lease = held(await store.begin(ALICE, "c", Start(again=True)))
+    assert not await store.rewrite(ALICE, "c", 1, {0: user("x")}, seen=seen)
+    await finish(store, lease, assistant("whole"))
+    assert await said(store) == ["hi", "whole"]
 
 
 async def test_a_running_turn_goes_on(store: Store) -> None:

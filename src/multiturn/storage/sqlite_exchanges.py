@@ -97,9 +97,8 @@ def exchange(db: sqlite3.Connection, owner: Owner, at: Address) -> Exchange:
     if row is None or row[2] != owner.tenant or owner.user not in (None, row[1]):
         raise TurnNotFound(wanted=at.response_id, conversation=at.ulid)
     name, user, _, turn, common, own, first, output, course, made, state, steps, begun, held = row
-    dropped = output >= SEGMENT
     messages = _messages(db, at, turn, first, output, begun)
-    answers = messages and not dropped and messages[-1].row.place == output and messages[-1]
+    answers = messages and messages[-1].row.place == output and messages[-1]
     ended = db.execute(ENDED, (turn, at.place)).fetchone()
     return Exchange(
         conversation=name,

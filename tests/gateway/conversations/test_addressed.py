@@ -77,6 +77,7 @@ def talk() -> Iterator[Talk]:
         ("POST", "/settings", {"memory": "x" * 1000}, 400, "parameter_invalid", "memory"),
         ("POST", "/v1/conversations", {"memory": "x" * 1000}, 400, "parameter_invalid", "memory"),
         ("PUT", "/policy", {"budget": 1 << 41}, 400, "integer_above_max_value", None),
+        ("PUT", "/policy", {"summarize": {"max_tokens": 1 << 41}}, 400, "integer_above_max_value", None),
         ("POST", "/settings", {"policy": {"budget": 1 << 41}}, 400, "integer_above_max_value", "policy"),
         ("POST", "/settings", {"policy": 7}, 400, "invalid_type", "policy"),
         ("GET", "/v1/usage?group_by=moon", None, 400, "invalid_value", "group_by"),
