@@ -121,6 +121,14 @@ def test_an_answer_that_broke_off_is_not_noted() -> None:
     assert noted([Delta("half")]).whole(stored=True) == b""
 
 
+def test_calls_that_are_not_made_are_not_noted() -> None:
+    """Whoever listened left between the last call and the end."""
+    answer = [Delta(calls=(CallPiece(0, "c1", "f", "{}"),)), Delta(finish_reason="tool_calls")]
+    course = noted(answer)
+    course.draft.drop_calls()
+    assert course.whole(stored=True) == b""
+
+
 def test_words_that_are_gone_are_not_told() -> None:
     course = noted([Delta("one"), Delta(finish_reason="stop")])
     assert retold(course.whole(stored=True), None, "stop") == ()

@@ -18,8 +18,10 @@ from multiturn import (
     KeyReused,
     ProviderOverflow,
     RateLimited,
+    StoreFull,
     StreamCut,
     ToolCall,
+    Turn,
     TurnClosed,
     TurnExpired,
     TurnNotFound,
@@ -28,6 +30,7 @@ from multiturn import (
 )
 from multiturn.asking import Asking
 from multiturn.sealing import seal
+from multiturn.storage import Ending, Lease
 from multiturn.tokens import count_message
 from multiturn.window import Request
 
@@ -137,6 +140,25 @@ async def test_what_was_deleted_is_not_told_again(scene: Make) -> None:
     await store.rewrite(owner, "c", 1, {1: gone})
     again = await told(it.client.conversation("c"), "count", "m-1")
     assert "".join([each.text for each in again]) == ""
+
+
+async def test_calls_whose_end_cannot_be_stored_end_the_turn_all_the_same(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = scene(calls("c1"), "sunny")
+    chat, store = it.client.conversation("c"), it.client.engine.store
+    finish, errors = store.finish, [StoreFull(path="x")]
+
+    async def finishing(lease: Lease, ending: Ending) -> Turn:
+        if errors:
+            raise errors.pop()
+        return await finish(lease, ending)
+
+    monkeypatch.setattr(store, "finish", finishing)
+    with pytest.raises(StoreFull):
+        await told(chat, "weather?", "m-1")
+    assert await states(chat) == ["FAILED"]
+    assert "".join([each.text for each in await told(chat, "weather?", "m-1")]) == "sunny"
 
 
 async def test_the_key_of_a_turn_that_failed_may_be_used_again(scene: Make) -> None:

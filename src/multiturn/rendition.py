@@ -43,7 +43,7 @@ class Rendition(Course):
 
     def whole(self, *, stored: bool) -> bytes:
         """The whole answer, once it has ended; with the words where none of them were ``stored``."""
-        if self.draft.finish_reason is None:
+        if self.draft.finish_reason is None or self.draft.dropped:
             return b""
         self.told.clear()
         self._calls.clear()
