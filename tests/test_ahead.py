@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scene import Scene
+from tests.simulators import simulate
 
-from multiturn import AsyncConversation, ContextPolicy, Error, StoreFull
+from multiturn import AsyncConversation, ContextPolicy, Error, Recall, StoreFull
 from multiturn.ahead import Ahead
 from multiturn.storage import Begun
 from multiturn.storage.sqlite import SQLiteStore
@@ -115,6 +116,17 @@ async def test_nothing_is_built_ahead_where_nothing_is_recalled(built: list[bool
     await _long(scene)
     assert not any(built)
     await scene.client.close()
+
+
+async def test_nobody_is_asked_for_a_vector_before_the_turn_is_stored(built: list[bool]) -> None:
+    recall = Recall(embedding="qwen/text-embedding-v4")
+    policy = ContextPolicy(max_messages=6, summarize=None, recall=recall)
+    async with simulate("qwen") as server:
+        reached = {"DASHSCOPE_API_KEY": server.key, "DASHSCOPE_BASE_URL": server.base_url}
+        scene = Scene(*repeat("Noted.", 20), policy=policy, environment=reached)
+        await _long(scene)
+        await scene.client.close()
+    assert not any(built)
 
 
 async def test_settings_that_changed_meanwhile_count(built: list[bool], tmp_path: Path) -> None:

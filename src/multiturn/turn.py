@@ -66,7 +66,7 @@ async def begin(
         refuse_early(terms, given)
     reach = reach_of(terms, given)
     ahead = Ahead(engine, terms, given, reach)
-    wanted = ahead.begin if terms.limits.recall_tokens else None
+    wanted = ahead.begin if terms.limits.recall_tokens and terms.embedder is None else None
     try:
         begun = await engine.store.begin(place.owner, place.conversation, start, reach, wanted)
     except BaseException:
@@ -76,7 +76,8 @@ async def begin(
         return begun
     gathered = Gathered(reach.held(begun.lease), begun.path) if begun.path else None
     question = Question(engine, given, begun.lease, known, attempts, gathered=gathered, ahead=ahead)
-    turn = OpenTurn(engine, begun, _hold(engine, begun.lease, start, prepared=prepared), question)
+    hold = _hold(engine, begun.lease, start, prepared=prepared)
+    turn = OpenTurn(engine, replace(begun, path=None), hold, question)  # what was read is not kept
     if start.asked is not None:
         turn.course = _course(start.asked, turn.draft, keep_reasoning=engine.keep_reasoning)
     try:
