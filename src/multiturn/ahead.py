@@ -1,5 +1,5 @@
-"""What can be done of a window while the beginning of its turn is being stored? All of it, where what lies outside
-is searched by its words: nobody, no embedding model either, is asked before the turn is durable."""
+"""What can be done of a window while the beginning of its turn is being stored? All of it, where what lies
+outside is searched by its words: nobody, no embedding model either, is asked before the turn is durable."""
 
 from __future__ import annotations
 
