@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Mapping
 
 import pytest
+from tests.gateway.serving import gate
+from tests.simulators import serve
 
 from multiturn.catalog import Card, Catalog
 from multiturn.errors import RateLimited, RequestRefused
+from multiturn.gateway.app import CHAT
 from multiturn.gateway.completions.routed import one_after_another
+from multiturn.gateway.dashscope.generation import TEXT
 from multiturn.gateway.http.sse import Headers
 from multiturn.routing import Routing
 
@@ -86,3 +90,32 @@ async def test_what_the_client_did_wrong_is_raised_at_once() -> None:
     with pytest.raises(RequestRefused):
         await stage.run()
     assert stage.asked == ["qwen/qwen-plus"]
+
+
+KEYS = ("sk-1", "sk-2", "sk-3")
+
+
+def user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+@pytest.mark.parametrize("path", [CHAT, TEXT], ids=["chat completions", "native"])
+def test_the_requests_of_one_dialogue_go_to_one_key(path: str) -> None:
+    with serve("qwen", "ok", more_keys=KEYS) as sim:
+        with gate(sim, variables={"DASHSCOPE_API_KEYS": ",".join(KEYS)}) as one:
+            used: list[set[str]] = []
+            for number in range(6):
+                head = [{"role": "system", "content": "Be brief."}, user(f"question {number}")]
+                for said in (head, [*head, {"role": "assistant", "content": "ok"}, user("more")]):
+                    more = {"messages": said} if path == CHAT else {"input": {"messages": said}}
+                    assert one.post({"model": "qwen/qwen-plus", **more}, path)[0] == 200
+                used.append({each.headers["authorization"] for each in sim.requests[-2:]})
+    assert [len(each) for each in used] == [1] * 6
+    assert len(set.union(*used)) > 1
+
+
+@pytest.mark.parametrize("messages", [None, 7, ["a"], []])
+def test_what_are_no_messages_has_a_key_too_and_is_refused(messages: object) -> None:
+    with serve("qwen", "ok", more_keys=KEYS) as sim:
+        with gate(sim, variables={"DASHSCOPE_API_KEYS": ",".join(KEYS)}) as one:
+            assert one.post({"model": "qwen/qwen-plus", "messages": messages})[0] == 400

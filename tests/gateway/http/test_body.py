@@ -55,3 +55,19 @@ def test_sixty_four_levels_are_enough_and_no_more_are_taken() -> None:
     assert Body(b'{"a":' + b"[" * 63 + b"]" * 63 + b"}").fields["a"]
     with pytest.raises(Refusal):
         _ = Body(b'{"a":' + b"[" * 64 + b"]" * 64 + b"}").fields
+
+
+def test_the_levels_of_an_object_are_counted_and_not_its_brackets() -> None:
+    assert Body(b'{"a":[' + b"{}," * 200 + b"{}]}").fields
+    with pytest.raises(Refusal) as refused:
+        _ = Body(b'{"b":[' + b"[]," * 99 + b"[]]," + b'"a":' + b'{"a":' * 64 + b"1" + b"}" * 65).fields
+    assert (refused.value.code, refused.value.figures) == ("too_deep", {"limit": 64})
+
+
+@pytest.mark.parametrize("written", ["18446744073709551615", "-9223372036854775808"])
+def test_integers_of_sixty_four_bits_are_taken_and_no_others(written: str) -> None:
+    assert Body(b'{"a":%b}' % written.encode()).fields == {"a": int(written)}
+    further = int(written) + (1 if int(written) > 0 else -1)
+    with pytest.raises(Refusal) as refused:
+        _ = Body(b'{"a":%d}' % further).fields
+    assert refused.value.code == "integer_too_large"

@@ -123,6 +123,19 @@ def test_a_body_of_another_kind(one: Gate, kind: str) -> None:
     assert (answer, error_of(body)["code"]) == (415, "unsupported_media_type")
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"content_type": "Application/JSON ; charset=utf-8"},
+        {"content_type": "application/vnd.api+json"},
+        {"content_encoding": "Identity"},
+    ],
+    ids=str,
+)
+def test_json_may_be_called_so_in_other_ways(one: Gate, header: dict[str, str]) -> None:
+    assert one.post(GOOD, **header)[0] == 200
+
+
 def test_a_compressed_body(one: Gate) -> None:
     assert one.post(GOOD, content_encoding="gzip")[0] == 415
 
@@ -131,7 +144,10 @@ def test_a_body_that_is_too_large_is_refused_before_it_has_come(one: Gate) -> No
     with socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
         head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         sock.sendall(f"{head}content-length: {33 << 20}\r\n\r\n".encode() + b" " * 1000)
-        assert sock.recv(100).startswith(b"HTTP/1.1 413 ")
+        told = sock.recv(2000)
+        assert told.startswith(b"HTTP/1.1 413 ")
+        assert b"connection: close" in told
+        assert b"32 MiB" in told
 
 
 def test_a_body_without_a_length_is_read_to_the_limit_only(one: Gate) -> None:
@@ -151,12 +167,26 @@ def test_media_make_room_in_a_body(one: Gate) -> None:
     assert one.post(raw)[0] == 200
 
 
+def test_media_make_no_more_room_than_there_is(one: Gate) -> None:
+    with socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+        head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+        sock.sendall(head.encode() + b'11\r\n"data:x;base64,A"\r\n')
+        piece = b"400000\r\n" + b"A" * (4 << 20) + b"\r\n"
+        for _ in range(8):
+            sock.sendall(piece)
+        told = sock.recv(2000)
+        assert told.startswith(b"HTTP/1.1 413 ")
+        assert b"32 MiB" in told
+
+
 def test_text_makes_no_room(one: Gate) -> None:
     with socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
         head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         sock.sendall(f"{head}content-length: {9 << 20}\r\n\r\n".encode())
         sock.sendall(b'{"messages": "' + b"x" * (8 << 20))  # a little more than text may have
-        assert sock.recv(100).startswith(b"HTTP/1.1 413 ")
+        told = sock.recv(2000)
+        assert told.startswith(b"HTTP/1.1 413 ")
+        assert b"8 MiB" in told
 
 
 def test_a_head_that_never_ends(one: Gate) -> None:
