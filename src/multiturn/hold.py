@@ -36,7 +36,7 @@ class Hold:
         self._keep_reasoning = keep_reasoning
         self._arrived: list[Partial] = []
         self._size = 0
-        self._storing = asyncio.Lock()
+        self._storing = self._due = False
         self._reading: asyncio.Timeout | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
         self._renew_timer: asyncio.TimerHandle | None = None
@@ -99,21 +99,26 @@ class Hold:
         if self._flush_timer is not None:
             self._flush_timer.cancel()
             self._flush_timer = None
-        self._spawn(self._append())
+        self._due = True
+        if not self._storing:
+            self._storing = True
+            self._spawn(self._append())
 
     async def _append(self) -> None:
-        """One batch after the other, so that they stay in order; what could not be stored comes with
-        the next."""
-        async with self._storing:
-            if not self._arrived:
-                return
-            partial, self._arrived, self._size = _joined(self._arrived), [], 0
-            try:
-                if not await self._store.append(self.lease, partial):
-                    self.stop()
-            except Error:
-                self._arrived.insert(0, partial)
-                raise
+        """One batch after the other, so that they stay in order: what is due meanwhile waits, and what could
+        not be stored comes with the next."""
+        try:
+            while self._due and self._arrived:
+                self._due = False
+                partial, self._arrived, self._size = _joined(self._arrived), [], 0
+                try:
+                    if not await self._store.append(self.lease, partial):
+                        self.stop()
+                except Error:
+                    self._arrived.insert(0, partial)
+                    raise
+        finally:
+            self._storing = False
 
     # -- holding
 

@@ -106,9 +106,11 @@ class Question:
                 return
 
     def _begin(self) -> None:
-        """The answer begins: from now on nobody else is asked, and the conversation stays here."""
+        """The answer begins: from now on nobody else is asked, and the conversation stays here. Of what was
+        said only the window is still needed."""
         self.attempts.answered()
         self.known.last = self.card.name
+        self.ahead, self.given = None, replace(self.given, entries=(), context=())
 
     async def _ask_again(self, error: ProviderError) -> None:
         """Make ready to ask for less, or somebody else who can be sent the conversation. Raises ``error``

@@ -43,7 +43,7 @@ class AsyncStream:
     """
 
     def __init__(self, opened: Opened, *, stream: bool = True) -> None:
-        self._opened = opened
+        self._opened: Opened | None = opened
         self._streamed = stream
         self._turn: OpenTurn | None = None
         self._deltas: AsyncIterator[Delta] | None = None
@@ -102,9 +102,10 @@ class AsyncStream:
             return delta
 
     async def _begin(self) -> None:
-        if self._closed or self._turn is not None or self._reply is not None:
+        if self._closed or self._opened is None:
             return
         opened = await self._opened()
+        self._opened = None  # what was asked is not kept while the answer comes
         if isinstance(opened, Retold):
             self._reply = opened.reply
             self._deltas = _stored(opened)

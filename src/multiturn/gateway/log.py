@@ -25,14 +25,14 @@ class Journal:
     together: a record of `logging` and a write for each would cost a tenth of the whole request."""
 
     def __init__(self) -> None:
-        self._lines: list[bytes] = []
+        self._lines: list[str] = []
 
     def note(self, figures: Mapping[str, object]) -> None:
         """A request has ended."""
         if not LOG.isEnabledFor(logging.INFO):
             return
         line = {"time": _moment(time.time()), "level": "info", "event": "request", **figures}
-        self._lines.append(orjson.dumps(line))
+        self._lines.append(orjson.dumps(line).decode())
         if len(self._lines) == 1:
             asyncio.get_running_loop().call_later(TOGETHER, self.write)
 
@@ -41,7 +41,7 @@ class Journal:
         lines, self._lines = self._lines, []
         for handler in LOG.handlers if lines else ():
             if isinstance(handler, logging.StreamHandler):
-                handler.stream.write(b"\n".join([*lines, b""]).decode())
+                handler.stream.write("\n".join([*lines, ""]))
                 handler.flush()
 
 

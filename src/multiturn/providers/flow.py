@@ -4,7 +4,6 @@ comes, without a task in between, which costs a fraction."""
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -42,7 +41,7 @@ class Deltas:
     def __init__(self, begin: Begin) -> None:
         self._begin: Begin | None = begin
         self._exchange: Exchange | None = None
-        self._ready: deque[Delta] = deque()
+        self._ready: list[Delta] = []
         self._over = False
 
     def __aiter__(self) -> Deltas:
@@ -58,7 +57,7 @@ class Deltas:
         if not self._ready:
             await self.aclose()
             raise StopAsyncIteration
-        return self._ready.popleft()
+        return self._ready.pop(0)
 
     async def flow(self, take: Taker) -> None:
         """Have ``take`` get the deltas from now on the moment they come, until it does not go on. Then read
@@ -66,7 +65,7 @@ class Deltas:
         while self._ready:
             going = take(self._ready[0])
             if going is not None:
-                self._ready.popleft()
+                self._ready.pop(0)
             if not going:
                 return
         if self._exchange is not None and not self._over:
