@@ -76,6 +76,7 @@ CALLING: dict[str, Any] = {"type": "function_call", "call_id": "c1", "name": "we
         ([said("user", "hi"), said("assistant", "ok")], "nothing_new"),
         ([said("developer", "Be brief.")], "user_missing"),
         ([said("user", "hi"), CALLING], "tool_results_incomplete"),
+        ([CALLING], "tool_results_incomplete"),
         ([result("c0"), CALLING, result("c1")], "results_first"),
         ([result("c0"), said("assistant", "hm")], "results_first"),
     ],
@@ -135,3 +136,15 @@ def test_what_is_too_long_is_said_of_the_input() -> None:
             status, answer, _ = one.post(body, f"/v1/responses{path}")
             assert (status, json.loads(answer)["error"]["param"]) == (400, "input")
         assert not sim.requests
+
+
+def test_what_a_conversation_has_no_room_for_is_not_stored() -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        name = one.openai().conversations.create().id
+        ask(one, "hi", conversation=name)
+        path = f"/v1/conversations/{name}"
+        raw = json.dumps({"budget": 300, "reserve_output": 16, "summarize": None, "recall": None}).encode()
+        assert one._asked("PUT", f"{path}/policy", raw, {})[0] == 200
+        status, answer, _ = post(one, {"input": "word " * 500, "conversation": name})
+        assert (status, answer["error"]["code"]) == (400, "context_length_exceeded")
+        assert len(json.loads(one.get(f"{path}/turns")[1])["data"]) == 1

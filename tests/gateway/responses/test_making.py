@@ -111,7 +111,8 @@ def test_a_follower_hears_that_the_conversation_was_deleted() -> None:
         name = client.conversations.create().id
         first = client.responses.create(model=MODEL, input="hi", conversation=name, background=True)
         heard: list[dict[str, Any]] = []
-        with client.responses.with_streaming_response.retrieve(first.id, stream=True) as answer:
+        follow = client.with_options(timeout=10).responses.with_streaming_response.retrieve
+        with follow(first.id, stream=True) as answer:
             for line in answer.iter_lines():
                 if line.startswith("data: "):
                     heard.append(json.loads(line[6:]))
@@ -136,7 +137,7 @@ def test_whoever_follows_a_response_hears_that_its_client_left() -> None:
 
 
 def test_whoever_leaves_the_line_is_not_answered() -> None:
-    with serve("qwen", slow(60)) as sim, gate(sim) as one:
+    with serve("qwen", slow(20)) as sim, gate(sim) as one:
         name = one.openai().conversations.create().id
         first = one.openai().responses.create(model=MODEL, input="one", conversation=name, background=True)
         with one.socket({"model": MODEL, "input": "two", "conversation": name}, path=RESPONSES):

@@ -51,6 +51,25 @@ def test_a_turn_that_is_sent_again_behind_its_response_is_not_said_twice() -> No
         assert roles(sim) == ["user", "assistant", "tool", "assistant", "user"]
 
 
+def test_a_question_that_is_asked_again_instead_of_results_is_heard() -> None:
+    with serve("qwen", [CALLING, "sunny"]) as sim, gate(sim) as one:
+        name = one.openai().conversations.create().id
+        ask(one, [QUESTION], tools=[TOOL], conversation=name)
+        assert ask(one, [QUESTION], conversation=name).output_text == "sunny"
+        assert roles(sim)[-1] == "user"
+
+
+def test_results_that_failed_are_all_handed_on_again() -> None:
+    calls = Answer(calls=[Call("weather", id="call_1"), Call("weather", id="call_2")])
+    with serve("qwen", Script([calls, "sunny"], faults={2: Fault(400)})) as sim, gate(sim) as one:
+        name = one.openai().conversations.create().id
+        ask(one, [QUESTION], tools=[TOOL], conversation=name)
+        body = {"input": [QUESTION, result("call_1"), result("call_2")], "conversation": name}
+        assert post(one, body)[0] == 400
+        assert post(one, body)[0] == 200
+        assert roles(sim) == ["user", "assistant", "tool", "tool"]
+
+
 def test_a_question_that_is_asked_again_behind_the_results_is_heard() -> None:
     with serve("qwen", [CALLING, "sunny"]) as sim, gate(sim) as one:
         first = ask(one, [QUESTION], tools=[TOOL])

@@ -27,7 +27,7 @@ from .log import Live, Mark, Telling, ended, told_again, whole
 from .prepared import prepared
 from .repeats import seen
 from .request import Wanted
-from .turn import Spot, Words, asked_in, check_new, owner_of
+from .turn import Spot, asked_in, check_new, owner_of
 from .window import check_room
 
 __all__ = ["Making", "Running"]
@@ -149,13 +149,13 @@ class Making:
             digest=mark[-1],
             asked=asked,
         )
-        if await self._failed_before(spot, words):
+        if await self._failed_before(spot):
             start = replace(start, again=True)
         return await asked_in(client, spot, wanted, ready.model, given, start), asked
 
-    async def _failed_before(self, spot: Spot, words: Words) -> bool:
+    async def _failed_before(self, spot: Spot) -> bool:
         """Whether this is a repeat, and what it repeats is the newest turn and has failed."""
-        if not self._seen.repeated or spot.followed is not None or words.results is not None:
+        if not self._seen.repeated or spot.followed is not None:
             return False
         with suppress(ConversationNotFound):
             store = self._client.engine.store
