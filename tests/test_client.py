@@ -80,7 +80,7 @@ async def test_an_id_is_text_that_can_be_stored(scene: Make, name: Any) -> None:
         scene().client.conversation(name)
 
 
-@pytest.mark.parametrize("field", ["user", "memory", "opening"])
+@pytest.mark.parametrize("field", ["user", "memory", "opening", "model"])
 async def test_other_names_are_text_too(scene: Make, field: str) -> None:
     for wrong in (5, "half \ud83d"):
         given: dict[str, Any] = {field: wrong}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -250,10 +251,10 @@ async def test_an_empty_conversation_is_a_head_alone() -> None:
 def test_several_conversations_in_one_file() -> None:
     one, two = (
         exported("jsonl", conversation(), [told({"role": "user", "content": "a"}, 0)]),
-        exported("jsonl", conversation(memory="m"), []),
+        exported("jsonl", replace(conversation(memory="m"), id="d"), []),
     )
     found = imported((one + two).encode(), "f")
-    assert [(one.id, len(one.messages)) for one in found] == [("c", 1), ("c", 0)]
+    assert [(one.id, len(one.messages)) for one in found] == [("c", 1), ("d", 0)]
     assert found[1].settings["memory"] == "m"
 
 

@@ -167,6 +167,7 @@ class AsyncMultiTurn:
         for name, value in (("id", id), ("user", user), ("memory", memory)):
             _check_text(name, value, LONGEST_NAME)
         _check_text("opening", opening)
+        _check_text("model", model)
         if id is not None and not id.strip():
             raise ParameterInvalid(Reason("why.id_empty"), name="id")
         if model is not None:

@@ -40,8 +40,7 @@ async def load(
     `AsyncMultiTurn.conversation` does. Raises `InputInvalid`, also where there are more than ``most``
     messages; then nothing was stored."""
     found = await asyncio.to_thread(imported, text, name)
-    messages = sum(len(one.messages) + sum(len(aside.messages) for aside in one.asides) for one in found)
-    if most is not None and messages > most:
+    if most is not None and _size(found) > most:
         raise InputInvalid(Reason("why.file_long", file=name, limit=most))
     loaded = [Loading(store, _handle(conversation, one, user), one) for one in found]
     for each in loaded:
@@ -49,6 +48,18 @@ async def load(
     for each in loaded:
         await each.take_in()
     return [each.chat for each in loaded]
+
+
+def _size(found: Sequence[Transcript]) -> int:
+    """How many messages there are, or marks, summaries or branches, where those are more: each of them is
+    stored by itself."""
+    parts: list[Transcript | Aside] = [*found, *(aside for one in found for aside in one.asides)]
+    return max(
+        len(parts),
+        sum(len(part.messages) for part in parts),
+        sum(len(part.marks) for part in parts),
+        sum(len(part.summaries) for part in parts),
+    )
 
 
 def _handle(

@@ -4,7 +4,7 @@ Markdown."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -195,6 +195,8 @@ def imported(text: bytes, name: str) -> list[Transcript]:
             found.append(Transcript(name, {}, messages := [line], []))
         else:
             messages.append(line)
+    if (twice := _twice(one.id for one in found)) is not None:
+        raise InputInvalid(Reason("why.file_twice", file=name, conversation=twice))
     return found
 
 
@@ -251,10 +253,18 @@ def _parsed(text: bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(n for n in names if names.count(n) > 1)
-        raise ValueError(Reason("why.key_twice", key=f"{twice!r:.40}"))
+        raise ValueError(Reason("why.key_twice", key=f"{_twice(name for name, _ in pairs)!r:.40}"))
     return value
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    """The first name that stands there for the second time. There may be a million of them."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def _no_number(text: str) -> None:

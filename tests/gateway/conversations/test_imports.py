@@ -14,6 +14,8 @@ from multiturn.gateway.conversations import imports
 
 CHAT = "/v1/chat/completions"
 HEAD = {"format": "multiturn/1", "id": "c"}
+MANY_KEYS = b"{" + b",".join(b'"%d":0' % n for n in range(150_000)) + b',"role":1,"role":2}'
+"""Whoever compares each of these keys with all others takes minutes."""
 
 
 @pytest.fixture
@@ -116,8 +118,11 @@ def test_messages_without_a_head_become_a_new_conversation(store: Path) -> None:
         (b'{"role": "user", "content": ' + b"[" * 5000, ""),
         (b'{"role": "user", "content": "a", "x": ' + b"9" * 40 + b"}", ""),
         (b"\xff\xfe", ""),
+        (MANY_KEYS, ""),
+        (lines({**HEAD, "model": 7}), "model"),
+        (lines(HEAD, {"role": "user", "content": "a"}, HEAD, {"role": "user", "content": "b"}), "twice"),
     ],
-    ids=range(13),
+    ids=range(16),
 )
 def test_what_cannot_be_taken_in_is_refused_whole(store: Path, body: bytes, words: str) -> None:
     good = lines({**HEAD, "id": "good"}, {"role": "user", "content": "hi"})
@@ -149,7 +154,9 @@ def test_one_that_has_gone_another_way_stays_as_it_is(store: Path) -> None:
 
 def test_limits_are_those_of_every_request(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with gate(model="demo", store=store) as one:
-        assert code(taken(one, b"{}", kind="application/json")) == (415, "unsupported_media_type")
+        wrong = taken(one, b"{}", kind="application/json")
+        assert code(wrong) == (415, "unsupported_media_type")
+        assert "application/jsonl" in wrong[1]["error"]["message"]
         large = lines(HEAD, {"role": "user", "content": "x" * (9 << 20)})
         assert code(taken(one, large)) == (413, "body_too_large")
         monkeypatch.setattr(imports, "MOST", 5)
@@ -158,6 +165,11 @@ def test_limits_are_those_of_every_request(store: Path, monkeypatch: pytest.Monk
         assert code(answer) == (400, "import_refused")
         assert "more than 5 messages" in answer[1]["error"]["message"]
         assert taken(one, lines(HEAD, *many[1:]))[0] == 200
+        first, marked = {**many[0], "id": "m"}, {"marks": [{"message": "m", "mark": "pinned"}] * 6}
+        told = {"summaries": [{"messages": 1, "text": "told", "model": None}] * 6}
+        heads = [{**HEAD, "id": f"h{n}"} for n in range(6)]
+        for each in (heads, [{**HEAD, "id": "d", **marked}, first], [{**HEAD, "id": "d", **told}, first]):
+            assert code(taken(one, lines(*each))) == (400, "import_refused")
         assert one.get("/v1/import")[0] == 405
 
 

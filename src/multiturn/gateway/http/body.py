@@ -35,24 +35,24 @@ BLANKS = " \t\n\r"
 
 async def read_body(scope: Scope, receive: Receive) -> Body:
     """The body of a request, a JSON object. Raises `Refusal`."""
-    return Body(await _read_whole(scope, receive, _is_json))
+    return Body(await _read_whole(scope, receive, _is_json, "application/json"))
 
 
 async def read_lines(scope: Scope, receive: Receive) -> bytes:
     """The body of a request, JSON lines, which nobody has looked at. Raises `Refusal`."""
-    return await _read_whole(scope, receive, LINES.__contains__)
+    return await _read_whole(scope, receive, LINES.__contains__, "application/jsonl")
 
 
 def _is_json(kind: bytes) -> bool:
     return kind == b"application/json" or kind.endswith(b"+json")
 
 
-async def _read_whole(scope: Scope, receive: Receive, wanted: Callable[[bytes], bool]) -> bytes:
-    """The body as it came, if it is of a kind that is ``wanted``, and within the limits."""
+async def _read_whole(scope: Scope, receive: Receive, wanted: Callable[[bytes], bool], known: str) -> bytes:
+    """The body as it came, if it is of a kind that is ``wanted``, called ``known``, and within the limits."""
     for name, value in scope["headers"]:
         if name == b"content-type":
             if not wanted(value.partition(b";")[0].strip().lower()):
-                raise Refusal(415, "unsupported_media_type")
+                raise Refusal(415, "unsupported_media_type", known=known)
         elif name == b"content-encoding" and value.lower() != b"identity":
             raise Refusal(415, "unsupported_encoding")
         elif name == b"content-length" and value.isdigit() and int(value) > LARGEST_WITH_MEDIA:
