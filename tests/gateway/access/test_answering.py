@@ -59,6 +59,23 @@ def test_a_detached_answer_counts_after_its_client_has_left(
         assert not sim.requests[0].left
 
 
+@pytest.mark.parametrize("way", ["regenerate", "edit"])
+def test_a_turn_that_is_said_anew_counts_after_its_client_has_left(
+    store: Path, tmp_path: Path, way: str
+) -> None:
+    shop = made(store, "shop")
+    arguments = config(store, tmp_path, shop={"streams": 1})
+    with serve("qwen", Script(["first", SLOW, "short"])) as sim, gate(sim, **arguments) as one:
+        assert one.post(said(conversation="c"), **bearer(shop))[0] == 200
+        lines = (f"authorization: Bearer {shop}", "x-multiturn-detached: true")
+        again, body = f"/v1/conversations/c/turns/1/{way}", {"text": "hi"} if way == "edit" else {}
+        with one.socket(body, *lines, path=again):
+            until(lambda: len(sim.requests) == 2)
+        assert too_many(one, shop)
+        until(lambda: not too_many(one, shop))
+        assert not sim.requests[1].left
+
+
 def test_a_response_in_the_background_counts_until_it_has_ended(store: Path, tmp_path: Path) -> None:
     shop = made(store, "shop")
     arguments = config(store, tmp_path, shop={"streams": 1})
