@@ -159,11 +159,12 @@ def _is_told_in_ranges(material: Material, chosen: Chosen) -> bool:
 def _plain(material: Material, limits: Limits, chosen: Chosen) -> Made:
     path, (spent, kept) = material.path, chosen
     turns_sent = path.bodies[len(path.bodies) - 2 * len(_recent(material, kept)) :]
-    bodies = [*[entry.body for entry in material.instructions], *turns_sent]
-    first = len(bodies) - len(path.bodies)
-    for place, quote in path.quotes:
-        bodies[first + place] = quoting(bodies[first + place], quote)
-    bodies += [quoting(row.body, row.quote) if row.quote else row.body for row in _new(material, spent)]
+    new = [quoting(row.body, row.quote) if row.quote else row.body for row in _new(material, spent)]
+    bodies = [*[entry.body for entry in material.instructions], *turns_sent, *new]
+    if path.quotes:
+        first = len(bodies) - len(new) - len(path.bodies)
+        for place, quote in path.quotes:
+            bodies[first + place] = quoting(bodies[first + place], quote)
     changed = NOTHING_CHANGED
     if spent.noted and path.summary:
         place = len(material.instructions)

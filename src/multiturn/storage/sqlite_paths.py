@@ -162,26 +162,14 @@ def _ordinary_path(db: sqlite3.Connection, reach: Reach, place: _Place, known: _
     last = place.head if reach.before is None else min(place.head, reach.before - 1)
     low = max(first, place.fork + 1)
     base = place.segment * SEGMENT
-    turns: list[TurnRow] = []
-    tokens = NO_BOUND if reach.tokens is None else reach.tokens
-    most = _most_turns(reach)
-    number = last
-    for (its_tokens,) in db.execute(TOKENS, (base + low, base + last)):
-        if its_tokens is None:
-            return None
-        turns.append(turn_row((number, COMPLETED, 0, its_tokens, 0, 2)))
-        if its_tokens < 0:
-            turns[-1] = turn_row((number, COMPLETED, QUOTED, -1 - its_tokens, 0, 2))
-        number -= 1
-        tokens -= turns[-1].tokens
-        if tokens < 0 or len(turns) > most:
-            break
-    else:
-        if not turns or first < low:
-            return None
+    read = _ordinary_turns(db, reach, base + low, base + last)
+    if read is None or not read.turns or (first < low and not read.full):
+        return None
+    turns, number = read.turns, last - len(read.turns)
     end = place.messages if last == place.head else _before(db, base + last + 1)
     start = end - 2 * len(turns)
-    if (quotes := _quotes(db, turns, base + start)) is None:
+    quotes = _quotes(db, turns, base + start) if read.quoted else ()
+    if quotes is None:
         return None
     withheld, told_from = _withheld(db, place, number)
     return Path(
@@ -201,14 +189,41 @@ def _ordinary_path(db: sqlite3.Connection, reach: Reach, place: _Place, known: _
     )
 
 
+class _Ordinary(NamedTuple):
+    """Ordinary turns, newest first; whether one passed a bound, and whether something is quoted in them."""
+
+    turns: list[TurnRow]
+    full: bool
+    quoted: bool
+
+
+def _ordinary_turns(db: sqlite3.Connection, reach: Reach, low: int, last: int) -> _Ordinary | None:
+    """The turns with these keys, none after one that passes a bound; ``None`` where one is not ordinary."""
+    turns: list[TurnRow] = []
+    tokens = NO_BOUND if reach.tokens is None else reach.tokens
+    number, most, quoted = last % SEGMENT, _most_turns(reach), False
+    for (its_tokens,) in db.execute(TOKENS, (low, last)):
+        if its_tokens is None:
+            return None
+        if its_tokens >= 0:
+            turns.append(turn_row((number, COMPLETED, 0, its_tokens, 0, 2)))
+            tokens -= its_tokens
+        else:
+            turns.append(turn_row((number, COMPLETED, QUOTED, -1 - its_tokens, 0, 2)))
+            tokens += 1 + its_tokens
+            quoted = True
+        number -= 1
+        if tokens < 0 or len(turns) > most:
+            return _Ordinary(turns, full=True, quoted=quoted)
+    return _Ordinary(turns, full=False, quoted=quoted)
+
+
 def _quotes(
     db: sqlite3.Connection, turns: Sequence[TurnRow], start: int
 ) -> Sequence[tuple[int, bytes]] | None:
     """What is quoted in front of these turns, whose messages have the keys from ``start`` on, by their place;
     ``None`` where some of it is missing."""
     places = [2 * place for place, turn in enumerate(reversed(turns)) if turn.traits]
-    if not places:
-        return ()
     rows = db.execute(QUOTES, (start, start + 2 * len(turns)))
     quotes = [(message - start, text) for message, text in rows]
     return quotes if [place for place, _ in quotes] == places else None
