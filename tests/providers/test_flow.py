@@ -13,6 +13,8 @@ from multiturn.catalog import Catalog
 from multiturn.errors import ProviderError, ProviderTimeout, StreamCut
 from multiturn.providers import Patience, open_provider
 from multiturn.providers.flow import Deltas
+from multiturn.providers.line import Received
+from multiturn.providers.openai_chat import OpenAIChat
 from multiturn.reply import Delta
 
 WORDS = tuple("一二三四五六七八九")
@@ -148,3 +150,33 @@ async def test_who_leaves_a_flow_leaves_the_provider() -> None:
                 await deltas.flow(lambda _: True)
         await deltas.aclose()
         await server.left.wait()
+
+
+async def test_what_comes_in_the_moment_somebody_leaves_is_passed_to_nobody() -> None:
+    async def one(exchange: Exchange) -> None:
+        await exchange.say(chunk("一"))
+        await asyncio.sleep(60)
+
+    written: list[bytes] = []
+
+    def write(events: bytes) -> bool:
+        written.append(events)
+        return False
+
+    async with loopback(one) as server:
+        client = open_provider(Catalog().profile("openai"), key="k", base_url=server.url)
+        assert isinstance(client, OpenAIChat)
+        answer = await client.passed(b"{}", stream=True)
+        await answer.events()
+        flowing = asyncio.create_task(answer.flow(lambda events: events, write))
+        await asyncio.sleep(0)
+        received = answer._response
+        assert isinstance(received, Received)
+        flowing.cancel()
+        received.add(event({}).encode())
+        received.arrived()
+        with pytest.raises(asyncio.CancelledError):
+            await flowing
+        answer.close()
+        await client.close()
+    assert not written

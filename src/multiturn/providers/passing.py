@@ -71,6 +71,8 @@ class Passed:
         over: asyncio.Future[None] = self._loop.create_future()
 
         def arrived(chunk: bytes) -> None:
+            if over.done():  # whoever waited has left in this very moment
+                return
             self._alive = self._loop.time()
             try:
                 events = look(self._ended(chunk)) if chunk else b""
