@@ -168,6 +168,23 @@ def test_a_request_key_answers_the_same_and_refuses_another_body(tmp_path: Path)
         assert len(sim.requests) == 1
 
 
+@pytest.mark.parametrize("more", [{}, {"stream": True}], ids=str)
+def test_the_same_headers_stand_beside_the_repeat(more: dict[str, Any]) -> None:
+    def beside() -> dict[str, str]:
+        asked = {"model": MODEL, "input": "hi", **more}
+        _, _, headers = one.post(asked, "/v1/responses", idempotency_key="k1")
+        return {
+            name: value
+            for name, value in headers.items()
+            if name.startswith(("x-multiturn-", "x-conversation-"))
+        }
+
+    with serve("qwen", "first") as sim, gate(sim) as one:
+        first = beside()
+        assert {"x-conversation-id", "x-multiturn-turn-id", "x-multiturn-left-out"} < first.keys()
+        assert beside() == first
+
+
 def test_a_key_tells_the_step_it_made() -> None:
     script: list[Any] = [Answer(calls=[Call("weather", id="call_1")]), "It is sunny."]
     with serve("qwen", script) as sim, gate(sim) as one:

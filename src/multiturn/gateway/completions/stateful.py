@@ -16,6 +16,7 @@ from ...catalog import Card, Catalog, Profile
 from ...chat import AsyncConversation
 from ...client import AsyncMultiTurn
 from ...errors import ConversationNotFound
+from ...ledger import Ledger
 from ...reply import Delta, Draft
 from ...stream import AsyncStream
 from ...window import Request, Window
@@ -33,7 +34,7 @@ from .posted import Posted, divide
 from .routed import one_after_another, routed_headers
 from .stateless import OURS, answer_request, check_choices
 
-__all__ = ["conversation_of", "named_of", "stateful", "window_headers"]
+__all__ = ["conversation_of", "named_of", "sent_headers", "stateful", "window_headers"]
 
 OWN = OURS | {"conversation", "store", "user", "metadata"}
 """Fields that we understand ourselves."""
@@ -319,11 +320,16 @@ def _written(pieces: Pieces, write: Write) -> Callable[[Delta], bool]:
 
 def window_headers(window: Window) -> dict[str, str]:
     """What a client is told of what was sent."""
-    left = sum(span.messages for span in window.spans if not span.sent)
+    return sent_headers(window.target.model, window)
+
+
+def sent_headers(model: str, sent: Window | Ledger) -> dict[str, str]:
+    """The same of what was sent to a ``model``, also where only its ledger is known."""
+    left = sum(span.messages for span in sent.spans if not span.sent)
     return {
-        "x-multiturn-model": window.target.model,
-        **routed_headers(window.route, window.target.model),
-        "x-multiturn-context-tokens": str(window.tokens),
+        "x-multiturn-model": model,
+        **routed_headers(sent.route, model),
+        "x-multiturn-context-tokens": str(sent.tokens),
         "x-multiturn-left-out": str(left),
     }
 

@@ -15,10 +15,11 @@ from starlette.types import Receive, Send
 from ...client import AsyncMultiTurn
 from ...conversations import Address
 from ...errors import ConversationNotFound, Error, StoreError
+from ...ledger import Ledger
 from ...storage import Asked, Begun, Exchange, Start
 from ...turn import OpenTurn
 from ..audience import is_detached
-from ..completions.stateful import window_headers
+from ..completions.stateful import sent_headers, window_headers
 from ..gateway import Gateway
 from ..http.presence import staying
 from ..http.sse import send_events, send_whole
@@ -241,12 +242,25 @@ class Making:
         assert at is not None, "a turn has an address"  # noqa: S101  (for the type checker)
         at = replace(at, place=begun.step)
         exchange: Exchange = await self._client.engine.store.exchange(self._client.reach, at)
-        language = self._gateway.language
+        language, headers = self._gateway.language, _beside(exchange)
         if not self._wanted.get("stream"):
-            await send_whole(send, orjson.dumps(whole(exchange, language)), {})
+            await send_whole(send, orjson.dumps(whole(exchange, language)), headers)
             return
 
         async def parts() -> AsyncGenerator[bytes, None]:
             yield told_again(exchange, language)
 
-        await send_events(receive, send, parts(), dict, language)
+        await send_events(receive, send, parts(), lambda: headers, language)
+
+
+def _beside(exchange: Exchange) -> dict[str, str]:
+    """What stood beside a response that is stored."""
+    at, step = exchange.address, exchange.step
+    told = {
+        "x-conversation-id": exchange.conversation,
+        "x-multiturn-turn": str(at.turn),
+        "x-multiturn-turn-id": at.turn_id,
+    }
+    if step is None or not step.ledger:
+        return told
+    return told | sent_headers(step.model, Ledger.from_json(step.ledger))
