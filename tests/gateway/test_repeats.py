@@ -13,6 +13,10 @@ from tests.gateway.responding import MODEL, until
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Script, Wire, serve
 
+from multiturn.config import Config, Timing
+from multiturn.gateway.dashscope.generation import TEXT
+from multiturn.gateway.repeats import Repeats
+
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 
 
@@ -125,3 +129,49 @@ def test_a_strange_count_is_no_reason_to_refuse(tmp_path: Path, count: str) -> N
         body = {"model": MODEL, "messages": [{"role": "user", "content": "one"}], "conversation": "c"}
         assert one.post(body, CHAT, x_stainless_retry_count=count)[0] == 200
         assert one.post({"model": MODEL, "input": "one"}, RESPONSES, x_stainless_retry_count=count)[0] == 200
+
+
+def say(text: str, **more: Any) -> dict[str, Any]:
+    return {"model": MODEL, "messages": [{"role": "user", "content": text}], "conversation": "c", **more}
+
+
+def test_what_is_repeated_and_never_came_is_the_first(tmp_path: Path) -> None:
+    """Neither is the conversation there, nor is what was put into it a turn somebody posted."""
+    with serve("qwen", "ok") as sim, gate(sim, store=tmp_path / "chats.db") as one:
+        name = json.loads(one.post({"items": [{"role": "user", "content": "hi"}]}, "/v1/conversations")[1])[
+            "id"
+        ]
+        for conversation in ("new", name):
+            body = say("one", conversation=conversation)
+            assert one.post(body, CHAT, x_stainless_retry_count="1")[0] == 200
+        assert len(sim.requests) == 2
+
+
+def test_what_was_refused_is_refused_again(tmp_path: Path) -> None:
+    with serve("qwen", "ok") as sim, gate(sim, store=tmp_path / "chats.db") as one:
+        for count in ("0", "1"):
+            status, raw, _ = one.post(say(""), CHAT, x_stainless_retry_count=count)
+            assert (status, json.loads(raw)["error"]["code"]) == (400, "message_empty")
+
+
+def test_a_repeat_waits_no_longer_than_anybody(tmp_path: Path) -> None:
+    config = Config(store=":memory:", model=MODEL, timing=Timing(queue=0.2))
+    with serve("qwen", Script("slow", wire=Wire(first=20))) as sim, gate(sim, config=config) as one:
+        with one.socket(say("one")):
+            until(lambda: len(sim.requests) == 1)
+            status, raw, _ = one.post(say("one"), CHAT, x_stainless_retry_count="1")
+            assert (status, json.loads(raw)["error"]["code"]) == (400, "conversation_locked")
+
+
+def test_who_cannot_say_that_it_repeats_and_was_answered_says_it_again(tmp_path: Path) -> None:
+    body = {"model": MODEL, "input": {"prompt": "go on"}}
+    with serve("qwen", ["uno", "due"]) as sim, gate(sim, store=tmp_path / "chats.db") as one:
+        found = [one.post(body, TEXT, x_conversation_id="c")[1] for _ in range(2)]
+    assert [json.loads(each)["output"]["text"] for each in found] == ["uno", "due"]
+
+
+def test_only_the_newest_are_remembered() -> None:
+    repeats = Repeats()
+    for number in range(5000):
+        repeats.remember((("", ""), "c", str(number)), str(number))
+    assert list(repeats.posted.values()) == [str(number) for number in range(5000 - 4096, 5000)]
