@@ -1,7 +1,7 @@
 """ONE TURN, top to bottom: receive, persist, gather, build, call, stream, persist, account.
 
-    begin   the user's input is stored and the conversation held (`Store.begin`)
-    window  the path is read and the window built (`question.Question.build`)
+    begin   the user's input is stored, the conversation held and its path read (`ahead.Ahead.accept`)
+    window  the window is built (`question.Question.build`), a search by words while the input is stored
     stream  the provider answers, or who is asked next; deltas are handed on at once and kept in batches
     finish  answer, ledger, usage and cost are stored in one transaction; only then comes the last delta
 
@@ -38,7 +38,7 @@ from .rendition import Rendition
 from .reply import Delta, Draft, Reply
 from .request import unmarked
 from .routing import Attempts
-from .step import Gathered, Place, reach_of, refuse_early
+from .step import Place, reach_of, refuse_early
 from .storage import DELTAS, Asked, Begun, Ending, Lease, Start
 from .terms import Engine, Input
 from .window import Window
@@ -64,17 +64,11 @@ async def begin(
         engine.provider(*attempts.current)
     if start.results is None and not start.again:
         refuse_early(terms, given)
-    reach = reach_of(terms, given)
-    ahead = Ahead(engine, terms, given, reach)
-    wanted = ahead.begin if terms.limits.recall_tokens and terms.embedder is None else None
-    try:
-        begun = await engine.store.begin(place.owner, place.conversation, start, reach, wanted)
-    except BaseException:
-        ahead.drop()
-        raise
+    ahead = Ahead(engine, terms, given, reach_of(terms, given))
+    begun = await ahead.accept(place, start)
     if begun.lease is None:
         return begun
-    gathered = Gathered(reach.held(begun.lease), begun.path) if begun.path else None
+    gathered = ahead.gathered(begun)
     question = Question(engine, given, begun.lease, known, attempts, gathered=gathered, ahead=ahead)
     hold = _hold(engine, begun.lease, start, prepared=prepared)
     turn = OpenTurn(engine, replace(begun, path=None), hold, question)  # what was read is not kept
