@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
@@ -25,7 +27,12 @@ class ChatCompletions:
         self._gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one chat completion."""
+        """Answer one chat completion. What was posted is not kept here until that is over."""
+        answering = await self._asked(scope, receive, send)
+        await answering
+
+    async def _asked(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Read and check a request; its answer is to be awaited."""
         if scope["method"] != "POST":
             raise Refusal(405, "method_not_allowed", headers={"allow": "POST"})
         body = await read_body(scope, receive)
@@ -42,9 +49,8 @@ class ChatCompletions:
         check_user(scope, fields.get("user"))
         await self._gateway.expect(lambda: foreseen(client, model, fields, len(body.raw), conversation))
         if conversation is None:
-            await stateless(self._gateway, client, body, model, receive, send)
-        else:
-            form = form_of(fields)
-            await stateful(
-                self._gateway, client, fields, body.raw, model, conversation, headers, form, receive, send
-            )
+            return stateless(self._gateway, client, body, model, receive, send)
+        form = form_of(fields)
+        return stateful(
+            self._gateway, client, fields, body.raw, model, conversation, headers, form, receive, send
+        )

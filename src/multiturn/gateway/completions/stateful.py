@@ -3,7 +3,7 @@ conversation is remembered here."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,7 +76,7 @@ def conversation_of(headers: Headers, fields: Mapping[str, Any]) -> str | None:
     return named
 
 
-async def stateful(
+def stateful(
     gateway: Gateway,
     client: AsyncMultiTurn,
     fields: Mapping[str, Any],
@@ -89,10 +89,10 @@ async def stateful(
     send: Send,
     *,
     unknown: Sequence[str] = (),
-) -> None:
-    """Answer as the next turn of a conversation. ``fields`` are those of a chat completion, whose ``model``
-    may be a route; ``raw`` is the body as it was posted, by which a repeat is known; ``unknown`` the names of
-    what was left out of the fields already."""
+) -> Awaitable[None]:
+    """Answer as the next turn of a conversation, once that is awaited. ``fields`` are those of a chat
+    completion, whose ``model`` may be a route; ``raw`` is the body as it was posted, by which a repeat is
+    known; ``unknown`` the names of what was left out of the fields already."""
     check_choices(fields)
     if headers.get("x-conversation-mode", "append").lower() not in ("append", "align"):
         raise Refusal(400, "mode_unknown", param="X-Conversation-Mode")
@@ -108,11 +108,11 @@ async def stateful(
     told = {"x-conversation-id": name, "x-multiturn-ignored": str(len(posted.earlier))}
     if dropped or unknown:
         told["x-multiturn-dropped"] = ", ".join(sorted({*dropped, *unknown}))
-    work = Work(gateway, client, chat, whole, fields, form, posted, params, told)
+    streamed = fields.get("stream") is True
+    work = Work(gateway, client, chat, whole, fields, form, posted, params, told, streamed)
     if fields.get("store") is False:
-        await work.read_only(receive, send)
-    else:
-        await work.answer(raw, headers, receive, send)
+        return work.read_only(receive, send)
+    return work.answer(raw, headers, receive, send)
 
 
 def _cards(catalog: Catalog, model: str) -> list[Card]:
@@ -148,20 +148,12 @@ class Work:
     posted: Posted
     params: Mapping[str, Any]
     told: dict[str, str]
+    streamed: bool
+    """Whether the client wants events."""
     draft: Draft = field(default_factory=Draft)
-
-    @property
-    def streamed(self) -> bool:
-        """Whether the client wants events."""
-        return self.fields.get("stream") is True
 
     async def answer(self, raw: bytes, headers: Headers, receive: Receive, send: Send) -> None:
         """A turn that is stored."""
-        asking: Asking = {"params": self.params}
-        if self.fields.get("tools"):
-            asking["tools"] = self.fields["tools"]
-        if self.fields.get("tool_choice") is not None:
-            asking["tool_choice"] = self.fields["tool_choice"]
         key = headers.get("idempotency-key")
         mark = None if key is None else mark_of(self.chat.at, key, raw)
         if mark is not None and (audience := self.gateway.audiences.get(mark)):
@@ -169,6 +161,26 @@ class Work:
             return
         async with staying(receive):
             seen = await self._seen(key, raw, headers)
+        stream = await self._asked(seen, headers, receive, retold=mark is not None)
+        detached = is_detached(headers)
+        del raw, headers  # what was posted is not kept while the answer comes
+        if mark is not None or detached:
+            audience = self.gateway.audiences.of(mark, stream, self.told, detached=detached)
+            told = await self._before(audience, receive, send)
+        else:
+            direct = receive.write if isinstance(receive, Connection) else None
+            told = await self._send(stream, alone(stream), direct, receive, send)
+        if told:
+            self.gateway.repeats.was_told(seen.key, receive)
+
+    async def _asked(self, seen: Seen, headers: Headers, receive: Receive, *, retold: bool) -> AsyncStream:
+        """The turn that is asked for, which begins with its first delta. Nothing of what was posted is kept
+        here any more."""
+        asking: Asking = {"params": self.params}
+        if self.fields.get("tools"):
+            asking["tools"] = self.fields["tools"]
+        if self.fields.get("tool_choice") is not None:
+            asking["tool_choice"] = self.fields["tool_choice"]
         if not seen.again:
             asking["key"] = seen.key
         if headers.get("x-conversation-mode", "").lower() == "align" and not seen.repeated:
@@ -179,16 +191,9 @@ class Work:
             self.told["x-multiturn-ignored"] = "0"
         async with staying(receive):
             await self._take_results(seen.key)
-        posted, detached = None if seen.again else self.posted.new, is_detached(headers)
-        stream = self.chat.turn(posted, stream=self.streamed, retold=mark is not None, **asking)
-        if mark is not None or detached:
-            audience = self.gateway.audiences.of(mark, stream, self.told, detached=detached)
-            told = await self._before(audience, receive, send)
-        else:
-            direct = receive.write if isinstance(receive, Connection) else None
-            told = await self._send(stream, alone(stream), direct, receive, send)
-        if told:
-            self.gateway.repeats.was_told(seen.key, receive)
+        new = None if seen.again else self.posted.new
+        self.fields, self.params, self.posted = {}, {}, Posted(None, (), ())
+        return self.chat.turn(new, stream=self.streamed, retold=retold, **asking)
 
     async def _seen(self, key: str | None, raw: bytes, headers: Headers) -> Seen:
         """The request key, and whether the request came before. Where that would be aligned once more, it
