@@ -16,7 +16,7 @@ from multiturn.caching import Caching, fingerprint
 from multiturn.catalog import Catalog
 from multiturn.conversations import DECLARABLE, Declared, Owner, Settings
 from multiturn.errors import ContextOverflow
-from multiturn.known import Acquaintance, Known, in_force
+from multiturn.known import MEETINGS, Acquaintance, Known, in_force
 from multiturn.providers.demo import DemoProvider
 from multiturn.storage import open_store
 from multiturn.terms import Engine
@@ -80,6 +80,16 @@ def test_only_the_conversations_that_were_met_lately_are_known() -> None:
     met.of(ADA, "c", Declared())
     assert met.of(ADA, "a", Declared()).settings is not None
     assert met.of(ADA, "b", Declared()).settings is None
+
+
+def test_long_instructions_are_kept_of_few() -> None:
+    met = Acquaintance(room=10_000)
+    spoken = Settings(instructions=(bytes(1_000),), version=1)
+    names = [f"c{number}" for number in range(2 * MEETINGS)]
+    for name in names:
+        met.of(ADA, name, Declared()).learn(spoken)
+    known = [name for name in names if met.of(ADA, name, Declared()).settings is not None]
+    assert known == names[-10:]
 
 
 async def test_nothing_is_refused_for_settings_that_hold_no_longer(tmp_path: Path) -> None:

@@ -15,7 +15,11 @@ from .terms import Engine, Input, Terms, terms_of
 __all__ = ["Acquaintance", "Known", "in_force"]
 
 MOST = 1_024
-"""Conversations of which is kept what was learned of them: a few kilobytes each."""
+"""Conversations of which is kept what was learned of them: a few kilobytes each, and their instructions."""
+ROOM = 16 << 20
+"""Bytes that the instructions of all of them may have."""
+MEETINGS = 256
+"""… after which that is looked at again."""
 
 told = attrgetter(*DECLARABLE)
 """What of settings terms are worked out from."""
@@ -42,6 +46,12 @@ class Known:
     """The version of the calibration that the terms were worked out with."""
     last: str | None = None
     """The model that answered last, with which a route goes on."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes the instructions have that were declared and learned."""
+        stored = self.settings.instructions if self.settings else ()
+        return sum(map(len, stored)) + sum(map(len, self.declared.instructions or ()))
 
     def learn(self, settings: Settings, request: bytes | None = None) -> bool:
         """Take the stored settings, and what was kept of the last ``request``; whether other terms follow
@@ -87,13 +97,15 @@ class Known:
 class Acquaintance:
     """What a client has learned of the conversations it worked with lately, for their next handles."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, room: int = ROOM) -> None:
         self._most = most
-        self._known: OrderedDict[tuple[Owner, str], Known] = OrderedDict()
+        self._room = room
+        self._meetings = 0
+        self._known: OrderedDict[tuple[str, str | None, str], Known] = OrderedDict()
 
     def of(self, owner: Owner, conversation: str, declared: Declared) -> Known:
         """What is known of a conversation by a handle that declares this."""
-        key = (owner, conversation)
+        key = (owner.tenant, owner.user, conversation)
         known = self._known.pop(key, None)
         if known is None or known.declared != declared:
             before = known or Known()
@@ -101,4 +113,16 @@ class Acquaintance:
         self._known[key] = known
         if len(self._known) > self._most:
             self._known.popitem(last=False)
+        self._meetings += 1
+        if self._meetings == MEETINGS:
+            self._make_room()
         return known
+
+    def _make_room(self) -> None:
+        """Forget those met longest ago where the instructions of all are too long to be kept."""
+        self._meetings, left = 0, self._room
+        for key in reversed(list(self._known)):
+            known = self._known.get(key)
+            left -= known.size if known else 0
+            if left < 0:
+                self._known.pop(key, None)
