@@ -73,8 +73,10 @@ def test_results_that_failed_are_all_handed_on_again() -> None:
 def test_a_question_that_is_asked_again_behind_the_results_is_heard() -> None:
     with serve("qwen", [CALLING, "sunny"]) as sim, gate(sim) as one:
         first = ask(one, [QUESTION], tools=[TOOL])
-        ask(one, [QUESTION, result("call_1"), QUESTION], previous_response_id=first.id)
-        assert roles(sim) == ["user", "assistant", "tool", "user"]
+        more = {"role": "user", "content": "and?"}
+        ask(one, [QUESTION, result("call_1"), QUESTION, more], previous_response_id=first.id)
+        assert roles(sim)[:4] == ["user", "assistant", "tool", "user"]
+        assert "weather?" in str(sent(sim)[3])
 
 
 def test_in_an_empty_conversation_nothing_waits() -> None:

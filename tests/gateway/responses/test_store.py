@@ -63,7 +63,15 @@ def test_results_are_answered_aside_too() -> None:
 
 
 def test_a_question_aside_sees_what_its_response_saw() -> None:
-    script: list[Any] = ["one", "two", "aside", Answer(calls=[Call("weather", id="call_1")]), "sun", "aside"]
+    script: list[Any] = [
+        "one",
+        "two",
+        "aside",
+        Answer(calls=[Call("weather", id="call_1")]),
+        "sun",
+        "aside",
+        "aside",
+    ]
     with serve("qwen", script) as sim, gate(sim) as one:
         first = ask(one, "1")
         ask(one, "2", previous_response_id=first.id)
@@ -73,6 +81,9 @@ def test_a_question_aside_sees_what_its_response_saw() -> None:
         ask(one, [result("call_1")], previous_response_id=called.id)
         ask(one, [result("call_1", "rain")], previous_response_id=called.id, store=False)
         assert [text for _, text in sent(sim)] == ["1", "one", "weather?", None, "rain"]
+        ask(one, "well?", previous_response_id=called.id, store=False)
+        assert "sun" not in [text for _, text in sent(sim)]
+        assert sent(sim)[-1] == ("user", "well?")
 
 
 def test_a_whole_history_may_be_sent_each_time() -> None:

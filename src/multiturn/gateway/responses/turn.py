@@ -168,7 +168,7 @@ def words_of(
         *earlier, new = split_turns([_sealed(each) for each in messages])
         return Words(earlier, None, new)
     others = [each for each in messages if each not in results]
-    if any(each["role"] in ("assistant", "tool") for each in others):
+    if any(each["role"] == "assistant" for each in others):
         raise Refusal(400, "results_first", param="input")
     entries = [_sealed(each) for each in (*results, *others)]
     return Words((), tuple(each["tool_call_id"] for each in results), entries, open_calls)

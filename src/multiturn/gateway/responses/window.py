@@ -90,5 +90,5 @@ def _check_results(results: Sequence[str] | None, open_calls: Sequence[str]) -> 
         if call not in left:
             raise ToolCallUnknown(call=call, open=", ".join(open_calls) or Reason("why.none_open"))
         left.remove(call)
-    if results is not None and left:
+    if left:
         raise ToolResultsIncomplete(missing=", ".join(left))
