@@ -257,13 +257,28 @@ async def test_what_could_not_be_written_is_kept_for_the_next_time(monkeypatch: 
     assert (written["shop"].usage, written["shop"].calls) == (Usage(20, 2), 2)
 
 
-@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**5), st.floats(0, 1)), min_size=1))
-def test_calls_added_up_cost_what_each_of_them_costs(calls: list[tuple[int, int, float]]) -> None:
-    price = Price(
-        "CNY", (Tier(Decimal(1), Decimal(2), 1000), Tier(Decimal(3), Decimal(4), None, Decimal("0.5")))
+SHARES = st.floats(0, 0.5) | st.none()
+
+
+def share(of: int, part: float | None) -> int | None:
+    return None if part is None else int(of * part)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 10**6), st.integers(0, 10**5), SHARES, SHARES, SHARES),
+        min_size=1,
+        max_size=9,
     )
+)
+def test_calls_added_up_cost_what_each_of_them_costs(calls: list[tuple[int, int, Any, Any, Any]]) -> None:
+    dear = Tier(Decimal(3), Decimal(4), None, *map(Decimal, ("0.5", "6", "8", "0.25")))
+    price = Price("CNY", (Tier(Decimal(1), Decimal(2), 1000), dear))
     card = replace(Catalog().card(MODEL), price=price)
-    usages = [Usage(given, made, cached=int(given * share)) for given, made, share in calls]
+    usages = [
+        Usage(given, made, share(given, cached), share(given, written), share(made, thought))
+        for given, made, cached, written, thought in calls
+    ]
 
     async def total() -> Spending:
         consumption = Consumption(Busy(), asyncio.ensure_future)  # type: ignore[arg-type]  # see above
