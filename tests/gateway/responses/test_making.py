@@ -163,7 +163,8 @@ def test_a_repeat_in_a_conversation_that_goes_on_makes_no_second_turn() -> None:
     with serve("qwen", "ok") as sim, gate(sim) as one:
         name = one.openai().conversations.create().id
         ask(one, "one", conversation=name)
-        sim.script = Script("ok", faults={number: Fault(503) for number in range(1, 5)})
+        down = Fault(503).after(10, unit="ms")
+        sim.script = Script("ok", faults=dict.fromkeys(range(1, 5), down))
         body = {"input": "two", "conversation": name}
         assert post(one, body)[0] == 503
         assert post(one, body, x_stainless_retry_count="1")[0] == 200

@@ -52,7 +52,8 @@ def test_a_filtered_question_is_incomplete() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "code"), [(Fault(429), "rate_limit_exceeded"), (Fault(400), "server_error")]
+    ("fault", "code"),
+    [(Fault(429).after(10, unit="ms"), "rate_limit_exceeded"), (Fault(400), "server_error")],
 )
 def test_an_error_has_a_code_that_the_api_knows(fault: Fault, code: str) -> None:
     with serve("qwen", Script("no", faults=fault)) as sim, gate(sim) as one:
