@@ -164,6 +164,28 @@ def test_saying_a_turn_anew_keeps_something_back_too(store: Path, tmp_path: Path
             assert sock.recv(1 << 16)
 
 
+@pytest.mark.parametrize("door", ["turn", "response", "anew"])
+def test_who_asks_once_more_for_what_runs_is_not_refused_for_it(
+    store: Path, tmp_path: Path, door: str
+) -> None:
+    shop = made(store, "shop")
+    (path, body), key = DOORS["turn" if door == "anew" else door], bearer(shop)
+    again = {"idempotency_key": "k", "x_multiturn_detached": "true", **key}
+    script = Script([*(["first"] if door == "anew" else []), SLOW])
+    with (
+        serve("qwen", script) as sim,
+        gate(sim, **config(store, tmp_path, shop={"tokens_per_day": 1000})) as one,
+    ):
+        if door == "anew":
+            assert one.post({"model": MODEL, **body}, path, **key)[0] == 200
+            path, body = "/v1/conversations/c/turns/1/edit", {"text": "hello"}
+        before, lines = len(sim.requests), [f"{n.replace('_', '-')}: {v}" for n, v in again.items()]
+        with one.socket({"model": MODEL, **body}, *lines, path=path):
+            until(lambda: len(sim.requests) == before + 1)
+        assert one.post({"model": MODEL, **body}, path, **again)[0] == 200
+        assert len(sim.requests) == before + 1
+
+
 def test_another_tenants_budget_is_its_own(store: Path, tmp_path: Path) -> None:
     shop, bank = made(store, "shop"), made(store, "bank")
     arguments = config(store, tmp_path, shop={"tokens_per_day": 10}, bank={"tokens_per_day": 10})
@@ -208,6 +230,20 @@ async def test_no_more_counts_than_the_model_takes() -> None:
         card = client.catalog.card(MODEL)
         usage = (await foreseen(client, MODEL, {"max_tokens": 10**9}, 1 << 30)).usage
         assert usage == Usage(card.max_input, card.max_output or 0, estimated=True)
+
+
+async def test_of_a_model_that_nobody_knows_its_window_is_the_most() -> None:
+    async with AsyncMultiTurn(model=MODEL, store=":memory:", environment={}) as client:
+        card = client.catalog.card("qwen/no-such-model")
+        assert card.max_output is None
+        assert (await foreseen(client, card.name, {"max_tokens": 10**9}, 0)).usage.output == card.window
+
+
+async def test_where_no_model_is_named_that_of_the_conversation_counts() -> None:
+    async with AsyncMultiTurn(model=MODEL, store=":memory:", environment={}) as client:
+        await client.conversation("c", model="demo").send("hi")
+        assert (await foreseen(client, None, {}, 0, "c")).costs == ()
+        assert [each.currency for each in (await foreseen(client, None, {}, 0, "new")).costs] == [CURRENCY]
 
 
 async def test_what_the_conversation_was_sent_last_counts() -> None:

@@ -42,7 +42,7 @@ class Allowances:
         answers.add(answer)
         try:
             if allowance.budgeted:
-                self._check(answer, allowance, await self._consumption.today(tenant))
+                _check_day(allowance, await self._consumption.today(tenant))
         except BaseException:
             answer.leave()
             raise
@@ -56,17 +56,19 @@ class Allowances:
     async def hold(self, answer: Answer, held: Spending) -> None:
         """Keep back what an answer may take of the budget of its tenant, until it has ended. Raises `Refusal`
         where the others may need all that is left; for itself alone nobody is refused."""
-        allowance, others = self.stated[answer.tenant], self._answers[answer.tenant]
-        if len(others) > 1:
-            self._check(answer, allowance, await self._consumption.today(answer.tenant))
+        allowance, answers = self.stated[answer.tenant], self._answers[answer.tenant]
+        if len(answers) > 1:
+            spent = await self._consumption.today(answer.tenant)
+            _check_day(allowance, spent)
+            others = [each.held for each in answers if each is not answer]
+            if others and allowance.used_up(Spending.total("", (spent, *others))):
+                raise Refusal(429, "budget_held", headers=SOON)
         answer.held = held
 
-    def _check(self, answer: Answer, allowance: Allowance, spent: Spending) -> None:
-        """Raise `Refusal` where nothing is left of the day, or where what runs may take it."""
-        if allowance.used_up(spent):
-            wait = DAY - int(time.time()) % DAY
-            headers = {"retry-after": str(wait), "x-should-retry": "false"}
-            raise Refusal(429, "insufficient_quota", headers=headers)
-        held = [each.held for each in self._answers[answer.tenant] if each is not answer]
-        if held and allowance.used_up(Spending.total("", (spent, *held))):
-            raise Refusal(429, "budget_held", headers=SOON)
+
+def _check_day(allowance: Allowance, spent: Spending) -> None:
+    """Raise `Refusal` where nothing is left of the day."""
+    if allowance.used_up(spent):
+        wait = DAY - int(time.time()) % DAY
+        headers = {"retry-after": str(wait), "x-should-retry": "false"}
+        raise Refusal(429, "insufficient_quota", headers=headers)

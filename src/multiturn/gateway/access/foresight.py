@@ -13,6 +13,7 @@ from ...client import AsyncMultiTurn
 from ...context import reserve
 from ...conversations import Address
 from ...errors import ConversationError
+from ...path import Path
 from ...policy import ContextPolicy
 from ...storage import Reach
 from ...usage import Price, Spending, Usage
@@ -27,19 +28,21 @@ MOST_CHOICES = 128
 
 
 async def foreseen(
-    client: AsyncMultiTurn, model: str, fields: Mapping[str, Any], sent: int, place: str | None = None
+    client: AsyncMultiTurn, model: str | None, fields: Mapping[str, Any], sent: int, place: str | None = None
 ) -> Spending:
     """What an answer may take that is asked for with ``fields``, a body of ``sent`` bytes; ``place`` is the
-    conversation in which it is asked for, or the response it follows. Of a route, the model counts that
-    would be asked now. Raises `ModelUnknown`."""
-    card = client.endpoints.routing.first(model)
-    before = 0 if place is None else await _sent_last(client, place)
+    conversation in which it is asked for, or the response it follows. Without a ``model`` it is that of the
+    conversation; of a route, the model counts that would be asked now. Raises `ModelUnknown`."""
+    path = None if place is None else await _path(client, place)
+    card = client.endpoints.routing.first(model or (path and path.settings.model) or client.model)
+    past = opened(path.request) if path else None
+    before = past.tokens + past.reply if past else 0
     longest = next((fields[name] for name in LONGEST if _whole(fields.get(name))), None)
     if longest is None:
         thinking = client.catalog.target(card, fields).thinking
         longest = reserve(ContextPolicy(), None, thinking, card.window)
     choices = min(fields["n"], MOST_CHOICES) if _whole(fields.get("n")) else 1
-    made = min(longest, card.max_output or longest) * choices
+    made = min(longest, card.max_output or card.window) * choices
     return _spending(card.price, Usage(min(before + sent // BYTES, card.max_input), made, estimated=True))
 
 
@@ -56,12 +59,11 @@ def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-async def _sent_last(client: AsyncMultiTurn, place: str) -> int:
-    """Tokens of the last request of a conversation and its answer; 0 where there was none."""
+async def _path(client: AsyncMultiTurn, place: str) -> Path | None:
+    """What is stored of a conversation but for its turns; ``None`` where there is none."""
     store, owner = client.engine.store, client.reach
     with suppress(ConversationError):  # whoever answers tells it
         at = Address.parse(place) if place.startswith(RESPONSE) else None
         name = place if at is None else await store.lookup(owner, at.ulid)
-        past = opened((await store.gather(owner, name, Reach(turns=0))).request)
-        return past.tokens + past.reply if past else 0
-    return 0
+        return await store.gather(owner, name, Reach(turns=0))
+    return None

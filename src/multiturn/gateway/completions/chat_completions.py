@@ -47,8 +47,8 @@ class ChatCompletions:
         model = named or client.model
         conversation = conversation_of(headers, fields)
         check_user(scope, fields.get("user"))
-        await self._gateway.expect(lambda: foreseen(client, model, fields, len(body.raw), conversation))
         if conversation is None:
+            await self._gateway.expect(lambda: foreseen(client, model, fields, len(body.raw)))
             return stateless(self._gateway, client, body, model, receive, send)
         form = form_of(fields)
         return stateful(

@@ -20,6 +20,7 @@ from ...ledger import Ledger
 from ...reply import Delta, Draft
 from ...stream import AsyncStream
 from ...window import Request, Window
+from ..access.foresight import foreseen
 from ..audience import Audience, alone, is_detached, mark_of
 from ..gateway import Gateway
 from ..http.connection import Connection, Write
@@ -111,7 +112,7 @@ def stateful(
     streamed = fields.get("stream") is True
     work = Work(gateway, client, chat, whole, fields, form, posted, params, told, streamed)
     if fields.get("store") is False:
-        return work.read_only(receive, send)
+        return work.read_only(len(raw), receive, send)
     return work.answer(raw, headers, receive, send)
 
 
@@ -161,6 +162,7 @@ class Work:
             return
         async with staying(receive):
             seen = await self._seen(key, raw, headers)
+        await self._expect(len(raw))
         stream = await self._asked(seen, headers, receive, retold=mark is not None)
         detached = is_detached(headers)
         del raw, headers  # what was posted is not kept while the answer comes
@@ -172,6 +174,10 @@ class Work:
             told = await self._send(stream, alone(stream), direct, receive, send)
         if told:
             self.gateway.repeats.was_told(seen.key, receive)
+
+    async def _expect(self, sent: int) -> None:
+        """Keep back what the answer may take; whoever hears one that runs takes nothing more."""
+        await self.gateway.expect(lambda: foreseen(self.client, self.model, self.fields, sent, self.chat.id))
 
     async def _asked(self, seen: Seen, headers: Headers, receive: Receive, *, retold: bool) -> AsyncStream:
         """The turn that is asked for, which begins with its first delta. Nothing of what was posted is kept
@@ -272,8 +278,10 @@ class Work:
         turn = {"x-multiturn-turn": str(stream.turn.number), "x-multiturn-turn-id": stream.turn.id}
         return self.told | turn | window_headers(stream.window)
 
-    async def read_only(self, receive: Receive, send: Send) -> None:
-        """An answer from what the conversation remembers, of which nothing is kept."""
+    async def read_only(self, sent: int, receive: Receive, send: Send) -> None:
+        """An answer from what the conversation remembers, of which nothing is kept. ``sent`` bytes were
+        posted."""
+        await self._expect(sent)
         endpoints, told = self.client.endpoints, self.told
         async with staying(receive):
             first = await self.chat.window(messages=self.posted.new)

@@ -85,7 +85,7 @@ async def edited(request: Request) -> Response:
         raise Refusal(400, "not_text", param="text")
     chat, turn, asking = await _asked(request, fields)
     stream = chat.turn([_said(words)], anew=turn, stream=_streamed(fields), retold=_retold(asking), **asking)
-    return _answer(request, fields, chat, stream, asking)
+    return await _answer(request, fields, chat, stream, asking)
 
 
 async def regenerated(request: Request) -> Response:
@@ -94,7 +94,7 @@ async def regenerated(request: Request) -> Response:
     check_known(fields, OWN | KINDS.keys())
     chat, turn, asking = await _asked(request, fields)
     stream = chat.turn(anew=turn, stream=_streamed(fields), retold=_retold(asking), **asking)
-    return _answer(request, fields, chat, stream, asking)
+    return await _answer(request, fields, chat, stream, asking)
 
 
 async def retried(request: Request) -> Response:
@@ -105,7 +105,7 @@ async def retried(request: Request) -> Response:
     if (await chat.turns(limit=1))[-1].id != turn.id:
         raise TurnClosed(Reason("why.not_newest"))
     stream = chat.turn(stream=_streamed(fields), retold=_retold(asking), **asking)
-    return _answer(request, fields, chat, stream, asking)
+    return await _answer(request, fields, chat, stream, asking)
 
 
 async def cancelled(request: Request) -> Response:
@@ -140,11 +140,7 @@ async def _asked(request: Request, fields: Fields) -> tuple[AsyncConversation, T
     if model is not None:
         gateway_of(request).client.catalog.card(model)
     chat = handle_of(request, Declared(model=model))
-    turn = await turn_of(request, chat)
-    client, sent = gateway_of(request).client_of(request.scope), len(str(fields))
-    asked = model or client.model
-    await gateway_of(request).expect(lambda: foreseen(client, asked, fields, sent, chat.id))
-    return chat, turn, asking
+    return chat, await turn_of(request, chat), asking
 
 
 def _asking(fields: Fields) -> Asking:
@@ -180,14 +176,18 @@ def _said(words: str | Sequence[Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------- answering
 
 
-def _answer(
+async def _answer(
     request: Request, fields: Fields, chat: AsyncConversation, stream: AsyncStream, asking: Asking
 ) -> Response:
-    gateway, key, headers = gateway_of(request), asking.get("key"), request.headers
+    gateway, detached, posted = gateway_of(request), is_detached(request.headers), orjson.dumps(fields)
+    mark = mark_of(chat.at, asking.get("key"), request.url.path.encode(), posted)
+    if gateway.audiences.get(mark) is None:
+        own = {**(fields.get("params") or {}), **fields}
+        client, model, sent = client_of(request), fields.get("model"), len(posted)
+        await gateway.expect(lambda: foreseen(client, model, own, sent, chat.id))
     running = _Running(chat.id, stream, form_of(fields), alone(stream))
-    if key is not None or is_detached(headers):
-        mark = mark_of(chat.at, key, request.url.path.encode(), orjson.dumps(fields))
-        audience = gateway.audiences.of(mark, stream, {}, detached=is_detached(headers))
+    if mark is not None or detached:
+        audience = gateway.audiences.of(mark, stream, {}, detached=detached)
         running = _Running(chat.id, audience.stream, form_of(fields), audience.heard())
     return _Answer(running, gateway.language, streamed=_streamed(fields))
 

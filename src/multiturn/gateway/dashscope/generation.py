@@ -48,8 +48,8 @@ class Generation:
             raise Refusal(400, "not_a_switch", param="store")
         check_user(scope, fields.get("user"))
         name = conversation_of(headers, fields)
-        await self._gateway.expect(lambda: foreseen(client, model, fields, len(body.raw), name))
         if name is None:
+            await self._gateway.expect(lambda: foreseen(client, model, fields, len(body.raw)))
             once = Stateless(self._gateway, client, body, fields, form, receive, send)
             await once.answer(model, dropped)
             return

@@ -27,7 +27,7 @@ from ..repeats import ENDED_BADLY, Seen
 from .log import Live, Mark, Telling, ended, told_again, whole
 from .prepared import prepared
 from .repeats import seen
-from .request import Wanted
+from .request import Wanted, foresight_of
 from .turn import Spot, asked_in, check_new, owner_of
 from .window import check_room
 
@@ -106,6 +106,7 @@ class Making:
         if live is not None:
             await self._apart(live, receive, send)
             return
+        await self._gateway.expect(foresight_of(self._client, self._wanted, len(self._raw)))
         async with staying(receive):
             begun, asked = await self._begin(mark)
         if isinstance(begun, Begun):

@@ -60,13 +60,13 @@ class Responses:
             raise Refusal(405, "method_not_allowed", headers={"allow": "POST"})
         body = await read_body(scope, receive)
         client, wanted = self._gateway.client_of(scope), wanted_of(body.fields)
-        await self._gateway.expect(foresight_of(client, wanted, len(body.raw)))
         try:
             if wanted.stored:
                 headers = Headers(scope=scope)
                 making = Making(self._gateway, self._running, client, wanted, body.raw, headers)
                 await making.answer(receive, send)
             else:
+                await self._gateway.expect(foresight_of(client, wanted, len(body.raw)))
                 await answer_aside(self._gateway, client, wanted, receive, send)
         except ABOUT_INPUT as error:
             await self._refused(error)(scope, receive, send)
