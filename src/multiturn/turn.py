@@ -16,7 +16,6 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from .ahead import Ahead
 from .catalog import Card
@@ -44,8 +43,6 @@ from .terms import Engine, Input
 from .window import Window
 
 __all__ = ["OpenTurn", "begin"]
-
-T = TypeVar("T")
 
 
 async def begin(

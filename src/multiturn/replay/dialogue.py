@@ -22,7 +22,6 @@ from ..usage import Cost, Usage
 __all__ = ["Dialogue", "Said", "Spoken", "read", "spoken"]
 
 COMPLETED = int(TurnState.COMPLETED)
-STANDING = Trait.INSTRUCTION | Trait.PINNED
 EXCLUDED = Trait.EXCLUDED
 NO_BOUND = 1 << 62
 

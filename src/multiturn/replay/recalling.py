@@ -31,7 +31,6 @@ MOST = 15
 """A term that stands in a message more often is counted as so many."""
 HIDDEN = Trait.RETRACTED | Trait.EXCLUDED | Trait.MODERATED
 WITHDRAWN = Trait.RETRACTED | Trait.MODERATED
-NOWHERE: tuple[array[int], array[float]] = array("q"), array("f")
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import TypeVar
 
 from ..conversations import (
     Address,
@@ -68,10 +67,6 @@ from .sqlite_waiting import Waiting
 from .writer import Writer
 
 __all__ = ["SQLiteStore"]
-
-T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
-Attempt = Callable[[sqlite3.Connection, int | None], T | Queued]
 
 
 class SQLiteStore:

@@ -42,6 +42,7 @@ __all__ = [
     "lookup",
     "require",
     "settings_of",
+    "settings_so_far",
     "sweep",
     "title_of",
 ]
