@@ -119,6 +119,17 @@ def test_an_empty_thought_is_told_once() -> None:
     assert pieces == [Piece("reasoning", ""), Piece("text", "a")]
 
 
+def test_a_reader_follows_an_answer_word_by_word() -> None:
+    draft = Draft()
+    course = Course(draft)
+    reader, words = Reader.live(course), [f"第{number}个" for number in range(1_000)]
+    for word in words:
+        delta = Delta(word)
+        draft.add(delta)
+        course.add(delta)
+        assert [piece.text for piece in reader.pieces()] == [word]
+
+
 def test_a_reader_goes_no_farther_than_it_may() -> None:
     draft = Draft()
     course = Course(draft)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +27,14 @@ def test_the_pieces_of_a_text_add_up(pieces: list[str]) -> None:
     made = draft(*(Delta(text=piece) for piece in pieces))
     assert made.text == "".join(pieces)
     assert made.empty == (not made.text.strip())
+
+
+def test_words_that_came_one_by_one_take_little_more_than_they_say() -> None:
+    words = [f"第{number}个字" for number in range(5_000)]
+    made = draft(*(Delta(text=word, reasoning=word) for word in words))
+    assert made.text == made.reasoning == "".join(words)
+    for chunks in (made.texts, made.thoughts or []):
+        assert sum(map(sys.getsizeof, chunks)) < 1.5 * sys.getsizeof("".join(words))
 
 
 def test_blanks_are_nothing_to_keep_but_a_refusal_is() -> None:

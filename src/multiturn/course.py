@@ -194,7 +194,7 @@ class Reader:
 
 
 class Tape:
-    """Text in chunks, which may still grow, read piece by piece."""
+    """Text in chunks, of which the last may still grow, read piece by piece."""
 
     def __init__(self, chunks: Callable[[], Sequence[str]]) -> None:
         self._chunks = chunks
@@ -207,7 +207,7 @@ class Tape:
             part = chunks[self._at][self._offset : self._offset + length]
             found, length = found + part, length - len(part)
             self._offset += len(part)
-            if self._offset < len(chunks[self._at]):
-                break
+            if self._offset < len(chunks[self._at]) or self._at + 1 == len(chunks):
+                break  # there is more of it, or may be later
             self._at, self._offset = self._at + 1, 0
         return found

@@ -12,6 +12,9 @@ from .window import Window
 
 __all__ = ["CallPiece", "Delta", "Draft", "Reply"]
 
+CHUNK = 512
+"""Characters of one chunk of a growing text, about."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallPiece:
@@ -84,11 +87,11 @@ class Draft:
     def add(self, delta: Delta) -> None:
         """Take one more delta."""
         if delta.text:
-            self.texts.append(delta.text)
+            _lengthen(self.texts, delta.text)
         if delta.reasoning is not None:
             if self.thoughts is None:
                 self.thoughts = []
-            self.thoughts.append(delta.reasoning)
+            _lengthen(self.thoughts, delta.reasoning)
         for piece in delta.calls:
             self._add_call(piece)
         self.finish_reason = delta.finish_reason or self.finish_reason
@@ -140,6 +143,15 @@ class Draft:
         if self.texts:
             parts.append(Text(self.text))
         return Message("assistant", (*parts, *self.tool_calls), model=model, extra=self.extra or None)
+
+
+def _lengthen(chunks: list[str], text: str) -> None:
+    """Add text at the end. The last chunk grows, the others stay: a word takes several times its length
+    where each lies in memory by itself."""
+    if chunks and len(chunks[-1]) < CHUNK:
+        chunks[-1] += text
+    else:
+        chunks.append(text)
 
 
 @dataclass(frozen=True, slots=True)
