@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from multiturn.context.outgoing import (
     image_allowance,
     joined,
     merged,
+    quoting,
     reasoning_for,
     weight,
 )
@@ -430,3 +432,15 @@ def test_after_merging_no_two_voices_follow_themselves(roles: list[str]) -> None
     voices = [each.role for each in made]
     assert not any(a == b and a in ("user", "assistant") for a, b in pairwise(voices))
     assert " ".join(each["content"] for each in opened(made)).split() == [str(n) for n in range(len(roles))]
+
+
+def test_long_messages_are_not_kept_in_memory_with_their_quotations() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(8):
+            long = quoting(b'{"role":"user","content":"%d%b"}' % (number, b"a" * (1 << 20)), b"quoted")
+            assert b'"quoted\\n' in long
+        del long
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()

@@ -33,6 +33,8 @@ Miss = Literal["model_changed", "tools_changed", "input_changed", "context_compa
 
 KEPT = 16
 """Of how many requests a digest or a head is kept: each is asked for it a few times in a row."""
+SHORT = 1 << 20
+"""Bytes of a request up to which that is so: it is kept with them."""
 MESSAGES = json.JSONDecoder()
 FORMAT = 1
 GAPS = 8
@@ -114,9 +116,17 @@ def same_head(before: Past, body: bytes) -> bool:
     return head_of(body) == before.head and digest_to(body, before.head) == before.head_digest
 
 
-@lru_cache(KEPT)
 def head_of(body: bytes) -> int:
     """How many bytes the leading instructions take, the opening bracket included."""
+    return _head_lately(body) if len(body) <= SHORT else _head(body)
+
+
+@lru_cache(KEPT)
+def _head_lately(body: bytes) -> int:
+    return _head(body)
+
+
+def _head(body: bytes) -> int:
     text, end = body.decode(), 1
     for message, stop in messages_of(text):
         if message.get("role") not in INSTRUCTIONS:
@@ -133,9 +143,13 @@ def messages_of(text: str) -> Iterator[tuple[Mapping[str, Any], int]]:
         yield message, end
 
 
-@lru_cache(KEPT)
 def digest_to(body: bytes, size: int) -> str:
     """The digest of the first ``size`` bytes."""
+    return _digest_lately(body, size) if len(body) <= SHORT else _digest(memoryview(body)[:size])
+
+
+@lru_cache(KEPT)
+def _digest_lately(body: bytes, size: int) -> str:
     return _digest(memoryview(body)[:size])
 
 

@@ -40,6 +40,8 @@ REASONING_PLACEHOLDER = " "
 """Stands where a provider demands reasoning that was lost or came from another model."""
 EMPTY_RESULT = "(empty)"
 """Stands where a tool gave nothing: no provider takes a null for its result."""
+SHORT = 8 << 10
+"""Bytes of a message up to which it is kept in memory with its quotation for a while."""
 ALWAYS_OPENED = Trait.EXTRA | Trait.BARE | Trait.INSTRUCTION
 
 
@@ -289,10 +291,18 @@ def with_note(piece: Piece | None, words: str) -> Piece:
     return piece.saying(orjson.dumps(message))
 
 
-@lru_cache(maxsize=256)
 def quoting(body: bytes, quote: bytes) -> bytes:
-    """The user's message with a block of recalled turns in front of its own words. It stands so in every
-    window from then on."""
+    """The user's message with a block of recalled turns in front of its own words."""
+    return _quoting_lately(body, quote) if len(body) <= SHORT else _quoting(body, quote)
+
+
+@lru_cache(maxsize=256)
+def _quoting_lately(body: bytes, quote: bytes) -> bytes:
+    """It stands so in every window from then on: it is put together once."""
+    return _quoting(body, quote)
+
+
+def _quoting(body: bytes, quote: bytes) -> bytes:
     return with_note(Piece("user", body), quote.decode()).body
 
 
