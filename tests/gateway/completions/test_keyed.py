@@ -171,6 +171,21 @@ def test_an_aligned_turn_is_not_branched_from_when_it_is_repeated() -> None:
         assert len(sim.requests) == 1
 
 
+def test_nor_is_one_on_a_branch_that_is_not_in_use() -> None:
+    with serve("qwen", ["one", "two", "three"]) as sim, gate(sim) as one:
+        told: dict[str, Any] = {"x_conversation_mode": "align"}
+        before = [user("a"), {"role": "assistant", "content": "one"}]
+        assert one.post(asking(*before[:1]), idempotency_key="k1", **told)[0] == 200
+        first = one.post(asking(*before, user("b")), idempotency_key="k2", **told)
+        assert one.post(asking(*before, user("c")), idempotency_key="k3", **told)[0] == 200
+        branches = one.get("/v1/conversations/c1/branches")[1]
+        again = one.post(asking(*before, user("b")), idempotency_key="k2", **told)
+        assert again[1] == first[1]
+        assert again[2]["x-multiturn-ignored"] == first[2]["x-multiturn-ignored"] == "0"
+        assert one.get("/v1/conversations/c1/branches")[1] == branches
+        assert len(sim.requests) == 3
+
+
 # ---------------------------------------------------------------------------------- while it comes
 
 

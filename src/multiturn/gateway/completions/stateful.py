@@ -15,6 +15,7 @@ from ...asking import Asking
 from ...catalog import Card, Catalog, Profile
 from ...chat import AsyncConversation
 from ...client import AsyncMultiTurn
+from ...conversations import Turn
 from ...errors import ConversationNotFound
 from ...ledger import Ledger
 from ...reply import Delta, Draft
@@ -189,14 +190,15 @@ class Work:
             asking["tool_choice"] = self.fields["tool_choice"]
         if not seen.again:
             asking["key"] = seen.key
-        if headers.get("x-conversation-mode", "").lower() == "align" and not seen.repeated:
+        if _aligns(headers) and not seen.repeated:
             # what can be refused at once is refused before a branch is made
             self.chat.turn(self.posted.new, **asking)
             async with staying(receive):
                 self.chat = await followed(self.client.engine.store, self.chat, self.posted.earlier)
-            self.told["x-multiturn-ignored"] = "0"
         async with staying(receive):
             await self._take_results(seen.key)
+        if _aligns(headers):
+            self.told["x-multiturn-ignored"] = "0"
         new = None if seen.again else self.posted.new
         self.fields, self.params, self.posted = {}, {}, Posted(None, (), ())
         return self.chat.turn(new, stream=self.streamed, retold=retold, **asking)
@@ -209,11 +211,18 @@ class Work:
             return await self.gateway.repeats.seen(
                 self.chat, raw, count, self.gateway.client.config.timing.queue
             )
-        if headers.get("x-conversation-mode", "").lower() == "align":
-            with suppress(ConversationNotFound):
-                there = [turn for turn in await self.chat.turns() if turn.key == key]
-                return Seen(key, repeated=any(turn.state not in ENDED_BADLY for turn in there))
+        if _aligns(headers):
+            there = [turn for turn in await self._turns() if turn.key == key]
+            return Seen(key, repeated=any(turn.state not in ENDED_BADLY for turn in there))
         return Seen(key)
+
+    async def _turns(self) -> list[Turn]:
+        """The turns of all branches, each once."""
+        store, found = self.client.engine.store, list[Turn]()
+        with suppress(ConversationNotFound):
+            for branch in await self.chat.branches():
+                found += await store.turns(*self.chat.at, after=branch.fork, branch=branch.number)
+        return found
 
     async def _before(self, audience: Audience, receive: Receive, send: Send) -> bool:
         """Send the answer of a turn that may have more listeners; whether all of it was."""
@@ -321,6 +330,11 @@ class Work:
             traits=window.traits,
             elsewhere=elsewhere,
         )
+
+
+def _aligns(headers: Headers) -> bool:
+    """Whether the posted history is compared with the stored one."""
+    return headers.get("x-conversation-mode", "").lower() == "align"
 
 
 def _written(pieces: Pieces, write: Write) -> Callable[[Delta], bool]:
