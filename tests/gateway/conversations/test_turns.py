@@ -190,6 +190,12 @@ def test_a_model_may_be_named_and_stays(talk: Talk) -> None:
     assert len(talk.ask("GET", "/branches")["data"]) == 1
 
 
+def test_a_turn_has_one_answer_also_where_it_is_made_anew(talk: Talk) -> None:
+    for params, code in (({"n": 2}, (400, "one_choice")), ({"messages": []}, (400, "parameter_invalid"))):
+        assert talk.code("POST", "/turns/2/regenerate", {"params": params}) == code
+    assert len(talk.ask("GET", "/branches")["data"]) == 1
+
+
 def test_what_is_done_to_a_conversation_leaves_its_model() -> None:
     """The gateway's own model is for conversations that name none."""
     with serve("qwen", "from qwen") as sim, gate(sim, model="demo") as one:

@@ -28,7 +28,7 @@ from ..audience import alone, is_detached, mark_of
 from ..completions.completions import Completions
 from ..completions.form import Pieces
 from ..completions.stateful import named_of, window_headers
-from ..completions.stateless import form_of
+from ..completions.stateless import check_choices, form_of
 from ..gateway import client_of, gateway_of
 from ..http.answers import answered
 from ..http.presence import staying
@@ -156,6 +156,7 @@ def _asking(fields: Fields) -> Asking:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise Refusal(400, "invalid_type", param=name)
         given[name] = value
+    check_choices(given.get("params", {}))
     asking: Asking = given
     return asking
 
