@@ -277,7 +277,9 @@ def test_only_the_named_turn_is_stopped() -> None:
 
 
 def test_a_turn_that_ended_by_itself_cannot_be_stopped() -> None:
-    script = Script([Answer(calls=(Call("weather"),)), Fault(400), Answer("half of it " * 5, cut="close", cut_after=5)])
+    script = Script(
+        [Answer(calls=(Call("weather"),)), Fault(400), Answer("half of it " * 5, cut="close", cut_after=5)]
+    )
     with serve("qwen", script) as sim, gate(sim) as one:
         talk = Talk(one, model="qwen/qwen-plus")
         body = {"model": talk.model, "messages": [{"role": "user", "content": "hi"}], "conversation": "c"}
