@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.scene import TOOLS, Make, calls, said, sent, states
@@ -159,6 +160,16 @@ async def test_calls_whose_end_cannot_be_stored_end_the_turn_all_the_same(
         await told(chat, "weather?", "m-1")
     assert await states(chat) == ["FAILED"]
     assert "".join([each.text for each in await told(chat, "weather?", "m-1")]) == "sunny"
+
+
+async def test_what_cannot_be_put_together_holds_no_conversation(scene: Make) -> None:
+    odd: Any = 7
+    it = scene(Delta("a", usage=odd, finish_reason="stop"), "b")
+    chat = it.client.conversation("c")
+    with pytest.raises(AttributeError):
+        await chat.send("a")
+    assert (await chat.send("b")).text == "b"
+    assert await states(chat) == ["INCOMPLETE", "COMPLETED"]
 
 
 async def test_the_key_of_a_turn_that_failed_may_be_used_again(scene: Make) -> None:

@@ -230,12 +230,13 @@ class OpenTurn:
             moderated = isinstance(error, ContentFiltered)
             code = error.code if isinstance(error, Error) else "error"
             await self._end(state, traits=Trait.MODERATED if moderated else 0, error=code)
-        except Error:
+        except Exception:  # noqa: BLE001  (a provider of somebody else's may say anything)
             await self._give_back()
 
     async def _give_back(self) -> None:
         """The end cannot be stored, on a full disk for example: whoever comes next need not wait for the
         lease to run out, and finds what was stored while the answer came."""
+        await self.hold.release()
         with contextlib.suppress(Error):
             await self.engine.store.renew(self.lease, 0.0)
 
