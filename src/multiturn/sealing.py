@@ -51,7 +51,7 @@ def seal(value: object, count: Count, model: str | None = None) -> Entry:
     if model is None and is_ordinary(value):
         role = value["role"]
         instruction = Trait.INSTRUCTION if role == "system" else 0
-        return Entry(role, instruction, count(value), _dumped(value))
+        return Entry(role, instruction, count(value), _trimmed(_dumped(value)))
     message = plain(value)
     facts = _facts(message, model)
     reasoning = _take_reasoning(message)
@@ -95,12 +95,17 @@ def seal_input(value: object, count: Count) -> Entry:
 def encoded(value: object) -> bytes:
     """``value`` as JSON bytes that say exactly the same; raises `MessageInvalid` where JSON cannot."""
     _check_value(value, DEPTH_LIMIT)
-    return bytes(memoryview(_dumped(value)))  # what orjson gives may hold kilobytes more than it says
+    return _trimmed(_dumped(value))
 
 
 def encoded_run(messages: Sequence[Mapping[str, str]]) -> bytes:
     """Ordinary messages (see `is_ordinary`) as JSON, joined by commas."""
     return _dumped(messages)[1:-1]
+
+
+def _trimmed(written: bytes) -> bytes:
+    """The same bytes, to be kept: those that orjson gives hold kilobytes more than they say."""
+    return bytes(memoryview(written))
 
 
 def _dumped(value: object) -> bytes:
