@@ -79,7 +79,7 @@ class Question:
         )
 
     async def build(self) -> None:
-        """Read the path and build the window for who is asked now."""
+        """Build the window for who is asked now."""
         await self._build(self._terms_now())
 
     async def answer(self, *, stream: bool) -> AsyncGenerator[Delta, None]:

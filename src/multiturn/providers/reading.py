@@ -21,8 +21,6 @@ ChoiceOf = Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
 
 NO_PIECES = frozenset(("ping", "keepalive", "keep-alive", "heartbeat", "done"))
 """Events that carry nothing of the answer."""
-
-
 LESSONS = 3
 """How often a frame is looked for: where each piece has a time of its own, there is none."""
 
