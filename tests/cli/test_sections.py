@@ -18,7 +18,7 @@ WRONG = [
     ("[providers.nosuch]\nbase_url = 'http://x'", "providers.nosuch", "names no provider"),
     ("[models.'qwen/qwen-plus']\nwindw = 5", "models.qwen/qwen-plus.windw", "known: "),
     ("[models.'qwen/qwen-plus']\nprice = 5", "models.qwen/qwen-plus.price", "no price"),
-    ("[embeddings.'qwen/x']\ndimenson = 1", "embeddings.qwen/x.dimenson", "known: dimension"),
+    ("[embeddings.'qwen/x']\ndimenzion = 1", "embeddings.qwen/x.dimenzion", "known: dimension"),
 ]
 
 
