@@ -50,6 +50,7 @@ def test_a_whole_policy_as_argument_stands_alone(tmp_path: Path) -> None:
         ('tokenizer = "guess"', {}, ["tokenizer", "guess", "neither estimate nor exact"]),
         ("search_vectors = 1", {}, ["search_vectors", "true nor false"]),
         ("expires_after = -1", {}, ["expires_after", "-1"]),
+        ("expires_after = 1e300", {}, ["expires_after", "1e+300", "from 0 (for ever) to 3153600000"]),
         ("expires_after = false", {}, ["expires_after", "False"]),
         ("", {"MULTITURN_EXPIRES_AFTER": "soon"}, ["MULTITURN_EXPIRES_AFTER", "soon"]),
         ("vocabulary = 1", {}, ["vocabulary", "not a text"]),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from .asking import LONGEST_TIME, check_seconds
+from .asking import check_seconds
+from .config import LONGEST_TIME
 from .errors import ParameterInvalid, SettingInvalid
 from .phrases import Reason
 from .usage import Cost, Spending

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict
 
 import orjson
 
+from .config import LONGEST_TIME
 from .errors import InputInvalid, MessageEmpty, MessageInvalid, ParameterInvalid
 from .messages import Entry, Trait
 from .phrases import Reason
@@ -17,7 +18,6 @@ from .terms import Input
 from .tokens import count_message
 
 __all__ = [
-    "LONGEST_TIME",
     "Asking",
     "OnBusy",
     "Sampling",
@@ -34,8 +34,6 @@ __all__ = [
 OnBusy = Literal["queue", "interrupt", "reject"]
 LONGEST_KEY = 512
 MOST_NOTES, LONGEST_NAME, LONGEST_NOTE = 16, 64, 512
-LONGEST_TIME = 3_153_600_000
-"""A hundred years, in seconds."""
 HALF = re.compile("[\ud800-\udfff]")
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from .policy import ContextPolicy
 
 __all__ = [
+    "LONGEST_TIME",
     "NAMES",
     "OVERRIDES",
     "POLICY",
@@ -25,6 +26,8 @@ PREFIX = "MULTITURN_"
 OVERRIDES = ("providers", "models", "embeddings", "routes")
 SECTIONS = (*OVERRIDES, "tenants")
 """Tables whose entries have names of the operator's own."""
+LONGEST_TIME = 3_153_600_000
+"""A hundred years, in seconds: nothing is kept longer, but for ever."""
 
 
 @dataclass(frozen=True, slots=True)

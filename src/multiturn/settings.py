@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from .config import NAMES, POLICY, SECTIONS, TIMING, Config, Timing
+from .config import LONGEST_TIME, NAMES, POLICY, SECTIONS, TIMING, Config, Timing
 from .errors import PolicyInvalid
 from .policy import ContextPolicy
 from .sources import Found, chosen, refused, unchosen
@@ -104,7 +104,9 @@ def _seconds(name: str, value: object, origin: str) -> float:
 
 
 def _lasting(name: str, value: object, origin: str) -> float:
-    return 0.0 if value == 0 and not isinstance(value, bool) else _seconds(name, value, origin)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_TIME:
+        raise refused(name, "lasting", value=value, origin=origin, longest=LONGEST_TIME)
+    return float(value)
 
 
 CHECKS: Mapping[str, Callable[[str, object, str], Any]] = {
