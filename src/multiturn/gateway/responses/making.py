@@ -4,7 +4,7 @@ it is stored."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -16,11 +16,13 @@ from ...client import AsyncMultiTurn
 from ...conversations import Address
 from ...errors import ConversationNotFound, Error, StoreError
 from ...ledger import Ledger
+from ...reply import Delta
 from ...storage import Asked, Begun, Exchange, Start
 from ...turn import OpenTurn
 from ..audience import is_detached
 from ..completions.stateful import sent_headers, window_headers
 from ..gateway import Gateway
+from ..http.connection import Connection, Write
 from ..http.presence import staying
 from ..http.sse import send_events, send_whole
 from ..repeats import ENDED_BADLY, Seen
@@ -129,7 +131,8 @@ class Making:
             await self._apart(live, receive, send)
         elif streamed:
             telling = live.telling()
-            await self._events(self._told(live, telling), live, telling, receive, send)
+            direct = receive.write if isinstance(receive, Connection) else None
+            await self._events(self._told(live, telling, direct), live, telling, receive, send)
         else:
             await self._whole(live, receive, send)
 
@@ -167,8 +170,9 @@ class Making:
 
     # -- telling
 
-    async def _told(self, live: Live, telling: Telling) -> AsyncGenerator[bytes, None]:
-        """The events for a client whose leaving stops the model."""
+    async def _told(self, live: Live, telling: Telling, direct: Write | None) -> AsyncGenerator[bytes, None]:
+        """The events for a client whose leaving stops the model. Once the first were sent, ``direct`` writes
+        the others the moment they come, as long as the client keeps up."""
         over = False
         try:
             try:
@@ -177,6 +181,9 @@ class Making:
                         live.tell()
                         if told := telling.more():
                             yield told
+                            if direct is not None:
+                                live.stream.hand_to(_written(live, telling, direct))
+                                direct = None
             except StoreError:  # nobody can say how it ended
                 raise
             except Error:
@@ -252,6 +259,15 @@ class Making:
             yield told_again(exchange, language)
 
         await send_events(receive, send, parts(), lambda: headers, language)
+
+
+def _written(live: Live, telling: Telling, write: Write) -> Callable[[Delta], bool]:
+    def direct(_: Delta) -> bool:
+        live.tell()
+        told = telling.more()
+        return write(told) if told else True
+
+    return direct
 
 
 def _beside(exchange: Exchange) -> dict[str, str]:
