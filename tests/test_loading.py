@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,16 @@ async def folded(
 
 async def told(chat: AsyncConversation) -> list[tuple[int, str, str | None]]:
     return [(one.upto, one.text, one.model) for one in await chat.summaries()]
+
+
+async def test_a_file_that_is_taken_in_several_times_at_once_is_stored_once(
+    scene: Make, tmp_path: Path
+) -> None:
+    it, there = scene(*"ABCD"), scene()
+    file = tmp_path / "c.jsonl"
+    file.write_text(await (await spoken(it)).export("jsonl"), "utf-8")
+    await asyncio.gather(*(there.client.load(file) for _ in range(3)))
+    assert len(await there.client.conversation("c").history()) == 8
 
 
 async def test_summaries_come_back_and_can_be_undone(scene: Make, tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ class AsyncMultiTurn:
         )
         self._indexer = Indexer(self.endpoints.embedder)
         self._engine = self.engine = self._made_engine()  # likewise
+        self.loading = asyncio.Lock()  # likewise: one file is taken in at a time
         self._acquaintance = Acquaintance()
         self._compactor: Compactor | None = None
 
@@ -263,7 +264,7 @@ class AsyncMultiTurn:
         except OSError as error:
             reason = Reason("why.file_unreadable", file=file, problem=system_reason(error))
             raise InputInvalid(reason) from error
-        return await load_file(self._store, text, file.stem, self.conversation, user)
+        return await load_file(self._store, text, file.stem, self.conversation, self.loading, user)
 
     async def export_user(self, user: str) -> str:
         """Everything that is stored of a user, as JSON lines: what was said and told, how it was asked for

@@ -33,20 +33,23 @@ async def load(
     text: bytes,
     name: str,
     conversation: Callable[..., AsyncConversation],
+    alone: asyncio.Lock,
     user: str | None = None,
     most: int | None = None,
 ) -> list[AsyncConversation]:
     """Take in what a file of this ``name`` says; ``conversation`` makes handles as
-    `AsyncMultiTurn.conversation` does. Raises `InputInvalid`, also where there are more than ``most``
-    messages; then nothing was stored."""
+    `AsyncMultiTurn.conversation` does. Whoever holds ``alone`` stores nothing that another finds missing
+    at the same moment: a file that is taken in twice at once is stored once. Raises `InputInvalid`, also
+    where there are more than ``most`` messages; then nothing was stored."""
     found = await asyncio.to_thread(imported, text, name)
     if most is not None and _size(found) > most:
         raise InputInvalid(Reason("why.file_long", file=name, limit=most))
     loaded = [Loading(store, _handle(conversation, one, user), one) for one in found]
-    for each in loaded:
-        await each.check()
-    for each in loaded:
-        await each.take_in()
+    async with alone:
+        for each in loaded:
+            await each.check()
+        for each in loaded:
+            await each.take_in()
     return [each.chat for each in loaded]
 
 

@@ -22,7 +22,7 @@ from multiturn.gateway.items.items import (
     output_text,
     reasoning_item,
 )
-from multiturn.gateway.items.messages import earlier_and_new, message_of, messages_of
+from multiturn.gateway.items.messages import message_of, messages_of
 from multiturn.gateway.items.posted import posted_items, references
 from multiturn.path import MessageRow
 from multiturn.sealing import seal
@@ -402,24 +402,6 @@ def test_a_compaction_is_opened_by_whoever_made_it() -> None:
     opened = messages_of(items, lambda item: posted_items(f"was {item['encrypted_content']}"))
     assert [message["content"] for message in opened] == ["was x", "b"]
     assert [message["content"] for message in messages_of(items)] == ["b"]
-
-
-def test_what_follows_the_assistant_is_new() -> None:
-    messages = messages_of(
-        posted_items(
-            [
-                {"role": "user", "content": "a"},
-                {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
-                {"type": "function_call_output", "call_id": "a", "output": "b"},
-            ]
-        )
-    )
-    earlier, new = earlier_and_new(messages)
-    assert [[message["role"] for message in each] for each in (earlier, new)] == [
-        ["user", "assistant"],
-        ["tool"],
-    ]
-    assert earlier_and_new(messages[:1]) == ([], messages[:1])
 
 
 def test_ids_of_others_belong_to_no_message() -> None:

@@ -26,7 +26,7 @@ async def taken_in(request: Request) -> Response:
     client, user = client_of(request), request.query_params.get("user")
     name = f"conv_{new_ulid()}"  # for messages without the head of a conversation
     try:
-        chats = await load(client.engine.store, text, name, client.conversation, user, MOST)
+        chats = await load(client.engine.store, text, name, client.conversation, client.loading, user, MOST)
     except UserBound:
         raise
     except InputInvalid as error:

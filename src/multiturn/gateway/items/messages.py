@@ -16,7 +16,7 @@ from ..http.refusal import Refusal
 from .items import MAIN, Item, changes, derived_items
 from .posted import TEXTS, is_known
 
-__all__ = ["blank_message", "earlier_and_new", "message_of", "messages_of"]
+__all__ = ["blank_message", "message_of", "messages_of"]
 
 NOWHERE = "msg_"
 """The id of a message that has no place yet."""
@@ -67,14 +67,6 @@ def blank_message(role: str, items: Sequence[Item], call: str | None = None) -> 
         body["tool_call_id"] = call
     traces = [{name: value for name, value in item.items() if name != "id"} for item in items]
     return body | {"response_items": traces, "item_ids": [item["id"] for item in items]}
-
-
-def earlier_and_new(messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
-    """What was said before, and what is new: everything behind the last message of the assistant."""
-    start = len(messages)
-    while start and messages[start - 1]["role"] != "assistant":
-        start -= 1
-    return list(messages[:start]), list(messages[start:])
 
 
 # --------------------------------------------------------------------------------------- gathering
