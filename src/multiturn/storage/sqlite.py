@@ -30,6 +30,7 @@ from . import (
     sqlite_history,
     sqlite_imports,
     sqlite_leases,
+    sqlite_listings,
     sqlite_models,
     sqlite_paths,
     sqlite_recall,
@@ -267,7 +268,7 @@ class SQLiteStore:
 
     async def conversation(self, owner: Owner, conversation: str) -> Conversation:
         """See `Store.conversation`."""
-        return await self._read(lambda db: sqlite_conversations.conversation(db, owner, conversation))
+        return await self._read(lambda db: sqlite_listings.conversation(db, owner, conversation))
 
     async def conversations(
         self,
@@ -281,9 +282,7 @@ class SQLiteStore:
     ) -> Sequence[Conversation]:
         """See `Store.conversations`."""
         return await self._read(
-            lambda db: sqlite_conversations.conversations(
-                db, owner, limit, before, after, metadata, oldest=oldest
-            )
+            lambda db: sqlite_listings.conversations(db, owner, limit, before, after, metadata, oldest=oldest)
         )
 
     async def describe(
@@ -296,7 +295,7 @@ class SQLiteStore:
     ) -> Conversation:
         """See `Store.describe`."""
         return await self._write(
-            lambda db: sqlite_conversations.describe(db, owner, conversation, metadata, expires_after)
+            lambda db: sqlite_listings.describe(db, owner, conversation, metadata, expires_after)
         )
 
     async def sweep(self, limit: int = 100) -> int:
@@ -411,4 +410,4 @@ class SQLiteStore:
 
     async def lookup(self, owner: Owner, ulid: str) -> str:
         """See `Store.lookup`."""
-        return await self._read(lambda db: sqlite_conversations.lookup(db, owner, ulid))
+        return await self._read(lambda db: sqlite_listings.lookup(db, owner, ulid))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..conversations import Owner, Settings, Summary, TurnState
 from ..errors import ConversationError, ConversationNotFound, TurnNotFound
@@ -18,7 +18,7 @@ from ..path import Cut, MessageRow, Path, Source, TurnRow, Withheld
 from ..phrases import Reason
 from .records import Reach
 from .sqlite_models import model_facts
-from .sqlite_pieces import Piece
+from .sqlite_pieces import HEAD_COLUMNS, Head, backwards, head_of, messages_before
 from .sqlite_rows import (
     LASTS,
     MESSAGE,
@@ -38,9 +38,6 @@ INSTRUCTION, PINNED, EXCLUDED = Trait.INSTRUCTION, Trait.PINNED, Trait.EXCLUDED
 QUOTED = int(Trait.QUOTED)
 WITHDRAWN, STOPPED = Trait.RETRACTED | Trait.MODERATED, Trait.STOPPED
 
-HEAD_COLUMNS = """c.expires_after, c.user, c.standing, s.version, s.body,
-    b.cut_turn, b.cut_key, b.cut_scale, b.request, b.summary,
-    b.segment, b.number, b.parent, b.fork, b.head, b.shared, b.messages"""
 HEAD = f"""
 SELECT {HEAD_COLUMNS}
 FROM conversations c CROSS JOIN branches b ON b.segment = c.segment
@@ -55,7 +52,6 @@ WHERE c.tenant = ? AND c.name = ?"""
 STILL_THERE = f"SELECT 1 FROM conversations c WHERE c.tenant = ? AND c.name = ? AND {LASTS}"
 """Few conversations end by themselves: those that do are asked apart, since the question takes a third of the
 time in which a new connection prepares that of `HEAD`."""
-PARENT = "SELECT segment, number, parent, fork, shared FROM branches WHERE segment = ?"
 FIGURES = """
 SELECT id & 4294967295, state, traits, tokens, reasoning_tokens, messages
 FROM turns WHERE id BETWEEN ? AND ? ORDER BY id DESC"""
@@ -96,7 +92,7 @@ def _gather(db: sqlite3.Connection, owner: Owner, name: str, reach: Reach, branc
         row = db.execute(HEAD_OF_BRANCH, (branch, owner.tenant, name)).fetchone()
     if row is None:
         return Path()
-    place = place_of(row)
+    place = head_of(row)
     if place.expires_after is not None and not db.execute(STILL_THERE, (owner.tenant, name)).fetchone():
         return Path()
     if owner.user is not None and owner.user != place.user:
@@ -132,29 +128,7 @@ _Known = tuple[Settings, Cut | None, Summary | None, int]
 """What is in force on the path, and the first turn that is read."""
 
 
-class _Place(NamedTuple):
-    """A branch, as `HEAD_COLUMNS` reads it."""
-
-    expires_after: int | None
-    user: str
-    standing: int
-    version: int | None
-    settings: bytes | None
-    cut_turn: int | None
-    cut_key: str | None
-    cut_scale: float
-    request: bytes | None
-    summary: int | None
-    segment: int
-    number: int
-    parent: int
-    fork: int
-    head: int
-    shared: int
-    messages: int
-
-
-def _ordinary_path(db: sqlite3.Connection, reach: Reach, place: _Place, known: _Known) -> Path | None:
+def _ordinary_path(db: sqlite3.Connection, reach: Reach, place: Head, known: _Known) -> Path | None:
     """The path, where all that is wanted of it are ordinary turns of the branch's own segment. Nearly
     always they are: then the tokens say everything, and one column is read in half the time of all.
     """
@@ -229,11 +203,11 @@ def _quotes(
     return quotes if [place for place, _ in quotes] == places else None
 
 
-def _summarised(db: sqlite3.Connection, place: _Place, summary: Summary | None, unread: int) -> int | None:
+def _summarised(db: sqlite3.Connection, place: Head, summary: Summary | None, unread: int) -> int | None:
     """How many messages a summary stands for, where turns behind those were not read either."""
     if summary is None or summary.upto >= unread:
         return None
-    return _messages_before(db, place, summary.upto + 1)
+    return messages_before(db, place, summary.upto + 1)
 
 
 def _most_turns(reach: Reach) -> int:
@@ -242,7 +216,7 @@ def _most_turns(reach: Reach) -> int:
     return most if reach.messages is None else min(most, reach.messages // 2)
 
 
-def _path(db: sqlite3.Connection, name: str, reach: Reach, place: _Place, known: _Known) -> Path:
+def _path(db: sqlite3.Connection, name: str, reach: Reach, place: Head, known: _Known) -> Path:
     settings, cut, summary, first = known
     last = place.head if reach.before is None else min(place.head, reach.before - 1)
     turns, read, ordinary = _figures(db, place, last, reach, first)
@@ -268,7 +242,7 @@ def _path(db: sqlite3.Connection, name: str, reach: Reach, place: _Place, known:
         sources=_sources(db, place, current),
         cut=cut,
         earlier_turns=oldest - 1,
-        earlier_messages=read[-1].earlier if read else _messages_before(db, place, oldest),
+        earlier_messages=read[-1].earlier if read else messages_before(db, place, oldest),
         branch=place.number,
         summary=summary,
         summarised=_summarised(db, place, summary, oldest - 1),
@@ -276,24 +250,6 @@ def _path(db: sqlite3.Connection, name: str, reach: Reach, place: _Place, known:
         withheld=withheld,
         told_from=told_from,
     )
-
-
-def _backwards(db: sqlite3.Connection, place: _Place, last: int) -> Iterator[Piece]:
-    """The pieces of the path up to turn ``last``, newest first; parents are read when reached."""
-    segment, branch, parent, fork, shared = (
-        place.segment,
-        place.number,
-        place.parent,
-        place.fork,
-        place.shared,
-    )
-    while True:
-        if last > fork:
-            yield Piece(segment, branch, fork + 1, last, shared)
-        if fork == 0:
-            return
-        last = min(last, fork)
-        segment, branch, parent, fork, shared = db.execute(PARENT, (parent,)).fetchone()
 
 
 class _Stretch(NamedTuple):
@@ -306,12 +262,12 @@ class _Stretch(NamedTuple):
 
 
 def _figures(
-    db: sqlite3.Connection, place: _Place, last: int, reach: Reach, first: int
+    db: sqlite3.Connection, place: Head, last: int, reach: Reach, first: int
 ) -> tuple[list[TurnRow], list[_Stretch], bool]:
     """The turns that are wanted, newest first, where they lie, and whether all are ordinary."""
     room = _Room(db, reach)
     read: list[_Stretch] = []
-    for piece in _backwards(db, place, last):
+    for piece in backwards(db, place, last):
         low = max(piece.first, first)
         if piece.last < low:
             break
@@ -369,13 +325,12 @@ NO_BOUND = 1 << 62
 COMPLETED = int(TurnState.COMPLETED)
 turn_row: Callable[[Iterable[int]], TurnRow] = partial(tuple.__new__, TurnRow)
 """What ``TurnRow._make`` does, without its call: there is one for every turn of every window."""
-place_of: Callable[[Iterable[Any]], _Place] = partial(tuple.__new__, _Place)
 
 
-def _standing(db: sqlite3.Connection, place: _Place, last: int) -> list[tuple[MessageRow, int]]:
+def _standing(db: sqlite3.Connection, place: Head, last: int) -> list[tuple[MessageRow, int]]:
     """Rows of turns up to ``last`` that must be considered although they lie before the range, each with
     the number of messages that the path has before it."""
-    path = list(_backwards(db, place, last)) if last else []
+    path = list(backwards(db, place, last)) if last else []
     return [
         (to_message(db, row), piece.shared + row[MESSAGE_COLUMNS])
         for piece in reversed(path)
@@ -383,20 +338,20 @@ def _standing(db: sqlite3.Connection, place: _Place, last: int) -> list[tuple[Me
     ]
 
 
-def _withheld(db: sqlite3.Connection, place: _Place, last: int) -> tuple[Sequence[Withheld], int]:
+def _withheld(db: sqlite3.Connection, place: Head, last: int) -> tuple[Sequence[Withheld], int]:
     """The turns up to ``last`` that are never sent, and from which on they are all of them."""
     if not (last and place.standing & WITHHELD):
         return (), 1
     return withheld_before(db, _ranges(db, place, last))
 
 
-def _ranges(db: sqlite3.Connection, place: _Place, last: int) -> Iterator[tuple[int, int, int]]:
+def _ranges(db: sqlite3.Connection, place: Head, last: int) -> Iterator[tuple[int, int, int]]:
     """The keys of the first and last turn of each piece up to ``last``, newest first, and how many messages
     the path has before the segment."""
-    return ((*piece.keys, piece.shared) for piece in _backwards(db, place, last))
+    return ((*piece.keys, piece.shared) for piece in backwards(db, place, last))
 
 
-def _sources(db: sqlite3.Connection, place: _Place, current: Sequence[MessageRow]) -> Sequence[Source]:
+def _sources(db: sqlite3.Connection, place: Head, current: Sequence[MessageRow]) -> Sequence[Source]:
     """What is quoted in front of the turn being answered."""
     if not any(row.quote for row in current):
         return ()
@@ -404,17 +359,8 @@ def _sources(db: sqlite3.Connection, place: _Place, current: Sequence[MessageRow
     return sources(db, ranges[0][1], ranges)
 
 
-def _current(db: sqlite3.Connection, place: _Place, turn: int, name: str) -> list[MessageRow]:
-    key = next((piece.keys[1] for piece in _backwards(db, place, turn) if piece.last == turn), None)
+def _current(db: sqlite3.Connection, place: Head, turn: int, name: str) -> list[MessageRow]:
+    key = next((piece.keys[1] for piece in backwards(db, place, turn) if piece.last == turn), None)
     if key is None or turn > place.head:
         raise TurnNotFound(wanted=turn, conversation=name)
     return [to_message(db, row) for row in db.execute(ROWS, (key, key))]
-
-
-def _messages_before(db: sqlite3.Connection, place: _Place, turn: int) -> int:
-    """How many messages the path has before ``turn``."""
-    piece = next(_backwards(db, place, turn - 1), None)
-    if piece is None:
-        return 0
-    row = db.execute("SELECT before + messages FROM turns WHERE id = ?", (piece.keys[1],)).fetchone()
-    return piece.shared + int(row[0])
