@@ -257,6 +257,40 @@ async def test_what_could_not_be_written_is_kept_for_the_next_time(monkeypatch: 
     assert (written["shop"].usage, written["shop"].calls) == (Usage(20, 2), 2)
 
 
+class Slow:
+    """A store whose readers look at what was there when they began, and tell it late."""
+
+    def __init__(self) -> None:
+        self.accounts = self
+        self.stored = Spending("", Usage())
+        self.asked, self.told = asyncio.Event(), asyncio.Event()
+
+    async def add(self, spent: Mapping[str, Spending]) -> None:
+        self.stored = Spending.total("", (self.stored, spent["shop"]))
+
+    async def today(self, tenant: str) -> Spending:
+        del tenant
+        found = self.stored
+        self.asked.set()
+        await self.told.wait()
+        return found
+
+
+async def test_what_is_written_while_somebody_looks_is_seen_once() -> None:
+    store, card = Slow(), Catalog().card(MODEL)
+    consumption = Consumption(store, asyncio.ensure_future)  # type: ignore[arg-type]  # only its accounts are used
+    consumption.add("shop", card, Usage(10, 1))
+    looking = asyncio.create_task(consumption.today("shop"))
+    await store.asked.wait()
+    writing = asyncio.create_task(consumption.write())
+    for _ in range(9):
+        await asyncio.sleep(0)
+    store.told.set()
+    assert (await looking).usage == Usage(10, 1)
+    await writing
+    assert (await consumption.today("shop")).usage == store.stored.usage == Usage(10, 1)
+
+
 SHARES = st.floats(0, 0.5) | st.none()
 
 

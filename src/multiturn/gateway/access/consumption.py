@@ -67,7 +67,7 @@ class Consumption:
         self._beside = beside
         self._sums: dict[tuple[str, str, int | None, bool], _Sum] = {}
         self._unwritten: dict[str, Spending] = {}
-        self._writing: list[dict[str, Spending]] = []
+        self._alone = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._pause = 0.0
 
@@ -88,10 +88,12 @@ class Consumption:
         self._wait(0.0 if at_once else FLUSHED)
 
     async def today(self, tenant: str) -> Spending:
-        """What a tenant has consumed today, turns and all."""
-        parts = [] if self._accounts is None else [await self._accounts.today(tenant)]
-        parts += [each.spending for (whose, *_), each in self._sums.items() if whose == tenant]
-        parts += [each[tenant] for each in (self._unwritten, *self._writing) if tenant in each]
+        """What a tenant has consumed today, turns and all. Nothing is written meanwhile: what moved from here
+        to the store would be found in both, or in neither."""
+        async with self._alone:
+            parts = [] if self._accounts is None else [await self._accounts.today(tenant)]
+            parts += [each.spending for (whose, *_), each in self._sums.items() if whose == tenant]
+            parts += [self._unwritten[tenant]] if tenant in self._unwritten else []
         return Spending.total("", parts)
 
     async def write(self) -> None:
@@ -102,18 +104,16 @@ class Consumption:
         sums, self._sums = self._sums, {}
         for (tenant, *_), each in sums.items():
             self._put_aside(tenant, each.spending)
-        spent, self._unwritten = self._unwritten, {}
-        if self._accounts is None or not spent:
-            return
-        self._writing.append(spent)
-        try:
-            await self._accounts.add(spent)
-        except Error:
-            for tenant, spending in spent.items():
-                self._put_aside(tenant, spending)
-            self._wait(FLUSHED)
-        finally:
-            self._writing.remove(spent)
+        async with self._alone:
+            spent, self._unwritten = self._unwritten, {}
+            if self._accounts is None or not spent:
+                return
+            try:
+                await self._accounts.add(spent)
+            except Error:
+                for tenant, spending in spent.items():
+                    self._put_aside(tenant, spending)
+                self._wait(FLUSHED)
 
     def _put_aside(self, tenant: str, spending: Spending) -> None:
         before = self._unwritten.get(tenant, Spending("", Usage()))
