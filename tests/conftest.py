@@ -5,7 +5,20 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+from tests.checker.counters import THOROUGH
 from tests.scene import Make, Scene
+
+# A change is judged by the same examples wherever it is judged, however slow the machine is; new ones are
+# looked for by ``scripts/test --thorough``.
+settings.register_profile(
+    "suite",
+    derandomize=not THOROUGH,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)
