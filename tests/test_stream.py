@@ -251,9 +251,12 @@ async def test_a_cancelled_send_is_a_stopped_turn(tmp_path: Path) -> None:
     provider = Paced()
     async with client_of(tmp_path, provider) as client:
         chat = client.conversation("c")
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await chat.send("a")
+        sending = asyncio.create_task(chat.send("a"))
+        while not provider.requests:
+            await asyncio.sleep(0.01)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
         assert provider.left.is_set()
         assert await states(chat) == ["INCOMPLETE"]
         provider.let(9)
@@ -362,11 +365,14 @@ async def test_what_arrives_is_stored_while_it_arrives(tmp_path: Path) -> None:
 
 
 async def test_a_long_answer_keeps_its_hold(tmp_path: Path) -> None:
-    provider = Paced(free=1)
-    async with client_of(tmp_path, provider) as client, client_of(tmp_path, Paced(free=9)) as other:
+    provider, timing = Paced(free=1), Timing(lease=2.5, renew=0.1)
+    async with (
+        client_of(tmp_path, provider, timing=timing) as client,
+        client_of(tmp_path, Paced(free=9)) as other,
+    ):
         async with client.conversation("c").stream("a") as stream:
             await anext(stream)
-            await asyncio.sleep(2 * SHORT.lease)
+            await asyncio.sleep(timing.lease + 0.2)
             with pytest.raises(ConversationBusy):
                 await other.conversation("c").send("b", on_busy="reject")
             provider.let(3)
@@ -579,6 +585,8 @@ async def test_leaving_without_an_answer_keeps_the_input_and_leaves_it_out(scene
     chat = it.client.conversation("c")
     async with chat.prepare("a"):
         assert await states(chat) == ["ACCEPTED"]
+        with pytest.raises(ConversationBusy):
+            await chat.send("b", on_busy="reject")
     assert await states(chat) == ["INCOMPLETE"]
     assert [m.text for m in await chat.history()] == ["a"]
     await chat.send("b")
@@ -600,12 +608,10 @@ async def test_an_error_of_the_sdk_fails_the_turn(scene: Make) -> None:
 
 
 async def test_a_prepared_turn_expires(tmp_path: Path) -> None:
-    async with client_of(tmp_path, Paced(free=9), timing=Timing(prepare=1.0)) as client:
+    async with client_of(tmp_path, Paced(free=9), timing=Timing(prepare=0.1)) as client:
         chat = client.conversation("c")
         async with chat.prepare("a") as turn:
-            with pytest.raises(ConversationBusy):
-                await chat.send("b", on_busy="reject")
-            await asyncio.sleep(1.1)
+            await asyncio.sleep(0.2)
             with pytest.raises(TurnExpired) as raised:
                 await turn.commit("late")
         (first,) = await chat.turns()

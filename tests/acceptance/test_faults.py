@@ -146,7 +146,8 @@ CUTS = [
 async def test_what_breaks_in_the_middle_is_kept_flagged_and_left_out(
     tmp_path: Path, answer: Answer, kind: type[ProviderError]
 ) -> None:
-    async with failing(tmp_path, answer) as one:
+    timing = replace(SHORT, idle=0.5) if answer.stall else SHORT
+    async with failing(tmp_path, answer, timing=timing) as one:
         chat = one.client.conversation("c")
         texts: list[str] = []
 

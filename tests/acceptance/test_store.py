@@ -176,7 +176,7 @@ async def test_a_killed_process_leaves_what_had_arrived(tmp_path: Path) -> None:
             first, _ = await chat.turns()
             assert (first.state, first.traits & Trait.STOPPED) == (TurnState.INCOMPLETE, 0)
             partial = (await chat.history())[1].text
-            assert 2048 <= len(partial) <= 22_000
+            assert 2048 <= len(partial) < len(BIG)
             assert set(partial) == {"x"}
             assert [span.code.value for span in (await chat.ledger()).spans] == ["incomplete", "new"]
             assert [r.status for r in simulator.requests][1:] == [200]
@@ -186,7 +186,7 @@ async def test_a_killed_process_leaves_what_had_arrived(tmp_path: Path) -> None:
 async def test_a_killed_prepared_turn_frees_the_conversation_when_its_time_is_over(tmp_path: Path) -> None:
     async with simulate("qwen", "fine") as simulator:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("MULTITURN_TIMING_PREPARE", "2")
+            patch.setenv("MULTITURN_TIMING_PREPARE", "4")
             with other(simulator, "prepare", tmp_path) as process:
                 assert await line(process) == "held"
                 process.kill()

@@ -64,18 +64,22 @@ async def test_the_oldest_is_claimed_first(store: Store) -> None:
 
 
 async def test_a_claim_lapses_with_its_holder(store: Store) -> None:
+    await fall_due(store, "held")
+    await claim(store, hold=60)
     await fall_due(store)
-    await claim(store, hold=1)
-    assert await store.claim_due() is None
-    await asyncio.sleep(1.01)
+    await claim(store, hold=0.01)
+    await asyncio.sleep(0.02)
     assert await store.claim_due() == Due(ALICE, "c", 0, 0)
+    assert await store.claim_due() is None
 
 
 async def test_a_failure_backs_off_and_is_counted(store: Store) -> None:
-    await fall_due(store)
-    await store.settle_due(await claim(store), done=False, wait=1)
+    await fall_due(store, "later")
+    await store.settle_due(await claim(store), done=False, wait=60)
     assert await store.claim_due() is None
-    await asyncio.sleep(1.01)
+    await fall_due(store)
+    await store.settle_due(await claim(store), done=False, wait=0.01)
+    await asyncio.sleep(0.02)
     due = await claim(store)
     assert due.failures == 1
     await store.settle_due(due, done=False, wait=0.01)

@@ -239,7 +239,7 @@ async def test_importing_closes_a_dead_turn(store: Store) -> None:
 
 async def test_waiting_ends_when_the_holder_is_gone(store: Store) -> None:
     await begin(store, "a", hold=0.2)
-    turn = await asyncio.wait_for(ask(store, "b", "c", wait=5), LONG)
+    turn = await asyncio.wait_for(ask(store, "b", "c", wait=LONG), LONG)
     assert turn.number == 2
 
 
@@ -426,7 +426,7 @@ async def test_a_beginning_that_nobody_waits_for_does_not_hold_the_conversation(
             lease = None
         else:
             await finish(store, lease, assistant("ok"))
-        turn = await asyncio.wait_for(ask(store, "next", "ok", wait=5), LONG)
+        turn = await asyncio.wait_for(ask(store, "next", "ok", wait=LONG), LONG)
         assert turn.state is TurnState.COMPLETED
     states = {turn.state for turn in await store.turns(ALICE, "c")}
     assert states <= {TurnState.COMPLETED, TurnState.INCOMPLETE}

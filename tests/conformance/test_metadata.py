@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from multiturn.conversations import Declared, Owner
+from multiturn.conversations import Declared, Owner, TurnState
 from multiturn.errors import ConversationNotFound
 from multiturn.search.terms import query
 from multiturn.storage import Reach, Start, Store
@@ -59,9 +59,9 @@ async def test_what_is_noted_changes_as_a_whole(store: Store) -> None:
     assert one == await store.conversation(ALICE, "c")
     assert (one.metadata, one.updated_at) == ({"b": "3"}, before.updated_at)
     assert (await store.describe(ALICE, "c")).metadata == {"b": "3"}
-    assert (await store.describe(ALICE, "c", expires_after=2.5)).expires_after == 2.5
+    assert (await store.describe(ALICE, "c", expires_after=62.5)).expires_after == 62.5
     await asyncio.sleep(0.02)
-    assert (await store.describe(ALICE, "c", expires_after=5)).updated_at > before.updated_at
+    assert (await store.describe(ALICE, "c", expires_after=65)).updated_at > before.updated_at
     one = await store.describe(ALICE, "c", metadata={}, expires_after=0)
     assert (one.metadata, one.expires_after) == ({}, None)
     for owner in (BOB, STRANGER):
@@ -189,21 +189,21 @@ async def test_its_id_is_free_for_a_new_one(store: Store) -> None:
 
 
 async def test_use_keeps_it(store: Store) -> None:
-    await make(store, "c", expires_after=2)
-    for _ in range(3):
+    await make(store, "c", expires_after=3)
+    for _ in range(4):
         await asyncio.sleep(0.8)
         await store.add(ALICE, "c", [[user("more")]])
-    assert len(await store.turns(ALICE, "c")) == 4
+    assert len(await store.turns(ALICE, "c")) == 5
 
 
 async def test_a_turn_that_runs_keeps_it(store: Store) -> None:
-    lease = await begin(store, "a", declared=Declared(expires_after=1))
-    await asyncio.sleep(1.1)
+    lease = await begin(store, "a", declared=Declared(expires_after=SOON), hold=60)
+    await asyncio.sleep(SOON * 2)
     assert await store.sweep() == 0
-    assert len(await store.history(ALICE, "c")) == 1
-    await finish(store, lease, assistant("b"))
-    assert await said(store, "c") == ["a", "b"]
-    await asyncio.sleep(1.1)
+    assert await said(store, "c") == ["a"]
+    turn = await finish(store, lease, assistant("b"))
+    assert (turn.state, turn.messages) == (TurnState.COMPLETED, 2)
+    await asyncio.sleep(SOON * 2)
     assert await store.sweep() == 1
 
 

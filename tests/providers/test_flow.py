@@ -102,7 +102,7 @@ async def test_a_provider_that_falls_silent() -> None:
         await exchange.say(chunk("二"))
         await asyncio.sleep(60)
 
-    async with streaming(silent, idle=0.2) as (deltas, server):
+    async with streaming(silent, idle=2) as (deltas, server):
         with pytest.raises(ProviderTimeout, match="一二"):
             await taken(deltas)
         await server.left.wait()

@@ -1,4 +1,4 @@
-"""The store that the tests of this folder work with: impatient, in a file."""
+"""The store that the tests of this folder work with, in a file."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def store(path: Path) -> AsyncIterator[SQLiteStore]:
+    store = SQLiteStore(str(path))
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def impatient(path: Path) -> AsyncIterator[SQLiteStore]:
+    """The same, which soon gives up waiting for other programs."""
     store = SQLiteStore(str(path), patience=0.3)
     yield store
     await store.close()

@@ -120,21 +120,21 @@ async def test_errors_have_codes_not_tracebacks(path: Path, store: SQLiteStore) 
 # ------------------------------------------------------------------------------------ locked and full
 
 
-async def test_locked_by_another_program(path: Path, store: SQLiteStore) -> None:
-    await answer(store, 1)
+async def test_locked_by_another_program(path: Path, impatient: SQLiteStore) -> None:
+    await answer(impatient, 1)
     with Other("lock", path, "shared") as other:
         assert await other.line() == "locked"
         with pytest.raises(StoreBusy) as caught:
-            await answer(store, 2)
+            await answer(impatient, 2)
         assert caught.value.retryable
-        assert await said(store) == ["u1", "a1"], "reading goes on"
+        assert await said(impatient) == ["u1", "a1"], "reading goes on"
         await other.rest()
-    await answer(store, 2)
-    assert await said(store) == ["u1", "a1", "u2", "a2"]
+    await answer(impatient, 2)
+    assert await said(impatient) == ["u1", "a1", "u2", "a2"]
 
 
 async def test_a_lock_that_goes_away_in_time_is_waited_for(path: Path) -> None:
-    store = SQLiteStore(str(path), patience=5)
+    store = SQLiteStore(str(path))
     await answer(store, 1)
     with Other("lock", path, "shared") as other:
         assert await other.line() == "locked"
@@ -146,17 +146,17 @@ async def test_a_lock_that_goes_away_in_time_is_waited_for(path: Path) -> None:
     await store.close()
 
 
-async def test_locked_before_it_was_opened(path: Path, store: SQLiteStore) -> None:
+async def test_locked_before_it_was_opened(path: Path, impatient: SQLiteStore) -> None:
     await written(path, 1)
     with Other("lock", path, "alone") as other:
         assert await other.line() == "locked"
         with pytest.raises(StoreBusy):
-            await answer(store, 2)
+            await answer(impatient, 2)
         with pytest.raises(StoreBusy):
-            await store.gather(ALICE, "c", Reach())
+            await impatient.gather(ALICE, "c", Reach())
         await other.rest()
-    await answer(store, 2)
-    assert await said(store) == ["u1", "a1", "u2", "a2"]
+    await answer(impatient, 2)
+    assert await said(impatient) == ["u1", "a1", "u2", "a2"]
 
 
 async def room(store: SQLiteStore, more: int | None) -> None:

@@ -11,14 +11,19 @@ from multiturn.storage import line
 from multiturn.storage.sqlite import SQLiteStore
 
 
+def keep_tickets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to give a sign of life."""
+    for module in ("sqlite_waiting", "sqlite_leases"):
+        monkeypatch.setattr(f"multiturn.storage.{module}.TICKET_LIFE", 180.0)
+
+
 async def test_the_first_in_line_is_told_and_then_the_next(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody looks by himself here: whoever were not told would wait for a minute."""
     monkeypatch.setattr(line, "POLL", 60.0)
     monkeypatch.setattr(line, "SLOWEST_POLL", 60.0)
-    for module in ("sqlite_waiting", "sqlite_leases"):
-        monkeypatch.setattr(f"multiturn.storage.{module}.TICKET_LIFE", 180.0)
+    keep_tickets(monkeypatch)
     lease = await begin(store, "0")
     waiting = []
     for number in range(1, 5):
@@ -36,8 +41,7 @@ async def test_when_the_first_leaves_just_as_it_was_told_the_next_is_told(
 ) -> None:
     monkeypatch.setattr(line, "POLL", 60.0)
     monkeypatch.setattr(line, "SLOWEST_POLL", 60.0)
-    for module in ("sqlite_waiting", "sqlite_leases"):
-        monkeypatch.setattr(f"multiturn.storage.{module}.TICKET_LIFE", 180.0)
+    keep_tickets(monkeypatch)
     lease = await begin(store, "0")
     first = asyncio.create_task(ask(store, "1", "ok"))
     await asyncio.sleep(0.02)
@@ -50,6 +54,7 @@ async def test_when_the_first_leaves_just_as_it_was_told_the_next_is_told(
 
 
 async def test_only_the_first_in_line_looks(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_tickets(monkeypatch)
     looks: list[int] = []
     may_go = line.Place.wait
 
@@ -60,7 +65,8 @@ async def test_only_the_first_in_line_looks(store: SQLiteStore, monkeypatch: pyt
     monkeypatch.setattr(line.Place, "wait", watched)
     lease = await begin(store, "0")
     waiting = [asyncio.create_task(ask(store, str(number), "ok")) for number in range(4)]
-    await asyncio.sleep(0.4)
+    while len(looks) < 5:
+        await asyncio.sleep(0.01)
     assert len(set(looks)) == 1
     await finish(store, lease, assistant("ok"))
     await asyncio.gather(*waiting)
