@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multiturn import AsyncMultiTurn, ContextPolicy
-from multiturn.caching import Caching, fingerprint
+from multiturn.caching import Caching, Prompt, fingerprint
 from multiturn.catalog import Catalog
 from multiturn.conversations import DECLARABLE, Declared, Owner, Settings
 from multiturn.errors import ContextOverflow
@@ -51,7 +51,7 @@ def test_what_was_learned_last_is_in_force_whatever_it_was_learned_with() -> Non
     assert known.model(engine) == "demo/demo"
     assert known.learn(Settings(model="qwen/qwen-plus"))
     assert known.model(engine) == "qwen/qwen-plus"
-    request = fingerprint(Caching("kimi/kimi-k2.6"), b"[]", 1, 0.0, None)
+    request = fingerprint(Caching("kimi/kimi-k2.6"), Prompt(b"[]", 1, 0.0), None)
     assert known.learn(Settings(model="kimi/kimi-k2.6", version=2), request)
     assert known.model(engine) == "kimi/kimi-k2.6"
 

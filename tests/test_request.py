@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from multiturn.caching.fingerprints import fingerprint
+from multiturn.caching.prompt import Prompt
 from multiturn.caching.rules import CacheRule, Caching, MarkerRule
 from multiturn.catalog import Catalog
 from multiturn.providers.dashscope import native_messages
@@ -83,7 +84,7 @@ def quick(turns: int) -> Window:
     """A window after so many quick requests, none of which the automatic cache helped."""
     caching, past, at = Caching("m", RULE, head=2_000), None, 0.0
     for turn in range(1, turns + 1):
-        past = fingerprint(caching, window(turn).body, 4_000, at, past)
+        past = fingerprint(caching, Prompt(window(turn).body, 4_000, at), past)
         at += 10
     return window(turns + 1, caching, past, at)
 

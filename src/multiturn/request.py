@@ -69,13 +69,10 @@ def remembered(
         return None
     return fingerprint(
         window.caching,
-        window.body,
-        window.counted,
-        at,
+        window.prompt(at),
         window.past,
         usage=usage,
         expected=expected or window.forecast,
-        anchor=window.anchor,
         passing=_passing(window),
     )
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from .caching import Caching, Forecast, compared, forecast, marks
+from .caching import Caching, Forecast, Prompt, compared, forecast, marks
 from .conversations import Summary
 from .decision import Decisions, Span
 from .images import ImageRule
@@ -200,17 +200,8 @@ class Window:
         """What the provider's cache should hold, and why not more; worked out at each look."""
         if self.caching is None:
             return None
-        return forecast(
-            self.caching,
-            self.past,
-            self.body,
-            self.counted,
-            self.at,
-            head_tokens=self.caching.head,
-            anchor=self.anchor,
-            marked=bool(self.markers),
-            scale=self.limits.scale,
-        )
+        marked, scale = bool(self.markers), self.limits.scale
+        return forecast(self.caching, self.past, self.prompt(self.at), marked=marked, scale=scale)
 
     @property
     def markers(self) -> tuple[int, ...]:
@@ -218,21 +209,13 @@ class Window:
         if self.caching is None or self.caching.rule is None or self.caching.rule.explicit is None:
             return ()
         mark = self.limits.high if self.limits.fold is None else self.limits.fold
-        return marks(
-            self.caching,
-            self.past,
-            self.body,
-            self.counted,
-            self.at,
-            head_tokens=self.caching.head,
-            room=max(0, mark - self.tokens),
-            summary=self.summary is not None,
-        )
+        room, summary = max(0, mark - self.tokens), self.summary is not None
+        return marks(self.caching, self.past, self.prompt(self.at), room=room, summary=summary)
 
-    @property
-    def anchor(self) -> str:
-        """What the window begins with: its first turn and the version of its summary."""
-        return f"{self.cut.turn if self.cut else 1}.{self.summary.version if self.summary else 0}"
+    def prompt(self, at: float) -> Prompt:
+        """What a prompt cache sees of the request, at this time."""
+        anchor = f"{self.cut.turn if self.cut else 1}.{self.summary.version if self.summary else 0}"
+        return Prompt(self.body, self.counted, at, anchor)
 
     @property
     def counted(self) -> int:

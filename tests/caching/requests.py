@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from multiturn.caching.fingerprints import fingerprint
+from multiturn.caching.prompt import Prompt
 from multiturn.caching.rules import CacheRule, Caching
 
 SYSTEM = {"role": "system", "content": "你是店员。" * 40}
@@ -24,6 +25,6 @@ def body(turns: int, *, system: dict[str, str] = SYSTEM, first: int = 1) -> byte
 
 
 def past(
-    caching: Caching = PREFIX, turns: int = 3, tokens: int = 1_000, at: float = 100.0, **more: Any
+    caching: Caching = PREFIX, turns: int = 3, tokens: int = 1_000, anchor: str = "", **more: Any
 ) -> bytes:
-    return fingerprint(caching, body(turns), tokens, at, None, **more)
+    return fingerprint(caching, Prompt(body(turns), tokens, 100.0, anchor), None, **more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ import pytest
 from multiturn.caching.fingerprints import fingerprint
 from multiturn.caching.markers import marks
 from multiturn.caching.prefix import forecast
+from multiturn.caching.prompt import Prompt
 from multiturn.caching.rules import CacheRule, Caching, MarkerRule
 from multiturn.usage import Usage
 
@@ -35,16 +37,17 @@ def chat(
     before, at = None, 0.0
     for turn in range(1, turns + 1):
         counted = tokens + 100 * turn
-        expected = forecast(MARKED, before, body(turn), counted, at)
+        prompt = Prompt(body(turn), counted, at)
+        expected = forecast(MARKED, before, prompt)
         report = Usage(counted, 40, cached=int((expected.cached or 0) * cached) if turn <= until else 0)
-        before = fingerprint(MARKED, body(turn), counted, at, before, usage=report, expected=expected)
+        before = fingerprint(MARKED, prompt, before, usage=report, expected=expected)
         at += gap
     assert before
     return before, at
 
 
 def wanted(before: bytes | None, at: float, turn: int, **more: Any) -> tuple[int, ...]:
-    return marks(MARKED, before, body(turn), 5_000 + 100 * turn, at, head_tokens=1_100, **more)
+    return marks(MARKED, before, Prompt(body(turn), 5_000 + 100 * turn, at), **more)
 
 
 def test_markers_pay_in_a_quick_conversation_that_the_automatic_cache_fails() -> None:
@@ -70,8 +73,8 @@ def test_an_automatic_cache_that_fails_lately_is_not_trusted_for_what_it_did_lon
 def test_no_marker_without_a_rule_a_past_or_enough_tokens() -> None:
     before, at = chat(30, 8, cached=0.0)
     assert wanted(None, at, 9) == ()
-    assert marks(PLAIN, before, body(9), 5_900, at) == ()
-    assert marks(MARKED, before, body(9), 1_000, at) == ()
+    assert marks(PLAIN, before, Prompt(body(9), 5_900, at)) == ()
+    assert marks(MARKED, before, Prompt(body(9), 1_000, at)) == ()
 
 
 def test_a_window_that_is_about_to_be_cut_is_not_worth_a_block() -> None:
@@ -83,30 +86,28 @@ def test_a_window_that_is_about_to_be_cut_is_not_worth_a_block() -> None:
 def test_a_block_that_is_dead_is_not_read() -> None:
     before, at = chat(30, 8, cached=0.0)
     report = Usage(5_900, 40, cached=0, cache_write=5_899)
-    written = fingerprint(MARKED, body(9), 5_900, at, before, usage=report)
+    written = fingerprint(MARKED, Prompt(body(9), 5_900, at), before, usage=report)
     assert wanted(written, at + 299, 10, room=50) != ()
     assert wanted(written, at + 301, 10, room=50) == ()
 
 
 def test_short_instructions_are_no_block() -> None:
     before, at = chat(30, 8, cached=0.0)
-    assert marks(MARKED, before, body(9), 5_900, at, head_tokens=900) == (19,)
+    assert marks(replace(MARKED, head=900), before, Prompt(body(9), 5_900, at)) == (19,)
 
 
 def test_a_block_that_lives_is_read_again_even_before_a_cut() -> None:
     before, at = chat(30, 8, cached=0.0)
     report = Usage(5_900, 40, cached=0, cache_write=5_899)
-    written = fingerprint(MARKED, body(9), 5_900, at, before, usage=report)
+    written = fingerprint(MARKED, Prompt(body(9), 5_900, at), before, usage=report)
     assert wanted(written, at + 30, 10, room=50) != ()
-    found = forecast(MARKED, written, body(10), 6_000, at + 30, marked=True)
+    found = forecast(MARKED, written, Prompt(body(10), 6_000, at + 30), marked=True)
     assert (found.cached, found.written, found.miss) == (5_899, 101, None)
-    late = forecast(MARKED, written, body(10), 6_000, at + 301, marked=True)
+    late = forecast(MARKED, written, Prompt(body(10), 6_000, at + 301), marked=True)
     assert (late.cached, late.miss) == (0, "expired")
-    unmarked = forecast(MARKED, written, body(10), 6_000, at + 30)
+    unmarked = forecast(MARKED, written, Prompt(body(10), 6_000, at + 30))
     assert unmarked.cached == 0  # the two caches do not know each other
-    cut = forecast(
-        MARKED, written, body(10, first=5), 4_000, at + 30, head_tokens=1_100, anchor="5.0", marked=True
-    )
+    cut = forecast(MARKED, written, Prompt(body(10, first=5), 4_000, at + 30, "5.0"), marked=True)
     assert cut.cached == 1_100
 
 
@@ -122,7 +123,7 @@ def test_the_end_of_the_last_request_is_marked_where_the_server_does_not_look_ba
     before, at = chat(30, 8, cached=0.0)
     messages = orjson.loads(body(9))
     messages[18]["content"] = [{"type": "text", "text": f"part {number}"} for number in range(parts)]
-    found = marks(MARKED, before, orjson.dumps(messages), 5_900, at, head_tokens=1_100, summary=True)
+    found = marks(MARKED, before, Prompt(orjson.dumps(messages), 5_900, at), summary=True)
     assert found == places
 
 
@@ -134,6 +135,6 @@ def test_only_messages_with_words_of_people_and_models_are_marked() -> None:
         {"role": "tool", "tool_call_id": "c1", "content": "5"},
     ]
     before, at = chat(30, 8, cached=0.0)
-    places = marks(MARKED, before, orjson.dumps(loop), 5_900, at, head_tokens=1_100)
+    places = marks(MARKED, before, Prompt(orjson.dumps(loop), 5_900, at))
     assert places == (0, 17)
     assert [loop[place]["role"] for place in places] == ["system", "user"]

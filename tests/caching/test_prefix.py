@@ -3,6 +3,7 @@ reported; and when markers pay."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,15 +16,17 @@ from tests.caching.requests import PREFIX, SYSTEM, body, past
 from multiturn.caching.fingerprints import fingerprint
 from multiturn.caching.past import digest_of
 from multiturn.caching.prefix import Forecast, compared, forecast
+from multiturn.caching.prompt import Prompt
 from multiturn.caching.rules import CacheRule, Caching
 from multiturn.usage import Price, Tier, Usage
 
+SHORT = replace(PREFIX, head=300)
 OTHER_TOOLS = digest_of([{"type": "function", "function": {"name": "weather"}}])
 
 
 def told(caching: Caching = PREFIX, before: bytes | None = None, **more: Any) -> Forecast:
     given: dict[str, Any] = {"body": body(4), "tokens": 1_200, "at": 160.0} | more
-    return forecast(caching, past() if before is None else before, **given)
+    return forecast(caching, past() if before is None else before, Prompt(**given))
 
 
 # --------------------------------------------------------------------------------------- forecasts
@@ -41,13 +44,13 @@ def test_what_was_reported_counts_and_scales_the_estimate() -> None:
 
 
 def test_a_first_request_finds_nothing_that_is_known() -> None:
-    assert forecast(PREFIX, None, body(0), 700, 5.0) == Forecast(700, 0)
-    assert forecast(PREFIX, b"[99,1]", body(0), 700, 5.0) == Forecast(700, 0)
+    assert forecast(PREFIX, None, Prompt(body(0), 700, 5.0)) == Forecast(700, 0)
+    assert forecast(PREFIX, b"[99,1]", Prompt(body(0), 700, 5.0)) == Forecast(700, 0)
 
 
 def test_an_unknown_rule_predicts_nothing_but_names_the_cause() -> None:
     unknown = Caching("m")
-    assert forecast(unknown, None, body(0), 700, 5.0) == Forecast(700)
+    assert forecast(unknown, None, Prompt(body(0), 700, 5.0)) == Forecast(700)
     assert told(unknown, past(unknown)) == Forecast(1_200, gap=60.0)
     assert told(Caching("n"), past(unknown)).miss == "model_changed"
     assert told(Caching("n"), past(unknown)).cached is None
@@ -56,8 +59,8 @@ def test_an_unknown_rule_predicts_nothing_but_names_the_cause() -> None:
 @pytest.mark.parametrize(
     ("caching", "given", "cached", "miss"),
     [
-        (Caching("n", PREFIX.rule), {}, 0, "model_changed"),
-        (Caching("m", PREFIX.rule, tools=OTHER_TOOLS), {}, 0, "tools_changed"),
+        (Caching("n", PREFIX.rule, head=500), {}, 0, "model_changed"),
+        (Caching("m", PREFIX.rule, tools=OTHER_TOOLS, head=500), {}, 0, "tools_changed"),
         (PREFIX, {"body": body(4, system={"role": "system", "content": "other"})}, 0, "input_changed"),
         (PREFIX, {"body": body(5, first=3), "anchor": "3.0"}, 500, "context_compacted"),
         (PREFIX, {"body": body(5, first=3)}, 500, "input_changed"),
@@ -70,13 +73,13 @@ def test_an_unknown_rule_predicts_nothing_but_names_the_cause() -> None:
 def test_every_cause_of_a_miss_has_its_name(
     caching: Caching, given: dict[str, Any], cached: int, miss: str | None
 ) -> None:
-    found = told(caching, head_tokens=500, **given)
+    found = told(caching, **given)
     assert (found.cached, found.miss) == (cached, miss)
 
 
 def test_instructions_of_the_same_length_are_not_the_same() -> None:
     other = {"role": "system", "content": SYSTEM["content"].replace("店", "商")}
-    assert told(body=body(5, system=other), head_tokens=500).cached == 0
+    assert told(body=body(5, system=other)).cached == 0
 
 
 def with_context(turns: int, first: str = "question 1 😀") -> bytes:
@@ -86,21 +89,21 @@ def with_context(turns: int, first: str = "question 1 😀") -> bytes:
 
 
 def test_what_stands_before_material_for_one_step_is_kept() -> None:
-    before = fingerprint(PREFIX, with_context(3), 1_000, 100.0, None, passing=2)
-    found = told(before=before, head_tokens=300)
+    before = fingerprint(SHORT, Prompt(with_context(3), 1_000, 100.0), None, passing=2)
+    found = told(SHORT, before)
     assert found.miss == "input_changed"
     assert found.cached
     assert 850 < found.cached < 1_000
     edited = orjson.dumps(
         [{**each, "content": each["content"].replace("n 1", "n 7")} for each in orjson.loads(body(4))]
     )
-    assert told(before=before, head_tokens=300, body=edited).cached == 300
+    assert told(SHORT, before, body=edited).cached == 300
 
 
 def test_a_breakpoint_is_not_shared() -> None:
     rule = Caching("m", CacheRule(256, match="breakpoint"), head=500)
-    parted = fingerprint(rule, body(5, first=3), 900, 160.0, past(rule), anchor="3.0")
-    again = forecast(rule, parted, body(7, first=6), 900, 170.0, head_tokens=500, anchor="6.0")
+    parted = fingerprint(rule, Prompt(body(5, first=3), 900, 160.0, "3.0"), past(rule))
+    again = forecast(rule, parted, Prompt(body(7, first=6), 900, 170.0, "6.0"))
     assert again.cached == 0
 
 
@@ -109,7 +112,7 @@ def test_a_prefix_below_the_minimum_is_not_kept_and_hits_come_in_steps() -> None
     assert told(blocks, past(blocks, tokens=1_023)).cached == 0
     assert told(blocks, past(blocks, tokens=1_024)).cached == 1_024
     assert told(blocks, past(blocks, tokens=1_300), tokens=1_500).cached == 1_280
-    assert told(head_tokens=255, body=body(5, first=3)).cached == 0
+    assert told(replace(PREFIX, head=255), body=body(5, first=3)).cached == 0
 
 
 def test_units_are_whole_requests_and_replies() -> None:
@@ -118,14 +121,14 @@ def test_units_are_whole_requests_and_replies() -> None:
     assert told(units, before).cached == 1_070
     thought = past(units, usage=Usage(1_000, 70, cached=0, reasoning=60))
     assert told(units, thought).cached == 1_000  # reasoning is not sent again
-    cut = {"body": body(5, first=3), "anchor": "3.0", "head_tokens": 500}
+    cut = {"body": body(5, first=3), "anchor": "3.0"}
     assert told(units, before, **cut).cached == 0
 
 
 def test_what_two_requests_shared_is_a_unit_from_then_on() -> None:
     units = Caching("m", CacheRule(match="unit"), head=500)
-    parted = fingerprint(units, body(5, first=3), 900, 160.0, past(units), anchor="3.0")
-    again = forecast(units, parted, body(7, first=6), 900, 170.0, head_tokens=500, anchor="6.0")
+    parted = fingerprint(units, Prompt(body(5, first=3), 900, 160.0, "3.0"), past(units))
+    again = forecast(units, parted, Prompt(body(7, first=6), 900, 170.0, "6.0"))
     assert (again.cached, again.miss) == (500, "context_compacted")
 
 
@@ -138,7 +141,7 @@ def test_what_was_written_up_to_a_breakpoint_is_what_is_found() -> None:
 def test_a_breakpoint_matches_whole_or_not_at_all_and_writing_is_billed() -> None:
     rule = Caching("m", CacheRule(1_024, match="breakpoint", ttl=1_800), head=1_100)
     assert told(rule, past(rule, tokens=1_100)) == Forecast(1_200, 1_100, 100, None, 60.0)
-    cut = told(rule, past(rule, tokens=1_100), body=body(5, first=3), head_tokens=1_100, anchor="3.0")
+    cut = told(rule, past(rule, tokens=1_100), body=body(5, first=3), anchor="3.0")
     assert (cut.cached, cut.written, cut.miss) == (0, 1_200, "context_compacted")
     assert told(rule, past(rule, tokens=500), tokens=600).written is None
 
@@ -210,8 +213,9 @@ def test_an_estimate_of_ours_is_no_report() -> None:
 def test_never_more_is_cached_than_sent(
     before: int, now: int, tokens: int, more: int, gap: float, caching: Caching
 ) -> None:
-    kept = fingerprint(caching, body(before), tokens, 0.0, None)
-    found = forecast(caching, kept, body(now), tokens + more, gap, head_tokens=tokens // 3)
+    caching = replace(caching, head=tokens // 3)
+    kept = fingerprint(caching, Prompt(body(before), tokens, 0.0), None)
+    found = forecast(caching, kept, Prompt(body(now), tokens + more, gap))
     assert found.gap == gap
     if caching.rule is None:
         assert found.cached is None
@@ -226,11 +230,11 @@ def test_the_head_is_found_whatever_it_says(instructions: list[str], question: s
     leading = [{"role": "system", "content": words} for words in instructions]
     one = orjson.dumps([*leading, {"role": "user", "content": question}])
     other = orjson.dumps([*leading, {"role": "user", "content": question + "!"}])
-    kept = fingerprint(PREFIX, one, 1_000, 0.0, None)
-    assert forecast(PREFIX, kept, other, 1_000, 1.0, head_tokens=400).cached == 400
+    kept = fingerprint(PREFIX, Prompt(one, 1_000, 0.0), None)
+    assert forecast(PREFIX, kept, Prompt(other, 1_000, 1.0)).cached == 500
 
 
 def test_a_request_of_instructions_alone_has_a_head() -> None:
     only = orjson.dumps([SYSTEM])
-    kept = fingerprint(PREFIX, only, 1_000, 0.0, None)
-    assert forecast(PREFIX, kept, body(0), 1_000, 1.0).cached == 1_000
+    kept = fingerprint(PREFIX, Prompt(only, 1_000, 0.0), None)
+    assert forecast(PREFIX, kept, Prompt(body(0), 1_000, 1.0)).cached == 1_000

@@ -5,6 +5,7 @@ from .fingerprints import fingerprint
 from .markers import marks
 from .past import digest_of, opened
 from .prefix import Forecast, compared, forecast
+from .prompt import Prompt
 from .rules import CacheRule, Caching, MarkerRule
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Caching",
     "Forecast",
     "MarkerRule",
+    "Prompt",
     "compared",
     "digest_of",
     "fingerprint",

@@ -10,6 +10,7 @@ import orjson
 from ..usage import Usage
 from .past import FORMAT, Past, digest_to, extends, head_of, messages_of, opened, pauses, same_head
 from .prefix import Forecast, compared
+from .prompt import Prompt
 from .rules import Caching
 
 __all__ = ["fingerprint"]
@@ -20,32 +21,28 @@ SEEN = 16
 
 def fingerprint(
     caching: Caching,
-    body: bytes,
-    tokens: int,
-    at: float,
+    prompt: Prompt,
     past: bytes | None,
     *,
     usage: Usage | None = None,
     expected: Forecast | None = None,
-    anchor: str = "",
     passing: int = 0,
 ) -> bytes:
     """The request as a few figures and digests, kept with the branch for the next `forecast`.
 
-    ``tokens`` is our count before calibration, ``usage`` what the provider reported, which is exact;
-    ``at`` when it ended, in seconds; ``past`` the fingerprint before; ``expected`` its forecast, which
-    tells whether the automatic cache keeps what it should; ``anchor`` names what the window begins with
-    (first turn, version of the summary); ``passing`` how many of the last messages will not come again as
-    they are, because material for one step stands among them.
+    ``past`` is the fingerprint before, ``usage`` what the provider reported, which is exact; ``expected`` its
+    forecast, which tells whether the automatic cache keeps what it should; ``passing`` how many of the last
+    messages will not come again as they are, because material for one step stands among them.
     """
+    body = prompt.body
     before, head = opened(past), head_of(body)
     goes_on = before is not None and extends(before, caching, body)
     told = usage if usage is not None and not usage.estimated else None
     history = _end(body, passing) if passing else 0
     values = Past(
         model=caching.model,
-        at=round(at, 3),
-        counted=tokens,
+        at=round(prompt.at, 3),
+        counted=prompt.tokens,
         tools=caching.tools,
         head=head,
         head_digest=digest_to(body, head),
@@ -54,9 +51,9 @@ def fingerprint(
         length=len(body) - 1,
         digest=digest_to(body, len(body) - 1),
         messages=_messages(caching, body),
-        anchor=anchor,
-        gaps=pauses(before, at),
-        **_reported(before, told, expected, tokens, goes_on=goes_on),
+        anchor=prompt.anchor,
+        gaps=pauses(before, prompt.at),
+        **_reported(before, told, expected, prompt.tokens, goes_on=goes_on),
         shared=_shares(before, caching, body, goes_on=goes_on),
     )
     return bytes(memoryview(orjson.dumps([FORMAT, *values])))  # without orjson's spare kilobytes

@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from .past import INSTRUCTIONS, Past, opened, parting, pauses
+from .past import INSTRUCTIONS, Past, extends, opened, pauses
+from .prompt import Prompt
 from .rules import CacheRule, Caching, MarkerRule
 
 __all__ = ["marks"]
@@ -17,15 +18,7 @@ MARKABLE = (*INSTRUCTIONS, "user", "assistant")
 
 
 def marks(
-    caching: Caching,
-    past: bytes | None,
-    body: bytes,
-    tokens: int,
-    at: float,
-    *,
-    head_tokens: int = 0,
-    room: int | None = None,
-    summary: bool = False,
+    caching: Caching, past: bytes | None, prompt: Prompt, *, room: int | None = None, summary: bool = False
 ) -> tuple[int, ...]:
     """The messages that should carry a marker: none, unless the conversation's own pauses make it pay.
 
@@ -37,13 +30,13 @@ def marks(
     rule, before = caching.rule, opened(past)
     if rule is None or rule.explicit is None or before is None:
         return ()
-    expected = round(tokens * before.scale)
+    expected = round(prompt.tokens * before.scale)
     if expected < rule.explicit.minimum:
         return ()
-    extends = parting(before, caching, body, before.anchor) is None
-    if not _pays(rule, rule.explicit, before, expected, at, extends=extends, room=room):
+    goes_on = extends(before, caching, prompt.body)
+    if not _pays(rule, rule.explicit, before, expected, prompt.at, extends=goes_on, room=room):
         return ()
-    return _places(rule.explicit, before, body, extends=extends, head=head_tokens, summary=summary)
+    return _places(rule.explicit, before, prompt.body, extends=goes_on, head=caching.head, summary=summary)
 
 
 def _pays(

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
+from .prompt import Prompt
 from .rules import Caching
 
 __all__ = [
@@ -91,15 +92,15 @@ def pauses(before: Past | None, at: float) -> tuple[float, ...]:
     return (round(max(0.0, at - before.at), 1), *before.gaps[: GAPS - 1])
 
 
-def parting(before: Past, caching: Caching, body: bytes, anchor: str) -> Miss | None:
+def parting(before: Past, caching: Caching, prompt: Prompt) -> Miss | None:
     """Why this request does not extend the last one; ``None``: it does."""
     if before.model != caching.model:
         return "model_changed"
     if before.tools != caching.tools:
         return "tools_changed"
-    if extends(before, caching, body):
+    if extends(before, caching, prompt.body):
         return None
-    if same_head(before, body) and before.anchor != anchor:
+    if same_head(before, prompt.body) and before.anchor != prompt.anchor:
         return "context_compacted"
     return "input_changed"
 

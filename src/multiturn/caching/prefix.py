@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 from ..usage import Cost, Price, Usage
 from .past import Miss, Past, digest_to, opened, parting, same_head
+from .prompt import Prompt
 from .rules import CacheRule, Caching
 
 __all__ = ["Comparison", "Forecast", "compared", "forecast"]
@@ -63,48 +64,38 @@ class Comparison(NamedTuple):
 
 
 def forecast(
-    caching: Caching,
-    past: bytes | None,
-    body: bytes,
-    tokens: int,
-    at: float,
-    *,
-    head_tokens: int = 0,
-    anchor: str = "",
-    marked: bool = False,
-    scale: float = 1.0,
+    caching: Caching, past: bytes | None, prompt: Prompt, *, marked: bool = False, scale: float = 1.0
 ) -> Forecast:
-    """What the cache should hold of this request, sent now.
+    """What the cache should hold of this request.
 
-    ``past`` is the fingerprint of the last request of this branch, ``head_tokens`` what tools and
-    instructions cost, ``marked`` whether this one carries markers, ``scale`` the calibration, which counts
-    until a request was reported; the rest is as for `fingerprint`. A first request finds nothing that we
-    know of.
+    ``past`` is the fingerprint of the last request of this branch, ``marked`` whether this one carries
+    markers, ``scale`` the calibration, which counts until a request was reported. A first request finds
+    nothing that we know of.
     """
     before = opened(past)
     if before is None:
-        return _forecast(caching, math.ceil(tokens * scale), 0, None, None, marked=marked)
-    expected = max(1, round(tokens * before.scale))
-    gap = max(0.0, at - before.at)
-    miss = parting(before, caching, body, anchor)
+        return _forecast(caching, math.ceil(prompt.tokens * scale), 0, None, None, marked=marked)
+    expected = max(1, round(prompt.tokens * before.scale))
+    gap = max(0.0, prompt.at - before.at)
+    miss = parting(before, caching, prompt)
     rule = caching.rule
     if rule is None:
         return Forecast(expected, miss=miss, gap=gap)
     ttl = rule.explicit.ttl if before.block and rule.explicit else rule.ttl
     if ttl is not None and gap > ttl:
         return _forecast(caching, expected, 0, miss or "expired", gap, marked=marked)
-    kept = _kept(before, body, head_tokens) if miss else 0
+    kept = _kept(before, prompt.body, caching.head) if miss else 0
     held = _held(before, rule, miss, kept, marked=marked)
     return _forecast(caching, max(expected, held), held, miss, gap, marked=marked)
 
 
-def _kept(before: Past, body: bytes, head_tokens: int) -> int:
+def _kept(before: Past, body: bytes, head: int) -> int:
     """How many tokens are as they were, where not all are: those before material for one step, or the
     instructions. The former are told by their share of the bytes."""
     size = before.history
     if size and body[size : size + 1] == b"," and digest_to(body, size) == before.history_digest:
         return before.tokens * size // before.length
-    return round(head_tokens * before.scale) if same_head(before, body) else 0
+    return round(head * before.scale) if same_head(before, body) else 0
 
 
 def _held(before: Past, rule: CacheRule, miss: Miss | None, kept: int, *, marked: bool) -> int:
