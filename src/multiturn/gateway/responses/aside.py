@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -28,7 +27,7 @@ from ..items.items import Item, derived_items
 from .events import Events
 from .prepared import Prepared, prepared
 from .request import Wanted
-from .response import CUT, incomplete, responded
+from .response import CUT, Progress, incomplete, responded
 from .turn import check_new
 from .window import check_room, foreseen
 
@@ -100,7 +99,7 @@ class Aside:
         self._model = named.model
         self._course = Course(self._draft, keep_reasoning=self._keep_reasoning)
         self._reader = Reader.live(self._course)
-        self._first = self._events.begin(self._response("in_progress"))
+        self._first = self._events.begin(self._response(Progress(model=self._model)))
         return self
 
     def of(self, delta: Delta) -> bytes:
@@ -127,34 +126,27 @@ class Aside:
         words = phrase("gateway.response_failed", self._language, code=said.code)
         error = {"code": "server_error", "message": words}
         told = self._events.close("failed")
-        return told + self._events.end(self._response("failed", output=self._events.items, error=error))
+        failed = Progress("failed", self._model, self._events.items, error=error)
+        return told + self._events.end(self._response(failed))
 
     def _ended(self, draft: Draft, usage: Usage | None) -> dict[str, Any]:
         reason = CUT.get(draft.finish_reason or "")
         items = self._items(draft)
-        return self._response(
+        ended = Progress(
             "incomplete" if reason else "completed",
-            output=incomplete(items) if reason else items,
-            usage=usage or Usage(),
-            ended_at=time.time(),
-            reason=reason,
+            self._model,
+            incomplete(items) if reason else items,
+            usage or Usage(),
+            time.time(),
+            reason,
         )
+        return self._response(ended)
 
     def _items(self, draft: Draft) -> list[Item]:
         message = written(draft.message())
         thought = message.pop("reasoning_content", None)
         return derived_items(message, thought if self._keep_reasoning else None, self._at.message_id)
 
-    def _response(self, status: str, **more: Any) -> dict[str, Any]:
-        own: Mapping[str, Any] = orjson.loads(self._asked.own or b"{}")
-        return responded(
-            self._at.response_id,
-            status,
-            self._begun,
-            orjson.loads(self._asked.common),
-            own,
-            conversation=self._conversation,
-            model=self._model,
-            stored=False,
-            **more,
-        )
+    def _response(self, progress: Progress) -> dict[str, Any]:
+        at = self._at.response_id
+        return responded(at, self._begun, self._asked, self._conversation, progress, stored=False)

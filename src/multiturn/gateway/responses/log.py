@@ -7,8 +7,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-import orjson
-
 from ...conversations import Address, Owner
 from ...course import Reader
 from ...memory import message_of
@@ -16,7 +14,7 @@ from ...storage import Asked, Exchange
 from ...stream import AsyncStream
 from ...turn import OpenTurn
 from .events import Events
-from .response import responded, response_of, status_of
+from .response import Progress, responded, response_of, status_of
 
 __all__ = ["Live", "Mark", "Telling", "ended", "told_again", "whole"]
 
@@ -154,5 +152,4 @@ def _replayed(exchange: Exchange, after: int = -1) -> tuple[Events, bytes]:
 
 def _first(at: Address, created_at: float, asked: Asked, conversation: str) -> dict[str, Any]:
     """A response that has just begun."""
-    common, own = orjson.loads(asked.common), orjson.loads(asked.own or b"{}")
-    return responded(at.response_id, "in_progress", created_at, common, own, conversation=conversation)
+    return responded(at.response_id, created_at, asked, conversation, Progress())

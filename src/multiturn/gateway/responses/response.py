@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from ...phrases import phrase
-from ...storage import Exchange
+from ...storage import Asked, Exchange
 from ...usage import Usage
 from ..items.items import Item, items_of
 
-__all__ = ["CUT", "incomplete", "responded", "response_of", "status_of", "usage_told"]
+__all__ = ["CUT", "Progress", "incomplete", "responded", "response_of", "status_of", "usage_told"]
 
 DEFAULTS: Mapping[str, Any] = {
     "instructions": None,
@@ -41,6 +42,20 @@ FILTERED = "content_filtered"
 CUT = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a response has come: its status, and what there is of the answer until then. ``reason`` says
+    why it is incomplete, ``error`` why it failed."""
+
+    status: str = "in_progress"
+    model: str | None = None
+    output: Sequence[Item] = ()
+    usage: Usage | None = None
+    ended_at: float | None = None
+    reason: str | None = None
+    error: Mapping[str, Any] | None = None
+
+
 def response_of(exchange: Exchange, language: str, lost: Sequence[Item] = ()) -> dict[str, Any]:
     """A stored response; ``lost`` are the items that were told where the store has none."""
     status = status_of(exchange)
@@ -51,20 +66,17 @@ def response_of(exchange: Exchange, language: str, lost: Sequence[Item] = ()) ->
         reason = "content_filter"
     if status != "completed":
         output = incomplete(output)
-    return responded(
-        exchange.address.response_id,
+    progress = Progress(
         status,
-        exchange.created_at,
-        orjson.loads(exchange.asked.common),
-        orjson.loads(exchange.asked.own or b"{}"),
-        conversation=exchange.conversation,
-        model=step.model if step and step.model else None,
+        model=step.model if step else None,
         output=output,
         usage=step.usage if step else None,
         ended_at=exchange.ended_at,
         reason=reason,
         error=_error(step.error, language) if step and step.error and status == "failed" else None,
     )
+    at, asked = exchange.address.response_id, exchange.asked
+    return responded(at, exchange.created_at, asked, exchange.conversation, progress)
 
 
 def incomplete(items: Sequence[Item]) -> list[Item]:
@@ -92,24 +104,13 @@ def _error(code: str, language: str) -> dict[str, Any]:
 
 
 def responded(
-    id: str,
-    status: str,
-    created_at: float,
-    common: Mapping[str, Any],
-    own: Mapping[str, Any],
-    *,
-    conversation: str,
-    model: str | None = None,
-    output: Sequence[Item] = (),
-    usage: Usage | None = None,
-    ended_at: float | None = None,
-    reason: str | None = None,
-    error: Mapping[str, Any] | None = None,
-    stored: bool = True,
+    id: str, created_at: float, asked: Asked, conversation: str, progress: Progress, *, stored: bool = True
 ) -> dict[str, Any]:
     """A response object with every field that OpenAI's SDKs and the Open Responses specification want."""
-    common = dict(common)
-    asked = common.pop("model", "")
+    common, own = orjson.loads(asked.common), orjson.loads(asked.own or b"{}")
+    model = common.pop("model", "")
+    status, reason = progress.status, progress.reason
+    ended_at, usage = progress.ended_at, progress.usage
     return {
         "id": id,
         "object": "response",
@@ -117,10 +118,10 @@ def responded(
         "status": status,
         "background": bool(own.get("b")),
         "completed_at": int(ended_at) if ended_at is not None and status == "completed" else None,
-        "error": error,
+        "error": progress.error,
         "incomplete_details": {"reason": reason} if reason and status == "incomplete" else None,
-        "model": model or asked,
-        "output": list(output),
+        "model": progress.model or model,
+        "output": list(progress.output),
         "previous_response_id": own.get("p"),
         "conversation": {"id": conversation} if own.get("c") else None,
         "store": stored,
