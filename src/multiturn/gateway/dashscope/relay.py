@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Awaitable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
@@ -23,7 +24,7 @@ from ..http.sse import Headers, send_events, send_whole
 from .frames import Native
 from .posted import parameters_of
 
-__all__ = ["PassesNative", "native_relay"]
+__all__ = ["PassesNative", "Relay"]
 
 OWN = ("conversation", "metadata", "store", "user")
 """Parameters that are said to us."""
@@ -39,44 +40,49 @@ class PassesNative(Protocol):
         ...
 
 
-async def native_relay(
-    body: Body,
-    card: Card,
-    passes: PassesNative,
-    form: Native,
-    headers: Headers,
-    receive: Receive,
-    send: Send,
-    language: str,
-    consumed: Consumed | None,
-    *,
-    streamed: bool,
-) -> None:
-    """Hand a request on, and its answer back. ``consumed`` hears what that took."""
-    raw = body.rewritten(_changes(body.fields, card))
-    try:
-        async with staying(receive):
-            answer = await passes(raw, multimodal=form.parts, stream=streamed)
-    except ClientLeft:
-        if consumed is not None:
-            consumed(estimated(len(raw)))
-        raise
-    passing = _Passing(answer, form)
-    try:
-        if answer.streamed:
-            await send_events(receive, send, passing.frames(), headers, language, form.failed)
-            return
-        async with staying(receive):
-            passing.last = await answer.whole()
-        _check(answer, passing.last)
-    except ProviderError:
-        consumed = None
-        raise
-    finally:
-        answer.close()
-        if consumed is not None:
-            consumed(passing.usage or estimated(len(raw), received=len(passing.last)))
-    await send_whole(send, passing.last, headers())
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A request that is handed on as it came, and who waits for its answer; ``form`` tells what fails."""
+
+    body: Body
+    form: Native
+    receive: Receive
+    send: Send
+    language: str
+    streamed: bool
+
+    async def answer(
+        self, card: Card, passes: PassesNative, headers: Headers, consumed: Consumed | None
+    ) -> None:
+        """Hand it on, and the answer back. ``consumed`` hears what that took."""
+        raw = self.body.rewritten(_changes(self.body.fields, card))
+        answer = await self._asked(raw, passes, consumed)
+        passing = _Passing(answer, self.form)
+        try:
+            if answer.streamed:
+                frames = passing.frames()
+                await send_events(self.receive, self.send, frames, headers, self.language, self.form.failed)
+                return
+            async with staying(self.receive):
+                passing.last = await answer.whole()
+            _check(answer, passing.last)
+        except ProviderError:
+            consumed = None
+            raise
+        finally:
+            answer.close()
+            if consumed is not None:
+                consumed(passing.usage or estimated(len(raw), received=len(passing.last)))
+        await send_whole(self.send, passing.last, headers())
+
+    async def _asked(self, raw: bytes, passes: PassesNative, consumed: Consumed | None) -> Passed:
+        try:
+            async with staying(self.receive):
+                return await passes(raw, multimodal=self.form.parts, stream=self.streamed)
+        except ClientLeft:
+            if consumed is not None:
+                consumed(estimated(len(raw)))
+            raise
 
 
 def _changes(fields: Mapping[str, Any], card: Card) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ..gateway import Gateway
 from ..http.body import Body
 from ..http.sse import Headers
 from .frames import Native
-from .relay import PassesNative, native_relay
+from .relay import PassesNative, Relay
 
 __all__ = ["Stateless"]
 
@@ -71,15 +71,6 @@ class Stateless:
         )
 
     async def _relay(self, card: Card, passes: PassesNative, headers: Headers) -> None:
-        await native_relay(
-            self.body,
-            card,
-            passes,
-            self.form,
-            headers,
-            self.receive,
-            self.send,
-            self.gateway.language,
-            self.gateway.consumed(self.client, card),
-            streamed=self.fields["stream"],
-        )
+        language, streamed = self.gateway.language, self.fields["stream"]
+        relay = Relay(self.body, self.form, self.receive, self.send, language, streamed)
+        await relay.answer(card, passes, headers, self.gateway.consumed(self.client, card))
