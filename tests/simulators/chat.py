@@ -15,7 +15,7 @@ from . import counting
 from .caches import Cache, Hit, NoCache
 from .history import Examination, Manners
 from .problems import Refusal
-from .script import Answer, Fault, Received, Script
+from .script import Answer, Fault, Received, Script, pass_by
 from .server import Handler, Model, Simulator, Stream
 
 THOUGHT = "让我先看看收到的消息，再回答。"
@@ -81,7 +81,8 @@ class ChatSimulator(Simulator):
         await self.decide(work, request)
         if body.get("stream"):
             return await self._stream(request, work)
-        await asyncio.sleep(self.wire.first + work.answer.stall)
+        await asyncio.sleep(self.wire.first)
+        await pass_by(work.answer.stall)
         if work.answer.cut or work.answer.fail:
             raise self._broken(work)
         self.keep(work)
@@ -244,7 +245,7 @@ class ChatSimulator(Simulator):
         answer = work.answer
         for place, delta in enumerate([*self.deltas(work), None]):
             if answer.stall and place == answer.stall_after:
-                await asyncio.sleep(answer.stall)
+                await pass_by(answer.stall)
             if answer.fail and place == answer.fail_after:
                 await stream.data(self.envelope(self.refuse(answer.fail).problem))
                 return stream.response

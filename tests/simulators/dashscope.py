@@ -15,7 +15,7 @@ from .embeddings import embedded
 from .problems import Problem, Refusal
 from .qwen import PROBLEMS as COMPATIBLE
 from .qwen import QwenSimulator, thinking
-from .script import Received
+from .script import Received, pass_by
 from .server import Handler, Stream
 
 TEXT = "/services/aigc/text-generation/generation"
@@ -98,7 +98,8 @@ class DashScopeSimulator(QwenSimulator):
         await self.decide(work, request)
         if streaming:
             return await self._frames(request, work)
-        await asyncio.sleep(self.wire.first + work.answer.stall)
+        await asyncio.sleep(self.wire.first)
+        await pass_by(work.answer.stall)
         if work.answer.fail:
             raise self.refuse(work.answer.fail)
         self.keep(work)
@@ -174,7 +175,7 @@ class DashScopeSimulator(QwenSimulator):
         for place, frame in enumerate([*self._pieces(work), None]):
             number = f"id:{place + 1}"
             if answer.stall and place == answer.stall_after:
-                await asyncio.sleep(answer.stall)
+                await pass_by(answer.stall)
             if answer.fail and place == answer.fail_after:
                 problem = self.refuse(answer.fail).problem
                 data = json.dumps(self.envelope(problem), ensure_ascii=False)

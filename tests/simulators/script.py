@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from multiturn.providers.quoting import answer, text_of
+
+Pause = float | threading.Event
+"""So many seconds, or until a test says that it is over."""
+
+
+async def pass_by(pause: Pause) -> None:
+    """Wait for the end of a pause."""
+    if isinstance(pause, threading.Event):
+        while not pause.is_set():  # noqa: ASYNC110  (it is set in another thread)
+            await asyncio.sleep(0.005)
+    else:
+        await asyncio.sleep(pause)
 
 
 @dataclass(frozen=True)
@@ -35,7 +49,7 @@ class Answer:
     ``reasoning`` is left out where the request switched thinking off; ``None`` lets the simulator think of
     something where it is on. ``cut`` breaks the connection after so many pieces: ``reset`` (the hard way),
     ``close`` (without the end of the body) or ``end`` (a proper end, but no finish reason). ``stall``
-    seconds of silence follow after ``stall_after`` pieces, ``fail`` (a problem's name) after ``fail_after``.
+    is a silence after ``stall_after`` pieces, ``fail`` (a problem's name) after ``fail_after``.
     """
 
     text: str = ""
@@ -47,7 +61,7 @@ class Answer:
     usage: bool = True
     cut: Literal["", "reset", "close", "end"] = ""
     cut_after: int = 1
-    stall: float = 0
+    stall: Pause = 0
     stall_after: int = 0
     fail: str = ""
     fail_after: int = 0
@@ -72,7 +86,7 @@ class Fault:
     html: bool = False
     drop: bool = False
     body: Any = None
-    delay: float = 0
+    delay: Pause = 0
 
     def after(self, seconds: float | str, *, unit: str = "seconds") -> Fault:
         """The same fault with a Retry-After header (``unit="ms"``: retry-after-ms); a date goes as text."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from aiohttp import web
 
 from .problems import BY_STATUS, OPENAI, Problem, Refusal
-from .script import Fault, Received, Script, Wire
+from .script import Fault, Received, Script, Wire, pass_by
 
 BAD_GATEWAY = (
     "<html>\r\n<head><title>{status} Bad Gateway</title></head>\r\n<body>\r\n<center><h1>{status} Bad Gateway"
@@ -186,7 +186,7 @@ class Simulator:
 
     async def fail(self, fault: Fault, request: web.Request, received: Received) -> None:
         """Answer with a fault of the script."""
-        await asyncio.sleep(fault.delay)
+        await pass_by(fault.delay)
         if fault.drop:
             received.status = DROPPED
             if request.transport is not None:

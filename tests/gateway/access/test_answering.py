@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from multiturn.gateway.access.answering import Answer
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
-SLOW = Answered("word " * 5, stall=1.5, stall_after=2)
-"""The first answer takes its time; what is asked meanwhile would be answered at once."""
+
+
+def until_told(enough: threading.Event) -> Answered:
+    """An answer that takes its time; what is asked meanwhile would be answered at once."""
+    return Answered("word " * 5, stall=enough, stall_after=2)
 
 
 def said(**more: Any) -> dict[str, Any]:
@@ -45,9 +49,9 @@ def too_many(one: Gate, key: str) -> bool:
 def test_a_detached_answer_counts_after_its_client_has_left(
     store: Path, tmp_path: Path, path: str, body: dict[str, Any], *, stream: bool
 ) -> None:
-    shop = made(store, "shop")
+    shop, enough = made(store, "shop"), threading.Event()
     arguments = config(store, tmp_path, shop={"streams": 1})
-    with serve("qwen", Script([SLOW, "short"])) as sim, gate(sim, **arguments) as one:
+    with serve("qwen", Script([until_told(enough), "short"])) as sim, gate(sim, **arguments) as one:
         lines = (f"authorization: Bearer {shop}", "x-multiturn-detached: true")
         with one.socket({**body, "stream": stream}, *lines, path=path) as sock:
             until(lambda: sim.requests)
@@ -55,6 +59,7 @@ def test_a_detached_answer_counts_after_its_client_has_left(
                 assert sock.recv(16)
         assert too_many(one, shop)
         assert len(sim.requests) == 1
+        enough.set()
         until(lambda: not too_many(one, shop))
         assert not sim.requests[0].left
 
@@ -63,29 +68,31 @@ def test_a_detached_answer_counts_after_its_client_has_left(
 def test_a_turn_that_is_said_anew_counts_after_its_client_has_left(
     store: Path, tmp_path: Path, way: str
 ) -> None:
-    shop = made(store, "shop")
+    shop, enough = made(store, "shop"), threading.Event()
     arguments = config(store, tmp_path, shop={"streams": 1})
-    with serve("qwen", Script(["first", SLOW, "short"])) as sim, gate(sim, **arguments) as one:
+    with serve("qwen", Script(["first", until_told(enough), "short"])) as sim, gate(sim, **arguments) as one:
         assert one.post(said(conversation="c"), **bearer(shop))[0] == 200
         lines = (f"authorization: Bearer {shop}", "x-multiturn-detached: true")
         again, body = f"/v1/conversations/c/turns/1/{way}", {"text": "hi"} if way == "edit" else {}
         with one.socket(body, *lines, path=again):
             until(lambda: len(sim.requests) == 2)
         assert too_many(one, shop)
+        enough.set()
         until(lambda: not too_many(one, shop))
         assert not sim.requests[1].left
 
 
 def test_a_response_in_the_background_counts_until_it_has_ended(store: Path, tmp_path: Path) -> None:
-    shop = made(store, "shop")
+    shop, enough = made(store, "shop"), threading.Event()
     arguments = config(store, tmp_path, shop={"streams": 1})
-    with serve("qwen", Script([SLOW, "short"])) as sim, gate(sim, **arguments) as one:
+    with serve("qwen", Script([until_told(enough), "short"])) as sim, gate(sim, **arguments) as one:
         body = {"model": MODEL, "input": "hi", "background": True}
         status, told, _ = one.post(body, RESPONSES, **bearer(shop))
         name = json.loads(told)["id"]
         assert status == 200
         assert too_many(one, shop)
         assert json.loads(one.get(f"{RESPONSES}/{name}", **bearer(shop))[1])["status"] == "in_progress"
+        enough.set()
         until(lambda: not too_many(one, shop))
         assert json.loads(one.get(f"{RESPONSES}/{name}", **bearer(shop))[1])["status"] == "completed"
 
@@ -93,7 +100,10 @@ def test_a_response_in_the_background_counts_until_it_has_ended(store: Path, tmp
 def test_one_that_is_stopped_counts_no_more(store: Path, tmp_path: Path) -> None:
     shop = made(store, "shop")
     arguments = config(store, tmp_path, shop={"streams": 1})
-    with serve("qwen", Script([SLOW, "short"])) as sim, gate(sim, **arguments) as one:
+    with (
+        serve("qwen", Script([until_told(threading.Event()), "short"])) as sim,
+        gate(sim, **arguments) as one,
+    ):
         body = {"model": MODEL, "input": "hi", "background": True}
         name = json.loads(one.post(body, RESPONSES, **bearer(shop))[1])["id"]
         assert one.post({}, f"{RESPONSES}/{name}/cancel", **bearer(shop))[0] == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ CURRENCY = Catalog().card(MODEL).price.currency  # type: ignore[union-attr]  # i
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
 NATIVE = "/api/v1/services/aigc/text-generation/generation"
-SLOW = Answer("word " * 5, stall=1.5, stall_after=2)
 MESSAGES = [{"role": "user", "content": "hi"}]
 DOORS: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": (CHAT, {"messages": MESSAGES}),
@@ -38,6 +38,11 @@ DOORS: dict[str, tuple[str, dict[str, Any]]] = {
     "compaction": (f"{RESPONSES}/compact", {"input": "hi"}),
     "native": (NATIVE, {"input": {"messages": MESSAGES}}),
 }
+
+
+def until_told(enough: threading.Event) -> Answer:
+    """An answer that takes its time."""
+    return Answer("word " * 5, stall=enough, stall_after=2)
 
 
 def held(answer: tuple[int, bytes, Any], code: str = "budget_held") -> None:
@@ -66,9 +71,9 @@ def test_what_runs_may_need_all_that_is_left(
     store: Path, tmp_path: Path, running: str, budget: dict[str, object]
 ) -> None:
     shop = made(store, "shop")
-    (path, body), key = DOORS[running], bearer(shop)
+    (path, body), key, enough = DOORS[running], bearer(shop), threading.Event()
     with (
-        serve("qwen", Script([SLOW, "short"])) as sim,
+        serve("qwen", Script([until_told(enough), "short"])) as sim,
         gate(sim, **config(store, tmp_path, shop=budget)) as one,
     ):
         lines = (f"authorization: Bearer {shop}",)
@@ -78,6 +83,7 @@ def test_what_runs_may_need_all_that_is_left(
                 code = "Throttling.RateQuota" if door == "native" else "budget_held"
                 held(one.post({"model": MODEL, **more}, other, **key), code)
             assert len(sim.requests) == 1
+            enough.set()
             assert sock.recv(1 << 16)
             until(lambda: one.post({"model": MODEL, **DOORS["plain"][1]}, **key)[2]["retry-after"] != "1")
         status, told, headers = one.post({"model": MODEL, **DOORS["plain"][1]}, **key)
@@ -90,22 +96,29 @@ def test_what_runs_may_need_all_that_is_left(
 def test_at_once_no_more_is_taken_on_than_the_budget_holds(store: Path, tmp_path: Path, door: str) -> None:
     shop = made(store, "shop")
     path, body = DOORS[door]
+    refused: list[int] = []
+    enough = threading.Event()
 
     def ask(number: int) -> int:
         more = {"conversation": f"c{number}"} if door == "turn" else {}
-        return one.post(
+        status = one.post(
             {"model": MODEL, "max_tokens" if path == CHAT else "max_output_tokens": 100, **body, **more},
             path,
             **bearer(shop),
         )[0]
+        refused.extend([number] if status == 429 else [])
+        return status
 
     budget = {"tokens_per_day": 350}
     with (
-        serve("qwen", Answer("word", stall=0.5)) as sim,
+        serve("qwen", Answer("word", stall=enough)) as sim,
         gate(sim, **config(store, tmp_path, shop=budget)) as one,
     ):
         with ThreadPoolExecutor(16) as pool:
-            answers = list(pool.map(ask, range(16)))
+            asked = pool.map(ask, range(16))
+            until(lambda: len(refused) + len(sim.requests) == 16)
+            enough.set()
+            answers = list(asked)
         assert sorted(set(answers)) == [200, 429]
         assert answers.count(200) == len(sim.requests) in (3, 4)
         assert today(store).usage.total < 350
@@ -124,12 +137,13 @@ def test_one_after_the_other_is_refused_for_nothing_it_has_not_taken(store: Path
 @pytest.mark.parametrize("door", ["plain", "turn", "background", "native"])
 def test_what_failed_keeps_nothing_back(store: Path, tmp_path: Path, door: str) -> None:
     shop = made(store, "shop")
-    (path, body), budget = DOORS[door], {"tokens_per_day": 1000}
-    script = Script([Fault(400, message="no", delay=0.5), "short"])
+    (path, body), budget, enough = DOORS[door], {"tokens_per_day": 1000}, threading.Event()
+    script = Script([Fault(400, message="no", delay=enough), "short"])
     with serve("qwen", script) as sim, gate(sim, **config(store, tmp_path, shop=budget)) as one:
         with one.socket({"model": MODEL, **body}, f"authorization: Bearer {shop}", path=path) as sock:
             until(lambda: sim.requests)
             held(one.post({"model": MODEL, **DOORS["plain"][1]}, **bearer(shop)))
+            enough.set()
             assert sock.recv(1 << 16)
         until(lambda: one.post({"model": MODEL, **DOORS["plain"][1]}, **bearer(shop))[0] == 200)
     assert today(store).usage.total < 100
@@ -139,7 +153,7 @@ def test_a_client_that_leaves_keeps_nothing_back(store: Path, tmp_path: Path) ->
     shop = made(store, "shop")
     budget = {"tokens_per_day": 1000}
     with (
-        serve("qwen", Script([SLOW, "short"])) as sim,
+        serve("qwen", Script([until_told(threading.Event()), "short"])) as sim,
         gate(sim, **config(store, tmp_path, shop=budget)) as one,
     ):
         with one.socket({"model": MODEL, **DOORS["turn"][1]}, f"authorization: Bearer {shop}"):
@@ -149,8 +163,8 @@ def test_a_client_that_leaves_keeps_nothing_back(store: Path, tmp_path: Path) ->
 
 def test_saying_a_turn_anew_keeps_something_back_too(store: Path, tmp_path: Path) -> None:
     shop = made(store, "shop")
-    (path, body), key = DOORS["turn"], bearer(shop)
-    script = Script(["first", SLOW])
+    (path, body), key, enough = DOORS["turn"], bearer(shop), threading.Event()
+    script = Script(["first", until_told(enough)])
     with (
         serve("qwen", script) as sim,
         gate(sim, **config(store, tmp_path, shop={"tokens_per_day": 1000})) as one,
@@ -161,6 +175,7 @@ def test_saying_a_turn_anew_keeps_something_back_too(store: Path, tmp_path: Path
             until(lambda: len(sim.requests) == 2)
             for where in (again, again.replace("regenerate", "edit")):
                 held(one.post({"text": "x"} if where.endswith("edit") else {}, where, **key))
+            enough.set()
             assert sock.recv(1 << 16)
 
 
@@ -171,7 +186,8 @@ def test_who_asks_once_more_for_what_runs_is_not_refused_for_it(
     shop = made(store, "shop")
     (path, body), key = DOORS["turn" if door == "anew" else door], bearer(shop)
     again = {"idempotency_key": "k", "x_multiturn_detached": "true", **key}
-    script = Script([*(["first"] if door == "anew" else []), SLOW])
+    slow = Answer("word " * 5, stall=1.5, stall_after=2)
+    script = Script([*(["first"] if door == "anew" else []), slow])
     with (
         serve("qwen", script) as sim,
         gate(sim, **config(store, tmp_path, shop={"tokens_per_day": 1000})) as one,
@@ -189,10 +205,12 @@ def test_who_asks_once_more_for_what_runs_is_not_refused_for_it(
 def test_another_tenants_budget_is_its_own(store: Path, tmp_path: Path) -> None:
     shop, bank = made(store, "shop"), made(store, "bank")
     arguments = config(store, tmp_path, shop={"tokens_per_day": 10}, bank={"tokens_per_day": 10})
-    with serve("qwen", Script([SLOW, "short"])) as sim, gate(sim, **arguments) as one:
+    enough = threading.Event()
+    with serve("qwen", Script([until_told(enough), "short"])) as sim, gate(sim, **arguments) as one:
         with one.socket({"model": MODEL, **DOORS["plain"][1]}, f"authorization: Bearer {shop}") as sock:
             until(lambda: sim.requests)
             assert one.post({"model": MODEL, **DOORS["plain"][1]}, **bearer(bank))[0] == 200
+            enough.set()
             assert sock.recv(1 << 16)
 
 
