@@ -244,7 +244,8 @@ async def left(one: World, number: int = 1) -> None:
 
 @pytest.mark.parametrize("how", ["break", "cancel", "abandon", "error", "cancel_send"])
 async def test_leaving_closes_the_connection(tmp_path: Path, how: str) -> None:
-    script = Script([LONG, "fine"], wire=Wire(between=0.05, first=0.05))
+    endless = Answer(LONG, stall=60, stall_after=30)
+    script = Script([endless, "fine"], wire=Wire(between=0.05))
     async with world(tmp_path, script=script) as one:
         chat = one.client.conversation("c")
         await LEAVING[how](chat, one)
