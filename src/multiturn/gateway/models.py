@@ -11,6 +11,7 @@ from ..errors import ConfigurationInvalid
 from ..route import Route as Named
 from .gateway import Gateway, gateway_of
 from .http.answers import answered, listing
+from .http.names import named
 from .http.refusal import Refusal
 
 __all__ = ["ROUTES"]
@@ -26,7 +27,7 @@ async def listed(request: Request) -> Response:
 
 async def one(request: Request) -> Response:
     """One route, or one model, also one that is not in the catalogue."""
-    gateway, name = gateway_of(request), request.path_params["model"]
+    gateway, name = gateway_of(request), named(request, "model")
     catalog = gateway.client.catalog
     if name in catalog.routes and _targets(gateway, catalog.routes[name]):
         return answered(_route(gateway, catalog.routes[name]))

@@ -18,6 +18,7 @@ from .access.scopes import rule_of
 from .dashscope.errors import REQUEST, refused_to
 from .gateway import Gateway
 from .http.connection import connection_of
+from .http.names import hold_slashes
 from .http.presence import ClientLeft
 from .http.refusal import Refusal
 from .http.sse import stopping
@@ -56,6 +57,7 @@ class Passage:
             self._journal.write()
             return
         receive = connection_of(scope) or receive
+        hold_slashes(scope)
         task = asyncio.current_task()
         passing = _Passing(scope, send)
         self._gateway.meters.open += 1

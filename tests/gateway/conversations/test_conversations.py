@@ -306,3 +306,20 @@ def test_the_gateway_removes_what_was_over_before_it_began(tmp_path: Path) -> No
         while rows.execute("SELECT COUNT(*) FROM conversations").fetchone() != (0,):
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", ["shop/order-7", "a/context", "../a", "a%2Fb", "/", "订单/7"])
+def test_a_slash_in_a_name_parts_no_address(name: str) -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        send(one, "My name is Ada.", name)
+        send(one, "My name is Bob.", name + "/b", user="a/b")
+        address = f"/v1/conversations/{quote(name, safe='')}"
+        assert read(one, address)["id"] == name
+        assert read(one, f"{address}/turns/1")["number"] == 1
+        assert one.get(f"{address}%2fb")[0] == 404
+        assert json.loads(one.get("/v1/users/a%2fb")[1].splitlines()[0])["id"] == name + "/b"
+        assert read(one, "/v1/models/qwen%2Fqwen-plus")["id"] == "qwen/qwen-plus"
+        with one.openai() as openai:
+            assert openai.conversations.retrieve(name).id == name
+            assert openai.conversations.delete(name).deleted
+        assert one.get(address)[0] == 404

@@ -12,6 +12,7 @@ from ...chat import AsyncConversation
 from ...conversations import Address, Declared, Turn
 from ...errors import TurnNotFound
 from ..gateway import client_of
+from ..http.names import named
 from ..http.refusal import Refusal
 from .asked import Fields, chat_of, fields_of
 
@@ -36,12 +37,12 @@ def handle_of(
 ) -> AsyncConversation:
     """The conversation of the address, on ``branch``, else on the one that is named, else on the one in use.
     Unlike a new turn it changes no settings but those ``declared``."""
-    named = chat_of(request)
+    found = chat_of(request)
     client = client_of(request)
     text = request.query_params.get("branch")
     if branch is None and text is not None:
         branch = number_of(text, "branch")
-    return AsyncConversation(client.engine, named.id, named.at[0], declared or Declared(), branch)
+    return AsyncConversation(client.engine, found.id, found.at[0], declared or Declared(), branch)
 
 
 async def there(request: Request) -> AsyncConversation:
@@ -53,7 +54,7 @@ async def there(request: Request) -> AsyncConversation:
 
 async def turn_of(request: Request, chat: AsyncConversation) -> Turn:
     """The turn of the address, named by its number or its id. Raises `TurnNotFound`."""
-    return await wanted_turn(request, chat, request.path_params["n"])
+    return await wanted_turn(request, chat, named(request, "n"))
 
 
 async def wanted_turn(request: Request, chat: AsyncConversation, name: str) -> Turn:

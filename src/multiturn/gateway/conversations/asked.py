@@ -12,6 +12,7 @@ from ...conversations import Declared
 from ...errors import ConversationNotFound, ParameterInvalid
 from ..gateway import client_of
 from ..http.body import read_body
+from ..http.names import named
 from ..http.refusal import Refusal
 
 __all__ = ["Fields", "chat_of", "fields_of", "limit_of", "newest_first"]
@@ -24,15 +25,15 @@ LONGEST_PAGE, PAGE = 100, 20
 def chat_of(request: Request) -> AsyncConversation:
     """The conversation of the address. It is asked and told of, so what the server's own settings say of new
     turns, its model first of all, is not said to it."""
-    name = request.path_params["id"]
+    name = named(request, "id")
     client = client_of(request)
     try:
-        named = client.conversation(name, user=request.query_params.get("user"))
+        found = client.conversation(name, user=request.query_params.get("user"))
     except ParameterInvalid as error:
         if error.figures.get("name") != "id":
             raise
         raise ConversationNotFound(conversation=name) from error  # no conversation has such a name
-    return AsyncConversation(client.engine, named.id, named.at[0], Declared())
+    return AsyncConversation(client.engine, found.id, found.at[0], Declared())
 
 
 def limit_of(request: Request) -> int:

@@ -10,6 +10,7 @@ from ...chat import AsyncConversation
 from ...conversations import Branch
 from ..gateway import client_of
 from ..http.answers import answered, listing
+from ..http.names import named
 from ..http.refusal import Refusal
 from .addressed import handle_of, known_fields, wanted_turn
 from .written import branch_written
@@ -40,8 +41,8 @@ async def switched(request: Request) -> Response:
     """Go on with a branch."""
     await known_fields(request)
     chat = handle_of(request)
-    await chat.switch(await _branch(chat, request.path_params["n"]))
-    return answered(branch_written(await _branch(chat, request.path_params["n"])))
+    await chat.switch(await _branch(chat, named(request, "n")))
+    return answered(branch_written(await _branch(chat, named(request, "n"))))
 
 
 async def _branch(chat: AsyncConversation, name: str) -> Branch:

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from ..gateway import client_of
 from ..http.answers import answered
+from ..http.names import named
 from ..http.refusal import JSON, Refusal
 from .addressed import there
 
@@ -33,12 +34,12 @@ async def conversation(request: Request) -> Response:
 async def user(request: Request) -> Response:
     """Everything a user said and was told."""
     client = client_of(request)
-    return Response(await client.export_user(request.path_params["user"]), media_type=LINES)
+    return Response(await client.export_user(named(request, "user")), media_type=LINES)
 
 
 async def user_deleted(request: Request) -> Response:
     """Remove all conversations of a user."""
-    client, name = client_of(request), request.path_params["user"]
+    client, name = client_of(request), named(request, "user")
     gone = await client.delete_user(name)
     return answered({"id": name, "object": "user.deleted", "deleted": True, "conversations": gone})
 

@@ -14,6 +14,7 @@ from ...client import AsyncMultiTurn
 from ...errors import InputInvalid
 from ..gateway import client_of
 from ..http.answers import answered, conversation_written, listing
+from ..http.names import named
 from ..http.refusal import Refusal, stored_figures
 from ..items.items import Item, items_of
 from ..items.messages import messages_of
@@ -76,12 +77,12 @@ async def listed(request: Request) -> Response:
 
 async def one(request: Request) -> Response:
     """An item."""
-    return answered(await _items(request).find(request.path_params["item"]))
+    return answered(await _items(request).find(named(request, "item")))
 
 
 async def deleted(request: Request) -> Response:
     """Delete an item; gives the conversation."""
-    await _items(request).delete(request.path_params["item"])
+    await _items(request).delete(named(request, "item"))
     return answered(conversation_written(await chat_of(request).info()))
 
 

@@ -11,6 +11,7 @@ from ...chat import AsyncConversation
 from ...conversations import Address, Turn
 from ..gateway import client_of
 from ..http.answers import answered
+from ..http.names import named
 from ..http.refusal import Refusal
 from ..items.stored import Items
 from .addressed import handle_of, known_fields, text_in, turn_of, wanted_turn
@@ -89,7 +90,7 @@ async def _message(request: Request) -> tuple[AsyncConversation, Address]:
     """Where the message stands that an item belongs to."""
     await known_fields(request)
     chat, store = handle_of(request), client_of(request).engine.store
-    return chat, await Items(store, *chat.at).address(request.path_params["item"])
+    return chat, await Items(store, *chat.at).address(named(request, "item"))
 
 
 TURN, ITEM = "/v1/conversations/{id}/turns/{n}", "/v1/conversations/{id}/items/{item}"

@@ -17,6 +17,7 @@ from ..conversations.turns import step_context
 from ..gateway import Gateway
 from ..http.answers import answered
 from ..http.body import read_body
+from ..http.names import named
 from ..http.refusal import JSON, Refusal, Said, said_of
 from ..http.sse import failed_event, send_events
 from .aside import answer_aside
@@ -137,7 +138,7 @@ class Responses:
         return await step_context(request, exchange)
 
     async def _found(self, request: Request) -> Exchange:
-        found = await exchange_of(self._gateway.client_of(request.scope), request.path_params["id"])
+        found = await exchange_of(self._gateway.client_of(request.scope), named(request, "id"))
         if found is None:
             raise Refusal(404, "response_not_found", param="response_id")
         return found
