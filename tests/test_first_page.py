@@ -32,7 +32,7 @@ def served(folder: Path, port: int, language: str) -> Iterator[None]:
             yield
         finally:
             gateway.send_signal(signal.SIGINT)
-            gateway.communicate(timeout=20)
+            gateway.communicate(timeout=60)
         assert gateway.returncode == 0
 
 

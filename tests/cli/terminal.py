@@ -53,7 +53,7 @@ class Shell:
             env=self.environment,
             cwd=self.home,
             check=False,
-            timeout=60,
+            timeout=120,
         )
         out, err = done.stdout.decode(), done.stderr.decode()
         assert "Traceback" not in err, err
@@ -98,7 +98,7 @@ class Terminal:
         """Press keys."""
         os.write(self._screen, keys.encode())
 
-    def until(self, text: str, seconds: float = 20) -> str:
+    def until(self, text: str, seconds: float = 60) -> str:
         """Wait until ``text`` appears after what was read before; gives everything up to it."""
         end = time.monotonic() + seconds
         while (place := self.shown.find(text, self._read)) < 0:
@@ -108,7 +108,7 @@ class Terminal:
         self._read = place + len(text)
         return seen
 
-    def leave(self, seconds: float = 20) -> int:
+    def leave(self, seconds: float = 60) -> int:
         """Wait for the end; gives the exit code."""
         end = time.monotonic() + seconds
         while self.code is None:

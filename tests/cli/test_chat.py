@@ -156,7 +156,7 @@ def test_ctrl_c_ends_a_pipe_and_keeps_what_had_arrived(shell: Shell) -> None:
         process.stdin.flush()
         first = os.read(process.stdout.fileno(), 100)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
         assert process.stderr is not None
         assert b"Traceback" not in process.stderr.read()
     assert first.decode().strip() in shell.run("show", "last").stdout
@@ -177,7 +177,7 @@ def test_ctrl_c_works_while_the_pipe_is_silent(shell: Shell) -> None:
         process.stderr.readline()
         time.sleep(0.2)  # nothing tells from outside that it now waits for a line
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
         assert process.stderr.read().strip() == b""
 
 

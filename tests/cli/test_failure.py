@@ -112,7 +112,7 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(shell: Shell, comma
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(20) == 1
+        assert process.wait(60) == 1
 
 
 @pytest.mark.parametrize("command", ["models", "doctor"])

@@ -53,7 +53,7 @@ def post(one: Gate, body: dict[str, Any], **headers: str) -> tuple[int, Any, Any
 
 def until(condition: Callable[[], Any]) -> None:
     """Wait until something has happened."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -69,16 +69,14 @@ class Gate:
         finally:
             connection.close()
 
-    def writes(self, body: dict[str, Any]) -> list[bytes]:
-        """The writes of a streamed answer, as they came over the wire."""
+    def writes(self, body: dict[str, Any]) -> Iterator[bytes]:
+        """The writes of a streamed answer, as they come over the wire."""
         with self.socket(body) as sock, sock.makefile("rb") as raw:
             while raw.readline().strip():
                 pass
-            parts = []
             while size := int(raw.readline(), 16):
-                parts.append(raw.read(size))
+                yield raw.read(size)
                 raw.readline()
-            return parts
 
     def socket(
         self, body: dict[str, Any], *headers: str, path: str = "/v1/chat/completions"
@@ -118,7 +116,7 @@ def gate(
     server = server_of(client, ready.set, grace=grace)
     thread = threading.Thread(target=server.run, args=([listener],), name="gateway", daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     one = Gate(f"http://127.0.0.1:{listener.getsockname()[1]}", server)
     try:
         yield one
@@ -126,6 +124,6 @@ def gate(
         for sdk in one.clients:
             sdk.close()
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
         listener.close()
         assert not thread.is_alive()

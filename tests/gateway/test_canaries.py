@@ -50,7 +50,7 @@ def loud(folder: Path, **variables: str) -> Iterator[int]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=given, stdout=log, stderr=log)
         try:
-            end = time.monotonic() + 30
+            end = time.monotonic() + 60
             while not (found := re.search(r"http://\S+:(\d+)/v1", (folder / "log").read_text())):
                 assert process.poll() is None, (folder / "log").read_text()
                 assert time.monotonic() < end
@@ -58,7 +58,7 @@ def loud(folder: Path, **variables: str) -> Iterator[int]:
             yield int(found[1])
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
 
 
 def post(port: int, body: dict[str, Any] | bytes, key: str, **more: str) -> tuple[int, bytes]:
@@ -93,10 +93,10 @@ def test_neither_secrets_nor_words_are_written_down(tmp_path: Path) -> None:
     faults = {5: echoed(401), 6: echoed(400)} | {number: echoed(500) for number in range(7, 30)}
     script = Script(f"{WORDS} " * 20, faults=faults, wire=Wire(piece=5, between=0.01))
     body = {"model": "qwen/qwen-plus", "messages": [{"role": "user", "content": WORDS}], "user": USER}
-    with serve("qwen", script, key=PROVIDER_KEY) as sim, socket.create_server(("127.0.0.1", 0)) as closed:
+    with serve("qwen", script, key=PROVIDER_KEY) as sim, socket.socket() as closed:
         variables = {"DASHSCOPE_API_KEY": PROVIDER_KEY, "DASHSCOPE_COMPATIBLE_BASE_URL": sim.base_url}
+        closed.bind(("127.0.0.1", 0))  # taken, and nobody listens
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        closed.close()
         variables |= {"MOONSHOT_API_KEY": PROVIDER_KEY, "MOONSHOT_BASE_URL": address}
         told = []
         with loud(tmp_path, **variables) as port:

@@ -38,7 +38,9 @@ def test_what_waits_behind_a_stream_is_told_too() -> None:
     with serve("qwen", slow) as sim, gate(sim, grace=0) as one:
         with one.socket({**BODY, "conversation": "c1", "stream": True}) as sock, sock.makefile("rb") as raw:
             assert raw.readline().startswith(b"HTTP/1.1 200 ")
+            open_ones: Any = one.server.server_state.connections
             sock.sendall(b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            until(lambda: any(each.pipeline for each in list(open_ones)))
             one.server.should_exit = True
             rest = raw.read()
             assert rest.count(b'"stopping"') == 2
@@ -49,7 +51,7 @@ def test_who_leaves_in_the_middle_of_a_body_is_counted_and_nothing_else() -> Non
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\n"
     with gate(model="demo") as one:
         for body in (b"", b'{"messages"'):
-            with socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+            with socket.create_connection(("127.0.0.1", one.port), timeout=30) as sock:
                 sock.sendall(head + body)
                 until(lambda: b"multiturn_requests_open 2.0" in one.get("/metrics")[1])
         until(lambda: b"multiturn_clients_left_total 2.0" in one.get("/metrics")[1])

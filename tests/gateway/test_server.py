@@ -43,7 +43,7 @@ def program(folder: Path, *options: str, **variables: str) -> Iterator[tuple[sub
         command, cwd=folder, env=environment(folder) | variables, stderr=log, stdout=subprocess.DEVNULL
     )
     try:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while not (found := re.search(r"http://\S+/v1", (folder / "log").read_text())):
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < end
@@ -52,7 +52,7 @@ def program(folder: Path, *options: str, **variables: str) -> Iterator[tuple[sub
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(60)
         log.close()
 
 
@@ -183,7 +183,7 @@ def test_a_stream_that_is_too_long_is_told(extra: dict[str, str], tmp_path: Path
         parts: list[bytes] = []
         thread = threading.Thread(target=lambda: parts.extend(one.writes(body(**extra))))
         thread.start()
-        until(lambda: bool(sim.requests))
+        until(lambda: bool(parts))
         one.server.should_exit = True
         thread.join()
         assert json.loads(parts[-1].removeprefix(b"data: "))["error"]["code"] == "stopping"
@@ -196,14 +196,14 @@ def test_a_stream_that_is_too_long_is_told(extra: dict[str, str], tmp_path: Path
 def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("multiturn.gateway.server.HEAD_SECONDS", 0.2)
     assert Protocol._head_timer is None
-    with gate(model="demo") as one, socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+    with gate(model="demo") as one, socket.create_connection(("127.0.0.1", one.port), timeout=30) as sock:
         sock.sendall(b"GET /healthz HTTP/1.1\r\nhost:")
         assert sock.recv(200).startswith(b"HTTP/1.1 408 ")
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("multiturn.gateway.http.body.READ_SECONDS", 0.2)
-    with gate(model="demo") as one, socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+    with gate(model="demo") as one, socket.create_connection(("127.0.0.1", one.port), timeout=30) as sock:
         head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{"
         sock.sendall(head)
         assert sock.recv(200).startswith(b"HTTP/1.1 408 ")

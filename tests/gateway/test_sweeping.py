@@ -17,7 +17,7 @@ async def swept(client: AsyncMultiTurn, caplog: pytest.LogCaptureFixture, lines:
     """What is written while the broom goes round, until it is so many ``lines`` at least."""
     caplog.set_level(logging.INFO, "multiturn.gateway")
     task = asyncio.create_task(sweeping(client, 0.01))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(caplog.records) < lines:
             assert not task.done()
             await asyncio.sleep(0.01)

@@ -616,7 +616,7 @@ async def test_the_last_event_ends_an_answer_whose_connection_stays_open() -> No
         await silent(exchange)
 
     async with talking(stays) as (client, server):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert text_of(await collect(client)) == "你好"
             await server.left.wait()
 

@@ -75,12 +75,12 @@ def serve(name: str, script: Script | Lines | None = None, **options: Any) -> It
     thread.start()
     running = simulate(name, script, **options)
     try:
-        simulator = asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result(10)
+        simulator = asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result(60)
         try:
             yield simulator
         finally:
-            asyncio.run_coroutine_threadsafe(running.__aexit__(None, None, None), loop).result(10)
+            asyncio.run_coroutine_threadsafe(running.__aexit__(None, None, None), loop).result(60)
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()

@@ -112,7 +112,7 @@ def test_all_who_start_together_find_one_schema(tmp_path: Path) -> None:
 
     def open_all() -> None:
         for path in paths:
-            start.wait(10)
+            start.wait(60)
             connect(str(path), 5).close()
 
     with ThreadPoolExecutor(4) as threads:

@@ -73,7 +73,7 @@ async def test_closing_waits_for_a_read_that_is_under_way(file: str) -> None:
 
     def slow(db: sqlite3.Connection) -> sqlite3.Connection:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return db
 
     reading = readers.run(slow)
@@ -91,7 +91,7 @@ async def test_several_at_once_do_not_wait_for_each_other(file: str) -> None:
     together = threading.Barrier(3)
 
     def meet(db: sqlite3.Connection) -> sqlite3.Connection:
-        together.wait(10)
+        together.wait(60)
         return db
 
     used = await asyncio.gather(*(readers.run(meet) for _ in range(3)))
@@ -108,7 +108,7 @@ async def test_a_read_that_nobody_waits_for_is_not_done(file: str) -> None:
     gate = threading.Event()
     lender = ThreadPoolExecutor(1)
     asyncio.get_running_loop().set_default_executor(lender)
-    lender.submit(gate.wait, 10)
+    lender.submit(gate.wait, 60)
     reading = readers.run(lambda _: done.append(1))
     reading.cancel()
     gate.set()

@@ -28,10 +28,10 @@ class Gate:
 
     def work(self, _: sqlite3.Connection) -> None:
         self.reached.set()
-        self.opened.wait(10)
+        self.opened.wait(60)
 
     async def until_reached(self) -> None:
-        assert await asyncio.to_thread(self.reached.wait, 10)
+        assert await asyncio.to_thread(self.reached.wait, 60)
 
 
 async def test_nobody_hears_of_success_before_the_commit(store: SQLiteStore) -> None:
@@ -73,10 +73,10 @@ async def test_who_left_is_told_nothing_early(store: SQLiteStore) -> None:
 
     def work(_: sqlite3.Connection) -> None:
         reached.set()
-        opened.wait(10)
+        opened.wait(60)
 
     future = store._writer.run(work, early=early.append)
-    assert await asyncio.to_thread(reached.wait, 10)
+    assert await asyncio.to_thread(reached.wait, 60)
     future.cancel()
     opened.set()
     await store._writer.run(lambda _: None)

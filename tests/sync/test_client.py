@@ -474,7 +474,7 @@ def test_a_program_ends_by_itself_without_closing(tmp_path: Path, last: str) -> 
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env={**os.environ, "PYTHONPATH": "src"},
     )
@@ -506,7 +506,7 @@ print("parent:", stream.reply.turn.state.name, status, chat.send("How old am I?"
         [sys.executable, "-W", "error", "-c", program, f"sqlite:///{tmp_path / 'chats.db'}"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env={**os.environ, "PYTHONPATH": "src", "PYTHONUNBUFFERED": "1"},
     )

@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 import pytest
-from tests.curl import Got, curl, request, words
+from tests.curl import Got, curl, fetch, request, words
 from tests.gateway.completions.test_stateful import asked
 from tests.gateway.responding import sent
 from tests.gateway.serving import Gate, gate
@@ -103,7 +103,7 @@ def heard(listener: socket.socket, command: str) -> bytes:
     thread = threading.Thread(target=answer)
     thread.start()
     quiet = command.replace("curl ", "curl -q --noproxy '*' -A curl/7.88.1 ", 1)
-    subprocess.run(["/bin/sh", "-c", quiet], check=True, timeout=30)
+    subprocess.run(["/bin/sh", "-c", quiet], check=True, timeout=120)
     thread.join()
     return found[0]
 
@@ -189,7 +189,7 @@ def test_a_long_body_is_sent_once_the_gateway_wants_it() -> None:
         image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'A' * (1 << 20)}"}}
         content = [{"type": "text", "text": "What is it?"}, image]
         body = json.dumps({"model": "gpt-4.1", "messages": [{"role": "user", "content": content}]})
-        got = curl(one.url, f"curl $GATEWAY/v1/chat/completions {JSON} {KEY} -d '{body}'")
+        got = fetch([*words(f"curl {one.url}/v1/chat/completions {JSON} {KEY}"), "-d", body])
         assert got.agreed
         assert told(got)["choices"][0]["message"]["content"] == "a cat"
 

@@ -246,7 +246,7 @@ def test_a_silent_repeat_after_a_failure_is_the_same_turn() -> None:
 
 
 def test_a_silent_repeat_while_the_first_still_runs_joins_it() -> None:
-    with serve("qwen", Script("a slow answer", wire=Wire(first=1.5))) as sim, gate(sim) as one:
+    with serve("qwen", Script("a slow answer", wire=Wire(first=2))) as sim, gate(sim) as one:
         body = {"model": MODEL, "messages": [user("one")], "conversation": "c1"}
         first: list[Any] = []
         thread = threading.Thread(target=lambda: first.append(one.post(body)))
@@ -270,7 +270,7 @@ def test_a_silent_repeat_of_a_request_whose_client_gave_up_makes_no_second_turn(
         return sim.requests[1:]
 
     with serve("qwen", script) as sim, gate(sim) as one:
-        reply = send(one, user("one"), client={"max_retries": 1, "timeout": 1.0})
+        reply = send(one, user("one"), client={"max_retries": 1, "timeout": 3.0})
         assert text_of(reply) == "ok"
         assert states(one) == ["completed"]
         assert asked(sim) == [("user", "one")]

@@ -429,7 +429,7 @@ def test_users_are_apart_and_a_question_beside_leaves_nothing() -> None:
 
 
 def test_a_repeat_that_does_not_say_so_makes_no_second_turn() -> None:
-    answers: list[Reply] = [Answer("never heard", stall=3), "second"]
+    answers: list[Reply] = [Answer("never heard", stall=30), "second"]
 
     def script(received: Received) -> Reply:
         return answers[received.number - 1]

@@ -43,7 +43,7 @@ def everything(sock: socket.socket) -> bytes:
 def waiting(one: Gate) -> int:
     """Bytes the gateway has written and the network has not taken."""
     open_ones: Any = set(one.server.server_state.connections)
-    return max(int(each.transport.get_write_buffer_size()) for each in open_ones)
+    return max((int(each.transport.get_write_buffer_size()) for each in open_ones), default=0)
 
 
 @KINDS

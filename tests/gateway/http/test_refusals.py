@@ -141,7 +141,7 @@ def test_a_compressed_body(one: Gate) -> None:
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_has_come(one: Gate) -> None:
-    with socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", one.port), timeout=30) as sock:
         head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         sock.sendall(f"{head}content-length: {33 << 20}\r\n\r\n".encode() + b" " * 1000)
         told = sock.recv(2000)
@@ -151,7 +151,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_has_come(one: Gate) -> No
 
 
 def test_a_body_without_a_length_is_read_to_the_limit_only(one: Gate) -> None:
-    with socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", one.port), timeout=30) as sock:
         head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         sock.sendall(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
         piece = b"100000\r\n" + b" " * (1 << 20) + b"\r\n"
@@ -168,7 +168,7 @@ def test_media_make_room_in_a_body(one: Gate) -> None:
 
 
 def test_media_make_no_more_room_than_there_is(one: Gate) -> None:
-    with socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", one.port), timeout=30) as sock:
         head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
         sock.sendall(head.encode() + b'11\r\n"data:x;base64,A"\r\n')
         piece = b"400000\r\n" + b"A" * (4 << 20) + b"\r\n"
@@ -180,7 +180,7 @@ def test_media_make_no_more_room_than_there_is(one: Gate) -> None:
 
 
 def test_text_makes_no_room(one: Gate) -> None:
-    with socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", one.port), timeout=30) as sock:
         head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         sock.sendall(f"{head}content-length: {9 << 20}\r\n\r\n".encode())
         sock.sendall(b'{"messages": "' + b"x" * (8 << 20))  # a little more than text may have
@@ -190,7 +190,7 @@ def test_text_makes_no_room(one: Gate) -> None:
 
 
 def test_a_head_that_never_ends(one: Gate) -> None:
-    with socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", one.port), timeout=30) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\n" + b"x: " + b"y" * 65_000)
         time.sleep(0.1)  # the rest comes in a piece of its own, and nothing behind it that nobody reads
         sock.sendall(b"y" * 1000)
@@ -198,7 +198,7 @@ def test_a_head_that_never_ends(one: Gate) -> None:
 
 
 def test_what_is_no_http(one: Gate) -> None:
-    with socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", one.port), timeout=30) as sock:
         sock.sendall(b"\x16\x03\x01 hello\r\n\r\n")
         head, _, body = sock.recv(2000).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 400 ")
@@ -269,7 +269,7 @@ def test_errors_are_told_in_the_operators_language() -> None:
 def test_a_head_that_comes_all_at_once_has_a_limit_too(fields: int, *, earlier: bool) -> None:
     length = 65_700 // fields  # hardly too much: what is not read any more would reset the connection
     more = b"".join(b"x-%d: %b\r\n" % (number, b"y" * length) for number in range(fields))
-    with gate(model="demo") as one, socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+    with gate(model="demo") as one, socket.create_connection(("127.0.0.1", one.port), timeout=30) as sock:
         if earlier:
             sock.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
             assert b" 200 " in sock.recv(1000)
@@ -281,7 +281,7 @@ def test_a_large_body_behind_a_head_that_came_in_two_pieces_is_no_large_head() -
     content = "x" * 300_000
     body = json.dumps({"model": "demo", "messages": [{"role": "user", "content": content}]}).encode()
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r" % len(body)
-    with gate(model="demo") as one, socket.create_connection(("127.0.0.1", one.port), timeout=10) as sock:
+    with gate(model="demo") as one, socket.create_connection(("127.0.0.1", one.port), timeout=30) as sock:
         sock.sendall(head)
         time.sleep(0.2)
         sock.sendall(b"\n" + body)

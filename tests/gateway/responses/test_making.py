@@ -49,7 +49,7 @@ def test_a_detached_response_goes_on_without_its_client(*, streamed: bool) -> No
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_detached_response_is_followed_by_its_repeat(*, streamed: bool) -> None:
-    with serve("qwen", slow(60)) as sim, gate(sim) as one:
+    with serve("qwen", slow(120)) as sim, gate(sim) as one:
         name = one.openai().conversations.create().id
         body = {"model": MODEL, "input": "hi", "conversation": name, "stream": streamed}
         with one.socket(body, DETACHED, "idempotency-key: k1", path=RESPONSES):
@@ -111,7 +111,7 @@ def test_a_follower_hears_that_the_conversation_was_deleted() -> None:
         name = client.conversations.create().id
         first = client.responses.create(model=MODEL, input="hi", conversation=name, background=True)
         heard: list[dict[str, Any]] = []
-        follow = client.with_options(timeout=10).responses.with_streaming_response.retrieve
+        follow = client.with_options(timeout=30).responses.with_streaming_response.retrieve
         with follow(first.id, stream=True) as answer:
             for line in answer.iter_lines():
                 if line.startswith("data: "):
@@ -137,7 +137,7 @@ def test_whoever_follows_a_response_hears_that_its_client_left() -> None:
 
 
 def test_whoever_leaves_the_line_is_not_answered() -> None:
-    with serve("qwen", slow(20)) as sim, gate(sim) as one:
+    with serve("qwen", slow(100)) as sim, gate(sim) as one:
         name = one.openai().conversations.create().id
         first = one.openai().responses.create(model=MODEL, input="one", conversation=name, background=True)
         with one.socket({"model": MODEL, "input": "two", "conversation": name}, path=RESPONSES):

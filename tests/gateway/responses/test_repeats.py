@@ -68,7 +68,7 @@ def test_a_repeat_while_the_first_still_runs_joins_it(where: str) -> None:
             body["previous_response_id"] = ask(one, "before").id
         if where == "conversation":
             body["conversation"] = one.openai().conversations.create().id
-        sim.script = Script("a slow answer", wire=Wire(first=1.0))
+        sim.script = Script("a slow answer", wire=Wire(first=2))
         asked = len(sim.requests)
         found: list[Any] = []
         thread = threading.Thread(target=lambda: found.append(post(one, body)))
@@ -83,7 +83,7 @@ def test_a_repeat_while_the_first_still_runs_joins_it(where: str) -> None:
 
 
 def test_a_repeat_is_told_the_same_events() -> None:
-    with serve("qwen", Script("a slow answer", wire=Wire(first=0.5))) as sim, gate(sim) as one:
+    with serve("qwen", Script("a slow answer", wire=Wire(first=2))) as sim, gate(sim) as one:
         raw = json.dumps({"model": MODEL, "input": "hi", "stream": True}).encode()
         found: list[Any] = []
         thread = threading.Thread(target=lambda: found.append(one.post(raw, path="/v1/responses")[1]))

@@ -237,7 +237,7 @@ def test_a_refusal_of_the_provider_has_its_status() -> None:
 
 
 def test_in_the_background_it_goes_on_without_listeners() -> None:
-    with serve("qwen", slow(40)) as sim, gate(sim) as one:
+    with serve("qwen", slow(100)) as sim, gate(sim) as one:
         client = one.openai()
         first = client.responses.create(model=MODEL, input="hi", background=True)
         assert (first.status, first.background, first.output) == ("queued", True, [])

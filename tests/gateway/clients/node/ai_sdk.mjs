@@ -128,7 +128,7 @@ const BEHAVIOURS = {
   async leaves(ask, address) {
     const leaving = new AbortController();
     const onChunk = ({ chunk }) => chunk.type === 'text-delta' && leaving.abort();
-    if (ask === generated) setTimeout(() => leaving.abort(), 1000);
+    if (ask === generated) setTimeout(() => leaving.abort(), 3000);
     const given = ask === streamed ? { onChunk } : {};
     return failed(() => ask({ model: modelOf(address), prompt: 'Hello', abortSignal: leaving.signal, ...given }));
   },
