@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,7 +23,16 @@ import orjson
 from .children import environment
 from .upstream import SCRIBE
 
-__all__ = ["GATEWAY_CORE", "LOAD_CORE", "Server", "Servers", "installed_peer", "on_core", "servers"]
+__all__ = [
+    "GATEWAY_CORE",
+    "LOAD_CORE",
+    "Server",
+    "Servers",
+    "free_port",
+    "installed_peer",
+    "on_core",
+    "servers",
+]
 
 CORES = sorted(os.sched_getaffinity(0))
 GATEWAY_CORE, LOAD_CORE = CORES[0], CORES[-1]
@@ -138,7 +148,7 @@ class Servers:
         program: Path | None = None,
         own: Mapping[str, str] | None = None,
     ) -> Server:
-        port = _free_port()
+        port = free_port()
         words = [str(program or sys.executable), *(word.format(port=port) for word in command)]
         log = self._stack.enter_context((self._folder / f"{name}-{port}.log").open("wb"))
         process = subprocess.Popen(
@@ -161,10 +171,16 @@ def _child_of_ours(core: int) -> None:
     on_core(core)
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+def free_port() -> int:
+    """A port that nobody has, and that the system gives to nobody who does not name it: it is still free when
+    a program has started that is to listen there."""
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split())
+    named = [*range(10_000, first), *range(last + 1, 65_536)] or range(10_000, 65_536)
+    while True:
+        port: int = random.choice(named)
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
+            return port
 
 
 def _wait(server: Server, log: Path) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.servers import free_port
 from tests.test_documents import GATEWAY, ROOT, Reader, blocks
 
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
@@ -34,12 +33,6 @@ def served(folder: Path, port: int, language: str) -> Iterator[None]:
             gateway.send_signal(signal.SIGINT)
             gateway.communicate(timeout=60)
         assert gateway.returncode == 0
-
-
-def free_port() -> int:
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))

@@ -672,7 +672,7 @@ async def test_chunks_that_break_off_are_a_cut_answer(scene: Make) -> None:
 
 async def test_followed_chunks_end_when_somebody_cancels(tmp_path: Path) -> None:
     async def slowly() -> AsyncIterator[Any]:
-        for chunk in chunks(*("x" * 3000,) * 50):
+        for chunk in chunks(*("x" * 3000,) * 500):
             yield chunk
             await asyncio.sleep(0.02)
 
@@ -684,7 +684,7 @@ async def test_followed_chunks_end_when_somebody_cancels(tmp_path: Path) -> None
                 got += 1
                 if got == 1:
                     assert await chat.cancel()
-        assert got < 50
+        assert got < 500
         assert turn.reply is not None
         assert turn.reply.turn.state is TurnState.INCOMPLETE
         assert turn.reply.turn.traits & Trait.STOPPED

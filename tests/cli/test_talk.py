@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.cli.terminal import Shell
+from tests.cli.terminal import COMMAND, Shell
 
 from multiturn.cli.screen import Screen
 from multiturn.cli.talk import Interrupted, stoppable
 from multiturn.conversations import Owner
 from multiturn.sealing import seal
-from multiturn.storage import Start
+from multiturn.storage import Lease, Start
 from multiturn.storage.sqlite import SQLiteStore
 from multiturn.tokens import count_message
 
@@ -53,18 +54,41 @@ def test_who_waits_for_another_turn_is_told_until_when(shell: Shell, tmp_path: P
     path = tmp_path / "chats.db"
     where = ("--store", f"sqlite:///{path}")
 
-    async def leave_it_held() -> float:
+    async def leave_it_held() -> tuple[Lease, float]:
         store = SQLiteStore(str(path))
-        start = Start(entries=[seal("half a question", count_message)], hold=6.0)
-        await store.begin(Owner("", ""), "c", start)
+        start = Start(entries=[seal("half a question", count_message)], hold=600)
+        lease = (await store.begin(Owner("", ""), "c", start)).lease
         held_until = (await store.conversation(Owner("", ""), "c")).held_until
         await store.close()
+        assert lease is not None
         assert held_until is not None
-        return held_until
+        return lease, held_until
 
-    until = datetime.fromtimestamp(asyncio.run(leave_it_held())).astimezone().strftime("%H:%M:%S")
-    done = shell.run("ask", "-c", "c", "Are you there?", *where)
-    assert f"another turn holds the conversation c, until {until} " in done.stderr
+    async def let_it_lapse(lease: Lease) -> None:
+        store = SQLiteStore(str(path))
+        await store.renew(lease, 0.01)
+        await store.close()
+
+    lease, held_until = asyncio.run(leave_it_held())
+    until = datetime.fromtimestamp(held_until).astimezone().strftime("%H:%M:%S")
+    asking = [*COMMAND, "ask", "-c", "c", "Are you there?", *where]
+    with subprocess.Popen(
+        asking,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=shell.environment,
+        cwd=shell.home,
+    ) as process:
+        assert process.stderr is not None
+        told = ""
+        while f"another turn holds the conversation c, until {until} " not in told:
+            line = process.stderr.readline().decode()
+            assert line, told
+            told += line
+        asyncio.run(let_it_lapse(lease))
+        process.stderr.read()
+    assert process.returncode == 0
     assert "Are you there?" in shell.run("show", "c", *where).stdout
 
 

@@ -237,7 +237,7 @@ def test_an_error_of_an_sdks_stream_fails_the_turn(client: MultiTurn) -> None:
 
 def test_somebody_may_stop_an_sdks_stream(client: MultiTurn) -> None:
     def slow() -> Iterator[ChatCompletionChunk]:
-        for chunk in chunks(*("x" * 3000,) * 50):
+        for chunk in chunks(*("x" * 3000,) * 500):
             yield chunk
             time.sleep(0.02)
 
@@ -248,7 +248,7 @@ def test_somebody_may_stop_an_sdks_stream(client: MultiTurn) -> None:
             got += 1
             if got == 1:
                 assert chat.cancel()
-    assert got < 50
+    assert got < 500
     assert [t.state.name for t in chat.turns()] == ["INCOMPLETE"]
 
 
