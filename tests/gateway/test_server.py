@@ -121,6 +121,47 @@ def test_the_address_that_is_told_can_be_opened(tmp_path: Path, host: str, opene
         assert all(f"({host if host == '0.0.0.0' else '[::]'}:" in line for line in everywhere)
 
 
+def test_a_store_that_cannot_be_used_is_told_before_it_listens(tmp_path: Path) -> None:
+    (tmp_path / "chats.db").write_text("These are words, and no database: " * 40)
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "multiturn",
+        "serve",
+        "--port",
+        "0",
+        "--store",
+        "sqlite:///chats.db",
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(
+        rb"The file \S+chats.db is not a readable database .*\[store_corrupt\]\n", done.stderr
+    )
+
+
+def test_told_twice_it_ends_at_once_and_keeps_what_had_arrived(tmp_path: Path) -> None:
+    options = ("--store", "sqlite:///chats.db", "-m", "demo?slow=2s")
+    with program(tmp_path, *options) as (process, url):
+        with openai.OpenAI(base_url=url, api_key="none", max_retries=0) as client:
+            stream = client.responses.create(input="My name is Ada.", stream=True)
+            told: list[Any] = [next(stream) for _ in range(7)]
+            for _ in range(2):
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.3)
+            assert process.wait(15) == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()
+    with program(tmp_path, *options) as (_, url), openai.OpenAI(base_url=url, api_key="none") as client:
+        stored = client.responses.retrieve(told[0].response.id)
+        heard = "".join(event.delta for event in told if event.type == "response.output_text.delta")
+        assert stored.status == "cancelled"
+        assert heard
+        assert stored.output_text.startswith(heard)
+
+
 def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

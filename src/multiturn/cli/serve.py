@@ -21,7 +21,8 @@ REFUSED = 2
 def serve(
     session: Session, *, host: str | None = None, port: int | None = None, names: tuple[str, ...] = ()
 ) -> int:
-    """Serve until a signal comes; refuses to listen where others could reach it and nobody has a key."""
+    """Serve until a signal comes; refuses to listen where others could reach it and nobody has a key, or
+    where its store cannot be used."""
     screen, host = session.screen, host or HOST
     try:
         from ..gateway import Hosts
@@ -30,7 +31,8 @@ def serve(
         sys.stderr.write(screen.say("serve.extra", name=missing.name) + "\n")
         return 1
     hosts = Hosts(host, names)
-    if hosts.public and not asyncio.run(has_key(session.config.store)):
+    keyed = asyncio.run(has_key(session.config.store))  # a store that cannot be used is told here and now
+    if hosts.public and not keyed:
         told = screen.say("serve.key_needed", host=", ".join((host, *names)), store=session.config.store)
         sys.stderr.write(told + " [key_needed]\n")
         return REFUSED

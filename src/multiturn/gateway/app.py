@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -96,7 +96,8 @@ async def _life(gateway: Gateway) -> AsyncIterator[None]:
     """From the first request to the last."""
     async with gateway.client:
         sweeper = asyncio.create_task(sweeping(gateway.client))
-        yield
+        with suppress(asyncio.CancelledError):  # told twice to end: what there is, is stored
+            yield
         sweeper.cancel()
         await gateway.finish(FAREWELL)
 
