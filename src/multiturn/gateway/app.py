@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..client import AsyncMultiTurn
@@ -117,10 +118,19 @@ class _Shortcut:
 
 async def _no_such_thing(request: Request, error: Exception) -> Response:
     """404 and 405 of the router, in the envelope."""
-    status = error.status_code if isinstance(error, HTTPException) else 404
-    headers = error.headers if isinstance(error, HTTPException) else None
-    code = "method_not_allowed" if status == 405 else "unknown_url"
-    return refused_to(request.scope, Refusal(status, code, headers=headers), gateway_of(request).language)
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        known = ", ".join(_methods(request))
+        refusal = Refusal(405, "method_not_allowed", headers={"allow": known}, known=known)
+    else:
+        refusal = Refusal(404, "unknown_url")
+    return refused_to(request.scope, refusal, gateway_of(request).language)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the address of a request answers: several routes share it."""
+    routes = [each for each in request.app.routes if isinstance(each, Route)]
+    fitting = [each for each in routes if each.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for each in fitting for method in each.methods or ()})
 
 
 async def _told(request: Request, error: Exception) -> Response:

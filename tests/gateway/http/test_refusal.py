@@ -35,6 +35,8 @@ from multiturn.errors import (
     StoreBusy,
     StoreCorrupt,
     StoreFull,
+    StoreTooNew,
+    StoreUnavailable,
     StreamCut,
     TurnClosed,
     TurnExpired,
@@ -116,6 +118,23 @@ def test_every_error_of_ours_is_told_in_both_languages(name: str) -> None:
     assert re.search("[\u4e00-\u9fff]", chinese)
 
 
+def test_what_a_client_reads_names_what_it_can_do_and_no_gaps() -> None:
+    missing = KeyMissing(provider="kimi", variable="MOONSHOT_API_KEY")
+    assert "set MOONSHOT_API_KEY where the gateway runs" in said_of(missing).message
+    for error in (
+        missing,
+        StoreFull(path=SECRET),
+        StoreBusy(path=SECRET),
+        StoreCorrupt(SECRET, path=SECRET),
+        StoreTooNew(path=SECRET, found=12, known=11),
+        StoreUnavailable(SECRET, path=SECRET),
+        ConversationBusy(conversation=SECRET, waited=3),
+        KeyReused(key=SECRET),
+    ):
+        for language in ("en", "zh"):
+            assert "…" not in said_of(error, language).message
+
+
 def test_who_asks_to_be_asked_later_is_handed_on() -> None:
     said = said_of(RateLimited(status=429, retry_after=2.5))
     assert (said.headers["retry-after-ms"], said.headers["retry-after"]) == ("2500", "2")
@@ -161,7 +180,7 @@ def test_what_is_no_error_of_ours_is_told_in_the_language_that_is_wanted() -> No
 @pytest.mark.parametrize(
     ("refusal", "kind"),
     [
-        (Refusal(400, "invalid_json"), INVALID),
+        (Refusal(400, "not_an_object"), INVALID),
         (Refusal(503, "stopping"), FAILED),
         (Refusal(429, "insufficient_quota"), "insufficient_quota"),
         (Refusal(429, "rate_limit_exceeded", limit=3), RATE),
@@ -172,12 +191,12 @@ def test_a_refusal_is_of_openais_kinds(refusal: Refusal, kind: str) -> None:
 
 
 def test_the_envelope_holds_all_that_is_known() -> None:
-    answer = refused(Refusal(405, "method_not_allowed", param="x", headers={"allow": "POST"}))
+    answer = refused(Refusal(405, "method_not_allowed", param="x", headers={"allow": "POST"}, known="POST"))
     error = json.loads(bytes(answer.body))["error"]
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert answer.headers["content-type"] == "application/json"
     assert error == {
-        "message": said_of(Refusal(405, "method_not_allowed")).message,
+        "message": "This address answers only POST.",
         "type": INVALID,
         "param": "x",
         "code": "method_not_allowed",

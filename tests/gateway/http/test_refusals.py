@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from openai import NotFoundError, OpenAI
 from tests.gateway.serving import Gate, gate
 from tests.simulators import serve
 
@@ -110,6 +111,30 @@ def test_a_body_that_cannot_be_used(one: Gate, body: bytes, status: int, code: s
     assert (answer, error_of(said)["code"]) == (status, code)
     assert SECRET not in said.decode()
     assert one.get("/v1/conversations/c")[0] == 404
+
+
+def test_who_comes_to_a_wrong_address_reads_where_the_right_one_is(one: Gate) -> None:
+    with OpenAI(base_url=one.url, api_key="none") as lost, pytest.raises(NotFoundError, match="ends in /v1"):
+        lost.models.list()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "known"),
+    [
+        ("PUT", "/v1/conversations/c", "DELETE, GET, HEAD, POST"),
+        ("DELETE", "/v1/conversations", "GET, HEAD, POST"),
+        ("GET", CHAT, "POST"),
+    ],
+)
+def test_all_methods_of_an_address_are_named(one: Gate, method: str, path: str, known: str) -> None:
+    answer, body, headers = one.get(path, method)
+    assert (answer, headers["allow"]) == (405, known)
+    assert error_of(body)["message"] == f"This address answers only {known}."
+
+
+def test_where_json_ends_to_be_json_is_told(one: Gate) -> None:
+    _, body, _ = one.post(b'{"model": "demo",\n "messages": [}')
+    assert "line 2, column 15" in error_of(body)["message"]
 
 
 def test_a_parameter_that_is_wrong_is_named(one: Gate) -> None:

@@ -34,7 +34,7 @@ class ChatCompletions:
     async def _asked(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Read and check a request; its answer is to be awaited."""
         if scope["method"] != "POST":
-            raise Refusal(405, "method_not_allowed", headers={"allow": "POST"})
+            raise Refusal(405, "method_not_allowed", headers={"allow": "POST"}, known="POST")
         body = await read_body(scope, receive)
         fields, headers = body.fields, Headers(scope=scope)
         for name in SWITCHES:

@@ -37,7 +37,7 @@ class Generation:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one generation."""
         if scope["method"] != "POST":
-            raise Refusal(405, "method_not_allowed", headers={"allow": "POST"})
+            raise Refusal(405, "method_not_allowed", headers={"allow": "POST"}, known="POST")
         body, headers = await read_body(scope, receive), Headers(scope=scope)
         client = self._gateway.client_of(scope)
         model = _model(client, body.fields.get("model"))

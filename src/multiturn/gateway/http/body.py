@@ -111,8 +111,8 @@ class Body:
     def _opened(self) -> tuple[dict[str, Any], dict[str, tuple[int, int]]]:
         try:
             value = orjson.loads(self.raw)
-        except ValueError:
-            raise Refusal(400, "invalid_json") from None
+        except orjson.JSONDecodeError as error:
+            raise Refusal(400, "invalid_json", line=error.lineno, column=error.colno) from None
         if not isinstance(value, dict):
             raise Refusal(400, "not_an_object")
         _check_depth(value, self.raw)

@@ -166,7 +166,8 @@ def _class_of(error: Error) -> tuple[int, str, str | None]:
 def _sentence(error: Error, language: str) -> str:
     """The sentence of an error, without what the client sent."""
     if f"gateway.{error.code}" in table():
-        return phrase(f"gateway.{error.code}", language, **stored_figures(error.figures))
+        ours = {name: each for name, each in error.figures.items() if _is_ours(name, each)}
+        return phrase(f"gateway.{error.code}", language, **(ours | stored_figures(error.figures)))
     form = type(error).sentence()
     if language == "zh":
         form = table()[f"error.{error.code}"]["zh"][0]
@@ -189,9 +190,14 @@ def _told(name: str, value: object, language: str, *, hidden: bool) -> object:
     if isinstance(value, Reason):
         figures = {each: _told(each, one, language, hidden=hidden) for each, one in value.figures.items()}
         return phrase(value.code, language, **figures)
-    if not hidden or name in OWN_FIGURES | STORED_FIGURES or isinstance(value, int | float):
+    if not hidden or name in STORED_FIGURES or _is_ours(name, value):
         return value
     return "…" if value else ""
+
+
+def _is_ours(name: str, value: object) -> bool:
+    """Whether a figure is no word of the client's."""
+    return name in OWN_FIGURES or isinstance(value, int | float)
 
 
 def _headers(error: Error, status: int) -> dict[str, str]:

@@ -58,7 +58,7 @@ class Responses:
     async def create(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Make a response: a plain ASGI callable, every piece of every answer comes through here."""
         if scope["method"] != "POST":
-            raise Refusal(405, "method_not_allowed", headers={"allow": "POST"})
+            raise Refusal(405, "method_not_allowed", headers={"allow": "POST"}, known="POST")
         body = await read_body(scope, receive)
         client, wanted = self._gateway.client_of(scope), wanted_of(body.fields)
         try:
