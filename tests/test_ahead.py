@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
@@ -142,21 +143,46 @@ async def test_settings_that_changed_meanwhile_count(built: list[bool], tmp_path
     await other.client.close()
 
 
-async def test_nobody_is_asked_where_the_turn_cannot_be_stored(
-    monkeypatch: pytest.MonkeyPatch, built: list[bool]
-) -> None:
-    scene = Scene(*repeat("Noted.", 20), policy=POLICY)
-    chat = await _long(scene)
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From when it is called, no turn can be stored."""
     begin = SQLiteStore.begin
 
     async def fails(self: SQLiteStore, *given: Any) -> Begun:
         await begin(self, *given)
+        await asyncio.sleep(0)  # the window has begun to be built
         raise StoreFull(path="x")
 
-    monkeypatch.setattr(SQLiteStore, "begin", fails)
+    return lambda: monkeypatch.setattr(SQLiteStore, "begin", fails)
+
+
+async def test_nobody_is_asked_where_the_turn_cannot_be_stored(full: Callable[[], None]) -> None:
+    scene = Scene(*repeat("Noted.", 20), policy=POLICY)
+    chat = await _long(scene)
+    full()
     asked = len(scene.requests)
     with pytest.raises(StoreFull):
         await chat.send("water")
     await asyncio.sleep(0)
     assert len(scene.requests) == asked
+    await scene.client.close()
+
+
+async def test_a_window_that_nobody_wants_any_more_is_not_built_to_its_end(
+    monkeypatch: pytest.MonkeyPatch, full: Callable[[], None]
+) -> None:
+    scene = Scene(*repeat("Noted.", 20), policy=POLICY)
+    chat, ended = await _long(scene), asyncio.Event()
+
+    async def searches(*_: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr("multiturn.ahead.window_of", searches)
+    full()
+    with pytest.raises(StoreFull):
+        await chat.send("water")
+    await asyncio.wait_for(ended.wait(), 20)
     await scene.client.close()

@@ -52,7 +52,7 @@ class Ahead:
         """The window, if it is built under these terms for this input; else it is not built any more."""
         task, self.task = self.task, None
         if task is not None and not (given is self.given and terms == self.terms):
-            _drop(task)
+            task.cancel()
             return None
         return task
 
@@ -60,9 +60,4 @@ class Ahead:
         """Nobody wants it."""
         task, self.task = self.task, None
         if task is not None:
-            _drop(task)
-
-
-def _drop(task: asyncio.Task[Window]) -> None:
-    task.cancel()
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            task.cancel()

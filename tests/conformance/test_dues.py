@@ -10,7 +10,7 @@ from multiturn.conversations import Owner, Summary
 from multiturn.messages import Trait
 from multiturn.storage import Due, Store
 
-from .talk import ALICE, answer, ask, assistant, begin, finish
+from .talk import ALICE, answer, ask, assistant, begin, finish, user
 
 BOB = Owner("shop", "bob")
 OTHER = Owner("other", "alice")
@@ -208,6 +208,19 @@ async def test_a_turn_that_is_taken_back_ends_the_claims_of_all_who_share_it(sto
     await fall_due(store, branch=fork)
     dues = [await claim(store), await claim(store)]
     await store.mark(ALICE, "c", 1, set=Trait.RETRACTED)
+    for due in dues:
+        summary = Summary(0, 1, "x", 1, "m")
+        assert await store.write_summary(ALICE, "c", summary, None, due.branch, due) is None
+
+
+async def test_a_turn_that_is_rewritten_ends_the_claims_of_all_who_share_it(store: Store) -> None:
+    """What was deleted is in no summary that was begun before."""
+    await fall_due(store)
+    await fall_due(store)
+    fork = await store.fork(ALICE, "c", 1)
+    await fall_due(store, branch=fork)
+    dues = [await claim(store), await claim(store)]
+    await store.rewrite(ALICE, "c", 1, {0: user("other")}, fork)
     for due in dues:
         summary = Summary(0, 1, "x", 1, "m")
         assert await store.write_summary(ALICE, "c", summary, None, due.branch, due) is None

@@ -117,6 +117,23 @@ async def test_an_answer_that_is_gone_leaves_its_question_quoted(store: Store) -
     assert (await store.history(ALICE, "c"))[2].row.quote == b"[quoted u1]"
 
 
+async def test_a_question_in_other_words_leaves_its_answer_quoted(store: Store) -> None:
+    await quoted(store, 1)
+    await store.rewrite(ALICE, "c", 1, {0: user("other")})
+    assert (await store.history(ALICE, "c"))[2].row.quote == b"[quoted u1]"
+
+
+async def test_what_quotes_other_turns_stays(store: Store) -> None:
+    """Also those right beside the one that goes."""
+    await ask(store, "u1", "a1")
+    await ask(store, "u2", "a2")
+    for number, source in ((3, Source(2, 0, 0.9)), (4, Source(3, 0, 0.9))):
+        lease = await begin(store, f"u{number}")
+        await finish(store, lease, assistant("a"), quote=Quotation(b"[quoted]", 7, (source,)))
+    await store.rewrite(ALICE, "c", 1, {0: blank("user")})
+    assert [told.row.quote for told in await store.history(ALICE, "c")][4::2] == [b"[quoted]"] * 2
+
+
 async def test_what_quotes_keeps_its_quotation_until_it_goes(store: Store) -> None:
     await quoted(store, 0, 1)
     await store.rewrite(ALICE, "c", 2, {0: user("x2")})
@@ -136,6 +153,22 @@ async def test_no_summary_stands_for_it_any_more(store: Store) -> None:
     path = await store.gather(ALICE, "c", Reach())
     assert path.summary is not None
     assert path.summary.upto == 1
+
+
+async def test_no_branch_has_it_summarised_any_more(store: Store) -> None:
+    await answer(store, 1, 2)
+    await store.write_summary(ALICE, "c", Summary(0, 2, "u1 and u2 said", 5), None)
+    branch = await store.fork(ALICE, "c", 1)
+    await store.add(ALICE, "c", [[user("aside")]], branch=branch)
+    await store.rewrite(ALICE, "c", 1, {0: blank("user")}, branch)
+    assert (await store.gather(ALICE, "c", Reach(), 0)).summary is None
+
+
+async def test_words_that_look_like_a_picture_stay_as_they_are(store: Store) -> None:
+    await answer(store, 1)
+    words = user("data:image/png;base64," + "QUJD" * 4000)
+    await store.rewrite(ALICE, "c", 1, {0: words})
+    assert (await store.history(ALICE, "c"))[0].row.body == words.body
 
 
 async def test_a_picture_is_gone_with_its_message(store: Store) -> None:
