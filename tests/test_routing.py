@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -481,18 +482,22 @@ async def reached(simulator: Simulator) -> None:
 
 
 async def test_only_one_conversation_tries_who_has_failed() -> None:
-    slow = Script("好", wire=Wire(first=0.3))
-    async with world(slow) as (client, qwen, kimi):
+    enough = threading.Event()
+    async with world(Answer("好", stall=enough)) as (client, qwen, kimi):
         Rested(client)
-        replies = await asyncio.gather(*(client.conversation(f"c{n}").send("你好") for n in range(4)))
+        turns = asyncio.gather(*(client.conversation(f"c{n}").send("你好") for n in range(4)))
+        while len(qwen.requests) + len(kimi.requests) < 4:  # noqa: ASYNC110  (as above)
+            await asyncio.sleep(0.01)
+        enough.set()
+        replies = await turns
         assert sorted(reply.model for reply in replies).count("qwen/qwen-plus") == 1
         assert (len(qwen.requests), len(kimi.requests)) == (1, 3)
         assert (await client.conversation("d").send("你好")).model == "qwen/qwen-plus"
 
 
 async def test_who_is_cancelled_while_trying_leaves_the_trial_to_the_next() -> None:
-    slow = Script("好", wire=Wire(first=0.5))
-    async with world(slow) as (client, qwen, _):
+    never = Answer("好", stall=threading.Event())
+    async with world([never, "好"]) as (client, qwen, _):
         Rested(client)
         turn = asyncio.create_task(client.conversation("c").send("你好"))
         await reached(qwen)
