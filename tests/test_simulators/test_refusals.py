@@ -6,6 +6,7 @@ taken, so nothing but the rule can be the reason.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import openai
@@ -249,7 +250,8 @@ def test_a_wrong_path_is_refused(provider: str) -> None:
 
 
 def test_one_request_at_a_time_where_the_account_allows_no_more() -> None:
-    slow = Script(Answer("好", calls=[Call("weather")], stall=0.3), faults=None)
+    enough = threading.Event()
+    slow = Script(Answer("好", calls=[Call("weather")], stall=enough), faults=None)
     with (
         serve("kimi", slow, concurrency=1) as simulator,
         openai.OpenAI(base_url=simulator.base_url, api_key=simulator.key, max_retries=0) as sdk,
@@ -260,4 +262,5 @@ def test_one_request_at_a_time_where_the_account_allows_no_more() -> None:
                 openai.RateLimitError, match="concurrency: 1, please try again after 1 seconds"
             ):
                 sdk.chat.completions.create(model=THINKING["kimi"], messages=message)
+            enough.set()
             assert list(stream)

@@ -185,9 +185,9 @@ async def test_a_stream_ends_early_without_an_error(provider: str) -> None:
 @pytest.mark.parametrize("provider", ["openai", "dashscope"])
 async def test_silence_outlasts_the_reader(provider: str) -> None:
     path = NATIVE if provider == "dashscope" else "/chat/completions"
-    async with simulate(provider, Answer("一二三四五六七八", stall=5, stall_after=2)) as simulator:
+    async with simulate(provider, Answer("一二三四五六七八", stall=30, stall_after=2)) as simulator:
         with pytest.raises(TimeoutError) as caught:
-            await read(simulator, patience=0.2, path=path)
+            await read(simulator, patience=1, path=path)
     assert "一二三四" in "".join(caught.value.__notes__)
 
 
