@@ -10,7 +10,9 @@ from typing import Any
 from tests.gateway.serving import Gate
 from tests.simulators import Simulator
 
-__all__ = ["MODEL", "TOOL", "ask", "chunks", "result", "sent", "told", "until"]
+from multiturn.prompts import is_request
+
+__all__ = ["MODEL", "TOOL", "ask", "chunks", "questions", "result", "sent", "told", "until"]
 
 MODEL = "qwen/qwen-plus"
 TOOL: dict[str, Any] = {
@@ -36,9 +38,14 @@ def chunks(events: Iterable[Any]) -> list[dict[str, Any]]:
     return [each.to_dict() for each in events]
 
 
+def questions(sim: Simulator) -> list[list[dict[str, Any]]]:
+    """What the provider was sent, but for the summaries: those are asked for beside the turns."""
+    return [each.messages for each in sim.requests if not is_request(each.messages)]
+
+
 def sent(sim: Simulator) -> list[tuple[str, Any]]:
     """What the provider was sent last."""
-    return [(each["role"], each.get("content")) for each in sim.requests[-1].messages]
+    return [(each["role"], each.get("content")) for each in questions(sim)[-1]]
 
 
 def result(call_id: str, output: str = "sunny") -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import openai
 import pytest
-from tests.gateway.responding import MODEL, TOOL, ask, post, result, sent, told
+from tests.gateway.responding import MODEL, TOOL, ask, post, questions, result, sent, told
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Answer, Call, Script, serve
 
@@ -244,11 +244,11 @@ def test_with_truncation_disabled_nothing_is_left_out() -> None:
         management: Any = [{"type": "compaction", "compact_threshold": 1000}]
         for number in range(6):
             ask(one, f"{number} " * 300, conversation=name, context_management=management)
-        asked = len(sim.requests)
+        asked = len(questions(sim))
         with pytest.raises(openai.BadRequestError) as caught:
             ask(one, "x " * 1000, conversation=name, context_management=management, truncation="disabled")
         assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "input")
-        assert len(sim.requests) == asked
+        assert len(questions(sim)) == asked
         whole = ask(one, "more", conversation=name, truncation="disabled")
         assert len(sent(sim)) == 13
         assert whole.truncation == "disabled"
