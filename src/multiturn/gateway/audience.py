@@ -9,9 +9,12 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
+from starlette.datastructures import Headers
+
 from ..conversations import Owner
 from ..reply import Delta
 from ..stream import AsyncStream
+from .http.headers import only
 from .http.refusal import Refusal
 
 __all__ = ["Audience", "Audiences", "Mark", "alone", "is_detached", "mark_of"]
@@ -25,9 +28,9 @@ def mark_of(at: tuple[Owner, str], key: str | None, *posted: bytes) -> Mark | No
     return None if key is None else (*at, key, hashlib.sha256(b"\n".join(posted)).digest())
 
 
-def is_detached(headers: Mapping[str, str]) -> bool:
+def is_detached(headers: Headers) -> bool:
     """Whether the turn goes on when its client leaves."""
-    return headers.get("x-multiturn-detached", "").lower() in ("true", "1")
+    return (only(headers, "x-multiturn-detached") or "").lower() in ("true", "1")
 
 
 async def alone(stream: AsyncStream) -> AsyncGenerator[Delta, None]:

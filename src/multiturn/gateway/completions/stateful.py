@@ -25,6 +25,7 @@ from ..access.foresight import foreseen
 from ..audience import Audience, alone, is_detached, mark_of
 from ..gateway import Gateway
 from ..http.connection import Connection, Write
+from ..http.headers import check_same, conversation_in, only
 from ..http.presence import staying
 from ..http.refusal import Refusal
 from ..http.sse import Headers as Told
@@ -66,14 +67,10 @@ def conversation_of(headers: Headers, fields: Mapping[str, Any]) -> str | None:
         named = named.get("id")
         if named is None:
             raise Refusal(400, "conversation_shape", param="conversation")
-    header = headers.get("x-conversation-id")
-    if header is not None:
-        header = header.encode("latin-1").decode("utf-8", "replace")
+    check_same(headers, named)
     if named is None:
-        named = header
-    elif not isinstance(named, str) or (header is not None and header != named):
-        raise Refusal(400, "conversation_shape", param="conversation")
-    if named is not None and not named.strip():
+        named = conversation_in(headers)
+    if named is not None and (not isinstance(named, str) or not named.strip()):
         raise Refusal(400, "conversation_shape", param="conversation")
     return named
 
@@ -96,7 +93,7 @@ def stateful(
     completion, whose ``model`` may be a route; ``raw`` is the body as it was posted, by which a repeat is
     known; ``unknown`` the names of what was left out of the fields already."""
     check_choices(fields)
-    if headers.get("x-conversation-mode", "append").lower() not in ("append", "align"):
+    if (only(headers, "x-conversation-mode") or "append").lower() not in ("append", "align"):
         raise Refusal(400, "mode_unknown", param="X-Conversation-Mode")
     posted = divide(fields.get("messages"))
     user = fields.get("user")
@@ -156,7 +153,7 @@ class Work:
 
     async def answer(self, raw: bytes, headers: Headers, receive: Receive, send: Send) -> None:
         """A turn that is stored."""
-        key = headers.get("idempotency-key")
+        key, detached = only(headers, "idempotency-key"), is_detached(headers)
         mark = None if key is None else mark_of(self.chat.at, key, raw)
         if mark is not None and (audience := self.gateway.audiences.get(mark)):
             await self._before(audience, receive, send)
@@ -165,7 +162,6 @@ class Work:
             seen = await self._seen(key, raw, headers)
         await self._expect(len(raw))
         stream = await self._asked(seen, headers, receive, retold=mark is not None)
-        detached = is_detached(headers)
         del raw, headers  # what was posted is not kept while the answer comes
         if mark is not None or detached:
             audience = self.gateway.audiences.of(mark, stream, self.told, detached=detached)

@@ -31,6 +31,7 @@ from ..completions.stateful import named_of, window_headers
 from ..completions.stateless import check_choices, form_of
 from ..gateway import client_of, gateway_of
 from ..http.answers import answered
+from ..http.headers import only
 from ..http.presence import staying
 from ..http.refusal import Refusal
 from ..http.sse import send_events, send_whole
@@ -132,7 +133,7 @@ async def cancelled(request: Request) -> Response:
 async def _asked(request: Request, fields: Fields) -> tuple[AsyncConversation, Turn, Asking]:
     """The handle, the turn and what is asked for. Raises `Refusal`."""
     asking = _asking(fields)
-    if (key := request.headers.get("idempotency-key")) is not None:
+    if (key := only(request.headers, "idempotency-key")) is not None:
         asking["key"] = key
     model = fields.get("model")
     if model is not None and not isinstance(model, str):

@@ -17,6 +17,7 @@ from ..conversations.turns import step_context
 from ..gateway import Gateway
 from ..http.answers import answered
 from ..http.body import read_body
+from ..http.headers import check_same
 from ..http.names import named
 from ..http.refusal import JSON, Refusal, Said, said_of
 from ..http.sse import failed_event, send_events
@@ -60,10 +61,10 @@ class Responses:
         if scope["method"] != "POST":
             raise Refusal(405, "method_not_allowed", headers={"allow": "POST"}, known="POST")
         body = await read_body(scope, receive)
-        client, wanted = self._gateway.client_of(scope), wanted_of(body.fields)
+        client, wanted, headers = self._gateway.client_of(scope), wanted_of(body.fields), Headers(scope=scope)
+        check_same(headers, wanted.get("conversation"))
         try:
             if wanted.stored:
-                headers = Headers(scope=scope)
                 making = Making(self._gateway, self._running, client, wanted, body.raw, headers)
                 await making.answer(receive, send)
             else:
