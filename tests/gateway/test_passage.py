@@ -73,3 +73,28 @@ def test_a_fault_of_our_own_is_written_down_with_its_request(
         ("failed", {"request": "abc-1"})
     ]
     assert found[0].exc_info is not None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route"),
+    [
+        (
+            "GET",
+            "/v1/conversations/alices-secrets/turns/3/context",
+            "/v1/conversations/{id}/turns/{n}/context",
+        ),
+        ("PUT", "/v1/conversations/alices-secrets", "/v1/conversations/{id}"),
+        ("POST", "/v1/chat/completions", "/v1/chat/completions"),
+        ("POST", "/v1/responses/resp_1/cancel", "/v1/responses/{id}/cancel"),
+        ("GET", "/v1/responses/compact", "/v1/responses/{id}"),
+        ("GET", "/v1/alices-secrets", "other"),
+    ],
+)
+def test_what_is_refused_at_the_door_is_written_down_with_its_route(
+    method: str, path: str, route: str
+) -> None:
+    with gate(model="demo") as one:
+        assert one.get(path, method, host="elsewhere.example")[0] == 403
+        figures = one.get("/metrics")[1].decode()
+        assert f'method="{method}",route="{route}",status="403"' in figures
+        assert "alices" not in figures

@@ -89,7 +89,7 @@ def application(client: AsyncMultiTurn, hosts: Hosts | None = None) -> Passage:
         TEXT: generation,
         MULTIMODAL: generation,
     }
-    return Passage(_Shortcut(app, hot), gateway)
+    return Passage(_Shortcut(app, hot), gateway, app.routes)
 
 
 @asynccontextmanager

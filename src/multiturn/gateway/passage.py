@@ -7,8 +7,10 @@ import asyncio
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from itertools import count
 
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import Error
@@ -43,10 +45,11 @@ LEFT = 499
 
 
 class Passage:
-    """The outermost layer of the gateway, around ``app``."""
+    """The outermost layer of the gateway, around ``app``, which has these ``routes``."""
 
-    def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
+    def __init__(self, app: ASGIApp, gateway: Gateway, routes: Sequence[BaseRoute]) -> None:
         self._app = app
+        self._routes = routes
         self._gateway = gateway
         self._journal = Journal()
 
@@ -109,7 +112,7 @@ class Passage:
         return await allowances.enter(self._gateway.client_of(scope).tenant, keyed=keyed)
 
     def _written_down(self, scope: Scope, passing: _Passing) -> None:
-        route = _route(scope)
+        route = _route(scope, self._routes)
         method = scope["method"] if scope["method"] in ("GET", "POST", "DELETE", "HEAD", "PUT") else "other"
         seconds, status = time.monotonic() - passing.began, passing.status or LEFT
         self._gateway.meters.answered(route, method, status, seconds)
@@ -117,11 +120,19 @@ class Passage:
         self._journal.note({**figures, "seconds": round(seconds, 4)})
 
 
-def _route(scope: Scope) -> str:
-    """The route that a request came to, without anybody's ids; "other" where it came to none."""
+def _route(scope: Scope, routes: Sequence[BaseRoute]) -> str:
+    """The route that a request came to, without anybody's ids, or would have come to where it was refused
+    before; "other" where there is none."""
     if scope["path"] in HOT:
         return str(scope["path"])
-    return getattr(scope.get("route"), "path", "other")
+    route = scope.get("route") or _met(scope, routes)
+    return getattr(route, "path", "other")
+
+
+def _met(scope: Scope, routes: Sequence[BaseRoute]) -> BaseRoute | None:
+    """The route of this address: the one with this method, if there is one."""
+    found = [(route.matches(scope)[0].value, route) for route in routes]
+    return max(found, key=lambda each: each[0])[1] if any(fits for fits, _ in found) else None
 
 
 class _Passing:
