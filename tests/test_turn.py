@@ -83,7 +83,7 @@ async def told(chat: AsyncConversation, words: str, key: str | None) -> list[Del
     """The deltas of a turn that may be told again as they came."""
     asking: Asking = {} if key is None else {"key": key}
     message = {"role": "user", "content": words}
-    async with chat.turn([message], retold=True, **asking) as stream:
+    async with chat.turn([message], retold=b"", **asking) as stream:
         return [delta async for delta in stream]
 
 

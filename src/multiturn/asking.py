@@ -230,8 +230,8 @@ def _result(call: str, value: object) -> Entry:
     return seal({"role": "tool", "tool_call_id": call, "content": text or "(empty)"}, count_message)
 
 
-def digest_of(entries: Sequence[Entry], after: int | None) -> bytes:
-    """What a request key stands for: the input, and where a branch begins with it."""
-    return hashlib.sha256(
-        b"\n".join([b"%d" % (-1 if after is None else after), *(e.body for e in entries)])
-    ).digest()
+def digest_of(entries: Sequence[Entry], after: int | None, body: bytes = b"") -> bytes:
+    """What a request key stands for: the input, and where a branch begins with it; and a digest of the whole
+    request where one is given."""
+    said = [b"%d" % (-1 if after is None else after), *(e.body for e in entries)]
+    return hashlib.sha256(b"\n".join([*said, body] if body else said)).digest()

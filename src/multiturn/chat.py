@@ -21,7 +21,7 @@ from .path import MessageRow
 from .reference import TurnLike
 from .rendition import retold
 from .reply import Reply
-from .storage import DELTAS, Asked, Begun, Reach, Start
+from .storage import DELTAS, Begun, Reach, Start
 from .stream import AsyncPreparedTurn, AsyncStream, Opened, Retold
 from .terms import Input, terms_of
 from .tokens import count_message
@@ -57,24 +57,24 @@ class AsyncConversation(Memory):
         *,
         stream: bool = True,
         anew: TurnLike | None = None,
-        retold: bool = False,
+        retold: bytes | None = None,
         **asking: Unpack[Asking],
     ) -> AsyncStream:
         """A turn whose input are whole messages, as `add` takes them: words of the user with the
         instructions that stand between them, or the results of all open calls. ``None`` asks again for the
         newest turn, as `retry` does; with ``stream`` false the answer comes in one piece. ``anew`` names a
         turn in whose place it is, on a new branch, as `edit` does, and without messages `regenerate`. With
-        ``retold`` a repeated ``key`` gives the very deltas of the first time, not their sum.
+        ``retold``, a digest of what was asked, a repeated ``key`` gives the very deltas of the first time,
+        not their sum, and stands for that request, not for the messages alone.
 
         Raises `MessageInvalid` for an assistant's message, and as `send`."""
         entries, results = ([], None) if messages is None else turn_of(messages)
-        kept = DELTAS if retold else None
         if anew is not None:
-            opened = self._anew(anew, asking, entries or None, kept)
+            opened = self._anew(anew, asking, entries or None, retold)
         elif messages is None:
-            opened = self._asked(None, asking, entries=[], again=True, kept=kept)
+            opened = self._asked(None, asking, entries=[], again=True, retold=retold)
         else:
-            opened = self._asked(None, asking, entries=entries, answered=results, kept=kept)
+            opened = self._asked(None, asking, entries=entries, answered=results, retold=retold)
         return AsyncStream(opened, stream=stream)
 
     def prepare(self, content: object = None, **asking: Unpack[Asking]) -> AsyncPreparedTurn:
@@ -109,7 +109,7 @@ class AsyncConversation(Memory):
         turn: TurnLike,
         asking: Asking,
         entries: Sequence[Entry] | None = None,
-        kept: Asked | None = None,
+        retold: bytes | None = None,
     ) -> Opened:
         """A turn in the place of another one, on a new branch, with other words or with its own."""
 
@@ -118,7 +118,7 @@ class AsyncConversation(Memory):
             own = await self._input_of(number, branch)
             said = own if entries is None else entries
             after = number - 1
-            return await self._asked(None, asking, entries=said, after=after, branch=branch, kept=kept)()
+            return await self._asked(None, asking, entries=said, after=after, branch=branch, retold=retold)()
 
         return opened
 
@@ -147,11 +147,11 @@ class AsyncConversation(Memory):
         again: bool = False,
         after: int | None = None,
         branch: int | None = None,
-        kept: Asked | None = None,
+        retold: bytes | None = None,
     ) -> Opened:
         """The turn, checked and ready to begin; nothing happens before it is called. ``entries`` are an
-        input that is sealed already, ``answered`` the calls whose results are among them, ``kept`` is what
-        is stored of how it was asked for."""
+        input that is sealed already, ``answered`` the calls whose results are among them, ``retold`` is as
+        for `turn`."""
         given = input_of(asking)
         results = asking.get("tool_results")
         said = entries_of(content, results) if entries is None else entries
@@ -160,8 +160,8 @@ class AsyncConversation(Memory):
         if "tools" not in asking and (again or calls is not None):
             given = replace(given, tools=self._tools)
 
-        if kept is not None:
-            start = replace(start, asked=kept)
+        if retold is not None:
+            start = replace(start, asked=DELTAS, digest=digest_of(said, after, retold))
 
         async def open_turn() -> OpenTurn | Retold:
             return await self._begin(start, replace(given, entries=said), prepared=prepared)

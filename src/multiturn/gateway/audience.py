@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
+import orjson
 from starlette.datastructures import Headers
 
 from ..conversations import Owner
@@ -17,7 +18,7 @@ from ..stream import AsyncStream
 from .http.headers import only
 from .http.refusal import Refusal
 
-__all__ = ["Audience", "Audiences", "Mark", "alone", "is_detached", "mark_of"]
+__all__ = ["Audience", "Audiences", "Mark", "alone", "asked_alike", "is_detached", "mark_of"]
 
 Mark = tuple[Owner, str, str, bytes]
 """Whose turn it is and where, its request key, the digest of what was posted."""
@@ -26,6 +27,12 @@ Mark = tuple[Owner, str, str, bytes]
 def mark_of(at: tuple[Owner, str], key: str | None, *posted: bytes) -> Mark | None:
     """By what a request is known that comes once more; ``None`` where it brings no key."""
     return None if key is None else (*at, key, hashlib.sha256(b"\n".join(posted)).digest())
+
+
+def asked_alike(fields: Mapping[str, Any]) -> bytes:
+    """A digest of what is asked for in a body, however it is written and however the answer is to come."""
+    said = {name: value for name, value in fields.items() if name not in ("stream", "stream_options")}
+    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).digest()
 
 
 def is_detached(headers: Headers) -> bool:

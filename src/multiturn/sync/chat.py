@@ -63,7 +63,7 @@ class BlockingConversation:
         *,
         stream: bool = True,
         anew: TurnLike | None = None,
-        retold: bool = False,
+        retold: bytes | None = None,
         **asking: Unpack[Asking],
     ) -> Stream:
         """See `AsyncConversation.turn`."""

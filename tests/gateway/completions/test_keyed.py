@@ -146,6 +146,46 @@ def test_a_stream_asks_for_an_answer_that_came_in_one_piece() -> None:
         assert len(sim.requests) == 1
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model": "qwen/qwen-max"},
+        {"temperature": 0.9},
+        {"tools": [TOOL]},
+        {"tool_choice": "none"},
+        {"messages": [{"role": "system", "content": "Be brief."}, user("talk")]},
+        {"max_tokens": 7},
+    ],
+    ids=lambda other: str(next(iter(other))),
+)
+def test_another_body_under_the_same_key_is_refused(other: dict[str, Any]) -> None:
+    with serve("qwen", ["one", "two"]) as sim, gate(sim) as one:
+        first = one.post(asking(temperature=0.1), idempotency_key="k1")[1]
+        status, body, _ = one.post({**asking(temperature=0.1), **other}, idempotency_key="k1")
+        assert (status, json.loads(body)["error"]["code"]) == (422, "key_reused")
+        assert one.post(asking(temperature=0.1), idempotency_key="k1")[1] == first
+        assert (states(one), len(sim.requests)) == (["completed"], 1)
+
+
+def test_a_body_that_says_the_same_in_another_order_is_the_same() -> None:
+    with serve("qwen", ["one", "two"]) as sim, gate(sim) as one:
+        first = one.post(asking(temperature=0.1), idempotency_key="k1")[1]
+        turned = dict(reversed(asking(temperature=0.1).items()))
+        assert one.post(turned, idempotency_key="k1")[1] == first
+        assert len(sim.requests) == 1
+
+
+def test_so_is_another_body_of_a_turn_that_is_made_anew() -> None:
+    path = "/v1/conversations/c1/turns/1/regenerate"
+    with serve("qwen", ["one", "two", "three"]) as sim, gate(sim) as one:
+        one.post(asking())
+        first = one.post({"temperature": 0.1}, path, idempotency_key="k1")[1]
+        status, body, _ = one.post({"temperature": 0.9}, path, idempotency_key="k1")
+        assert (status, json.loads(body)["error"]["code"]) == (422, "key_reused")
+        assert one.post({"temperature": 0.1}, path, idempotency_key="k1")[1] == first
+        assert len(sim.requests) == 2
+
+
 def test_a_turn_without_a_key_keeps_nothing_more(tmp_path: Path) -> None:
     with serve("qwen") as sim, gate(sim, store=tmp_path / "chats.db") as one:
         assert one.post(asking())[0] == one.post(asking(), x_multiturn_detached="true")[0] == 200

@@ -22,7 +22,7 @@ from ...reply import Delta, Draft
 from ...stream import AsyncStream
 from ...window import Request, Window
 from ..access.foresight import foreseen
-from ..audience import Audience, alone, is_detached, mark_of
+from ..audience import Audience, alone, asked_alike, is_detached, mark_of
 from ..gateway import Gateway
 from ..http.connection import Connection, Write
 from ..http.headers import check_same, conversation_in, only
@@ -161,7 +161,8 @@ class Work:
         async with staying(receive):
             seen = await self._seen(key, raw, headers)
         await self._expect(len(raw))
-        stream = await self._asked(seen, headers, receive, retold=mark is not None)
+        retold = None if key is None else asked_alike(self.fields)
+        stream = await self._asked(seen, headers, receive, retold)
         del raw, headers  # what was posted is not kept while the answer comes
         if mark is not None or detached:
             audience = self.gateway.audiences.of(mark, stream, self.told, detached=detached)
@@ -176,7 +177,9 @@ class Work:
         """Keep back what the answer may take; whoever hears one that runs takes nothing more."""
         await self.gateway.expect(lambda: foreseen(self.client, self.model, self.fields, sent, self.chat.id))
 
-    async def _asked(self, seen: Seen, headers: Headers, receive: Receive, *, retold: bool) -> AsyncStream:
+    async def _asked(
+        self, seen: Seen, headers: Headers, receive: Receive, retold: bytes | None
+    ) -> AsyncStream:
         """The turn that is asked for, which begins with its first delta. Nothing of what was posted is kept
         here any more."""
         asking: Asking = {"params": self.params}

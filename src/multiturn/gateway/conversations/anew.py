@@ -24,7 +24,7 @@ from ...phrases import Reason
 from ...reply import Delta, Draft
 from ...stream import AsyncStream
 from ..access.foresight import foreseen
-from ..audience import alone, is_detached, mark_of
+from ..audience import alone, asked_alike, is_detached, mark_of
 from ..completions.completions import Completions
 from ..completions.form import Pieces
 from ..completions.stateful import named_of, window_headers
@@ -85,7 +85,9 @@ async def edited(request: Request) -> Response:
     if words is None:
         raise Refusal(400, "not_text", param="text")
     chat, turn, asking = await _asked(request, fields)
-    stream = chat.turn([_said(words)], anew=turn, stream=_streamed(fields), retold=_retold(asking), **asking)
+    stream = chat.turn(
+        [_said(words)], anew=turn, stream=_streamed(fields), retold=_retold(asking, fields), **asking
+    )
     return await _answer(request, fields, chat, stream, asking)
 
 
@@ -94,7 +96,7 @@ async def regenerated(request: Request) -> Response:
     fields = await fields_of(request)
     check_known(fields, OWN | KINDS.keys())
     chat, turn, asking = await _asked(request, fields)
-    stream = chat.turn(anew=turn, stream=_streamed(fields), retold=_retold(asking), **asking)
+    stream = chat.turn(anew=turn, stream=_streamed(fields), retold=_retold(asking, fields), **asking)
     return await _answer(request, fields, chat, stream, asking)
 
 
@@ -105,7 +107,7 @@ async def retried(request: Request) -> Response:
     chat, turn, asking = await _asked(request, fields)
     if (await chat.turns(limit=1))[-1].id != turn.id:
         raise TurnClosed(Reason("why.not_newest"))
-    stream = chat.turn(stream=_streamed(fields), retold=_retold(asking), **asking)
+    stream = chat.turn(stream=_streamed(fields), retold=_retold(asking, fields), **asking)
     return await _answer(request, fields, chat, stream, asking)
 
 
@@ -166,9 +168,9 @@ def _streamed(fields: Fields) -> bool:
     return fields.get("stream") is True
 
 
-def _retold(asking: Asking) -> bool:
-    """Whether the answer may have to be told again as it came."""
-    return "key" in asking
+def _retold(asking: Asking, fields: Fields) -> bytes | None:
+    """What the request is known by where its answer may have to be told again as it came."""
+    return asked_alike(fields) if "key" in asking else None
 
 
 def _said(words: str | Sequence[Any]) -> dict[str, Any]:
