@@ -12,7 +12,7 @@ from ..phrases import Reason
 from ..reply import CallPiece, Delta
 from .faults import Faults
 from .usage import usage_of
-from .values import sound, table_of, word_of
+from .values import keepable, sound, table_of, word_of
 
 __all__ = ["NOTHING", "REPLACED", "AnswerReader"]
 
@@ -30,9 +30,17 @@ UNINTERPRETED = frozenset(
         "function_call",
         "obfuscation",
         "reasoning_details",
+        "id",
+        "created_at",
+        "model",
+        "tool_call_id",
+        "response_items",
+        "item_ids",
+        REPLACED,
     )
 )
-"""Fields of a message that are read here or mean nothing; all others are handed on."""
+"""Fields of a message that are read here, mean nothing, or mean something else in a message of ours; all
+others are handed on."""
 
 NOTHING = Delta()
 """What a piece that says nothing becomes: this very object."""
@@ -129,7 +137,10 @@ class AnswerReader:
         return Delta(texts.get("text", ""), texts.get("reasoning"), calls, extra={REPLACED: True})
 
     def joined(self, delta: Delta) -> Delta:
-        """The one delta of an answer that came in one piece, with what is still held."""
+        """The one delta of an answer that came in one piece, with what is still held. Such an answer has an
+        end, whether or not it says so."""
+        if not delta.finish_reason and (delta.text or delta.calls or delta.extra):
+            delta = replace(delta, finish_reason=self._ending)
         rest = self.rest()
         if rest is NOTHING:
             return delta
@@ -182,6 +193,9 @@ class AnswerReader:
             for name, value in message.items()
             if name not in UNINTERPRETED and value not in (None, [], "")
         }
+        for name in [name for name, value in extra.items() if not keepable(value)]:
+            del extra[name]
+            self._replaced = True
         if isinstance(refusal := extra.get("refusal"), str):
             self._refusal += refusal
             extra["refusal"] = self._refusal
@@ -238,9 +252,11 @@ class AnswerReader:
     # ----------------------------------------------------------------------------------- the end
 
     def _finish(self, reason: object) -> str | None:
-        """The finish reason in OpenAI's words; some reasons are errors."""
-        if not isinstance(reason, str) or reason in ("", "null") or self.finished:
+        """The finish reason in OpenAI's words; some reasons are errors. What is no word says that it is the
+        end, but not why."""
+        if not reason or reason == "null" or self.finished:
             return None
+        reason = word_of(reason) or self._ending
         if reason == "network_error":
             if self.begun:
                 raise self.cut(Reason("why.lost_connection"))
@@ -255,6 +271,11 @@ class AnswerReader:
             reason = "length"
         self.finished = True
         return "content_filter" if reason == "sensitive" else reason
+
+    @property
+    def _ending(self) -> str:
+        """The finish reason of an answer that came to its end and does not say why."""
+        return "tool_calls" if self._calls else "stop"
 
 
 def _text_of(content: object) -> str:

@@ -18,6 +18,9 @@ from .transport import Transport
 
 __all__ = ["OpenAIChat", "choice_of"]
 
+MOST_CHOICES = 1 << 31
+"""What is no number below this is no place of a choice."""
+
 
 class OpenAIChat:
     """A provider with a chat-completions endpoint, as ``profile`` describes it.
@@ -63,7 +66,7 @@ class OpenAIChat:
 
 
 def choice_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The choice we asked for: the one with the index 0, or without any."""
+    """The choice we asked for: the one with the index 0, or without any that could be another's."""
     if "choices" not in value and "usage" not in value:
         return None
     choices = value.get("choices")
@@ -71,9 +74,14 @@ def choice_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
         type(choices) is list
         and len(choices) == 1
         and type(choices[0]) is dict
-        and not choices[0].get("index")
+        and not _is_another(choices[0])
     ):
         return choices[0]
     if not isinstance(choices, list):
         return {}
-    return next((each for each in choices if isinstance(each, Mapping) and not each.get("index")), {})
+    return next((each for each in choices if isinstance(each, Mapping) and not _is_another(each)), {})
+
+
+def _is_another(choice: Mapping[str, Any]) -> bool:
+    index = choice.get("index")
+    return type(index) is int and 0 < index < MOST_CHOICES

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..usage import Usage
-from .values import table_of
+from .values import keepable, table_of
 
 __all__ = ["usage_of"]
 
@@ -37,7 +37,7 @@ def usage_of(raw: object) -> Usage | None:
         cached=cached,
         cache_write=None if cache_write is None else min(cache_write, read - (cached or 0)),
         reasoning=_at_most(_first(answer, "reasoning_tokens"), written),
-        raw=raw,
+        raw=raw if keepable(raw) else None,
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-__all__ = ["opened", "sound", "table_of", "word_of"]
+__all__ = ["keepable", "opened", "sound", "table_of", "word_of"]
 
+DEEPEST = 32
+"""Levels of a field that is kept as it came: it has to fit into a message, and that into an answer."""
 HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -33,6 +36,24 @@ def opened(data: bytes) -> tuple[Any, bool]:
 
 def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) < 19 else float(digits)
+
+
+def keepable(value: object, levels: int = DEEPEST) -> bool:
+    """Whether a field that is not interpreted can be stored and told again.
+
+    >>> keepable({"score": 0.5}), keepable({"score": float("inf")}), keepable(10**30)
+    (True, False, False)
+    """
+    match value:
+        case dict() | list():
+            parts = value.values() if isinstance(value, dict) else value
+            return levels > 0 and all(keepable(each, levels - 1) for each in parts)
+        case float():
+            return math.isfinite(value)
+        case int():
+            return -(1 << 63) <= value < 1 << 64
+        case _:
+            return True
 
 
 def sound(value: object) -> object:

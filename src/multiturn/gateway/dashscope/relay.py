@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import orjson
 from starlette.types import Receive, Send
 
 from ...cards import Card
@@ -16,6 +15,7 @@ from ...errors import ProviderError, StreamCut
 from ...phrases import Reason
 from ...providers.passing import Passed
 from ...providers.usage import usage_of
+from ...providers.values import opened
 from ...usage import Usage
 from ..access.consumption import Consumed, estimated
 from ..http.body import Body
@@ -117,7 +117,7 @@ class _Passing:
     def usage(self) -> Usage | None:
         """What the answer says it consumed so far."""
         try:
-            value = orjson.loads(self.last)
+            value, _ = opened(self.last)
         except ValueError:
             return None
         return usage_of(value.get("usage")) if isinstance(value, dict) else None
@@ -126,7 +126,7 @@ class _Passing:
 def _check(answer: Passed, body: bytes) -> None:
     """Raise what an answer with a good status complains of all the same."""
     try:
-        value = orjson.loads(body)
+        value, _ = opened(body)
     except ValueError:
         value = None
     if not isinstance(value, dict):

@@ -162,7 +162,8 @@ def _parts(body: Mapping[str, Any], role: str) -> Iterator[dict[str, Any]]:
     content = body.get("content")
     if isinstance(content, str):
         content = [{"type": "text", "text": content}] if content else []
-    notes = [_annotation(each) for each in body.get("annotations") or ()]
+    given = body.get("annotations")
+    notes = [_annotation(each) for each in given] if isinstance(given, list) else []
     for part in content or ():
         read = _part(part, role)
         if notes and read["type"] == "output_text":
