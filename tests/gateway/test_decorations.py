@@ -143,12 +143,12 @@ def asked(one: Gate, door: str, model: str, *, streamed: bool, **more: Any) -> s
     headers: dict[str, str] = more.pop("headers", {})
     if door == "dashscope":
         path = "/api/v1/services/aigc/text-generation/generation"
-        body = {
+        body: dict[str, Any] = {
             "model": model,
             "input": {"messages": HELLO},
             "parameters": {"result_format": "message", **more},
         }
-        headers = {**headers, "x_dashscope_sse": "enable"} if streamed else headers
+        headers |= {"x_dashscope_sse": "enable"} if streamed else {}
     else:
         path = "/v1/responses" if door == "responses" else "/v1/chat/completions"
         words: dict[str, Any] = {"input": "Hi"} if door == "responses" else {"messages": HELLO}

@@ -19,6 +19,7 @@ from tests.simulators import Answer, Fault, Script, serve
 from multiturn import AsyncMultiTurn
 from multiturn.catalog import Catalog
 from multiturn.gateway.access.foresight import embedding_foreseen, foreseen
+from multiturn.gateway.responses.request import foresight_of, wanted_of
 from multiturn.storage.sqlite import SQLiteStore
 from multiturn.usage import Spending, Usage
 
@@ -241,6 +242,25 @@ async def test_the_longest_answer_that_was_asked_for_counts() -> None:
         assert (await foreseen(client, MODEL, {"enable_thinking": True}, 0)).usage.output == 16_384
         for wrong in (True, "7", -7, 0, None):
             assert (await foreseen(client, MODEL, {"max_tokens": wrong, "n": wrong}, 0)).usage.output == 4096
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "most"),
+    [
+        (MODEL, "high", 16_384),
+        (MODEL, "none", 4096),
+        (MODEL, None, 4096),
+        ("kimi/kimi-k2.6", "none", 4096),
+        ("kimi/kimi-k2.6", "medium", 16_384),
+    ],
+)
+async def test_how_much_a_response_is_to_be_thought_over_counts(
+    model: str, effort: str | None, most: int
+) -> None:
+    reasoning = {} if effort is None else {"reasoning": {"effort": effort}}
+    wanted = wanted_of({"model": model, "input": "Hi", **reasoning})
+    async with AsyncMultiTurn(model=MODEL, store=":memory:", environment={}) as client:
+        assert (await foresight_of(client, wanted, 0)()).usage.output == most
 
 
 async def test_no_more_counts_than_the_model_takes() -> None:

@@ -3,12 +3,12 @@ the longest answer that was asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from ...caching import opened
-from ...cards import EmbeddingCard
+from ...cards import Card, EmbeddingCard, Profile
 from ...client import AsyncMultiTurn
 from ...context import reserve
 from ...conversations import Address
@@ -24,22 +24,31 @@ __all__ = ["embedding_foreseen", "foreseen"]
 LONGEST = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 """How the longest answer is called that a request allows."""
 RESPONSE = "resp_"
+Said = Callable[[Sequence[tuple[Card, Profile]]], Mapping[str, Any]]
 MOST_CHOICES = 128
 
 
 async def foreseen(
-    client: AsyncMultiTurn, model: str | None, fields: Mapping[str, Any], sent: int, place: str | None = None
+    client: AsyncMultiTurn,
+    model: str | None,
+    fields: Mapping[str, Any],
+    sent: int,
+    place: str | None = None,
+    *,
+    said: Said | None = None,
 ) -> Spending:
     """What an answer may take that is asked for with ``fields``, a body of ``sent`` bytes; ``place`` is the
     conversation in which it is asked for, or the response it follows. Without a ``model`` it is that of the
-    conversation; of a route, the model counts that would be asked now. Raises `ModelUnknown`."""
+    conversation; of a route, the model counts that would be asked now. ``said`` puts fields that are in other
+    words into those of models. Raises `ModelUnknown`."""
     path = None if place is None else await _path(client, place)
     card = client.endpoints.routing.first(model or (path and path.settings.model) or client.model)
     past = opened(path.request) if path else None
     before = past.tokens + past.reply if past else 0
     longest = next((fields[name] for name in LONGEST if _whole(fields.get(name))), None)
     if longest is None:
-        thinking = client.catalog.target(card, fields).thinking
+        asked = said([(card, client.catalog.profile(card.provider))]) if said else fields
+        thinking = client.catalog.target(card, asked).thinking
         longest = reserve(ContextPolicy(), None, thinking, card.window)
     choices = min(fields["n"], MOST_CHOICES) if _whole(fields.get("n")) else 1
     made = min(longest, card.max_output or card.window) * choices

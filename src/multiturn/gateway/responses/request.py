@@ -198,4 +198,4 @@ def wanted_of(fields: Mapping[str, Any], *, empty: bool = False) -> Wanted:
 def foresight_of(client: AsyncMultiTurn, wanted: Wanted, size: int) -> Callable[[], Awaitable[Spending]]:
     """What the response may take; ``size`` is that of the body in bytes."""
     place = wanted.get("previous_response_id") or wanted.get("conversation")
-    return lambda: foreseen(client, wanted.get("model"), wanted.fields, size, place)
+    return lambda: foreseen(client, wanted.get("model"), wanted.fields, size, place, said=wanted.params)
