@@ -32,6 +32,8 @@ WRONG = {
     "object": '{"a": 1}',
     "deep": '{"a":' * LEVELS + "1" + "}" * LEVELS,
 }
+DAMAGED = ("half a character", "endless", "deep")
+"""What cannot be kept as it is, which is said."""
 FINISHED = frozenset(WRONG) - {"empty", "false"}
 """What says that an answer is over, whatever else it says."""
 TOP = (
@@ -57,7 +59,16 @@ DETAILS = ("prompt_tokens_details", "completion_tokens_details", "output_tokens_
 BESIDE = ("index", "logprobs", "usage", "stop_reason", "text")
 SAID = (
     *("role", "name", "refusal", "annotations", "audio", "function_call", "phase", "other", "id", "type"),
-    *("status", "model", "created_at", "text_replaced", "response_items", "item_ids", "finish_reason"),
+    *(
+        "status",
+        "tool_call_id",
+        "model",
+        "created_at",
+        "text_replaced",
+        "response_items",
+        "item_ids",
+        "finish_reason",
+    ),
 )
 
 
@@ -205,10 +216,18 @@ def test_no_decoration_spoils_an_answer(provider: str, *, streamed: bool) -> Non
                     assert one.get(f"/v1/conversations/{name}/{path}")[0] == 200, (kind, path)
                 turns = json.loads(one.get(f"/v1/conversations/{name}/turns")[1])["data"]
                 assert [each["state"] for each in turns] == ["completed"], kind
-                ids = [
-                    each["id"] for each in json.loads(one.get(f"/v1/conversations/{name}/items")[1])["data"]
-                ]
-                assert all("x" not in each[:1] and len(each) > 20 for each in ids), ids
+                said = answered(one, name)
+                assert said["model"] == model
+                assert len(said["id"]) > 20
+                assert "tool_call_id" not in said
+                assert said.get("text_replaced") == (True if kind in DAMAGED else None), kind
+
+
+def answered(one: Gate, name: str) -> dict[str, Any]:
+    """The answer as it is stored."""
+    lines = one.get(f"/v1/conversations/{name}/export")[1].splitlines()
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found
 
 
 @pytest.mark.parametrize(("provider", "door"), [("qwen", "chat"), ("dashscope", "dashscope")])

@@ -212,7 +212,7 @@ def test_names_and_extras_are_sound() -> None:
     value, damaged = opened(body)
     delta = AnswerReader(FAULTS).piece(value, value["choices"][0], damaged=damaged)
     assert delta.response_id == "r\ufffd"
-    assert delta.extra == {"note": ["\ufffd", {"\ufffd": 1}]}
+    assert delta.extra == {"note": ["\ufffd", {"\ufffd": 1}], REPLACED: True}
     assert delta.usage
     assert delta.usage.raw
     assert delta.usage.raw["note"] == "\ufffd"

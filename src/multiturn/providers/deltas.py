@@ -17,7 +17,8 @@ from .values import keepable, sound, table_of, word_of
 __all__ = ["NOTHING", "REPLACED", "AnswerReader"]
 
 REPLACED = "text_replaced"
-"""The field of `Delta.extra` that tells: characters nobody can read were replaced by U+FFFD."""
+"""The field of `Delta.extra` that tells: characters nobody can read were replaced by U+FFFD, or a field that
+cannot be kept was left out."""
 
 UNINTERPRETED = frozenset(
     (
@@ -86,7 +87,8 @@ class AnswerReader:
         extra = self._extra(message)
         if damaged:
             usage = usage and replace(usage, raw=cast("Mapping[str, object]", sound(usage.raw)))
-            extra = {name: sound(each) for name, each in extra.items()}
+            mended = {name: sound(each) for name, each in extra.items()}
+            extra = mended if mended == extra else {**mended, REPLACED: True}
         if reasoning == "" and not text and not calls:
             self._thought_of, reasoning = True, None
         if not (text or reasoning or calls or finish or usage or extra):
