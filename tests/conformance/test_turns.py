@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from multiturn.conversations import Address, Declared, Step, TurnState
+from multiturn.conversations import Address, Declared, Owner, Step, TurnState
 from multiturn.errors import (
     ConversationError,
     ConversationNotFound,
@@ -303,6 +303,23 @@ async def test_a_completed_request_is_not_repeated(store: Store) -> None:
     assert await said(store) == ["a", "b"]
     with pytest.raises(KeyReused):
         await store.begin(ALICE, "c", Start(entries=[user("z")], key="k1", digest=b"2"))
+
+
+async def test_it_is_known_beforehand_whether_a_request_will_be_repeated(store: Store) -> None:
+    assert not await store.was_made(ALICE, "c", "k1")
+    lease = await begin(store, "a", key="k1")
+    assert not await store.was_made(ALICE, "c", "k1")
+    await finish(store, lease, assistant("b"))
+    assert await store.was_made(ALICE, "c", "k1")
+    assert not await store.was_made(ALICE, "c", "k2")
+    await finish(
+        store, await begin(store, "c", key="k2"), call("x"), state=TurnState.WAITING, open_calls=("x",)
+    )
+    assert await store.was_made(ALICE, "c", "k2")
+    await finish(store, await begin(store, "d", key="k3"), state=TurnState.FAILED)
+    assert not await store.was_made(ALICE, "c", "k3")
+    with pytest.raises(ConversationNotFound):
+        await store.was_made(Owner("shop", "bob"), "c", "k1")
 
 
 async def test_a_waiting_request_is_not_repeated_either(store: Store) -> None:

@@ -66,12 +66,15 @@ class Gateway:
         at_once = self.allowances.budgeted(client.tenant)
         return partial(self.consumption.add, client.tenant, card, at_once=at_once)
 
-    async def expect(self, foresee: Callable[[], Awaitable[Spending]]) -> None:
-        """Before a model is asked: keep back what the answer may take, where its tenant has a budget. Raises
-        `Refusal`."""
+    async def expect(self, foresee: Callable[[], Awaitable[Spending | None]]) -> None:
+        """Before a model is asked: keep back what the answer may take, where its tenant has a budget; nothing
+        where no model is going to be asked (``None``). Raises `Refusal`."""
         answer = ANSWERING.get()
-        if answer is not None and self.allowances.budgeted(answer.tenant):
-            await self.allowances.hold(answer, await foresee())
+        if answer is None or not self.allowances.budgeted(answer.tenant):
+            return
+        held = await foresee()
+        if held is not None:
+            await self.allowances.hold(answer, held)
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that no client waits for; it is finished before the gateway ends, and so long the

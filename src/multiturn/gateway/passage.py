@@ -79,7 +79,7 @@ class Passage:
         answer: Answer | None = None
         try:
             await self._admit(scope)
-            answer = await self._enter(scope)
+            answer = self._enter(scope)
             ANSWERING.set(answer)
             await self._app(scope, receive, passing.send)
         except ClientLeft:
@@ -104,12 +104,12 @@ class Passage:
             raise Refusal(503, "stopping", headers={"x-should-retry": "true"})
         await self._gateway.keys.admit(scope)
 
-    async def _enter(self, scope: Scope) -> Answer | None:
+    def _enter(self, scope: Scope) -> Answer | None:
         """The answer that begins now; ``None``: nobody's limits hold for it."""
         allowances, keyed = self._gateway.allowances, principal_of(scope) is not None
         if not (keyed or allowances.stated) or not rule_of(scope["method"], scope["path"]).answers:
             return None
-        return await allowances.enter(self._gateway.client_of(scope).tenant, keyed=keyed)
+        return allowances.enter(self._gateway.client_of(scope).tenant, keyed=keyed)
 
     def _written_down(self, scope: Scope, passing: _Passing) -> None:
         route = _route(scope, self._routes)

@@ -122,6 +122,10 @@ class SQLiteStore:
             attempt, conversation, start.wait, start.key, early if ahead else None
         )
 
+    async def was_made(self, owner: Owner, conversation: str, key: str) -> bool:
+        """See `Store.was_made`."""
+        return await self._read(lambda db: sqlite_turns.was_made(db, owner, conversation, key))
+
     async def gather(self, owner: Owner, conversation: str, reach: Reach, branch: int | None = None) -> Path:
         """See `Store.gather`."""
         return await self._read(lambda db: sqlite_paths.gather(db, owner, conversation, reach, branch))

@@ -24,7 +24,7 @@ from ..phrases import Reason
 from ..usage import Cost, Usage
 from .records import Begun, Ending, Lease, Partial, Reach, Start
 from .sqlite_branches import new_branch
-from .sqlite_conversations import Here, declare, find_held, head_key, require, settings_of, title_of
+from .sqlite_conversations import Here, declare, find, find_held, head_key, require, settings_of, title_of
 from .sqlite_dues import fall_due
 from .sqlite_exchanges import keep_asked, keep_course, step_of_key
 from .sqlite_following import followed
@@ -49,7 +49,7 @@ from .sqlite_segments import close_waiting, drop_reply, extend, new_turn, own_he
 from .sqlite_terms import CHUNK, index
 from .sqlite_withheld import note_standing
 
-__all__ = ["abandon", "append", "begin", "finish", "record"]
+__all__ = ["abandon", "append", "begin", "finish", "record", "was_made"]
 
 OPEN = Trait.OPEN
 ENDED_BADLY = (TurnState.FAILED, TurnState.INCOMPLETE)
@@ -109,19 +109,28 @@ class _Made(NamedTuple):
     done: bool
 
 
+MADE = """
+SELECT k.digest, k.turn, t.state FROM request_keys k JOIN turns t ON t.id = k.turn
+WHERE k.conversation = ? AND k.key = ?"""
+DONE = (TurnState.COMPLETED, TurnState.WAITING)
+
+
 def _made(db: sqlite3.Connection, here: Here, start: Start) -> _Made | None:
     if start.key is None:
         return None
-    row = db.execute(
-        "SELECT k.digest, k.turn, t.state FROM request_keys k JOIN turns t ON t.id = k.turn"
-        " WHERE k.conversation = ? AND k.key = ?",
-        (here.key, start.key),
-    ).fetchone()
+    row = db.execute(MADE, (here.key, start.key)).fetchone()
     if row is None:
         return None
     if row[0] != start.digest:
         raise KeyReused(key=start.key)
-    return _Made(row[1], row[2] in (TurnState.COMPLETED, TurnState.WAITING))
+    return _Made(row[1], row[2] in DONE)
+
+
+def was_made(db: sqlite3.Connection, owner: Owner, name: str, key: str) -> bool:
+    """See `Store.was_made`."""
+    here = find(db, owner, name)
+    row = None if here is None else db.execute(MADE, (here.key, key)).fetchone()
+    return row is not None and row[2] in DONE
 
 
 def _remember_key(db: sqlite3.Connection, here: Here, key: str, digest: bytes, made: _Made | None) -> None:

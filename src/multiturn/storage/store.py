@@ -88,6 +88,11 @@ class Store(Protocol):
         """
         ...
 
+    async def was_made(self, owner: Owner, conversation: str, key: str) -> bool:
+        """Whether the turn of a request key is there and need not be made again: `begin` gives it back, or
+        refuses another input."""
+        ...
+
     async def gather(self, owner: Owner, conversation: str, reach: Reach, branch: int | None = None) -> Path:
         """Read what a window may be built from, in one snapshot, touching no other row. Of turns before
         that which are never sent, whatever the limits, come the figures (`Path.withheld`).

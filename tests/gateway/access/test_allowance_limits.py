@@ -16,7 +16,7 @@ from multiturn.errors import SettingInvalid
 from multiturn.gateway.access.allowances import Allowances
 from multiturn.gateway.access.consumption import Consumption
 from multiturn.gateway.http.refusal import Refusal
-from multiturn.usage import Price, Tier, Usage
+from multiturn.usage import Price, Spending, Tier, Usage
 
 
 def consumed(allowed: dict[str, Any], *tenants: str) -> Allowances:
@@ -39,34 +39,30 @@ def consumed(allowed: dict[str, Any], *tenants: str) -> Allowances:
 )
 async def test_what_is_used_up_to_the_last_is_used_up(allowed: dict[str, Any], *, enough: bool) -> None:
     allowances = consumed(allowed, "shop", "bank")
+    answer = allowances.enter("shop", keyed=True)
+    assert answer is not None
     if enough:
-        assert await allowances.enter("shop", keyed=True)
+        await allowances.hold(answer, Spending("", Usage(1, 1)))
+        assert answer.held.usage.total == 2
         return
     for _ in range(2):
         with pytest.raises(Refusal) as refusal:
-            await allowances.enter("shop", keyed=True)
+            await allowances.hold(answer, Spending("", Usage(1, 1)))
         assert refusal.value.code == "insufficient_quota"
-
-
-async def test_what_was_refused_takes_no_slot() -> None:
-    allowances = consumed({"tokens_per_day": 10, "streams": 1}, "shop")
-    for _ in range(3):
-        with pytest.raises(Refusal) as refusal:
-            await allowances.enter("shop", keyed=True)
-        assert refusal.value.code == "insufficient_quota"
+        assert answer.held.usage.total == 0
 
 
 async def test_only_who_has_a_key_or_an_allowance_is_counted() -> None:
     allowances = consumed({"streams": 1})
     for _ in range(STREAMS + 1):
-        assert not await allowances.enter("", keyed=False)
+        assert not allowances.enter("", keyed=False)
     for _ in range(STREAMS):
-        assert await allowances.enter("bank", keyed=True)
+        assert allowances.enter("bank", keyed=True)
     with pytest.raises(Refusal):
-        await allowances.enter("bank", keyed=True)
-    assert await allowances.enter("shop", keyed=False)
+        allowances.enter("bank", keyed=True)
+    assert allowances.enter("shop", keyed=False)
     with pytest.raises(Refusal):
-        await allowances.enter("shop", keyed=False)
+        allowances.enter("shop", keyed=False)
 
 
 @pytest.mark.parametrize("amount", [True, 0, -1, float("inf"), float("nan"), "1"])

@@ -203,6 +203,60 @@ def test_who_asks_once_more_for_what_runs_is_not_refused_for_it(
         assert len(sim.requests) == before + 1
 
 
+@pytest.mark.parametrize("door", ["turn", "response", "native", "anew"])
+def test_what_is_told_again_needs_no_room(store: Path, tmp_path: Path, door: str) -> None:
+    shop = made(store, "shop")
+    (path, body), key = DOORS["turn" if door == "anew" else door], bearer(shop)
+    if door == "native":
+        body = {**body, "parameters": {"conversation": "c", "result_format": "message"}}
+    first, enough = ["first"] if door == "anew" else [], threading.Event()
+    budget = {"tokens_per_day": 18}  # more than the first takes, less than both
+    with (
+        serve("qwen", Script([*first, "word " * 6, until_told(enough)])) as sim,
+        gate(sim, **config(store, tmp_path, shop=budget)) as one,
+    ):
+        if door == "anew":
+            assert one.post({"model": MODEL, **body}, path, **key)[0] == 200
+            path, body = "/v1/conversations/c/turns/1/edit", {"text": "hello"}
+        told = one.post({"model": MODEL, **body}, path, idempotency_key="k", **key)
+        assert told[0] == 200
+        asked = len(sim.requests)
+        with one.socket(
+            {"model": MODEL, **DOORS["plain"][1]}, f"authorization: Bearer {shop}", path=CHAT
+        ) as sock:
+            until(lambda: len(sim.requests) == asked + 1)
+            again = one.post({"model": MODEL, **body}, path, idempotency_key="k", **key)
+            assert again[0] == 200
+            other = one.post({"model": MODEL, **body}, path, idempotency_key="k2", **key)
+            assert other[0] == 429
+            enough.set()
+            assert sock.recv(1 << 16)
+        until(lambda: today(store).usage.total >= 18)
+        assert one.post({"model": MODEL, **body}, path, idempotency_key="k2", **key)[0] == 429
+        again = one.post({"model": MODEL, **body}, path, idempotency_key="k", **key)
+        assert again[0] == 200
+        if door != "native":  # its frames tell the request
+            assert again[1] == told[1]
+        assert len(sim.requests) == asked + 1
+
+
+def test_what_failed_before_needs_room_again(store: Path, tmp_path: Path) -> None:
+    shop = made(store, "shop")
+    (path, body), key = DOORS["turn"], {"idempotency_key": "k", **bearer(shop)}
+    enough = threading.Event()
+    script = Script([Fault(400, message="no"), until_told(enough), "fine"])
+    with (
+        serve("qwen", script) as sim,
+        gate(sim, **config(store, tmp_path, shop={"tokens_per_day": 1000})) as one,
+    ):
+        assert one.post({"model": MODEL, **body}, path, **key)[0] == 400
+        with one.socket({"model": MODEL, **DOORS["plain"][1]}, f"authorization: Bearer {shop}") as sock:
+            until(lambda: len(sim.requests) == 2)
+            held(one.post({"model": MODEL, **body}, path, **key))
+            enough.set()
+            assert sock.recv(1 << 16)
+
+
 def test_another_tenants_budget_is_its_own(store: Path, tmp_path: Path) -> None:
     shop, bank = made(store, "shop"), made(store, "bank")
     arguments = config(store, tmp_path, shop={"tokens_per_day": 10}, bank={"tokens_per_day": 10})

@@ -27,7 +27,7 @@ class Allowances:
         self._consumption = consumption
         self._answers: dict[str, set[Answer]] = {}
 
-    async def enter(self, tenant: str, *, keyed: bool) -> Answer | None:
+    def enter(self, tenant: str, *, keyed: bool) -> Answer | None:
         """One more answer begins, which is counted until it was left; ``None``: it is not counted. Raises
         `Refusal`. Somebody who needs no key has no limits but those that are stated."""
         allowance = self.stated.get(tenant)
@@ -40,12 +40,6 @@ class Allowances:
             raise Refusal(429, "rate_limit_exceeded", headers=SOON, limit=allowance.streams)
         answer = Answer(tenant, answers.discard)
         answers.add(answer)
-        try:
-            if allowance.budgeted:
-                _check_day(allowance, await self._consumption.today(tenant))
-        except BaseException:
-            answer.leave()
-            raise
         return answer
 
     def budgeted(self, tenant: str) -> bool:
@@ -55,14 +49,13 @@ class Allowances:
 
     async def hold(self, answer: Answer, held: Spending) -> None:
         """Keep back what an answer may take of the budget of its tenant, until it has ended. Raises `Refusal`
-        where the others may need all that is left; for itself alone nobody is refused."""
+        where nothing is left, or the others may need all of it; for itself alone nobody is refused."""
         allowance, answers = self.stated[answer.tenant], self._answers[answer.tenant]
-        if len(answers) > 1:
-            spent = await self._consumption.today(answer.tenant)
-            _check_day(allowance, spent)
-            others = [each.held for each in answers if each is not answer]
-            if others and allowance.used_up(Spending.total("", (spent, *others))):
-                raise Refusal(429, "budget_held", headers=SOON)
+        spent = await self._consumption.today(answer.tenant)
+        _check_day(allowance, spent)
+        others = [each.held for each in answers if each is not answer]
+        if others and allowance.used_up(Spending.total("", (spent, *others))):
+            raise Refusal(429, "budget_held", headers=SOON)
         answer.held = held
 
 

@@ -3,7 +3,7 @@ the longest answer that was asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +11,7 @@ from ...caching import opened
 from ...cards import Card, EmbeddingCard, Profile
 from ...client import AsyncMultiTurn
 from ...context import reserve
-from ...conversations import Address
+from ...conversations import Address, Owner
 from ...errors import ConversationError
 from ...path import Path
 from ...policy import ContextPolicy
@@ -19,7 +19,7 @@ from ...storage import Reach
 from ...usage import Price, Spending, Usage
 from .consumption import BYTES
 
-__all__ = ["embedding_foreseen", "foreseen"]
+__all__ = ["embedding_foreseen", "foreseen", "unless_made"]
 
 LONGEST = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 """How the longest answer is called that a request allows."""
@@ -53,6 +53,15 @@ async def foreseen(
     choices = min(fields["n"], MOST_CHOICES) if _whole(fields.get("n")) else 1
     made = min(longest, card.max_output or card.window) * choices
     return _spending(card.price, Usage(min(before + sent // BYTES, card.max_input), made, estimated=True))
+
+
+async def unless_made(
+    client: AsyncMultiTurn, at: tuple[Owner, str], key: str | None, foresee: Callable[[], Awaitable[Spending]]
+) -> Spending | None:
+    """What a turn may take; ``None`` where its request key made it before, so that it is told again."""
+    if key is not None and await client.engine.store.was_made(*at, key):
+        return None
+    return await foresee()
 
 
 async def embedding_foreseen(card: EmbeddingCard, sent: int) -> Spending:

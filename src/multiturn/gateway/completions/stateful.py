@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -21,7 +22,7 @@ from ...ledger import Ledger
 from ...reply import Delta, Draft
 from ...stream import AsyncStream
 from ...window import Request, Window
-from ..access.foresight import foreseen
+from ..access.foresight import foreseen, unless_made
 from ..audience import Audience, alone, asked_alike, is_detached, mark_of
 from ..gateway import Gateway
 from ..http.connection import Connection, Write
@@ -160,7 +161,7 @@ class Work:
             return
         async with staying(receive):
             seen = await self._seen(key, raw, headers)
-        await self._expect(len(raw))
+        await self._expect(len(raw), None if seen.again else seen.key)
         retold = None if key is None else asked_alike(self.fields)
         stream = await self._asked(seen, headers, receive, retold)
         del raw, headers  # what was posted is not kept while the answer comes
@@ -173,9 +174,11 @@ class Work:
         if told:
             self.gateway.repeats.was_told(seen.key, receive)
 
-    async def _expect(self, sent: int) -> None:
-        """Keep back what the answer may take; whoever hears one that runs takes nothing more."""
-        await self.gateway.expect(lambda: foreseen(self.client, self.model, self.fields, sent, self.chat.id))
+    async def _expect(self, sent: int, key: str | None = None) -> None:
+        """Keep back what the answer may take; whoever hears one that runs, or that is stored, takes nothing
+        more."""
+        foresee = partial(foreseen, self.client, self.model, self.fields, sent, self.chat.id)
+        await self.gateway.expect(partial(unless_made, self.client, self.chat.at, key, foresee))
 
     async def _asked(
         self, seen: Seen, headers: Headers, receive: Receive, retold: bytes | None

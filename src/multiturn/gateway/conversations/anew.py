@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -23,7 +24,7 @@ from ...messages import Trait
 from ...phrases import Reason
 from ...reply import Delta, Draft
 from ...stream import AsyncStream
-from ..access.foresight import foreseen
+from ..access.foresight import foreseen, unless_made
 from ..audience import alone, asked_alike, is_detached, mark_of
 from ..completions.completions import Completions
 from ..completions.form import Pieces
@@ -188,7 +189,8 @@ async def _answer(
     if gateway.audiences.get(mark) is None:
         own = {**(fields.get("params") or {}), **fields}
         client, model, sent = client_of(request), fields.get("model"), len(posted)
-        await gateway.expect(lambda: foreseen(client, model, own, sent, chat.id))
+        foresee = partial(foreseen, client, model, own, sent, chat.id)
+        await gateway.expect(partial(unless_made, client, chat.at, asking.get("key"), foresee))
     running = _Running(chat.id, stream, form_of(fields), alone(stream))
     if mark is not None or detached:
         audience = gateway.audiences.of(mark, stream, {}, detached=detached)

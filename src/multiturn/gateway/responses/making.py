@@ -19,6 +19,8 @@ from ...ledger import Ledger
 from ...reply import Delta
 from ...storage import Asked, Begun, Exchange, Start
 from ...turn import OpenTurn
+from ...usage import Spending
+from ..access.foresight import unless_made
 from ..audience import is_detached
 from ..completions.stateful import sent_headers, window_headers
 from ..gateway import Gateway
@@ -30,7 +32,7 @@ from .log import Live, Mark, Telling, ended, told_again, whole
 from .prepared import prepared
 from .repeats import seen
 from .request import Wanted, foresight_of
-from .turn import Spot, asked_in, check_new, owner_of
+from .turn import Spot, asked_in, check_new, owner_of, spot_of
 from .window import check_room
 
 __all__ = ["Making", "Running"]
@@ -108,13 +110,19 @@ class Making:
         if live is not None:
             await self._apart(live, receive, send)
             return
-        await self._gateway.expect(foresight_of(self._client, self._wanted, len(self._raw)))
+        await self._gateway.expect(self._foreseen)
         async with staying(receive):
             begun, asked = await self._begin(mark)
         if isinstance(begun, Begun):
             await self._again(begun, receive, send)
         else:
             await self._make(begun, asked, mark, receive, send)
+
+    async def _foreseen(self) -> Spending | None:
+        """What the response may take; nothing where it is stored already."""
+        spot = await spot_of(self._client, self._wanted, self._seen.key)
+        foresee = foresight_of(self._client, self._wanted, len(self._raw))
+        return await unless_made(self._client, (spot.owner, spot.conversation), self._seen.key, foresee)
 
     @property
     def _goes_on(self) -> bool:
