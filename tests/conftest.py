@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import signal
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,6 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from tests.checker.counters import THOROUGH
 from tests.scene import Make, Scene
+
+DAY = 86_400
+LAST_MOMENTS = 30
 
 # A change is judged by the same examples wherever it is judged, however slow the machine is; new ones are
 # looked for by ``scripts/test --thorough``.
@@ -27,6 +31,14 @@ def _interrupts() -> None:
     and has it ignored: what is ignored stays so in every child."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _days() -> None:
+    """Consumption is counted by the day, in UTC: no test begins where the day might end before it does."""
+    left = DAY - time.time() % DAY
+    if left < LAST_MOMENTS:
+        time.sleep(left + 0.1)
 
 
 @pytest.fixture(scope="session")
