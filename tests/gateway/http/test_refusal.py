@@ -43,7 +43,7 @@ from multiturn.errors import (
     TurnNotFound,
 )
 from multiturn.gateway.http.refusal import Refusal, Said, refused, said_of
-from multiturn.phrases import Reason
+from multiturn.phrases import Reason, error_sentence
 
 SECRET = "xyzzy-told-to-nobody"
 INVALID, FAILED, RATE = "invalid_request_error", "server_error", "rate_limit_error"
@@ -133,6 +133,19 @@ def test_what_a_client_reads_names_what_it_can_do_and_no_gaps() -> None:
     ):
         for language in ("en", "zh"):
             assert "…" not in said_of(error, language).message
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(
+    "kind",
+    [each for each in ProviderError.__subclasses__() if "kept" in each.sentence()],
+    ids=lambda kind: kind.code,
+)
+def test_only_what_has_a_turn_is_said_to_be_kept(kind: type[ProviderError], language: str) -> None:
+    passed, kept = kind(), kind(turn="turn_1")
+    stored = re.compile("kept|已保存|已收到")
+    assert not stored.search(said_of(passed, language).message)
+    assert said_of(kept, language).message == error_sentence(kept, language)
 
 
 def test_who_asks_to_be_asked_later_is_handed_on() -> None:

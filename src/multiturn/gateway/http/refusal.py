@@ -168,13 +168,17 @@ def _sentence(error: Error, language: str) -> str:
     if f"gateway.{error.code}" in table():
         ours = {name: each for name, each in error.figures.items() if _is_ours(name, each)}
         return phrase(f"gateway.{error.code}", language, **(ours | stored_figures(error.figures)))
-    form = type(error).sentence()
-    if language == "zh":
-        form = table()[f"error.{error.code}"]["zh"][0]
     hidden = not isinstance(error, ProviderError)
-    return form.format_map(
+    return _form(error, language).format_map(
         {name: _told(name, each, language, hidden=hidden) for name, each in error.figures.items()}
     )
+
+
+def _form(error: Error, language: str) -> str:
+    """The sentence before its figures are filled in; where no turn kept the message, none that says so."""
+    if isinstance(error, ProviderError) and error.turn is None and f"unkept.{error.code}" in table():
+        return table()[f"unkept.{error.code}"]["zh" if language == "zh" else "en"][0]
+    return table()[f"error.{error.code}"]["zh"][0] if language == "zh" else type(error).sentence()
 
 
 def stored_figures(figures: Mapping[str, object]) -> dict[str, Any]:
