@@ -323,7 +323,7 @@ GOOD: Mapping[str, Mapping[str, Any]] = {
     "/v1/embeddings": {"model": "qwen/text-embedding-v4", "input": "hi"},
     "/v1/responses": {"input": "hi"},
     "/v1/responses/input_tokens": {"input": "hi"},
-    "/v1/responses/compact": {"input": "hi"},
+    "/v1/responses/compact": {"model": "qwen/qwen-plus", "input": "hi"},
     "/v1/conversations/{id}": {"metadata": {}},
     "/v1/conversations/{id}/items": {"items": []},
     "/v1/conversations/{id}/turns/{n}/edit": {"text": "hi"},

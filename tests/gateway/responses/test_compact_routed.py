@@ -19,7 +19,7 @@ def test_where_one_does_not_answer_the_next_one_writes_it(fault: Fault) -> None:
     with serve("qwen", fault) as first, serve("kimi", "The user is called Ada.") as second:
         with gate(first, second, model="desk", config=config) as one:
             words = "My name is Ada, and this is a long story about it. " * 20
-            body = {"input": [{"role": "user", "content": words}]}
+            body = {"model": None, "input": [{"role": "user", "content": words}]}
             for _ in range(2):
                 status, told, _ = one.post(body, "/v1/responses/compact")
                 assert status == 200
@@ -32,5 +32,5 @@ def test_where_nobody_answers_it_says_so() -> None:
     config = load({"store": ":memory:", "model": "desk", "routes": ROUTES}, {"HOME": "/nowhere"})
     with serve("qwen", Fault(401)) as first, serve("kimi", Fault(400, message="no")) as second:
         with gate(first, second, model="desk", config=config) as one:
-            status, told, _ = one.post({"input": "hi"}, "/v1/responses/compact")
+            status, told, _ = one.post({"model": "desk", "input": "hi"}, "/v1/responses/compact")
             assert (status, json.loads(told)["error"]["code"]) == (502, "compaction_failed")

@@ -38,7 +38,7 @@ def test_a_failed_response_can_be_deleted() -> None:
         first = ask(one, "one")
         body = {"input": "two", "previous_response_id": first.id, "background": True, "stream": True}
         raw = one.post({"model": first.model, **body}, "/v1/responses")[1]
-        failed = json.loads(raw.split(b"data: ")[-1])["response"]
+        failed = json.loads(raw.split(b"data: ")[-2].partition(b"\n")[0])["response"]
         assert failed["status"] == "failed"
         gone(one, failed["id"])
         assert post(one, {"input": "three", "previous_response_id": failed["id"]})[0] == 400

@@ -112,7 +112,7 @@ def test_bad_questions_about_a_response_are_refused_by_name() -> None:
         ):
             status, body, _ = one.get(f"{path}?{query}")
             assert (status, json.loads(body)["error"]["param"]) == (400, param)
-        assert one.get(f"{path}?stream=TRUE&starting_after={'9' * 12}")[:2] == (200, b"")
+        assert one.get(f"{path}?stream=TRUE&starting_after={'9' * 12}")[:2] == (200, b"data: [DONE]\n\n")
         assert json.loads(one.get(f"{path}?stream=false&starting_after=1")[1])["status"] == "completed"
         status, body, _ = one.get("/v1/responses/resp_none")
         assert (status, json.loads(body)["error"]["param"]) == (404, "response_id")

@@ -65,7 +65,7 @@ def body(sim: Simulator) -> dict[str, Any]:
         ("tool_choice", {"type": "function", "function": {"name": 5}}, "not_text"),
         ("tool_choice", {"type": "allowed_tools", "tools": [{"type": "mcp"}]}, "unsupported_tool"),
         ("tool_choice", {"type": "allowed_tools", "tools": [5]}, "unsupported_tool"),
-        ("tool_choice", {"type": "allowed_tools", "mode": "none", "tools": []}, "invalid_value"),
+        ("tool_choice", {"type": "allowed_tools", "mode": "maybe", "tools": []}, "invalid_value"),
         (
             "tool_choice",
             {"type": "allowed_tools", "tools": [{"type": "function", "name": ["f"]}]},

@@ -114,7 +114,7 @@ def test_a_follower_hears_that_the_conversation_was_deleted() -> None:
         follow = client.with_options(timeout=30).responses.with_streaming_response.retrieve
         with follow(first.id, stream=True) as answer:
             for line in answer.iter_lines():
-                if line.startswith("data: "):
+                if line.startswith("data: {"):
                     heard.append(json.loads(line[6:]))
                     if len(heard) == 3:
                         client.conversations.delete(name)

@@ -84,7 +84,7 @@ def test_thoughts_come_before_words() -> None:
         done = [each["item"] for each in events if each["type"] == "response.output_item.done"]
         assert done == [reasoning, message]
         added = [each["item"] for each in events if each["type"] == "response.output_item.added"]
-        assert added[0] == {**reasoning, "summary": []}
+        assert added[0] == {**reasoning, "status": "in_progress", "summary": []}
         assert reasoning["summary"] == [{"type": "summary_text", "text": "Let me think."}]
         assert reasoning["id"].replace("rs_", "msg_") == message["id"]
 

@@ -97,10 +97,10 @@ def result_item(id: str, call_id: str, output: object, status: str = "completed"
     return {"id": id, "type": "function_call_output", "call_id": call_id, "output": output, "status": status}
 
 
-def reasoning_item(id: str, text: str) -> Item:
+def reasoning_item(id: str, text: str, status: str = "completed") -> Item:
     """What a model thought."""
     summary = [{"type": "summary_text", "text": text}] if text else []
-    return {"id": id, "type": "reasoning", "summary": summary, "content": [], "encrypted_content": None}
+    return {"id": id, "type": "reasoning", "status": status, "summary": summary, "content": []}
 
 
 # --------------------------------------------------------------------------------------------- ids

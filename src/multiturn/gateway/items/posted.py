@@ -94,7 +94,7 @@ def _result(item: Item, place: str) -> Item:
 
 
 def _reasoning(item: Item, place: str) -> Item:
-    item = {"summary": [], "content": [], "encrypted_content": None, **item}
+    item = {"status": "completed", "summary": [], "content": [], **item}
     for name in ("summary", "content"):
         if not isinstance(item[name], list):
             raise _shapeless(f"{place}.{name}")

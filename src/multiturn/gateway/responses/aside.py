@@ -113,7 +113,8 @@ class Aside:
         """The last events."""
         self._course.close()
         status = "incomplete" if self._draft.finish_reason in CUT else "completed"
-        told = self._first + self._events.of(self._reader.pieces()) + self._events.close(status)
+        told = self._first + self._events.of(self._reader.pieces())
+        told += self._events.close(status, str(self._draft.extra.get("refusal") or ""))
         return told + self._events.end(self._ended(self._draft, usage))
 
     def whole(self, named: Named, draft: Draft, usage: Usage | None) -> bytes:

@@ -47,6 +47,8 @@ async def compacted(request: Request) -> Response:
     body = await read_body(request.scope, request.receive)
     gateway = gateway_of(request)
     client = gateway.client_of(request.scope)
+    if "model" not in body.fields:  # the one parameter that must be named, if only by null
+        raise Refusal(400, "missing_required_parameter", param="model")
     wanted = wanted_of(body.fields, empty=True)
     await gateway.expect(foresight_of(client, wanted, len(body.raw)))
     async with staying(request.receive):

@@ -14,9 +14,10 @@ import orjson
 
 from ...course import Piece
 from ..http.refusal import Said
+from ..http.sse import DONE
 from ..items.items import Item, call_item, item_id, message_item, output_text, reasoning_item
 
-__all__ = ["Events"]
+__all__ = ["Events", "refusal_in"]
 
 LAST = {"completed": "completed", "failed": "failed"}
 """The status as the last event has it; every other is ``incomplete``."""
@@ -33,6 +34,7 @@ class Events:
         self._items: list[Item] = []
         self._places: dict[str, int] = {}
         self._said: dict[str, list[str]] = {}
+        self._refusal = ""
 
     @property
     def items(self) -> list[Item]:
@@ -52,10 +54,14 @@ class Events:
         """The events of these pieces."""
         return b"".join([self._piece(piece) for piece in pieces])
 
-    def close(self, status: str) -> bytes:
-        """Nothing more comes; ``status`` is the response's."""
-        status = "completed" if status == "completed" else "incomplete"
-        return b"".join([self._close(key, status) for key in list(self._open)])
+    def close(self, status: str, refusal: str = "") -> bytes:
+        """Nothing more comes; ``status`` is the response's. A ``refusal`` is told whole, as the end of the
+        message; one of a message that was closed before is in the end's response only."""
+        status, told = "completed" if status == "completed" else "incomplete", b""
+        if refusal and "text" not in self._places:
+            told = self._close_words() + self._add("text", Piece("text", ""))
+        self._refusal = refusal
+        return told + b"".join([self._close(key, status) for key in list(self._open)])
 
     def end(self, response: Mapping[str, Any], *, crashed: bool = False) -> bytes:
         """The last event. Before a process ``crashed`` it may have told more than it stored: whoever heard
@@ -63,12 +69,12 @@ class Events:
         if crashed:
             self._number = max(self._number, self._after + 1)
         kind = LAST.get(response["status"], "incomplete")
-        return self._event(f"response.{kind}", response=response)
+        return self._event(f"response.{kind}", response=response) + DONE
 
     def failed(self, said: Said) -> bytes:
         """The event of an error that is not the response's own."""
         error = {"code": said.code, "message": said.message, "param": said.param}
-        return self._event("error", **error, error={"type": said.type, **error})
+        return self._event("error", **error, error={"type": said.type, **error}) + DONE
 
     # -- items
 
@@ -89,7 +95,7 @@ class Events:
         if key == "text":
             item = message_item(self._message, "assistant", (), "in_progress")
         elif key == "reasoning":
-            item = reasoning_item(item_id("rs", self._message), "")
+            item = reasoning_item(item_id("rs", self._message), "", "in_progress")
         else:
             name = item_id("fc", self._message, piece.place)
             item = call_item(name, piece.id, piece.name, "", "in_progress")
@@ -97,7 +103,7 @@ class Events:
         self._open[key], self._said[key] = item, []
         self._items.append(item)
         told = self._event("response.output_item.added", output_index=place, item=item)
-        if key == "text":
+        if key == "text" and piece.text:
             told += self._part("content_part.added", key, part=output_text(""))
         return told
 
@@ -114,9 +120,7 @@ class Events:
     def _close(self, key: str, status: str = "completed") -> bytes:
         item, text, told = self._open.pop(key), "".join(self._said.pop(key)), b""
         if key == "text":
-            item["content"] = [output_text(text)]
-            told = self._part("output_text.done", key, text=text, logprobs=[])
-            told += self._part("content_part.done", key, part=item["content"][0])
+            told = self._close_message(item, text)
         elif key == "reasoning":
             if text:
                 item["summary"] = [_summary(text)]
@@ -125,18 +129,32 @@ class Events:
         else:
             item["arguments"] = text
             told = self._part("function_call_arguments.done", key, name=item["name"], arguments=text)
-        if "status" in item:
-            item["status"] = status
+        item["status"] = status
         return told + self._event("response.output_item.done", output_index=self._places[key], item=item)
+
+    def _close_message(self, item: Item, text: str) -> bytes:
+        told, refusal = b"", self._refusal
+        item["content"] = content = [output_text(text)] if text else []
+        if text:
+            told = self._part("output_text.done", "text", text=text, logprobs=[])
+            told += self._part("content_part.done", "text", part=content[0])
+        if refusal:
+            place = len(content)
+            told += self._part("content_part.added", "text", place, part=_refused(""))
+            told += self._part("refusal.delta", "text", place, delta=refusal)
+            told += self._part("refusal.done", "text", place, refusal=refusal)
+            content.append(_refused(refusal))
+            told += self._part("content_part.done", "text", place, part=content[place])
+        return told
 
     # -- writing
 
-    def _part(self, kind: str, key: str, **fields: Any) -> bytes:
-        """An event of an item that is there."""
+    def _part(self, kind: str, key: str, content: int = 0, **fields: Any) -> bytes:
+        """An event of an item that is there; of a message's parts, which one by number."""
         place = self._places[key]
         where: dict[str, Any] = {"item_id": self._items[place]["id"], "output_index": place}
         if key == "text":
-            where["content_index"] = 0
+            where["content_index"] = content
         elif key == "reasoning":
             where["summary_index"] = 0
         return self._event(f"response.{kind}", **where, **fields)
@@ -152,3 +170,13 @@ class Events:
 
 def _summary(text: str) -> dict[str, Any]:
     return {"type": "summary_text", "text": text}
+
+
+def refusal_in(items: Iterable[Item]) -> str:
+    """What these items of an answer say where it refuses."""
+    parts = [part for item in items if item["type"] == "message" for part in item["content"]]
+    return "".join(part["refusal"] for part in parts if part["type"] == "refusal")
+
+
+def _refused(words: str) -> dict[str, Any]:
+    return {"type": "refusal", "refusal": words}

@@ -143,7 +143,7 @@ def _text_config(value: Any, name: str) -> dict[str, Any]:
             "name": _text(form.get("name"), f"{name}.format.name"),
             "description": _part(form, "description", _text, f"{name}.format"),
             "schema": _table(form.get("schema"), f"{name}.format.schema"),
-            "strict": _part(form, "strict", _switch, f"{name}.format"),
+            "strict": _part(form, "strict", _switch, f"{name}.format") is True,
         }
     verbosity = _part(table, "verbosity", _one_of("low", "medium", "high"), name)
     return found if verbosity is None else found | {"verbosity": verbosity}
@@ -178,7 +178,7 @@ def _tool_choice(value: Any, name: str) -> Any:
         named = nested.get("name") if isinstance(nested, dict) else table.get("name")
         return {"type": "function", "name": _text(named, f"{name}.name")}
     if table.get("type") == "allowed_tools":
-        mode = _one_of("auto", "required")(table.get("mode", "auto"), f"{name}.mode")
+        mode = _one_of("auto", "none", "required")(table.get("mode") or "auto", f"{name}.mode")
         tools = _list(table.get("tools"), f"{name}.tools")
         if not all(isinstance(each, dict) and each.get("type") == "function" for each in tools):
             raise Refusal(400, HOSTED, param=f"{name}.tools")

@@ -13,7 +13,8 @@ from ...memory import message_of
 from ...storage import Asked, Exchange
 from ...stream import AsyncStream
 from ...turn import OpenTurn
-from .events import Events
+from ..items.items import items_of
+from .events import Events, refusal_in
 from .response import Progress, responded, response_of, status_of
 
 __all__ = ["Live", "Mark", "Telling", "ended", "told_again", "whole"]
@@ -101,7 +102,7 @@ class Live:
             raise self._error
         told += events.of(reader.pieces(self._released))
         last = self.last or {}
-        yield told + events.close(str(last["status"])) + events.end(last)
+        yield told + events.close(str(last["status"]), refusal_in(last["output"])) + events.end(last)
 
 
 class Telling:
@@ -122,7 +123,7 @@ class Telling:
 
 def ended(exchange: Exchange, events: Events, language: str) -> tuple[bytes, dict[str, Any]]:
     """The last events, and the response they tell of."""
-    told = events.close(status_of(exchange))
+    told = events.close(status_of(exchange), _refusal(exchange))
     last = response_of(exchange, language, events.items)
     return told + events.end(last, crashed=exchange.step is None), last
 
@@ -148,6 +149,14 @@ def _replayed(exchange: Exchange, after: int = -1) -> tuple[Events, bytes]:
     answer = message_of(exchange.output) if exchange.output else None
     told = events.begin(first)
     return events, told + events.of(Reader.stored(exchange.course, answer).pieces())
+
+
+def _refusal(exchange: Exchange) -> str:
+    """What a stored answer says where it refuses; most do not."""
+    output = exchange.output
+    if output is None or b'"refusal"' not in output.row.body:
+        return ""
+    return refusal_in(items_of(output))
 
 
 def _first(at: Address, created_at: float, asked: Asked, conversation: str) -> dict[str, Any]:

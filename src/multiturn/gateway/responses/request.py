@@ -141,7 +141,7 @@ class Wanted:
         form = dict(text.get("format") or {"type": "text"})
         if form["type"] == "json_schema":
             kind = form.pop("type")
-            given["response_format"] = {"type": kind, kind: {n: v for n, v in form.items() if v is not None}}
+            given["response_format"] = {"type": kind, kind: {n: v for n, v in form.items() if v}}
         elif form["type"] == "json_object":
             given["response_format"] = form
         given |= {name: fields[name] for name in FOR_OPENAI if name in fields}

@@ -33,7 +33,6 @@ DEFAULTS: Mapping[str, Any] = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
     "truncation": "auto",
-    "user": None,
 }
 """What holds where a request says nothing; our own policy is what the API calls "auto"."""
 CODES = {"rate_limited": "rate_limit_exceeded", "context_overflow": "invalid_prompt"}
@@ -80,8 +79,12 @@ def response_of(exchange: Exchange, language: str, lost: Sequence[Item] = ()) ->
 
 
 def incomplete(items: Sequence[Item]) -> list[Item]:
-    """Items of an answer that did not come to its end."""
-    return [each | {"status": "incomplete"} if "status" in each else each for each in items]
+    """Items of an answer that did not come to its end: calls may lack theirs, and so may what came last."""
+    last = len(items) - 1
+    return [
+        item | {"status": "incomplete"} if place == last or item["type"] == "function_call" else item
+        for place, item in enumerate(items)
+    ]
 
 
 def status_of(exchange: Exchange) -> str:
@@ -114,6 +117,7 @@ def responded(
     return {
         "id": id,
         "object": "response",
+        "access_programs": None,
         "created_at": int(created_at),
         "status": status,
         "background": bool(own.get("b")),
