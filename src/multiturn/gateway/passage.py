@@ -25,6 +25,7 @@ from .http.presence import ClientLeft
 from .http.refusal import Refusal
 from .http.sse import stopping
 from .log import LOG, Journal
+from .responses.socket import Sockets
 
 __all__ = ["Passage"]
 
@@ -52,11 +53,13 @@ class Passage:
         self._routes = routes
         self._gateway = gateway
         self._journal = Journal()
+        self._sockets = Sockets(self, self._admit, gateway)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            app = self._sockets if scope["type"] == "websocket" else self._app
+            await app(scope, receive, send)
             self._journal.write()
             return
         receive = connection_of(scope) or receive

@@ -12,13 +12,16 @@ from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ..client import AsyncMultiTurn
 from .access.hosts import Hosts
 from .app import application
+from .http.body import LARGEST_WITH_MEDIA
 from .http.connection import CONNECTION, Connection
 from .http.refusal import Refusal, said_of
 from .log import set_up
+from .responses.socket import ENDING
 
 __all__ = ["serve", "server_of"]
 
@@ -85,6 +88,8 @@ class Protocol(HttpToolsProtocol):
         """The head is there."""
         self._stop_waiting()
         super().on_headers_complete()
+        if self.parser.should_upgrade() and self._should_upgrade():
+            return
         connection = Connection(self.cycle)
         self._connections = [*(each for each in self._connections if each.open), connection]
         self.scope[CONNECTION] = connection  # type: ignore[literal-required]  # a key of ours
@@ -116,6 +121,18 @@ class Protocol(HttpToolsProtocol):
         head += f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(head.encode() + body)
         self.transport.close()
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """A WebSocket; when the server ends, it does behind the response that is being made."""
+
+    def shutdown(self) -> None:
+        """The server ends."""
+        if self.handshake_complete and not self.close_sent:
+            ending: Any = {"type": ENDING}
+            self.queue.put_nowait(ending)
+        else:
+            super().shutdown()
 
 
 class Server(uvicorn.Server):
@@ -151,7 +168,9 @@ def server_of(
     options: dict[str, Any] = {
         "http": Protocol,
         "loop": "uvloop",
-        "ws": "none",
+        "ws": Socket,
+        "ws_max_size": LARGEST_WITH_MEDIA,
+        "ws_per_message_deflate": False,
         "log_config": None,
         "access_log": False,
         "proxy_headers": False,
