@@ -162,7 +162,9 @@ def test_a_response_as_openais_documents_show_it() -> None:
 def test_a_streamed_response_as_openais_documents_show_it() -> None:
     with serve("openai", "Once upon a time.") as sim, gate(sim, model="openai/gpt-4.1") as one:
         got = curl(one.url, OPENAI % ', "stream": true')
-        kinds = [json.loads(each)["type"] for each in events(got)]
+        *told_of, end = events(got)
+        assert end == "[DONE]"
+        kinds = [json.loads(each)["type"] for each in told_of]
         assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
         named = [line for line in got.body.decode().splitlines() if line.startswith("event: ")]
         assert named == [f"event: {kind}" for kind in kinds]
