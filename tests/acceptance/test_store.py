@@ -227,10 +227,11 @@ async def test_a_turn_of_another_process_is_waited_for_and_then_given_up(tmp_pat
             await line(process)
             hasty = replace(SHORT, queue=0.3)
             async with client_of(tmp_path, "qwen/qwen-plus", simulator, timing=hasty) as client:
-                chat = client.conversation("c")
                 with pytest.raises(ConversationBusy, match=r"0\.3") as raised:
-                    await chat.send("next")
+                    await client.conversation("c").send("next")
                 assert raised.value.turn is None
+            async with client_of(tmp_path, "qwen/qwen-plus", simulator) as client:
+                chat = client.conversation("c")
                 assert (await chat.send("next", on_busy="interrupt")).text == "fine"
                 assert await states(chat) == ["INCOMPLETE", "COMPLETED"]
             await asyncio.to_thread(process.communicate)
