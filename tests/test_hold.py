@@ -10,10 +10,11 @@ import pytest
 
 from multiturn import TurnExpired
 from multiturn.conversations import Owner
+from multiturn.errors import StoreBusy
 from multiturn.hold import Hold
 from multiturn.reply import Delta
 from multiturn.sealing import seal
-from multiturn.storage import Lease, Start
+from multiturn.storage import Lease, Partial, Start
 from multiturn.storage.sqlite import SQLiteStore
 from multiturn.tokens import count_message
 
@@ -62,6 +63,26 @@ async def test_batches_that_met_a_lock_come_with_the_next_in_order(
     await hold.release()
     assert await kept(store) == ("a" * BATCH + "b" * BATCH + "c" * BATCH, "abc")
     assert not hold.stopped
+    await store.close()
+
+
+async def test_what_falls_due_while_a_batch_meets_a_lock_brings_it_along(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = hold_of(store, await begun(store))
+    append, met = store.append, list[str]()
+
+    async def busy_at_first(lease: Lease, partial: Partial) -> bool:
+        if met:
+            return await append(lease, partial)
+        met.append("a lock")
+        hold.keep(Delta("b" * BATCH))
+        raise StoreBusy(path="chats.db")
+
+    monkeypatch.setattr(store, "append", busy_at_first)
+    hold.keep(Delta("a" * BATCH))
+    await hold.release()
+    assert (await kept(store))[0] == "a" * BATCH + "b" * BATCH
     await store.close()
 
 

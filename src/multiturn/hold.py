@@ -116,7 +116,8 @@ class Hold:
                         self.stop()
                 except Error:
                     self._arrived.insert(0, partial)
-                    raise
+                    if not self._due:
+                        raise
         finally:
             self._storing = False
 
