@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.simulators import Answer, Call, Fault, Received, Reply, Script, Simulator, Wire, simulate
+from tests.simulators import Answer, Call, Fault, Received, Reply, Script, Simulator, simulate
 
 from multiturn import (
     AsyncMultiTurn,
@@ -519,15 +519,14 @@ async def test_a_turn_that_cannot_be_built_leaves_the_trial_to_the_next() -> Non
 
 
 async def test_what_happened_while_a_turn_waited_counts() -> None:
-    slow = Script("好", wire=Wire(first=0.3))
-    async with world(slow) as (client, qwen, _):
-        rested = Rested(client)
-        first = asyncio.create_task(client.conversation("c").send("你好"))
-        await reached(qwen)
-        second = asyncio.create_task(client.conversation("c").send("再说"))
-        assert (await first).model == "qwen/qwen-plus"
-        rested.fail()
-        assert (await second).model == "kimi/kimi-k2.6"
+    async with world("好") as (client, _, _):
+        rested, chat = Rested(client), client.conversation("c")
+        assert (await chat.send("你好")).model == "qwen/qwen-plus"
+        async with chat.prepare("等一下"):
+            turn = asyncio.create_task(chat.send("再说"))
+            await asyncio.sleep(0.05)
+            rested.fail()
+        assert (await turn).model == "kimi/kimi-k2.6"
 
 
 async def test_a_dry_run_shows_who_would_be_asked() -> None:
