@@ -43,6 +43,7 @@ KNOWN = frozenset(
         "metadata",
         "service_tier",
         "modalities",
+        "moderation",
         "audio",
         "prediction",
         "prompt_cache_key",

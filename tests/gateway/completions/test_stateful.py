@@ -198,10 +198,31 @@ def test_a_header_cannot_be_made_by_the_name_of_a_conversation() -> None:
 def test_what_the_provider_does_not_know_is_left_out_and_named() -> None:
     with serve("qwen", "ok") as sim, gate(sim) as one:
         answer = send(one, user("one"), service_tier="auto", temperature=0.5, metadata={"a": "b"})
-        assert answer.headers["x-multiturn-dropped"] == "service_tier"
+        assert answer.headers["x-multiturn-dropped"] == "metadata, service_tier"
         body = sim.requests[0].body
         assert body["temperature"] == 0.5
         assert not {"service_tier", "metadata", "conversation", "user"} & body.keys()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_no_answer_could_tell_is_not_asked_for_and_named(kept: bool) -> None:
+    functions: Any = [{"name": "weather", "parameters": {"type": "object", "properties": {}}}]
+    with serve("openai", "ok") as sim, gate(sim) as one:
+        answer = send(
+            one,
+            user("one"),
+            model="openai/gpt-4.1",
+            store=kept,
+            functions=functions,
+            function_call="auto",
+            logprobs=True,
+            top_logprobs=2,
+            prompt_cache_options={"ttl": "30m"},
+        )
+        named = ["function_call", "functions", "logprobs", "top_logprobs"]
+        assert answer.headers["x-multiturn-dropped"].split(", ") == named
+        assert not {*named} & sim.requests[0].body.keys()
+        assert sim.requests[0].body["prompt_cache_options"] == {"ttl": "30m"}
 
 
 def test_nothing_is_kept_of_a_question_beside_the_conversation() -> None:

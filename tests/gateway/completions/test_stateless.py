@@ -151,3 +151,20 @@ def test_nothing_is_remembered() -> None:
     with serve("qwen") as sim, gate(sim) as one:
         ask(one)
         assert json.loads(one.get("/v1/conversations")[1])["data"] == []
+
+
+def test_whether_instructions_alone_can_be_answered_says_who_is_asked() -> None:
+    told: Any = [{"role": "system", "content": "Say hello."}]
+    with serve("dashscope") as sim, gate(sim) as one:
+        assert ask(one, model="demo", messages=told).choices[0].message.content
+        assert words(ask(one, model="demo", messages=told, stream=True))
+        with pytest.raises(openai.BadRequestError, match="role of user"):
+            ask(one, model="dashscope/qwen-plus", messages=told)
+        assert [each["content"] for each in sim.requests[0].messages] == ["Say hello."]
+
+
+@pytest.mark.parametrize("messages", [None, [], "hi", ["hi"], [{"content": "hi"}], [{"role": 5}]])
+def test_what_is_no_list_of_messages_is_refused_where_it_is_put_into_our_words(messages: Any) -> None:
+    with gate(model="demo") as one:
+        status, raw, _ = one.post({"model": "demo", "messages": messages})
+        assert (status, json.loads(raw)["error"]["param"]) == (400, "messages")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..http.refusal import Refusal
 
-__all__ = ["Posted", "divide"]
+__all__ = ["Posted", "divide", "messages_in"]
 
 INSTRUCTIONS = ("system", "developer")
 MOST_MESSAGES = 2048
@@ -41,18 +41,24 @@ class Posted:
         )
 
 
+def messages_in(posted: object) -> Messages:
+    """What was posted, where it is a list of messages. Raises `Refusal`."""
+    if not isinstance(posted, list) or not posted:
+        raise Refusal(400, "messages_missing", param="messages")
+    if len(posted) > MOST_MESSAGES:
+        raise Refusal(400, "too_many_messages", param="messages", limit=MOST_MESSAGES)
+    if not all(isinstance(each, dict) and isinstance(each.get("role"), str) for each in posted):
+        raise Refusal(400, "messages_shape", param="messages")
+    return posted
+
+
 def divide(messages: object) -> Posted:
     """Divide a posted array. Raises `Refusal` for what is no list of messages, and where nothing is new.
 
     >>> divide([{"role": "user", "content": "a"}, {"role": "assistant"}, {"role": "user"}]).new
     [{'role': 'user'}]
     """
-    if not isinstance(messages, list) or not messages:
-        raise Refusal(400, "messages_missing", param="messages")
-    if len(messages) > MOST_MESSAGES:
-        raise Refusal(400, "too_many_messages", param="messages", limit=MOST_MESSAGES)
-    if not all(isinstance(each, dict) and isinstance(each.get("role"), str) for each in messages):
-        raise Refusal(400, "messages_shape", param="messages")
+    messages = messages_in(messages)
     lead = 0
     while lead < len(messages) and messages[lead]["role"] in INSTRUCTIONS:
         lead += 1

@@ -40,7 +40,7 @@ from .stateless import OURS, answer_request, check_choices
 
 __all__ = ["conversation_of", "named_of", "sent_headers", "stateful", "window_headers"]
 
-OWN = OURS | {"conversation", "store", "user", "metadata"}
+OWN = OURS | {"conversation", "store", "user"}
 """Fields that we understand ourselves."""
 OPENAI_ONLY = frozenset(
     (
@@ -51,6 +51,7 @@ OPENAI_ONLY = frozenset(
         "moderation",
         "prediction",
         "prompt_cache_key",
+        "prompt_cache_options",
         "prompt_cache_retention",
         "safety_identifier",
         "service_tier",
@@ -59,6 +60,8 @@ OPENAI_ONLY = frozenset(
     )
 )
 """Parameters that other providers' profiles do not know."""
+LOST = frozenset(("function_call", "functions", "logprobs", "metadata", "top_logprobs"))
+"""What no answer that is remembered can tell of, whoever gives it."""
 
 
 def conversation_of(headers: Headers, fields: Mapping[str, Any]) -> str | None:
@@ -124,9 +127,9 @@ def _cards(catalog: Catalog, model: str) -> list[Card]:
 def _params(
     fields: Mapping[str, Any], models: Sequence[tuple[Card, Profile]]
 ) -> tuple[dict[str, Any], list[str]]:
-    """What is handed on, and the names of what one of the models does not know."""
+    """What is handed on, and the names of what one of the models does not know or nobody would be told of."""
     given = {name: value for name, value in fields.items() if name not in OWN and value is not None}
-    refused: set[str] = set()
+    refused = set(LOST)
     for card, profile in models:
         refused |= {*profile.drop_params, *card.drop_params}
         if profile.id not in ("openai", "compatible"):

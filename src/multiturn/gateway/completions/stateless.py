@@ -29,7 +29,7 @@ from ..http.refusal import Refusal
 from ..http.sse import Headers, send_events, send_whole
 from .completions import Completions
 from .form import Form, Named
-from .posted import divide
+from .posted import messages_in
 from .relay import relay
 from .routed import attempts_of, one_after_another
 
@@ -76,7 +76,7 @@ async def _ask(
         return
     fields, form = body.fields, form_of(body.fields)
     check_choices(fields)
-    divide(fields.get("messages"))
+    messages_in(fields.get("messages"))
     request = replace(request_of(fields, body.written("messages").encode(), card), elsewhere=elsewhere)
     streamed = fields.get("stream") is True
     await answer_request(
