@@ -178,6 +178,21 @@ def test_there_is_an_end_to_reading() -> None:
         assert len(sim.requests) == 16
 
 
+@pytest.mark.parametrize(
+    ("fault", "code", "param"),
+    [
+        (Fault(404, kind="model"), "model_not_found", "model"),
+        (Fault(429, kind="rate_limit"), "rate_limit_exceeded", None),
+        (Fault(503, kind="overloaded"), "provider_overloaded", None),
+    ],
+)
+def test_what_a_provider_refuses_anybody_is_told_as_it_is(fault: Fault, code: str, param: str | None) -> None:
+    with serve("qwen", Script("ok", faults=fault)) as sim, gate(sim) as one:
+        status, answer = compacted(one, input="My name is Ada.")
+        assert (status, answer["error"]["param"]) == (fault.status, param)
+        assert answer["error"]["code"]
+
+
 @pytest.mark.parametrize("wrong", [Answer(""), Answer("A summary", finish="length"), Fault(400)])
 def test_a_model_that_writes_none_is_told_of(wrong: Any) -> None:
     with (

@@ -33,4 +33,4 @@ def test_where_nobody_answers_it_says_so() -> None:
     with serve("qwen", Fault(401)) as first, serve("kimi", Fault(400, message="no")) as second:
         with gate(first, second, model="desk", config=config) as one:
             status, told, _ = one.post({"model": "desk", "input": "hi"}, "/v1/responses/compact")
-            assert (status, json.loads(told)["error"]["code"]) == (502, "compaction_failed")
+            assert (status, json.loads(told)["error"]["code"]) == (502, "invalid_api_key")

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from ...client import AsyncMultiTurn
 from ...conversations import new_ulid
+from ...errors import ContentFiltered, HistoryRefused, ProviderError, ProviderOverflow, RequestRefused
 from ...messages import Message
 from ...policy import Summarize
 from ...prompts import Asked, language_of, narrated
@@ -38,6 +39,8 @@ SECONDS = 120.0
 MOST_REQUESTS = 16
 INSTRUCTING = ("system", "developer")
 """Instructions stay in force; they are no part of what was said."""
+OURS = (ContentFiltered, HistoryRefused, ProviderOverflow, RequestRefused)
+"""What a provider says of the request that we wrote; everything else is told as the provider's."""
 NARROW = 500
 """Characters of one message, where a turn alone is too much to read."""
 
@@ -126,6 +129,8 @@ async def _summary(
         if text is not None:
             so_far, lines = text, lines[told:]
         elif not writers.moved:
+            if isinstance(writing.error, ProviderError) and not isinstance(writing.error, OURS):
+                raise writing.error
             raise Refusal(502, "compaction_failed", flaw=writing.flaw)
     raise Refusal(400, "context_length_exceeded", param="input")
 
