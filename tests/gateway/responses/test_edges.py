@@ -53,6 +53,30 @@ def test_another_users_conversation_is_like_a_missing_one() -> None:
         assert ask(one, "hi", user="ada", conversation=hers).output_text == "ok"
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_was_made_without_a_user_may_be_followed_with_one(kept: bool) -> None:
+    with serve("qwen", ["one", "two", "three", "four"]) as sim, gate(sim) as one:
+        made = one.openai().conversations.create()
+        assert ask(one, "hi", user="ada", conversation=made.id, store=kept).output_text == "one"
+        first = ask(one, "hi")
+        followed = ask(one, "go on", user="bob", previous_response_id=first.id, store=kept)
+        assert (followed.output_text, followed.user) == ("three", "bob")
+        assert sim.requests[-1].messages[0]["content"] == "hi"
+        hers = ask(one, "hi", user="ada")
+        assert post(one, {"input": "hi", "user": "bob", "previous_response_id": hers.id})[0] == 400
+
+
+def test_a_key_of_one_user_does_not_reach_what_was_made_without(tmp_path: Path) -> None:
+    store = tmp_path / "chats.db"
+    whole, ada = made(store, "shop"), made(store, "shop", "ada")
+    with serve("qwen", "ok") as sim, gate(sim, store=store) as one:
+        _, first, _ = post(one, {"input": "hi"}, **bearer(whole))
+        for user in ({}, {"user": "ada"}):
+            body = {"input": "hi", "previous_response_id": first["id"], **user}
+            assert post(one, body, **bearer(ada))[0] == 400
+        assert len(sim.requests) == 1
+
+
 def test_equal_keys_of_two_users_are_two_responses(tmp_path: Path) -> None:
     store = tmp_path / "chats.db"
     keys = made(store, "shop", "ada"), made(store, "shop", "bob")

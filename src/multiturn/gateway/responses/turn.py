@@ -104,7 +104,7 @@ async def spot_of(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Spot:
     owner = owner_of(client, user)
     if wanted.get("previous_response_id") is not None:
         found = await exchange_of(client, wanted.get("previous_response_id"))
-        if found is None or user not in (None, found.user):
+        if found is None or _anothers(client, user, found.user):
             raise Refusal(400, "previous_response_not_found", param="previous_response_id")
         return Spot(replace(owner, user=found.user), found.conversation, found)
     if wanted.get("conversation") is not None:
@@ -112,7 +112,7 @@ async def spot_of(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Spot:
             one = await client.engine.store.conversation(client.reach, wanted.get("conversation"))
         except ConversationNotFound:
             raise Refusal(404, "conversation_not_found", param="conversation") from None
-        if user not in (None, one.user):
+        if _anothers(client, user, one.user):
             raise Refusal(404, "conversation_not_found", param="conversation")
         return Spot(replace(owner, user=one.user), wanted.get("conversation"))
     return Spot(owner, _name(owner, key), make=True)
@@ -126,6 +126,12 @@ def owner_of(client: AsyncMultiTurn, user: str | None) -> Owner:
     if user not in (None, bound):
         raise UserBound(name="user")
     return client.reach
+
+
+def _anothers(client: AsyncMultiTurn, named: str | None, user: str) -> bool:
+    """Whether what is ``user``'s is somebody else's than the one who is named. What was made without a user
+    is open to all who may name any: OpenAI's SDKs have none to give where a conversation is made."""
+    return named not in (None, user) and user != client.config.user
 
 
 def _name(owner: Owner, key: str) -> str:
