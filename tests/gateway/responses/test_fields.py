@@ -90,10 +90,13 @@ def body(sim: Simulator) -> dict[str, Any]:
         ("conversation", {"name": "c"}, "conversation_shape"),
         ("conversation", " ", "conversation_shape"),
         ("conversation", {"id": ""}, "conversation_shape"),
-        *[
-            (name, {}, "unsupported_parameter")
-            for name in ("access_programs", "image", "moderation", "prompt")
-        ],
+        *[(name, {}, "unsupported_parameter") for name in ("moderation", "prompt")],
+        ("access_programs", {"cyber": "daybreak_red"}, "unsupported_parameter"),
+        ("access_programs", "standard", "invalid_type"),
+        ("image", {"context_compression": "enabled"}, "unsupported_parameter"),
+        ("image", {"context_compression": "a lot"}, "invalid_value"),
+        ("image", "auto", "invalid_type"),
+        ("background_options", 5, "invalid_type"),
         *[
             (name, 5, "not_text")
             for name in ("previous_response_id", "prompt_cache_key", "prompt_cache_retention")
@@ -149,6 +152,8 @@ def test_a_refusal_says_what_may_be(name: str, value: Any, figures: tuple[str, .
         {"context_management": [{"type": "compaction", "compact_threshold": 1000}]},
         {"tool_choice": {"type": "allowed_tools", "mode": "required", "tools": []}},
         {"include": ["a", "b"], "user": "", "prompt_cache_options": {}, "stream_options": {}},
+        {"access_programs": {"cyber": "standard"}, "background_options": {"completion_window": "2h"}},
+        *[{"image": {"context_compression": each}} for each in ("auto", "disabled", None)],
     ],
 )
 def test_what_is_just_allowed_is_taken_as_it_is(fields: dict[str, Any]) -> None:
@@ -238,7 +243,8 @@ def test_what_only_openai_knows_stays_here_and_is_told_back() -> None:
         response = ask(one, "hi", **given, metadata={"a": "b"}, include=["message.output_text.logprobs"])
         assert not {*given, "metadata", "include", "store"} & body(sim).keys()
         assert response.metadata == {"a": "b"}
-        assert {name: response.to_dict()[name] for name in given} == given
+        # the tier is the one that serves the request, all else is told as it was asked for
+        assert {name: response.to_dict()[name] for name in given} == {**given, "service_tier": "default"}
 
 
 def test_a_schema_is_asked_for_in_the_providers_words() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -14,9 +14,9 @@ from .refusal import JSON
 __all__ = ["answered", "conversation_written", "listing"]
 
 
-def answered(value: object) -> Response:
-    """A value as JSON."""
-    return Response(orjson.dumps(value, default=str), media_type=JSON)
+def answered(value: object, headers: Mapping[str, str] | None = None) -> Response:
+    """A value as JSON, with ``headers`` beside it."""
+    return Response(orjson.dumps(value, default=str), headers=headers, media_type=JSON)
 
 
 def listing(data: Sequence[dict[str, Any]], *, more: bool = False) -> Response:

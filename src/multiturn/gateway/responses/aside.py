@@ -62,7 +62,7 @@ async def answer_aside(
             streamed=bool(wanted.get("stream")),
         )
 
-    await one_after_another(attempts, ask)
+    await one_after_another(attempts, ask, lambda: ready.told)
 
 
 def _request(
@@ -86,7 +86,7 @@ class Aside:
     says_repeats = True
 
     def __init__(self, wanted: Wanted, ready: Prepared, language: str, *, keep_reasoning: bool) -> None:
-        self._asked = wanted.asked(ready.model, 0)
+        self._asked = wanted.asked(ready.model, 0, ready.dropped)
         self._conversation = ready.spot.conversation
         self._language = language
         self._keep_reasoning = keep_reasoning

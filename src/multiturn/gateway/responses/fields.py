@@ -188,6 +188,21 @@ def _tool_choice(value: Any, name: str) -> Any:
     raise Refusal(400, HOSTED, param=f"{name}.type")
 
 
+def _image(value: Any, name: str) -> dict[str, Any]:
+    """Nothing is compressed here: that cannot be required."""
+    wanted = _part(_table(value, name), "context_compression", _one_of("auto", "enabled", "disabled"), name)
+    if wanted == "enabled":
+        raise Refusal(400, "unsupported_parameter", param=f"{name}.context_compression")
+    return dict(value)
+
+
+def _programs(value: Any, name: str) -> dict[str, Any]:
+    """Everybody has the standard access, and nobody another."""
+    if any(wanted not in (None, "standard") for wanted in _table(value, name).values()):
+        raise Refusal(400, "unsupported_parameter", param=name)
+    return dict(value)
+
+
 def _management(value: Any, name: str) -> list[dict[str, Any]]:
     entries = _list(value, name)
     for place, each in enumerate(entries):
@@ -205,10 +220,13 @@ def _conversation(value: Any, name: str) -> str:
 
 
 FIELDS: Mapping[str, Check] = {
+    "access_programs": _programs,
     "background": _switch,
+    "background_options": _table,
     "context_management": _management,
     "conversation": _conversation,
     "frequency_penalty": _number(-2, 2),
+    "image": _image,
     "include": _names,
     "input": _anything,
     "instructions": _text,
@@ -237,5 +255,5 @@ FIELDS: Mapping[str, Check] = {
     "truncation": _one_of("auto", "disabled"),
     "user": _text,
 }
-REFUSED = frozenset(("access_programs", "image", "moderation", "prompt"))
+REFUSED = frozenset(("moderation", "prompt"))
 """What only OpenAI itself can do."""

@@ -49,7 +49,8 @@ async def input_page(request: Request, exchange: Exchange) -> Response:
 async def input_tokens(request: Request) -> Response:
     """How many tokens would be sent for a response: what is remembered, tools and instructions included."""
     body = await read_body(request.scope, request.receive)
-    client, wanted = client_of(request), wanted_of(body.fields, empty=True)
+    client, wanted = client_of(request), wanted_of(body.fields, empty=True, counted=True)
     ready = await prepared(client, wanted, new_ulid())
     window = await foreseen(client, ready.spot, ready.words, ready.given, ready.cards[0].name)
-    return answered({"object": "response.input_tokens", "input_tokens": window.tokens})
+    counted = {"object": "response.input_tokens", "input_tokens": window.tokens}
+    return answered(counted, ready.told)

@@ -26,9 +26,12 @@ Mark = tuple[Owner, str, bytes]
 
 class Live:
     """A response that is being made in this process. ``first`` is how it looks at the beginning, ``last``
-    at the end; ``stream`` is its turn. Where nobody listens while it comes, it need not be ``streamed``."""
+    at the end; ``stream`` is its turn, ``beside`` what else stands beside its answer. Where nobody listens
+    while it comes, it need not be ``streamed``."""
 
-    def __init__(self, turn: OpenTurn, asked: Asked, mark: Mark, *, streamed: bool) -> None:
+    def __init__(
+        self, turn: OpenTurn, asked: Asked, mark: Mark, beside: Mapping[str, str], *, streamed: bool
+    ) -> None:
         begun, lease = turn.begun, turn.lease
         at = Address(lease.ulid, lease.branch, lease.turn, lease.step)
         self.at = at
@@ -38,6 +41,7 @@ class Live:
         self.first = _first(at, begun.asked_at or 0.0, asked, self.conversation)
         self.last: Mapping[str, Any] | None = None
         self.mark = mark
+        self.beside = beside
         self._error: Exception | None = None
 
         async def opened() -> OpenTurn:

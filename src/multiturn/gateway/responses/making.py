@@ -100,6 +100,7 @@ class Making:
         self._gateway, self._running, self._client = gateway, running, client
         self._wanted, self._raw, self._headers = wanted, raw, headers
         self._seen: Seen
+        self._extra: Mapping[str, str] = {}
 
     async def answer(self, receive: Receive, send: Send) -> None:
         """Answer it."""
@@ -132,7 +133,7 @@ class Making:
     async def _make(self, turn: OpenTurn, asked: Asked, mark: Mark, receive: Receive, send: Send) -> None:
         """Make the response of a turn that has begun."""
         apart, streamed = self._goes_on, self._wanted.get("stream") is True
-        live = Live(turn, asked, mark, streamed=apart or streamed)
+        live = Live(turn, asked, mark, self._extra, streamed=apart or streamed)
         self._running.add(live)
         if apart:
             self._gateway.beside(self._running.run(live, self._client))
@@ -150,10 +151,11 @@ class Making:
         wanted, client = self._wanted, self._client
         ready = await prepared(client, wanted, self._seen.key)
         spot, words, given = ready.spot, ready.words, ready.given
+        self._extra = ready.told
         check_new(words)
         if wanted.strict:
             await check_room(client, spot, words, given, ready.model)
-        asked = wanted.asked(ready.model, len(words.earlier))
+        asked = wanted.asked(ready.model, len(words.earlier), ready.dropped)
         start = Start(
             entries=words.entries,
             results=words.results,
@@ -249,6 +251,7 @@ class Making:
             "x-conversation-id": live.conversation,
             "x-multiturn-turn": str(turn.number),
             "x-multiturn-turn-id": turn.id,
+            **live.beside,
             **window_headers(window),
         }
 
@@ -258,7 +261,7 @@ class Making:
         assert at is not None, "a turn has an address"  # noqa: S101  (for the type checker)
         at = replace(at, place=begun.step)
         exchange: Exchange = await self._client.engine.store.exchange(self._client.reach, at)
-        language, headers = self._gateway.language, _beside(exchange)
+        language, headers = self._gateway.language, {**_beside(exchange), **self._extra}
         if not self._wanted.get("stream"):
             await send_whole(send, orjson.dumps(whole(exchange, language)), headers)
             return

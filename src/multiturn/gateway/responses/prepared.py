@@ -20,13 +20,19 @@ __all__ = ["Prepared", "prepared"]
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """``model`` is what is asked, a model by its whole name or a route, and ``cards`` are the models that may
-    answer."""
+    answer; ``dropped`` are the names of what has no effect."""
 
     spot: Spot
     words: Words
     model: str
     cards: Sequence[Card]
     given: Input
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What stands beside the answer of it."""
+        return {"x-multiturn-dropped": ", ".join(self.dropped)} if self.dropped else {}
 
 
 async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared:
@@ -39,16 +45,14 @@ async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared
     catalog = client.catalog
     route = catalog.routes.get(model)
     cards = [catalog.card(each) for each in (route.targets if route else (model,))]
-    asking: Asking = {
-        "tools": wanted.tools,
-        "params": wanted.params([(card, catalog.profile(card.provider)) for card in cards]),
-    }
+    params, dropped = wanted.params([(card, catalog.profile(card.provider)) for card in cards])
+    asking: Asking = {"tools": wanted.tools, "params": params}
     if wanted.chosen is not None:
         asking["tool_choice"] = wanted.chosen
     given = replace(
         input_of(asking), entries=words.entries, policy=wanted.step_policy, instructions=wanted.instructed
     )
-    return Prepared(spot, words, model if route else cards[0].name, cards, given)
+    return Prepared(spot, words, model if route else cards[0].name, cards, given, dropped)
 
 
 async def _model(client: AsyncMultiTurn, wanted: Wanted, spot: Spot) -> str:

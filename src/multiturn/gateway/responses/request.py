@@ -23,6 +23,7 @@ from ..http.refusal import Refusal
 from ..items.items import Item
 from ..items.posted import posted_items
 from .fields import checked
+from .unheeded import unheeded
 
 __all__ = ["EXTRA", "Wanted", "foresight_of", "wanted_of"]
 
@@ -30,6 +31,17 @@ EXTRA = frozenset(("stop", "seed", "top_k", "logit_bias", "enable_thinking", "th
 """Parameters of chat completions and of providers that are handed on."""
 SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
 FOR_OPENAI = ("service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
+CACHING = ("mode", "ttl")
+"""The parts of ``prompt_cache_options`` that chat completions has, too."""
+ONLY_COUNTED = frozenset(("personality",))
+"""What may be said of a request whose tokens are counted, and of no other."""
+SAID_AS = {
+    "max_tokens": "max_output_tokens",
+    "reasoning_effort": "reasoning.effort",
+    "response_format": "text.format",
+    "verbosity": "text.verbosity",
+}
+"""What a request for a response calls the parameters of a chat completion."""
 ECHOED = frozenset(
     (
         "context_management",
@@ -60,10 +72,12 @@ NO_LIMIT = 1 << 40
 
 @dataclass(frozen=True)
 class Wanted:
-    """A request for a response, checked; ``items`` are its input."""
+    """A request for a response, checked; ``items`` are its input, ``unheeded`` the names of what has no
+    effect whoever answers."""
 
     fields: Mapping[str, Any]
     items: list[Item]
+    unheeded: frozenset[str] = frozenset()
 
     def get(self, name: str) -> Any:
         """A parameter by its name; ``None`` where it was not given."""
@@ -129,8 +143,22 @@ class Wanted:
             return {"type": "function", "function": {"name": choice["name"]}}
         return choice if self.tools else None
 
-    def params(self, models: Sequence[tuple[Card, Profile]]) -> dict[str, Any]:
-        """The parameters as chat completions has them, without what one of the models does not know."""
+    def params(self, models: Sequence[tuple[Card, Profile]]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The parameters as chat completions has them, without what one of the models does not know; and the
+        names of everything that was asked for and has no effect."""
+        given = self._given(models[0][1].switches)
+        refused: set[str] = set()
+        for card, profile in models:
+            refused |= {*profile.drop_params, *card.drop_params}
+            if profile.id not in ("openai", "compatible"):
+                refused |= OPENAI_ONLY - {profile.cache_key}
+        dropped = {SAID_AS.get(name, name) for name in given.keys() & refused}
+        if self._effort is not None and not models[0][1].switches:
+            dropped.add("reasoning.effort")
+        kept = {name: value for name, value in given.items() if name not in refused}
+        return kept, tuple(sorted(self.unheeded | dropped))
+
+    def _given(self, switches: tuple[str, ...]) -> dict[str, Any]:
         fields = self.fields
         given = {name: fields[name] for name in (*SAMPLING, *EXTRA) if name in fields}
         if "max_output_tokens" in fields:
@@ -145,20 +173,23 @@ class Wanted:
         elif form["type"] == "json_object":
             given["response_format"] = form
         given |= {name: fields[name] for name in FOR_OPENAI if name in fields}
+        options = fields.get("prompt_cache_options") or {}
+        if caching := {part: options[part] for part in CACHING if options.get(part) is not None}:
+            given["prompt_cache_options"] = caching
         if "verbosity" in text:
             given["verbosity"] = text["verbosity"]
-        given |= _thinking((fields.get("reasoning") or {}).get("effort"), models[0][1].switches)
-        refused: set[str] = set()
-        for card, profile in models:
-            refused |= {*profile.drop_params, *card.drop_params}
-            if profile.id not in ("openai", "compatible"):
-                refused |= OPENAI_ONLY - {profile.cache_key}
-        return {name: value for name, value in given.items() if name not in refused}
+        return given | _thinking(self._effort, switches)
 
-    def asked(self, model: str, earlier: int) -> Asked:
+    @property
+    def _effort(self) -> str | None:
+        effort: str | None = (self.fields.get("reasoning") or {}).get("effort")
+        return effort
+
+    def asked(self, model: str, earlier: int, dropped: Sequence[str] = ()) -> Asked:
         """What is kept of the request beside its words; ``earlier`` is how many turns of its input came
-        before its own."""
-        common = {name: self.fields[name] for name in sorted(ECHOED & self.fields.keys())}
+        before its own. The tier is told as it is: one that was ``dropped`` does not serve the request."""
+        echoed = ECHOED - ({"service_tier"} & {*dropped})
+        common = {name: self.fields[name] for name in sorted(echoed & self.fields.keys())}
         own: dict[str, Any] = {}
         for short, name in (("m", "metadata"), ("p", "previous_response_id"), ("b", "background")):
             if self.fields.get(name):
@@ -182,9 +213,10 @@ def _thinking(effort: str | None, switches: tuple[str, ...]) -> dict[str, Any]:
     return {"thinking": {"type": "enabled" if thinks else "disabled"}}
 
 
-def wanted_of(fields: Mapping[str, Any], *, empty: bool = False) -> Wanted:
-    """A posted body, checked; whether its input may be ``empty``. Raises `Refusal`."""
-    given = checked(fields, EXTRA)
+def wanted_of(fields: Mapping[str, Any], *, empty: bool = False, counted: bool = False) -> Wanted:
+    """A posted body, checked; whether its input may be ``empty``, and whether it is only ``counted``. Raises
+    `Refusal`."""
+    given = checked(fields, EXTRA | ONLY_COUNTED if counted else EXTRA)
     if given.get("conversation") and given.get("previous_response_id"):
         raise Refusal(400, "mutually_exclusive_parameters", param="previous_response_id")
     if given.get("background") and given.get("store") is False:
@@ -192,7 +224,7 @@ def wanted_of(fields: Mapping[str, Any], *, empty: bool = False) -> Wanted:
     items = posted_items(given.get("input", []))
     if not items and not empty:
         raise Refusal(400, "items_missing", param="input")
-    return Wanted(given, items)
+    return Wanted(given, items, unheeded(fields) | (ONLY_COUNTED & given.keys()))
 
 
 def foresight_of(client: AsyncMultiTurn, wanted: Wanted, size: int) -> Callable[[], Awaitable[Spending]]:
