@@ -45,14 +45,14 @@ async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared
     catalog = client.catalog
     route = catalog.routes.get(model)
     cards = [catalog.card(each) for each in (route.targets if route else (model,))]
-    params, dropped = wanted.params([(card, catalog.profile(card.provider)) for card in cards])
-    asking: Asking = {"tools": wanted.tools, "params": params}
+    models = [(card, catalog.profile(card.provider)) for card in cards]
+    asking: Asking = {"tools": wanted.tools, "params": wanted.params(models)}
     if wanted.chosen is not None:
         asking["tool_choice"] = wanted.chosen
     given = replace(
         input_of(asking), entries=words.entries, policy=wanted.step_policy, instructions=wanted.instructed
     )
-    return Prepared(spot, words, model if route else cards[0].name, cards, given, dropped)
+    return Prepared(spot, words, model if route else cards[0].name, cards, given, wanted.dropped(models))
 
 
 async def _model(client: AsyncMultiTurn, wanted: Wanted, spot: Spot) -> str:

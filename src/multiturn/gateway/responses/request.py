@@ -143,20 +143,18 @@ class Wanted:
             return {"type": "function", "function": {"name": choice["name"]}}
         return choice if self.tools else None
 
-    def params(self, models: Sequence[tuple[Card, Profile]]) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The parameters as chat completions has them, without what one of the models does not know; and the
-        names of everything that was asked for and has no effect."""
-        given = self._given(models[0][1].switches)
-        refused: set[str] = set()
-        for card, profile in models:
-            refused |= {*profile.drop_params, *card.drop_params}
-            if profile.id not in ("openai", "compatible"):
-                refused |= OPENAI_ONLY - {profile.cache_key}
-        dropped = {SAID_AS.get(name, name) for name in given.keys() & refused}
-        if self._effort is not None and not models[0][1].switches:
-            dropped.add("reasoning.effort")
-        kept = {name: value for name, value in given.items() if name not in refused}
-        return kept, tuple(sorted(self.unheeded | dropped))
+    def params(self, models: Sequence[tuple[Card, Profile]]) -> dict[str, Any]:
+        """The parameters as chat completions has them, without what one of the models does not know."""
+        refused = _refused(models)
+        return {name: v for name, v in self._given(models[0][1].switches).items() if name not in refused}
+
+    def dropped(self, models: Sequence[tuple[Card, Profile]]) -> tuple[str, ...]:
+        """The names of everything that was asked for and has no effect where these models answer."""
+        switches = models[0][1].switches
+        names = {SAID_AS.get(name, name) for name in self._given(switches).keys() & _refused(models)}
+        if self._effort is not None and not switches:
+            names.add("reasoning.effort")
+        return tuple(sorted(self.unheeded | names))
 
     def _given(self, switches: tuple[str, ...]) -> dict[str, Any]:
         fields = self.fields
@@ -199,6 +197,16 @@ class Wanted:
         if earlier:
             own["e"] = earlier
         return Asked(orjson.dumps({"model": model, **common}), orjson.dumps(own) if own else None)
+
+
+def _refused(models: Sequence[tuple[Card, Profile]]) -> set[str]:
+    """The parameters of a chat completion that one of the models does not know."""
+    refused: set[str] = set()
+    for card, profile in models:
+        refused |= {*profile.drop_params, *card.drop_params}
+        if profile.id not in ("openai", "compatible"):
+            refused |= OPENAI_ONLY - {profile.cache_key}
+    return refused
 
 
 def _thinking(effort: str | None, switches: tuple[str, ...]) -> dict[str, Any]:
