@@ -125,3 +125,40 @@ async def test_what_was_taken_back_before_is_named(path: Path, monkeypatch: pyte
     gathered = await store.gather(ALICE, "c", Reach(turns=0))
     await store.close()
     assert [(each.turn.number, each.at) for each in gathered.withheld] == [(2, 2)]
+
+
+IN_THE_MIDDLE = """
+INSERT INTO branches (segment, conversation, number, parent, fork, head, shared, messages)
+    VALUES (1, 1, 0, 0, 0, 1, 0, 1), (2, 1, 1, 0, 0, 1, 0, 1);
+INSERT INTO conversations (id, tenant, name, user, ulid, created_at, updated_at, segment, branches, epoch,
+    held_until, held_turn, stop)
+    VALUES (1, 'shop', 'c', 'alice', '01M7YS648WR4ZNYW471J7BQJ6G', 0, 0, 1, 2, 5, 1, 8589934593, 1);
+INSERT INTO turns (id, state, traits, marks, tokens, reasoning_tokens, messages, before, steps, created_at)
+    VALUES (4294967297, 3, 0, 0, 6, 0, 1, 0, 1, 0), (8589934593, 1, 0, 0, 6, 0, 1, 0, 1, 0);
+INSERT INTO messages (id, turn, role, traits, tokens, reasoning_tokens, body)
+    VALUES (4294967296, 1, 0, 0, 6, 0, CAST('{"role":"user","content":"one"}' AS BLOB)),
+    (8589934592, 1, 0, 0, 6, 0, CAST('{"role":"user","content":"two"}' AS BLOB));
+INSERT INTO partials (conversation, number, text) VALUES (1, 1, CAST('half of ' AS BLOB)), (1, 2, CAST('it' AS BLOB));"""
+
+
+async def test_a_turn_that_ran_is_closed_with_what_had_arrived(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a file from when a conversation was held, and not its branches."""
+    earlier = migrations._scripts()[:10]
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "_scripts", lambda: earlier)
+        connection = sqlite3.connect(path, isolation_level=None)
+        bring_up_to_date(connection, str(path), 1)
+        connection.executescript(IN_THE_MIDDLE)
+        connection.close()
+    store = SQLiteStore(str(path))
+    await store.settle(ALICE, "c")
+    assert await said(store, "c", 0) == ["one"]
+    assert await said(store, "c", 1) == ["two", "half of it"]
+    (turn,) = await store.turns(ALICE, "c", branch=1)
+    assert (turn.state, bool(turn.traits & Trait.STOPPED)) == (TurnState.INCOMPLETE, True)
+    lease = await begin(store, "three", branch=1)
+    assert lease.epoch > 5
+    await finish(store, lease, assistant("ok"))
+    await store.close()

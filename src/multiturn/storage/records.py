@@ -36,13 +36,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write one turn, until somebody else takes the conversation over, who may when its
-    time is over; a ``limited`` one ends with its time. ``key`` is the backend's own name of the
-    conversation."""
+    """The right to write one turn, until somebody else takes its branch over, who may when its time is
+    over; a ``limited`` one ends with its time. ``key`` is the backend's own name of the conversation,
+    ``segment`` that of the branch."""
 
     owner: Owner
     conversation: str
     key: int
+    segment: int
     ulid: str
     branch: int
     turn: int

@@ -57,11 +57,11 @@ class Here(NamedTuple):
     title: str
     in_use: int
     branches: int
-    epoch: int
-    held_until: int | None
-    held_turn: int | None
     segment: int
     branch: int
+    epoch: int
+    held_until: int | None
+    """Until when the last turn of the branch is held; ``None``: it has ended."""
     parent: int
     fork: int
     head: int
@@ -84,9 +84,9 @@ class Here(NamedTuple):
     now: int
 
 
-COLUMNS = """c.id, c.user, c.ulid, c.title, c.segment, c.branches, c.epoch, c.held_until, c.held_turn,
-    b.segment, b.number, b.parent, b.fork, b.head, b.shared, b.messages, b.cut_turn, b.cut_key,
-    b.cut_scale, b.request, b.summary, b.indexed,
+COLUMNS = """c.id, c.user, c.ulid, c.title, c.segment, c.branches,
+    b.segment, b.number, b.epoch, b.held_until, b.parent, b.fork, b.head, b.shared, b.messages,
+    b.cut_turn, b.cut_key, b.cut_scale, b.request, b.summary, b.indexed,
     (SELECT state FROM turns
         WHERE id = (CASE WHEN b.head > b.fork THEN b.segment ELSE b.parent END << 32) + b.head)"""
 FIND = f"""
@@ -94,12 +94,12 @@ SELECT {COLUMNS}, s.version, s.body,
     (SELECT MIN(id) FROM tickets WHERE conversation = c.id AND expires > {NOW}), {NOW}
 FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings s ON s.id = c.settings
 WHERE c.tenant = ? AND c.name = ? AND {LASTS}"""
-HELD = f"held_turn IS NOT NULL AND (NOT ? OR held_until >= {NOW})"
-"""A turn runs here; one whose time is limited, only until that is over."""
+HELD = f"epoch = ? AND held_until >= CASE WHEN ? THEN {NOW} ELSE 0 END"
+"""A branch is still held by the lease with this epoch; one whose time is limited, only until that is over."""
 FIND_HELD = f"""
 SELECT {COLUMNS}, NULL, NULL, NULL, {NOW}
-FROM conversations c JOIN branches b ON b.segment = c.held_turn >> 32
-WHERE c.id = ? AND c.epoch = ? AND {HELD}"""
+FROM branches b JOIN conversations c ON c.id = b.conversation
+WHERE b.segment = ? AND b.conversation = ? AND b.{HELD}"""
 FIND_BRANCH = FIND.replace("b.segment = c.segment", "b.conversation = c.id AND b.number = ?")
 
 
@@ -126,7 +126,7 @@ def find(db: sqlite3.Connection, owner: Owner, name: str, branch: int | None = N
 
 def find_held(db: sqlite3.Connection, lease: Lease) -> Here:
     """Where the lease is, on the branch of its turn; raises `TurnExpired` unless it still holds."""
-    row = db.execute(FIND_HELD, (lease.key, lease.epoch, lease.limited)).fetchone()
+    row = db.execute(FIND_HELD, (lease.segment, lease.key, lease.epoch, lease.limited)).fetchone()
     if row is None:
         raise TurnExpired
     return Here._make(row)
@@ -223,13 +223,13 @@ OF_SEGMENT = (
     "DELETE FROM turns WHERE id BETWEEN ? AND ?",
     "DELETE FROM steps WHERE turn BETWEEN ? AND ?",
     "DELETE FROM exchanges WHERE turn BETWEEN ? AND ?",
+    "DELETE FROM partials WHERE segment BETWEEN ? >> 32 AND ? >> 32",
 )
 OF_CONVERSATION = (
     "DELETE FROM branches WHERE conversation = ?",
     "DELETE FROM settings WHERE conversation = ?",
     "DELETE FROM summaries WHERE conversation = ?",
     "DELETE FROM own_ids WHERE conversation = ?",
-    "DELETE FROM partials WHERE conversation = ?",
     "DELETE FROM request_keys WHERE conversation = ?",
     "DELETE FROM requests WHERE conversation = ?",
     "DELETE FROM tickets WHERE conversation = ?",

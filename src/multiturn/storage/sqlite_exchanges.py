@@ -74,7 +74,7 @@ def step_of_key(db: sqlite3.Connection, conversation: int, key: str | None) -> i
 
 EXCHANGE = f"""
 SELECT c.name, c.user, c.tenant, e.turn, r.body, e.own, e.input, e.output, e.course, e.created_at,
-    t.state, t.steps, t.created_at, COALESCE(c.held_turn = e.turn AND c.held_until >= {NOW}, 0)
+    t.state, t.steps, t.created_at, COALESCE(b.head = :turn AND b.held_until >= {NOW}, 0)
 FROM conversations c JOIN branches b ON b.conversation = c.id AND b.number = :branch
     JOIN exchanges e ON e.turn = (b.segment << 32) + :turn AND e.step = :step
     JOIN requests r ON r.id = e.request JOIN turns t ON t.id = e.turn

@@ -11,7 +11,7 @@ from ..conversations import Declared, Owner, TurnState
 from ..messages import Entry, Trait
 from .records import Told
 from .sqlite_conversations import Here, declare, require, title_of
-from .sqlite_leases import Queued, line_up, recover
+from .sqlite_leases import Queued, line_up, recover, running
 from .sqlite_rows import SEGMENT, told, write_calls
 from .sqlite_segments import Stored, close_waiting, extend, new_turn, own_head
 from .sqlite_terms import CHUNK, index
@@ -35,10 +35,11 @@ def add(
 ) -> Sequence[Told] | Queued:
     """See `Store.add`; `Queued` where a turn is running."""
     here = require(db, owner, name, branch, make=declared if make else None)
-    queued = line_up(db, here, ticket, wait=wait > 0)
+    unended = running(db, here)
+    queued = line_up(db, here, ticket, unended, wait=wait > 0)
     if queued is not None:
         return queued
-    here = recover(db, owner, name, here)
+    here = recover(db, owner, name, here, unended)
     declare(db, here, declared)
     groups = [group for group in turns if group]
     found: list[Told] = []

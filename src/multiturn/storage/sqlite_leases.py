@@ -1,8 +1,9 @@
-"""Whose turn is it? The lease of a conversation, the queue for it, and turns whose holder is gone."""
+"""Whose turn is it? The lease of a branch, the queue for it, and turns whose holder is gone."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..conversations import Owner, TurnState
@@ -20,6 +21,7 @@ from .sqlite_withheld import note_standing
 __all__ = [
     "TICKET_LIFE",
     "Queued",
+    "Running",
     "cancel",
     "drop_ticket",
     "fenced",
@@ -28,6 +30,7 @@ __all__ = [
     "may_go",
     "recover",
     "renew",
+    "running",
     "settle",
 ]
 
@@ -36,30 +39,57 @@ TICKET_LIFE = 1.5
 
 
 class Queued(NamedTuple):
-    """Not yet: the ticket with which to wait (``None``: whoever asked did not want to)."""
+    """Not yet: the ticket with which to wait (``None``: whoever asked did not want to), and the one segment
+    whose turn is waited for (``None``: all of the conversation, and whoever came before)."""
 
     key: int
     ticket: int | None
+    segment: int | None = None
+
+
+class Running(NamedTuple):
+    """A turn that has not ended: the segment and the number of its branch, until when it is held."""
+
+    segment: int
+    branch: int
+    until: int
 
 
 # ------------------------------------------------------------------------------------------ queue
 
 
+RUNNING = "SELECT segment, number, held_until FROM branches WHERE conversation = ? AND held_until IS NOT NULL"
+
+
+def running(db: sqlite3.Connection, here: Here) -> Sequence[Running]:
+    """The turns of the conversation that have not ended, also those whose holder is gone."""
+    if here.branches == 1:
+        return () if here.held_until is None else (Running(here.segment, here.branch, here.held_until),)
+    return [Running._make(row) for row in db.execute(RUNNING, (here.key,))]
+
+
 def line_up(
-    db: sqlite3.Connection, here: Here, ticket: int | None, *, wait: bool, interrupt: bool = False
+    db: sqlite3.Connection,
+    here: Here,
+    ticket: int | None,
+    hindrances: Sequence[Running],
+    *,
+    wait: bool,
+    interrupt: bool = False,
+    beside: bool = False,
 ) -> Queued | None:
-    """``None``: the lease may be taken now, and the ticket is used up. Else the place in the queue."""
-    held = here.held_until is not None and here.held_until >= here.now
+    """``None``: none of these turns is in the way, and the ticket is used up. Else the place in the queue.
+    ``beside``: it waits for no other turns, and for nobody who does."""
+    held = [each.segment for each in hindrances if each.until >= here.now]
     behind = here.first_ticket is not None and (ticket is None or here.first_ticket < ticket)
-    if not held and not behind:
+    if not held and (beside or not behind):
         if ticket is not None:
             drop_ticket(db, ticket)
         return None
-    if held and interrupt:
-        db.execute("UPDATE conversations SET stop = 1 WHERE id = ?", (here.key,))
-    if not wait:
-        return Queued(here.key, None)
-    return Queued(here.key, keep_ticket(db, here.key, ticket))
+    if interrupt:
+        db.executemany("UPDATE branches SET stop = 1 WHERE segment = ?", [(each,) for each in held])
+    segment = held[0] if beside else None
+    return Queued(here.key, keep_ticket(db, here.key, ticket) if wait else None, segment)
 
 
 def keep_ticket(db: sqlite3.Connection, key: int, ticket: int | None) -> int:
@@ -81,20 +111,19 @@ def drop_ticket(db: sqlite3.Connection, ticket: int) -> None:
 
 
 MAY_GO = f"""
-SELECT 1 FROM conversations c WHERE c.id = :key
-    AND (c.held_until IS NULL OR c.held_until < {NOW})
-    AND NOT EXISTS (SELECT 1 FROM tickets WHERE conversation = c.id AND id < :ticket AND expires > {NOW})
+SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM branches WHERE conversation = :key AND held_until >= {NOW}
+        AND segment = IFNULL(:segment, segment))
+    AND (:segment IS NOT NULL
+        OR NOT EXISTS (SELECT 1 FROM tickets WHERE conversation = :key AND id < :ticket AND expires > {NOW}))
 UNION ALL
 SELECT 1 FROM request_keys k JOIN turns t ON t.id = k.turn
-    WHERE k.conversation = :key AND k.key = :request AND t.state >= 2
-UNION ALL
-SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM conversations WHERE id = :key)"""
+    WHERE k.conversation = :key AND k.key = :request AND t.state >= 2"""
 
 
-def may_go(db: sqlite3.Connection, key: int, ticket: int, request: str | None) -> bool:
-    """Whether it is worth another try: the lease is free and nobody is before us, or the turn of our
-    request key has ended, or the conversation is gone."""
-    values = {"key": key, "ticket": ticket, "request": request}
+def may_go(db: sqlite3.Connection, queued: Queued, request: str | None) -> bool:
+    """Whether it is worth another try: what is waited for is over, or the turn of our request key has ended,
+    or the conversation is gone."""
+    values = {**queued._asdict(), "request": request}
     return db.execute(MAY_GO, values).fetchone() is not None
 
 
@@ -104,8 +133,8 @@ def may_go(db: sqlite3.Connection, key: int, ticket: int, request: str | None) -
 def fenced(db: sqlite3.Connection, lease: Lease) -> bool:
     """Raise `TurnExpired` unless the lease still holds; whether the turn may go on."""
     row = db.execute(
-        "SELECT stop FROM conversations WHERE id = ? AND epoch = ? AND " + HELD,
-        (lease.key, lease.epoch, lease.limited),
+        f"SELECT stop FROM branches WHERE segment = ? AND conversation = ? AND {HELD}",
+        (lease.segment, lease.key, lease.epoch, lease.limited),
     ).fetchone()
     if row is None:
         raise TurnExpired
@@ -115,7 +144,8 @@ def fenced(db: sqlite3.Connection, lease: Lease) -> bool:
 def renew(db: sqlite3.Connection, lease: Lease, hold: float) -> bool:
     """See `Store.renew`."""
     going = fenced(db, lease)
-    db.execute(f"UPDATE conversations SET held_until = {NOW} + ? WHERE id = ?", (int(hold * 1000), lease.key))
+    until = int(hold * 1000)
+    db.execute(f"UPDATE branches SET held_until = {NOW} + ? WHERE segment = ?", (until, lease.segment))
     return going
 
 
@@ -123,9 +153,9 @@ def cancel(db: sqlite3.Connection, owner: Owner, name: str, turn: int | None, br
     """See `Store.cancel`."""
     here = require(db, owner, name, branch)
     asked = db.execute(
-        f"UPDATE conversations SET stop = 1 WHERE id = ? AND held_until >= {NOW}"
-        " AND held_turn = IFNULL(?, held_turn)",
-        (here.key, None if turn is None else here.segment * SEGMENT + turn),
+        f"UPDATE branches SET stop = 1 WHERE conversation = ?1 AND held_until >= {NOW}"
+        " AND (?2 IS NULL OR (segment = ?3 AND head = ?2))",
+        (here.key, turn, here.segment),
     )
     return asked.rowcount > 0
 
@@ -136,47 +166,44 @@ def cancel(db: sqlite3.Connection, owner: Owner, name: str, turn: int | None, br
 def settle(db: sqlite3.Connection, owner: Owner, name: str) -> None:
     """See `Store.settle`."""
     here = require(db, owner, name)
-    if here.held_until is not None and here.held_until < here.now:
-        recover(db, owner, name, here)
+    recover(db, owner, name, here, running(db, here))
 
 
-def recover(db: sqlite3.Connection, owner: Owner, name: str, here: Here) -> Here:
-    """Close the turn of a holder whose time ran out, and free its lease.
+def recover(db: sqlite3.Connection, owner: Owner, name: str, here: Here, turns: Sequence[Running]) -> Here:
+    """Close those of the turns whose holder's time ran out, and free their leases.
 
     What had arrived is kept as the assistant's message; where no words had, there is none.
     """
-    if here.held_turn is None:
-        return here
-    number = db.execute(
-        "SELECT number FROM branches WHERE segment = ?", (here.held_turn // SEGMENT,)
-    ).fetchone()[0]
-    there = require(db, owner, name, number)
-    stopped = Trait.STOPPED if _asked_to_stop(db, here) else 0
+    left = [each for each in turns if each.until < here.now]
+    for each in left:
+        _close(db, require(db, owner, name, each.branch))
+    return require(db, owner, name, here.branch) if left else here
+
+
+def _close(db: sqlite3.Connection, there: Here) -> None:
+    turn = there.segment * SEGMENT + there.head
+    asked = db.execute("SELECT stop FROM branches WHERE segment = ?", (there.segment,)).fetchone()[0]
+    stopped = Trait.STOPPED if asked else 0
     _keep_partials(db, there)
     db.execute(
         "UPDATE turns SET state = ?, marks = marks | ?, traits = traits | ? WHERE id = ?",
-        (TurnState.INCOMPLETE, stopped, stopped, here.held_turn),
+        (TurnState.INCOMPLETE, stopped, stopped, turn),
     )
-    note_standing(db, here.key, stopped, TurnState.INCOMPLETE)
+    note_standing(db, there.key, stopped, TurnState.INCOMPLETE)
     db.execute(
-        "UPDATE conversations SET held_until = NULL, held_turn = NULL, stop = 0, epoch = epoch + 1"
-        " WHERE id = ?",
-        (here.key,),
+        "UPDATE branches SET held_until = NULL, stop = 0, epoch = epoch + 1 WHERE segment = ?",
+        (there.segment,),
     )
-    return require(db, owner, name, here.branch)
-
-
-def _asked_to_stop(db: sqlite3.Connection, here: Here) -> bool:
-    return bool(db.execute("SELECT stop FROM conversations WHERE id = ?", (here.key,)).fetchone()[0])
 
 
 def _keep_partials(db: sqlite3.Connection, there: Here) -> None:
-    steps = db.execute("SELECT steps FROM turns WHERE id = ?", (there.held_turn,)).fetchone()[0]
+    turn = there.segment * SEGMENT + there.head
+    steps = db.execute("SELECT steps FROM turns WHERE id = ?", (turn,)).fetchone()[0]
     rows = db.execute(
-        "SELECT text, reasoning, course FROM partials WHERE conversation = ? ORDER BY number", (there.key,)
+        "SELECT text, reasoning, course FROM partials WHERE segment = ? ORDER BY number", (there.segment,)
     ).fetchall()
-    keep_course(db, there.segment * SEGMENT + there.head, steps, b"".join(row[2] or b"" for row in rows))
-    db.execute("DELETE FROM partials WHERE conversation = ?", (there.key,))
+    keep_course(db, turn, steps, b"".join(row[2] or b"" for row in rows))
+    db.execute("DELETE FROM partials WHERE segment = ?", (there.segment,))
     text = b"".join(row[0] for row in rows).decode()
     thoughts = [row[1] for row in rows if row[1] is not None]
     if text.strip():

@@ -16,7 +16,7 @@ from .sqlite_rows import LASTS, NOW, read_settings, write_metadata, write_second
 __all__ = ["conversation", "conversations", "describe", "lookup"]
 
 CONVERSATION = f"""
-SELECT CASE WHEN c.held_until >= {NOW} THEN c.held_until / 1000.0 END,
+SELECT (SELECT MAX(held_until) / 1000.0 FROM branches WHERE conversation = c.id AND held_until >= {NOW}),
     c.name, c.ulid, c.user, c.created_at, c.updated_at, s.version, s.body, b.number, b.head,
     b.shared + b.messages, c.title, c.metadata, c.expires_after
 FROM conversations c JOIN branches b ON b.segment = c.segment LEFT JOIN settings s ON s.id = c.settings"""

@@ -50,7 +50,7 @@ __all__ = [
 NOW = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
 """The database's clock in milliseconds."""
 LASTS = f"""(c.expires_after IS NULL OR c.updated_at + c.expires_after > {NOW}
-    OR COALESCE(c.held_until, 0) >= {NOW})"""
+    OR EXISTS (SELECT 1 FROM branches h WHERE h.conversation = c.id AND h.held_until >= {NOW}))"""
 """A conversation ``c`` whose time is not over; no turn that runs loses its conversation."""
 SEGMENT = 1 << 32
 """Turns and messages of a segment have the keys ``segment * SEGMENT + number``."""

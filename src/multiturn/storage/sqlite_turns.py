@@ -22,13 +22,13 @@ from ..errors import (
 from ..messages import Trait
 from ..phrases import Reason
 from ..usage import Cost, Usage
-from .records import Begun, Ending, Lease, Partial, Reach, Start
+from .records import Begun, Ending, Lease, Partial, Reach, Start, Upon
 from .sqlite_branches import new_branch
 from .sqlite_conversations import Here, declare, find, find_held, head_key, require, settings_of, title_of
 from .sqlite_dues import fall_due
 from .sqlite_exchanges import keep_asked, keep_course, step_of_key
 from .sqlite_following import followed
-from .sqlite_leases import Queued, fenced, line_up, recover
+from .sqlite_leases import Queued, Running, fenced, line_up, recover, running
 from .sqlite_models import calibrate, model_number
 from .sqlite_paths import gather
 from .sqlite_quotes import keep_quote
@@ -72,10 +72,14 @@ def begin(
     if made is not None and made.done:
         told = _turn(db, made.turn, here.ulid)
         return Begun(None, told, settings_of(here), step_of_key(db, here.key, start.key))
-    queued = line_up(db, here, ticket, wait=start.wait > 0, interrupt=start.interrupt)
+    unended = running(db, here)
+    beside = start.upon is not None and not start.switch
+    hindrances = _hindering(db, here, start, made, unended) if beside else unended
+    wait, interrupt = start.wait > 0, start.interrupt
+    queued = line_up(db, here, ticket, hindrances, wait=wait, interrupt=interrupt, beside=beside)
     if queued is not None:
         return queued
-    before, here = here, recover(db, owner, name, here)
+    before, here = here, recover(db, owner, name, here, unended)
     settings = declare(db, here, start.declared)
     here = followed(db, owner, name, here, start)
     if start.results is not None:
@@ -91,15 +95,32 @@ def begin(
     at = keep_asked(db, here, turn, lease.step, start)
     accepted = _turn(db, turn, here.ulid, (None, None) if lease.step == 1 else None)
     path = None if reach is None else gather(db, owner, name, reach.held(lease), lease.branch)
-    alone = made is None and _is_alone(before, start, settings)
+    alone = made is None and not unended and _is_alone(before, start, settings)
     return Begun(lease, accepted, settings, asked_at=at, path=path, alone=alone)
 
 
 def _is_alone(before: Here, start: Start, settings: Settings) -> bool:
     """Whether beginning this turn changes nothing of what was before it."""
     goes_on = start.results is not None or start.again or start.upon is not None or start.after is not None
-    closes = before.held_turn is not None or before.head_state in (None, TurnState.WAITING)
+    closes = before.head_state in (None, TurnState.WAITING)
     return not (goes_on or closes or start.earlier or settings.version != settings_of(before).version)
+
+
+def _hindering(
+    db: sqlite3.Connection, here: Here, start: Start, made: _Made | None, unended: Sequence[Running]
+) -> Sequence[Running]:
+    """The turns for which a turn has to wait that follows a step: that of the step itself, and the one that
+    the same request key made. It goes beside all others."""
+    segments = {made.turn // SEGMENT} if made else set[int]()
+    if here.held_until is not None and start.upon == _newest(db, here):
+        segments.add(here.segment)
+    return [each for each in unended if each.segment in segments]
+
+
+def _newest(db: sqlite3.Connection, here: Here) -> Upon:
+    """The newest step of the path."""
+    steps = db.execute("SELECT steps FROM turns WHERE id = ?", (head_key(here),)).fetchone()[0]
+    return Upon(here.head, steps)
 
 
 class _Made(NamedTuple):
@@ -214,12 +235,13 @@ def _take(db: sqlite3.Connection, owner: Owner, name: str, here: Here, start: St
     turn, epoch = here.segment * SEGMENT + here.head, here.epoch + 1
     title, until = here.title or title_of(start.entries), here.now + int(start.hold * 1000)
     db.execute(
-        "UPDATE conversations SET epoch = ?, held_until = ?, held_turn = ?, stop = 0, updated_at = ?,"
-        " title = ? WHERE id = ?",
-        (epoch, until, turn, here.now, title, here.key),
+        "UPDATE branches SET epoch = ?, held_until = ?, stop = 0 WHERE segment = ?",
+        (epoch, until, here.segment),
     )
+    db.execute("UPDATE conversations SET updated_at = ?, title = ? WHERE id = ?", (here.now, title, here.key))
     step = db.execute("SELECT steps FROM turns WHERE id = ?", (turn,)).fetchone()[0]
-    return Lease(owner, name, here.key, here.ulid, here.branch, here.head, step, epoch, start.limited)
+    at = (here.key, here.segment, here.ulid, here.branch, here.head)
+    return Lease(owner, name, *at, step, epoch, start.limited)
 
 
 _Spent = tuple[Usage | None, Cost | None]
@@ -246,14 +268,11 @@ def append(db: sqlite3.Connection, lease: Lease, partial: Partial) -> bool:
         thoughts = None if partial.reasoning is None else partial.reasoning.encode("utf-8", "replace")
         db.execute(
             "INSERT INTO partials SELECT ?1, COALESCE(MAX(number), 0) + 1, ?2, ?3, ?4 FROM partials"
-            " WHERE conversation = ?1",
-            (lease.key, partial.text.encode("utf-8", "replace"), thoughts, partial.course or None),
+            " WHERE segment = ?1",
+            (lease.segment, partial.text.encode("utf-8", "replace"), thoughts, partial.course or None),
         )
-    db.execute(
-        "UPDATE turns SET state = 1 WHERE state = 0"
-        " AND id = (SELECT held_turn FROM conversations WHERE id = ?)",
-        (lease.key,),
-    )
+    turn = lease.segment * SEGMENT + lease.turn
+    db.execute("UPDATE turns SET state = 1 WHERE state = 0 AND id = ?", (turn,))
     return going
 
 
@@ -332,9 +351,7 @@ def abandon(db: sqlite3.Connection, lease: Lease) -> None:
 def _release(db: sqlite3.Connection, lease: Lease) -> tuple[int, Here]:
     """Free the lease, if it still holds: the key of its turn, and where that is."""
     here = find_held(db, lease)
-    db.execute(
-        "UPDATE conversations SET held_until = NULL, held_turn = NULL, stop = 0, updated_at = ? WHERE id = ?",
-        (here.now, lease.key),
-    )
-    db.execute("DELETE FROM partials WHERE conversation = ?", (lease.key,))
+    db.execute("UPDATE branches SET held_until = NULL, stop = 0 WHERE segment = ?", (lease.segment,))
+    db.execute("UPDATE conversations SET updated_at = ? WHERE id = ?", (here.now, lease.key))
+    db.execute("DELETE FROM partials WHERE segment = ?", (lease.segment,))
     return here.segment * SEGMENT + here.head, here

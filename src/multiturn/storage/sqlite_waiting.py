@@ -55,7 +55,7 @@ class Waiting:
         if outcome.ticket is not None:
             place = self._line.join(outcome.key, outcome.ticket)
             try:
-                while isinstance(outcome, Queued) and await self._called(place, deadline, key):
+                while isinstance(outcome, Queued) and await self._called(place, outcome, deadline, key):
                     outcome = await self._taken(lambda db: attempt(db, place.ticket))
             except BaseException:
                 self._unwanted(Queued(place.key, place.ticket))
@@ -77,13 +77,14 @@ class Waiting:
                 self._unwanted(outcome.result())  # it had arrived, but was not looked at yet
             raise
 
-    async def _called(self, place: Place, deadline: float, key: str | None) -> bool:
+    async def _called(self, place: Place, queued: Queued, deadline: float, key: str | None) -> bool:
         """Wait until it may be our turn; ``False`` when the time is over."""
         now = asyncio.get_running_loop().time
         renewed = now()
         while (left := deadline - now()) > 0:
-            await place.wait(min(left, TICKET_LIFE / 3), alone=key is not None)
-            if await self._reader.run(lambda db: sqlite_leases.may_go(db, place.key, place.ticket, key)):
+            alone = key is not None or queued.segment is not None
+            await place.wait(min(left, TICKET_LIFE / 3), alone=alone)
+            if await self._reader.run(lambda db: sqlite_leases.may_go(db, queued, key)):
                 return True
             if now() - renewed > TICKET_LIFE / 3:
                 renewed = now()

@@ -12,6 +12,8 @@ from tests.gateway.responding import MODEL, TOOL, ask, chunks, post, result, sen
 from tests.gateway.serving import gate
 from tests.simulators import Answer, Call, Fault, Script, Wire, serve
 
+from multiturn.config import Config, Timing
+
 REQUIRED = (
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "top_logprobs", "truncation"),
     *("service_tier", "store", "background", "text", "tools", "tool_choice"),
@@ -90,6 +92,27 @@ def test_the_slower_of_two_followers_that_race_makes_a_branch() -> None:
         histories = sorted([each["content"] for each in asked.messages] for asked in sim.requests[1:])
         assert histories == [["root", "ok", text] for text in ("a", "b", "c")]
         assert len({each.id for each in found}) == 3
+
+
+def test_those_that_follow_the_same_response_do_not_wait_for_each_other() -> None:
+    config = Config(store=":memory:", model=MODEL, timing=Timing(queue=0.05))
+    with serve("qwen", "ok") as sim, gate(sim, config=config) as one:
+        root = ask(one, "root")
+        sim.script = Script("slow", wire=Wire(first=1.0))
+        found: list[int] = []
+
+        def follow(text: str) -> None:
+            found.append(post(one, {"input": text, "previous_response_id": root.id})[0])
+
+        threads = [threading.Thread(target=follow, args=(f"n{n}",)) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [200] * 6
+        assert sorted(each.messages[-1]["content"] for each in sim.requests[1:]) == [
+            f"n{n}" for n in range(6)
+        ]
 
 
 def test_a_branch_beside_a_conversation_leaves_it_where_it_was() -> None:
