@@ -70,9 +70,11 @@ async def test_results_are_given_twice_at_once(store: Store) -> None:
 
 
 async def test_who_follows_a_step_that_runs_waits_for_it_alone(store: Store) -> None:
-    first, second, _ = await three(store)
+    first, second, _ = await three(store, hold=100.0)
     with pytest.raises(ConversationBusy):
         await follow(store, "d", Upon(2, 1), 1)
+    behind = asyncio.create_task(ask(store, "last", "ok", wait=20.0))
+    await asyncio.sleep(0.1)
     waiting = asyncio.create_task(follow(store, "d", Upon(2, 1), 1, wait=20.0))
     await asyncio.sleep(0.1)
     await finish(store, first, assistant("aa"))
@@ -83,6 +85,9 @@ async def test_who_follows_a_step_that_runs_waits_for_it_alone(store: Store) -> 
     assert (lease.branch, lease.turn) == (1, 3)
     await finish(store, lease, assistant("dd"))
     assert await said(store, branch=1) == ["root", "ok", "b", "bb", "d", "dd"]
+    behind.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await behind
 
 
 async def test_those_who_wait_for_the_conversation_stand_in_nobodys_way(store: Store) -> None:
@@ -183,6 +188,18 @@ async def test_what_had_arrived_of_each_stays_with_it(store: Store) -> None:
     assert [bool(each & Trait.STOPPED) for each in traits] == [False, True]
     await finish(store, third, assistant("three and more"))
     assert await said(store, branch=2) == ["root", "ok", "c", "three and more"]
+
+
+async def test_whoever_goes_beside_takes_over_nothing(store: Store) -> None:
+    first, second, _ = await three(store, hold=SHORT)
+    await asyncio.sleep(2 * SHORT)
+    await finish(store, await follow(store, "d"), assistant("dd"))
+    await finish(store, second, assistant("bb"))
+    await finish(store, await follow(store, "e", Upon(2, 1), 0), assistant("ee"))
+    with pytest.raises(TurnExpired):
+        await finish(store, first, assistant("aa"))
+    assert await said(store, branch=1) == ["root", "ok", "b", "bb"]
+    assert await said(store, branch=0) == ["root", "ok", "a", "e", "ee"]
 
 
 async def test_a_conversation_lasts_as_long_as_any_of_its_turns(store: Store) -> None:

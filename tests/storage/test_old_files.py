@@ -138,7 +138,8 @@ INSERT INTO turns (id, state, traits, marks, tokens, reasoning_tokens, messages,
 INSERT INTO messages (id, turn, role, traits, tokens, reasoning_tokens, body)
     VALUES (4294967296, 1, 0, 0, 6, 0, CAST('{"role":"user","content":"one"}' AS BLOB)),
     (8589934592, 1, 0, 0, 6, 0, CAST('{"role":"user","content":"two"}' AS BLOB));
-INSERT INTO partials (conversation, number, text) VALUES (1, 1, CAST('half of ' AS BLOB)), (1, 2, CAST('it' AS BLOB));"""
+INSERT INTO partials (conversation, number, text)
+    VALUES (1, 1, CAST('half of ' AS BLOB)), (1, 2, CAST('it' AS BLOB));"""
 
 
 async def test_a_turn_that_ran_is_closed_with_what_had_arrived(

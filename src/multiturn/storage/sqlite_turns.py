@@ -79,7 +79,7 @@ def begin(
     queued = line_up(db, here, ticket, hindrances, wait=wait, interrupt=interrupt, beside=beside)
     if queued is not None:
         return queued
-    before, here = here, recover(db, owner, name, here, unended)
+    before, here = here, recover(db, owner, name, here, hindrances)
     settings = declare(db, here, start.declared)
     here = followed(db, owner, name, here, start)
     if start.results is not None:
@@ -351,7 +351,7 @@ def abandon(db: sqlite3.Connection, lease: Lease) -> None:
 def _release(db: sqlite3.Connection, lease: Lease) -> tuple[int, Here]:
     """Free the lease, if it still holds: the key of its turn, and where that is."""
     here = find_held(db, lease)
-    db.execute("UPDATE branches SET held_until = NULL, stop = 0 WHERE segment = ?", (lease.segment,))
+    db.execute("UPDATE branches SET held_until = NULL WHERE segment = ?", (lease.segment,))
     db.execute("UPDATE conversations SET updated_at = ? WHERE id = ?", (here.now, lease.key))
     db.execute("DELETE FROM partials WHERE segment = ?", (lease.segment,))
     return here.segment * SEGMENT + here.head, here

@@ -1,4 +1,4 @@
-"""Who may begin now, and who has to wait? One turn at a time runs in a conversation; whoever comes meanwhile
+"""Who may begin now, and who has to wait? One turn at a time runs on a branch; whoever has to wait for it
 queues in the database, for all processes together."""
 
 from __future__ import annotations
