@@ -188,6 +188,12 @@ async def test_what_had_arrived_of_each_stays_with_it(store: Store) -> None:
     assert [bool(each & Trait.STOPPED) for each in traits] == [False, True]
     await finish(store, third, assistant("three and more"))
     assert await said(store, branch=2) == ["root", "ok", "c", "three and more"]
+    again = await follow(store, "d", Upon(2, 1), 0)
+    await store.append(again, Partial("four"))
+    await store.renew(again, SHORT)
+    await asyncio.sleep(2 * SHORT)
+    await store.settle(ALICE, "c")
+    assert await said(store, branch=0) == ["root", "ok", "a", "one more", "d", "four"]
 
 
 async def test_whoever_goes_beside_takes_over_nothing(store: Store) -> None:

@@ -190,7 +190,7 @@ def _close(db: sqlite3.Connection, there: Here) -> None:
         (TurnState.INCOMPLETE, stopped, stopped, turn),
     )
     note_standing(db, there.key, stopped, TurnState.INCOMPLETE)
-    db.execute("UPDATE branches SET held_until = NULL, epoch = epoch + 1 WHERE segment = ?", (there.segment,))
+    db.execute("UPDATE branches SET held_until = NULL WHERE segment = ?", (there.segment,))
 
 
 def _keep_partials(db: sqlite3.Connection, there: Here) -> None:
