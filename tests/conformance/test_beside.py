@@ -223,5 +223,6 @@ async def test_a_conversation_lasts_as_long_as_any_of_its_turns(store: Store) ->
     assert await store.sweep() == 0
     assert (await said(store, branch=1))[-1] == "b"
     await finish(store, second, assistant("bb"))
+    await begin(store, "what runs elsewhere keeps nothing here", "other")
     await asyncio.sleep(2 * SHORT)
     assert await store.sweep() == 1
