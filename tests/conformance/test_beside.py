@@ -226,3 +226,25 @@ async def test_a_conversation_lasts_as_long_as_any_of_its_turns(store: Store) ->
     await begin(store, "what runs elsewhere keeps nothing here", "other")
     await asyncio.sleep(2 * SHORT)
     assert await store.sweep() == 1
+
+
+async def test_a_turn_that_was_left_does_not_run_because_a_later_one_does(store: Store) -> None:
+    left = await begin(store, "a", hold=SHORT, asked=ASKED)
+    await asyncio.sleep(2 * SHORT)
+    later = await begin(store, "b", asked=ASKED)
+    assert [(await store.exchange(ALICE, at(each))).running for each in (left, later)] == [False, True]
+
+
+async def test_a_lease_does_not_fit_what_comes_after_its_conversation(store: Store) -> None:
+    stale = await begin(store, "a")
+    await store.delete(ALICE, "c")
+    lease = await begin(store, "b")
+    for late in (
+        finish(store, stale, assistant("late")),
+        store.append(stale, Partial("late")),
+        store.renew(stale, 9.0),
+    ):
+        with pytest.raises(TurnExpired):
+            await late
+    await finish(store, lease, assistant("bb"))
+    assert await said(store) == ["b", "bb"]
