@@ -538,6 +538,10 @@ def test_addresses_and_methods_that_are_not_there() -> None:
         assert (status, json.loads(raw)["code"]) == (405, "MethodNotAllowed")
         status, said, _ = post(one, {}, "/api/v1/services/aigc/video-generation/generation")
         assert (status, said["code"]) == (404, "UnknownUrl")
+        for base in ("", "/v1"):  # where OpenAI's clients would go
+            status, said, _ = post(one, {}, TEXT.replace("/api/v1", base))
+            assert (status, said["code"]) == (404, "UnknownUrl")
+            assert "/api/v1" in said["message"]
         status, said, _ = post(one, {}, TEXT, content_type="text/plain")
         assert (status, said["code"]) == (415, "InvalidParameter")
         status, said, _ = post(one, {}, TEXT, host="example.com")

@@ -137,6 +137,12 @@ def test_where_json_ends_to_be_json_is_told(one: Gate) -> None:
     assert "line 2, column 15" in error_of(body)["message"]
 
 
+def test_a_part_that_the_model_cannot_see_is_named(one: Gate) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    body = {**GOOD, "messages": [{"role": "user", "content": [picture]}], "conversation": "seen"}
+    assert "cannot read this kind of part: image." in error_of(one.post(body)[1])["message"]
+
+
 def test_a_parameter_that_is_wrong_is_named(one: Gate) -> None:
     _, body, _ = one.post({**GOOD, "max_tokens": -1})
     assert error_of(body)["param"] == "max_tokens"

@@ -17,6 +17,8 @@ __all__ = ["NATIVE", "REQUEST", "native_error", "refused_to"]
 
 NATIVE = "/api/"
 """Addresses that begin so are DashScope's."""
+SERVICES = "/services/aigc/"
+"""What its clients ask for, also where their base URL is wrong."""
 REQUEST = "multiturn.request"
 """Where the id of a request stands in its scope."""
 
@@ -45,7 +47,7 @@ LOCKED = "conversation_locked"
 def refused_to(scope: Scope, error: BaseException, language: str) -> Response:
     """The answer to a request that failed before anything was sent, as those who post to this address
     read it."""
-    if not scope["path"].startswith(NATIVE):
+    if not scope["path"].startswith(NATIVE) and SERVICES not in scope["path"]:
         return refused(error, language)
     said = said_of(error, language)
     status = 409 if said.code == LOCKED else said.status

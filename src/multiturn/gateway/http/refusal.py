@@ -54,7 +54,7 @@ KINDS = {
 }
 """Refusals of which OpenAI has a type of its own."""
 LOCKED_RETRY_MS = 200
-OWN_FIGURES = frozenset(("name", "variable", "provider", "least", "longest", "limit", "known"))
+OWN_FIGURES = frozenset(("name", "variable", "provider", "least", "longest", "limit", "known", "kinds"))
 """Figures of a sentence that are words of ours; any other text may be the client's."""
 STORED_FIGURES = frozenset(("missing", "open"))
 """Figures that stand in our store: ids of calls that wait for results."""
