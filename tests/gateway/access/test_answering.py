@@ -106,6 +106,7 @@ def test_one_that_is_stopped_counts_no_more(store: Path, tmp_path: Path) -> None
     ):
         body = {"model": MODEL, "input": "hi", "background": True}
         name = json.loads(one.post(body, RESPONSES, **bearer(shop))[1])["id"]
+        until(lambda: sim.requests)
         assert one.post({}, f"{RESPONSES}/{name}/cancel", **bearer(shop))[0] == 200
         until(lambda: not too_many(one, shop))
 
