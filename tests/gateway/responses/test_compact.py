@@ -6,11 +6,13 @@ import base64
 import json
 import re
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.gateway.responding import MODEL, TOOL, ask, post, result, sent, until
 from tests.gateway.serving import Gate, gate
+from tests.gateway.talking import summarised
 from tests.simulators import Answer, Call, Fault, Received, Script, Simulator, Wire, serve
 
 from multiturn.prompts import is_request, read
@@ -92,20 +94,14 @@ def test_what_is_posted_counts_as_turns() -> None:
         assert "Be" not in told(sim)
 
 
-def test_an_existing_summary_is_gone_on_with() -> None:
-    small: Any = [{"type": "compaction", "compact_threshold": 1000}]
-    with serve("qwen", Script(counting)) as sim, gate(sim) as one:
+def test_an_existing_summary_is_gone_on_with(tmp_path: Path) -> None:
+    store = tmp_path / "chats.db"
+    with serve("qwen", Script(counting)) as sim, gate(sim, store=store) as one:
         name = one.openai().conversations.create().id
-        path = f"/v1/conversations/{name}/summary"
-        first = ask(one, "The code is 4711. " + "a " * 400, conversation=name, context_management=small)
+        first = ask(one, "The code is 4711. " + "a " * 400, conversation=name)
         for each in "bcd":
-            last = ask(one, f"{each} " * 400, conversation=name, context_management=small)
-
-        def upto() -> int:
-            known = json.loads(one.get(path)[1])["summary"]
-            return int(known["upto"]) if known else 0
-
-        until(lambda: upto() >= 2)
+            last = ask(one, f"{each} " * 400, conversation=name)
+        summarised(store, name, "A summary.", upto=2)
         compacted(one, previous_response_id=first.id)
         found = read(sim.requests[-1].messages)
         assert found is not None
@@ -115,7 +111,7 @@ def test_an_existing_summary_is_gone_on_with() -> None:
             found = read(sim.requests[-1].messages)
             assert found is not None
             assert (found.so_far, "4711" in found.turns) == ("A summary.", False)
-            assert found.turns.startswith(f"[turn {upto() + 1}]")
+            assert found.turns.startswith("[turn 3]")
 
 
 @pytest.mark.parametrize(("place", "text"), [(0, "A summary."), (1, "用户叫小明。")])
