@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 import orjson
 
@@ -31,6 +31,22 @@ from .window import Window
 __all__ = ["AsyncConversation"]
 
 
+class Said(NamedTuple):
+    """What goes into a turn: messages, sealed, and the calls whose results are among them (``None``: there
+    are no results). ``again``: it is the newest turn, with the input that it has."""
+
+    entries: Sequence[Entry]
+    results: tuple[str, ...] | None = None
+    again: bool = False
+
+
+AGAIN = Said((), again=True)
+
+
+def _said(content: object, asking: Asking) -> Said:
+    return Said(entries_of(content, asking.get("tool_results")))
+
+
 class AsyncConversation(Memory):
     """One conversation of a user. Made by `multiturn.AsyncMultiTurn.conversation`.
 
@@ -45,11 +61,11 @@ class AsyncConversation(Memory):
 
         Raises `MessageEmpty`, `MessageInvalid` or `ContextOverflow` before anything is stored.
         """
-        return await self._whole(self._asked(content, asking))
+        return await self._whole(self._asked(_said(content, asking), asking))
 
     def stream(self, content: object = None, **asking: Unpack[Asking]) -> AsyncStream:
         """Like `send`, with the reply as it arrives: ``async with chat.stream(…) as stream``."""
-        return AsyncStream(self._asked(content, asking))
+        return AsyncStream(self._asked(_said(content, asking), asking))
 
     def turn(
         self,
@@ -68,18 +84,16 @@ class AsyncConversation(Memory):
         not their sum, and stands for that request, not for the messages alone.
 
         Raises `MessageInvalid` for an assistant's message, and as `send`."""
-        entries, results = ([], None) if messages is None else turn_of(messages)
+        said = AGAIN if messages is None else Said(*turn_of(messages))
         if anew is not None:
-            opened = self._anew(anew, asking, entries or None, retold)
-        elif messages is None:
-            opened = self._asked(None, asking, entries=[], again=True, retold=retold)
+            opened = self._anew(anew, asking, said.entries or None, retold)
         else:
-            opened = self._asked(None, asking, entries=entries, answered=results, retold=retold)
+            opened = self._asked(said, asking, retold=retold)
         return AsyncStream(opened, stream=stream)
 
     def prepare(self, content: object = None, **asking: Unpack[Asking]) -> AsyncPreparedTurn:
         """Begin a turn whose model you call yourself: ``async with chat.prepare(…) as turn``."""
-        return AsyncPreparedTurn(self._asked(content, asking, prepared=True))
+        return AsyncPreparedTurn(self._asked(_said(content, asking), asking, prepared=True))
 
     async def count(self, content: object = None) -> int:
         """How many tokens the provider itself counts for what would be sent now, with ``content`` as new
@@ -94,11 +108,11 @@ class AsyncConversation(Memory):
 
     async def retry(self, **asking: Unpack[Asking]) -> Reply:
         """Ask again for the newest turn, which failed or was stopped; its input stays as it is."""
-        return await self._whole(self._asked(None, asking, entries=[], again=True))
+        return await self._whole(self._asked(AGAIN, asking))
 
     async def edit(self, turn: TurnLike, content: object, **asking: Unpack[Asking]) -> Reply:
         """Say something else in an earlier turn: a new branch from there, which is then in use."""
-        return await self._whole(self._anew(turn, asking, entries_of(content, asking.get("tool_results"))))
+        return await self._whole(self._anew(turn, asking, _said(content, asking).entries))
 
     async def regenerate(self, turn: TurnLike | None = None, **asking: Unpack[Asking]) -> Reply:
         """Have an earlier turn (by default the newest) answered anew, on a new branch."""
@@ -116,9 +130,8 @@ class AsyncConversation(Memory):
         async def opened() -> OpenTurn | Retold:
             number, branch = await self._find(turn)
             own = await self._input_of(number, branch)
-            said = own if entries is None else entries
-            after = number - 1
-            return await self._asked(None, asking, entries=said, after=after, branch=branch, retold=retold)()
+            said = Said(own if entries is None else entries)
+            return await self._asked(said, asking, after=number - 1, branch=branch, retold=retold)()
 
         return opened
 
@@ -138,63 +151,47 @@ class AsyncConversation(Memory):
 
     def _asked(
         self,
-        content: object,
+        said: Said,
         asking: Asking,
         *,
-        entries: Sequence[Entry] | None = None,
-        answered: Sequence[str] | None = None,
         prepared: bool = False,
-        again: bool = False,
         after: int | None = None,
         branch: int | None = None,
         retold: bytes | None = None,
     ) -> Opened:
-        """The turn, checked and ready to begin; nothing happens before it is called. ``entries`` are an
-        input that is sealed already, ``answered`` the calls whose results are among them, ``retold`` is as
-        for `turn`."""
+        """The turn, checked and ready to begin; nothing happens before it is called. ``retold`` is as for
+        `turn`."""
         given = input_of(asking)
-        results = asking.get("tool_results")
-        said = entries_of(content, results) if entries is None else entries
-        calls = answered if results is None else tuple(results)
-        start = self._start(asking, said, calls, prepared=prepared, again=again, after=after, branch=branch)
-        if "tools" not in asking and (again or calls is not None):
+        start = self._start(said, asking, prepared=prepared, after=after, branch=branch)
+        if "tools" not in asking and (start.again or start.results is not None):
             given = replace(given, tools=self._tools)
-
         if retold is not None:
-            start = replace(start, asked=DELTAS, digest=digest_of(said, after, retold))
+            start = replace(start, asked=DELTAS, digest=digest_of(said.entries, after, retold))
 
         async def open_turn() -> OpenTurn | Retold:
-            return await self._begin(start, replace(given, entries=said), prepared=prepared)
+            return await self._begin(start, replace(given, entries=said.entries), prepared=prepared)
 
         return open_turn
 
     def _start(
-        self,
-        asking: Asking,
-        said: Sequence[Entry],
-        calls: Sequence[str] | None,
-        *,
-        prepared: bool,
-        again: bool,
-        after: int | None,
-        branch: int | None,
+        self, said: Said, asking: Asking, *, prepared: bool, after: int | None, branch: int | None
     ) -> Start:
         """What the turn begins with, as a store takes it."""
-        key, busy = asking.get("key"), asking.get("on_busy")
+        key, busy, results = asking.get("key"), asking.get("on_busy"), asking.get("tool_results")
         return Start(
-            entries=said,
-            results=None if calls is None else tuple(calls),
-            again=again,
+            entries=said.entries,
+            results=said.results if results is None else tuple(results),
+            again=said.again,
             after=after,
             branch=self._place.branch if branch is None else branch,
             key=key,
-            digest=b"" if key is None else digest_of(said, after),
+            digest=b"" if key is None else digest_of(said.entries, after),
             declared=self._place.declared,
             wait=0.0 if busy == "reject" else self._engine.queue,
             interrupt=busy == "interrupt",
             hold=self._engine.prepare if prepared else self._engine.lease,
             limited=prepared,
-            make=not again,
+            make=not said.again,
         )
 
     async def _begin(self, start: Start, given: Input, *, prepared: bool) -> OpenTurn | Retold:
