@@ -7,14 +7,34 @@ from pathlib import Path
 
 import pytest
 
+from multiturn.allowance import STREAMS
+from multiturn.asking import LONGEST_KEY
+from multiturn.client import LONGEST_NAME
+from multiturn.config import Timing
+from multiturn.gateway.completions.posted import MOST_MESSAGES
+from multiturn.gateway.conversations import imports, items
+from multiturn.gateway.conversations.marks import LONGEST_REASON
+from multiturn.gateway.conversations.search import LONGEST_TEXT
+from multiturn.gateway.http.body import (
+    DEEPEST,
+    LARGEST_BODY,
+    LARGEST_INTEGER,
+    LARGEST_WITH_MEDIA,
+    READ_SECONDS,
+)
 from multiturn.gateway.meters import Meters
 from multiturn.gateway.openapi import described
+from multiturn.gateway.responses.fields import LONGEST_KEY as LONGEST_FIELD
+from multiturn.gateway.responses.fields import LONGEST_VALUE, MOST_PAIRS
+from multiturn.gateway.server import GRACE, HEAD_SECONDS, LARGEST_HEAD
 from multiturn.phrases import table
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path.read_text("utf-8") for path in sorted((ROOT / "src" / "multiturn" / "gateway").rglob("*.py"))]
 TREES = [ROOT / "docs" / language for language in ("en", "zh")]
 in_both = pytest.mark.parametrize("tree", TREES, ids=lambda tree: str(tree.name))
+
+TIMING = Timing()
 
 
 def reference(tree: Path) -> str:
@@ -84,3 +104,38 @@ def test_every_figure_is_explained(tree: Path) -> None:
     told = {(name, kind) for name, kind in told if not name.endswith("_created")}
     explained = set(re.findall(r"^\| `(multiturn_\w+)` \| (\w+) \|", how_to(tree), re.MULTILINE))
     assert explained == told
+
+
+LIMITS = (
+    (LARGEST_BODY >> 20, LARGEST_WITH_MEDIA >> 20, DEEPEST, LARGEST_INTEGER.bit_length() - 1),
+    (LARGEST_HEAD >> 10, HEAD_SECONDS),
+    (READ_SECONDS,),
+    (GRACE,),
+    (MOST_MESSAGES, items.MOST, imports.MOST),
+    (LONGEST_NAME,),
+    (LONGEST_TEXT, LONGEST_REASON),
+    (TIMING.queue,),
+    (STREAMS,),
+    (TIMING.first_token, TIMING.idle, TIMING.total),
+)
+"""Those of the table, row by row."""
+
+
+@in_both
+def test_the_limits_that_are_named_are_those_that_hold(tree: Path) -> None:
+    [table_of_limits] = re.findall(
+        r"\n\| .*\n\|---\|---\|\n((?:\| .*\n)+)\n## (?:Keys|密钥)", reference(tree)
+    )
+    named = [
+        tuple(int(each.replace(",", "")) for each in re.findall(r"\d[\d,]*", row.split("|")[2]))
+        for row in table_of_limits.splitlines()
+    ]
+    assert named == list(LIMITS)
+    assert LONGEST_KEY == LONGEST_NAME
+
+
+@in_both
+def test_the_limits_of_metadata_are_named(tree: Path) -> None:
+    [line] = re.findall(r"^`metadata`.*$", reference(tree), re.MULTILINE)
+    named = [int(each) for each in re.findall(r"\d+", line.split(".")[0].split("。")[0])]
+    assert sorted(named) == sorted((MOST_PAIRS, LONGEST_VALUE, LONGEST_FIELD))
