@@ -19,7 +19,7 @@ from multiturn.errors import ContextOverflow
 from multiturn.known import MEETINGS, Acquaintance, Known, in_force
 from multiturn.providers.demo import DemoProvider
 from multiturn.storage import open_store
-from multiturn.terms import Engine
+from multiturn.terms import Engine, Input
 
 texts = st.none() | st.text(max_size=3)
 policies = st.none() | st.dictionaries(st.just("budget"), st.integers(1, 9))
@@ -54,6 +54,25 @@ def test_what_was_learned_last_is_in_force_whatever_it_was_learned_with() -> Non
     request = fingerprint(Caching("kimi/kimi-k2.6"), Prompt(b"[]", 1, 0.0), None)
     assert known.learn(Settings(model="kimi/kimi-k2.6", version=2), request)
     assert known.model(engine) == "kimi/kimi-k2.6"
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"policy": ContextPolicy(budget=500)},
+        {"params": {"max_tokens": 9}},
+        {"tools": [{"type": "function", "function": {"name": "weather", "parameters": {}}}]},
+        {"instructions": (b'{"role":"system","content":"Be brief."}',)},
+        {"model": "openai/gpt-5.4-mini"},
+    ],
+    ids=lambda own: next(iter(own)),
+)
+def test_what_one_step_brings_holds_for_this_step_alone(own: dict[str, Any]) -> None:
+    engine = Engine(open_store(":memory:"), Catalog(), lambda card, name: DemoProvider(), "qwen/qwen-plus")
+    known = Known()
+    plain = known.terms_of(engine, Input())
+    assert known.terms_of(engine, Input(**own)) != plain
+    assert known.terms_of(engine, Input()) is plain
 
 
 ADA = Owner("", "ada")

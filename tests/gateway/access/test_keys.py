@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import openai
 import pytest
@@ -13,7 +14,10 @@ from tests.gateway.keyed import bearer, made, revoked
 from tests.gateway.serving import Gate, gate
 from tests.simulators import serve
 
+from multiturn import AsyncMultiTurn
+from multiturn.gateway.access.keys import Keys
 from multiturn.gateway.access.scopes import rule_of
+from multiturn.gateway.http.refusal import Refusal
 
 CHAT = "/v1/chat/completions"
 
@@ -115,6 +119,28 @@ def test_a_key_that_is_known_is_not_looked_up_again(store: Path) -> None:
         assert one.get("/v1/models", **bearer(secret))[0] == 200
         revoked(store)
         assert one.get("/v1/models", **bearer(secret))[0] == 200
+
+
+@pytest.mark.parametrize(("most", "status"), [(2, 200), (1, 401)])
+def test_no_more_than_so_many_keys_are_known(
+    store: Path, monkeypatch: pytest.MonkeyPatch, most: int, status: int
+) -> None:
+    monkeypatch.setattr("multiturn.gateway.access.keys.MOST", most)
+    one_key, other = made(store, "shop"), made(store, "bank")
+    with gate(model="demo", store=store) as one:
+        for secret in (one_key, other):
+            assert one.get("/v1/models", **bearer(secret))[0] == 200
+        revoked(store)
+        assert one.get("/v1/models", **bearer(one_key))[0] == status
+
+
+async def test_where_the_store_keeps_no_keys_nobody_has_one() -> None:
+    client = cast("AsyncMultiTurn", SimpleNamespace(endpoints=SimpleNamespace(store=None)))
+    scope = {"type": "http", "method": "GET", "path": "/v1/models", "headers": [(b"api-key", b"mt_x")]}
+    await Keys(client, needed=False).admit(scope)
+    with pytest.raises(Refusal) as refused:
+        await Keys(client, needed=True).admit(scope)
+    assert refused.value.status == 401
 
 
 # ------------------------------------------------------------------------------------ scopes

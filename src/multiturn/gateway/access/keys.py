@@ -35,11 +35,11 @@ class _Known(NamedTuple):
 class Keys:
     """The keys of one gateway. ``needed``: also where none was made yet."""
 
-    def __init__(self, client: AsyncMultiTurn, *, needed: bool = False) -> None:
+    def __init__(self, client: AsyncMultiTurn, *, needed: bool) -> None:
         self._client = client
         self._store: KeyStore | None = getattr(client.endpoints.store, "keys", None)
         self._needed = needed
-        self._looked = float("-inf") if self._store is not None else float("inf")
+        self._looked = float("-inf")
         self._known: dict[bytes, _Known] = {}
 
     async def admit(self, scope: Scope) -> None:
