@@ -86,7 +86,7 @@ class Examination:
             raise self._refuse("list_refused", index=index)
         if not parts and message.get("role") not in self.manners.empty:
             raise self._refuse("content_empty", index=index, role=message.get("role"))
-        for part in parts:
+        for part in (part for part in parts if isinstance(part, dict)):
             kind = MEDIA.get(part.get("type") or next((name for name in part if name in MEDIA), ""))
             if kind is not None and kind not in self.model.media:
                 raise self._refuse("media_refused", index=index, kind=part.get("type") or kind)
