@@ -242,7 +242,8 @@ class ConversationError(Error):
 
 
 class ConversationNotFound(ConversationError):
-    """There is no conversation {conversation} here. `multiturn list` shows those there are."""
+    """There is no conversation {conversation} here, or it is another user's. `multiturn list` shows those
+    there are."""
 
     code = "conversation_not_found"
 
