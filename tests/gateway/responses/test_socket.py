@@ -18,6 +18,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
+from multiturn.gateway.http.body import LARGEST_BODY, LARGEST_WITH_MEDIA
+
 ENDS = ("response.completed", "response.failed", "response.incomplete", "error")
 
 
@@ -238,6 +240,18 @@ def test_many_frames_at_once_make_their_sender_wait() -> None:
         assert [heard(ws)[-1]["type"] for _ in range(30)] == ["response.completed"] * 30
         sending.join()
         assert [each.messages[-1]["content"] for each in sim.requests] == [str(n) for n in range(30)]
+
+
+def test_a_frame_that_is_too_long_closes_the_connection() -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        with line(one) as ws:
+            assert code(told(ws, input="x" * LARGEST_BODY)) == (413, "body_too_large")
+            with pytest.raises(ConnectionClosed) as closed:
+                told(ws, input="x" * LARGEST_WITH_MEDIA)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1009
+        with line(one) as ws:
+            assert told(ws, input="hi")["status"] == "completed"
 
 
 def test_the_official_client_speaks_it() -> None:
