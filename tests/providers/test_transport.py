@@ -599,7 +599,9 @@ async def test_cancelling_closes_the_connection_at_once() -> None:
             await server.left.wait()
 
 
-async def test_a_finished_answer_leaves_its_connection_to_the_next() -> None:
+async def test_a_finished_answer_leaves_its_connection_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multiturn.providers.transport.FAREWELL", 30.0)
+
     async def lingers(exchange: Exchange) -> None:
         await fine(exchange)
         await asyncio.sleep(0.01)
