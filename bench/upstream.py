@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import orjson
@@ -19,6 +20,10 @@ from .talk import Talk, asked, history_is_wrong, pieces
 __all__ = ["SCRIBE", "Figures", "Upstream"]
 
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+MODEL = re.compile(rb'"model": ?"([^"]*)"')
+STREAMED = re.compile(rb'"stream": ?true')
+WANTS_USAGE = re.compile(rb'"include_usage": ?true')
+LONGEST_MARK = 80
 HEAD = (
     '"id":"chatcmpl-8f1d0f6a2b7c4e5d9a3b","created":1795260000,"model":"bench","system_fingerprint":"fp_3d1c"'
 )
@@ -29,7 +34,7 @@ DONE = b"data: [DONE]\n\n"
 SCRIBE = "scribe"
 """Under which name it is asked for summaries."""
 CHECKED_AFTER = 0.001
-"""Seconds until a history is checked: no first piece waits for that."""
+"""Seconds until a history is opened and checked: no first piece waits for that."""
 SUMMARY = "The customer asked about phones; the assistant answered."
 
 
@@ -44,13 +49,36 @@ class Figures:
     beside: int = 0
 
 
+class Question:
+    """A request. Who is asked, what and how, is seen from its bytes; the rest is opened later."""
+
+    def __init__(self, body: bytes) -> None:
+        name = MODEL.search(body)
+        self.beside = name is not None and name[1] == SCRIBE.encode()
+        self.stream = STREAMED.search(body) is not None
+        self.wants_usage = WANTS_USAGE.search(body) is not None
+        mark = body[body.rfind(b"[c") :][:LONGEST_MARK]
+        known = None if self.beside else asked(mark.decode("ascii", "replace"))
+        self.texts = pieces(*known) if known else (SUMMARY,)
+        self.talk, self.turn = known or (Talk(0, 1), 0)
+        self._body = body
+
+    @cached_property
+    def messages(self) -> list[dict[str, Any]]:
+        """What was said before, and the newest input."""
+        return list(orjson.loads(self._body)["messages"])
+
+    @property
+    def usage(self) -> bytes:
+        """What it took."""
+        return _usage(len(orjson.dumps(self.messages)) // 4, self.talk.pieces)
+
+
 @dataclass(slots=True)
 class Writing:
     """A streamed answer on its way."""
 
-    texts: tuple[str, ...]
-    talk: Talk
-    usage: bytes
+    question: Question
     began: float
     done: int = 0
 
@@ -86,32 +114,26 @@ class Upstream(asyncio.Protocol):
         if head.startswith(b"GET "):
             self._loop.call_later(2 * CHECKED_AFTER, self._tell)
         else:
-            self._asked(orjson.loads(body[:size]))
+            self._asked(Question(body[:size]))
 
     def _tell(self) -> None:
         self._whole(orjson.dumps(asdict(self._figures)))
 
-    def _asked(self, request: dict[str, Any]) -> None:
-        messages = request["messages"]
-        known = asked(str(messages[-1]["content"])) if request["model"] != SCRIBE else None
-        talk, turn = known or (Talk(0, 1), 0)
-        self._loop.call_later(CHECKED_AFTER, self._count, request, talk, turn)
-        texts = pieces(talk, turn) if known else (SUMMARY,)
-        usage = _usage(len(orjson.dumps(messages)) // 4, talk.pieces)
-        if not request.get("stream"):
-            self._whole(_completion("".join(texts), usage))
-            return
-        wants = (request.get("stream_options") or {}).get("include_usage")
-        self._stream(Writing(texts, talk, usage if wants else b"", self._loop.time()))
+    def _asked(self, question: Question) -> None:
+        self._loop.call_later(CHECKED_AFTER, self._count, question)
+        if question.stream:
+            self._stream(Writing(question, self._loop.time()))
+        else:
+            self._whole(_completion("".join(question.texts), question.usage))
 
-    def _count(self, request: dict[str, Any], talk: Talk, turn: int) -> None:
-        figures, messages = self._figures, request["messages"]
+    def _count(self, question: Question) -> None:
+        figures, messages = self._figures, question.messages
         figures.requests += 1
-        if request["model"] == SCRIBE:
+        if question.beside:
             figures.beside += 1
-        elif history_is_wrong(messages, talk, turn):
+        elif history_is_wrong(messages, question.talk, question.turn):
             figures.wrong += 1
-        elif len(messages) // 2 < turn:
+        elif len(messages) // 2 < question.turn:
             figures.cut += 1
 
     def _whole(self, body: bytes) -> None:
@@ -120,14 +142,15 @@ class Upstream(asyncio.Protocol):
 
     def _stream(self, writing: Writing) -> None:
         """Write what is due, and come back for the rest."""
-        talk, begun = writing.talk, writing.done
+        question, begun = writing.question, writing.done
+        talk, texts = question.talk, question.texts
         head = b"" if begun else STREAM
         while True:
-            end = min(writing.done + talk.burst, len(writing.texts))
-            events = b"".join(_chunk(text, talk) for text in writing.texts[writing.done : end])
+            end = min(writing.done + talk.burst, len(texts))
+            events = b"".join(_chunk(text, talk) for text in texts[writing.done : end])
             writing.done = end + (events == b"")
             if not events:
-                events = FINISH + writing.usage + DONE
+                events = FINISH + (question.usage if question.wants_usage else b"") + DONE
                 self._transport.write(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(events), events))
                 return
             head += b"%x\r\n%b\r\n" % (len(events), events)
