@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -9,15 +11,18 @@ from itertools import repeat
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.scene import TOOLS, Make, Scene, calls
 
-from multiturn import AsyncConversation, ContextPolicy, ConversationNotFound, recall
+from multiturn import AsyncConversation, ContextPolicy, ConversationNotFound, Error, recall
 from multiturn.conversations import Owner
 from multiturn.messages import Trait
 from multiturn.path import MessageRow, Path, TurnRow, sealed
 from multiturn.recall import Present, better
 from multiturn.sealing import seal_input
 from multiturn.storage import Found
+from multiturn.storage.sqlite import SQLiteStore
 from multiturn.tokens import count_message
 from multiturn.window import Limits, Window
 
@@ -256,3 +261,56 @@ async def test_a_step_whose_quotation_was_withdrawn_does_not_say_so(scene: Make)
     window = (await chat.send(tool_results={"a": "sun"})).window
     assert b"48213" not in window.body
     assert window.decisions[0].code == "retracted"
+
+
+class Generous(SQLiteStore):
+    """Gives all it has found, however little is wanted."""
+
+    async def recall(self, *given: Any, least: float = 0.0, **named: Any) -> Sequence[Found]:
+        return await super().recall(*given, **named)
+
+
+WORDS = st.lists(
+    st.sampled_from(("tea", "milk", "garden", "code 48213", "我喜欢花园", "Rex", "what was", "记得")),
+    min_size=1,
+    max_size=3,
+).map(" ".join)
+DEEDS = st.lists(
+    st.tuples(st.sampled_from(("c", "d")), st.sampled_from(("add", "send", "retract")), WORDS),
+    min_size=6,
+    max_size=14,
+)
+
+
+@given(DEEDS, st.lists(WORDS, min_size=1, max_size=4))
+@settings(max_examples=40, deadline=None)
+def test_what_is_told_of_few_finds_is_what_is_told_of_all(
+    deeds: list[tuple[str, str, str]], questions: list[str]
+) -> None:
+    async def tried(folder: str) -> None:
+        policy = ContextPolicy(max_messages=4, summarize=None)
+        stores = [kind(f"{folder}/store.db") for kind in (SQLiteStore, Generous)]
+        scenes = [Scene(*repeat("Noted.", 20), store=store, policy=policy) for store in stores]
+        chats = [{n: scene.client.conversation(n, memory="m") for n in ("c", "d")} for scene in scenes]
+        for name, deed, words in deeds:
+            with suppress(Error):
+                if deed == "retract":
+                    await chats[0][name].retract(len(words) % 5 + 1)
+                elif deed == "add":
+                    await chats[0][name].add([{"role": "user", "content": words}])
+                else:
+                    await chats[0][name].send(words)
+        for name in ("c", "d"):
+            for question in questions:
+                one, other = [await chat[name].window(question) for chat in chats]
+                assert (one.body, one.recalled, list(one.spans)) == (
+                    other.body,
+                    other.recalled,
+                    list(other.spans),
+                )
+        for scene, store in zip(scenes, stores, strict=True):
+            await scene.client.close()
+            await store.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(tried(folder))

@@ -59,8 +59,11 @@ async def quoted(
         return None
     search = _Search(store, owner, conversation, path.branch, memory, question, embedder)
     present = Present.of(path, first)
-    found = await search.best(first, CANDIDATES, notes)
+    found = await search.best(first, CANDIDATES, notes, few=True)
     fresh = list(_unsent(found, conversation, present))
+    if found and found[0].score < search.least and not any(one.conversation == conversation for one in fresh):
+        found = await search.best(first, CANDIDATES, notes)
+        fresh = list(_unsent(found, conversation, present))
     held = [
         _source(one) for one in found if one.score >= search.least and present.quotes_it(one, conversation)
     ]
@@ -99,8 +102,11 @@ class _Search:
         """How well a message must fit to be quoted."""
         return margin(self.asked)
 
-    async def best(self, before: int | None, limit: int, notes: list[str] | None = None) -> Sequence[Found]:
-        """The best finds of the turns before ``before`` (``None``: of all)."""
+    async def best(
+        self, before: int | None, limit: int, notes: list[str] | None = None, *, few: bool = False
+    ) -> Sequence[Found]:
+        """The best finds of the turns before ``before`` (``None``: of all); where none is good enough to be
+        quoted, of ``few`` the very best alone."""
         embedder = self.embedder
         found = await self.store.recall(
             self.owner,
@@ -110,6 +116,7 @@ class _Search:
             before=before,
             memory=self.memory,
             limit=limit if embedder is None else RERANKED,
+            least=self.least if few else 0.0,
         )
         if embedder is not None and found and found[0].score >= self.least:  # else nothing will be quoted
             scope = Scope(self.owner, self.conversation, self.branch, before, self.memory)

@@ -144,7 +144,8 @@ async def _built(
         )
         if recalled is not None:
             material = material._replace(recalled=recalled)
-            chosen = enough(material, bounds, target)
+            if recalled.text:
+                chosen = enough(material, bounds, target)
     if chosen is None:
         return None
     window = build(material, bounds, target, terms.recount, chosen)

@@ -80,6 +80,21 @@ async def test_no_more_are_given_than_wanted(store: Store) -> None:
     assert len(await recall(store, "tea", limit=100)) == 30
 
 
+async def test_where_none_is_good_enough_only_the_best_is_given(store: Store) -> None:
+    words = ["red", "red green", "red green blue", "red green blue"]
+    await store.add(ALICE, "c", [[at(text, place * 1e5)] for place, text in enumerate(words)])
+    asked = query("red green blue", now=NOW)
+    whole = await store.recall(ALICE, "c", asked)
+    assert texts(whole) == ["red green blue", "red green blue", "red green", "red"]
+    assert await store.recall(ALICE, "c", asked, least=whole[0].score) == whole
+    assert await store.recall(ALICE, "c", asked, least=1.1) == whole[:2]
+    assert await store.recall(ALICE, "c", asked, least=1.1, limit=1) == whole[:1]
+    for turn in (3, 4):
+        await store.mark(ALICE, "c", turn, set=Trait.RETRACTED)
+    assert await recall(store, "red green blue", least=1.1) == ["red green"]
+    assert await recall(store, "unheard", least=1.1) == []
+
+
 @pytest.mark.parametrize("text", ["", "？！", "unheard", "the of"])
 async def test_nothing_fits_a_question_without_a_known_word(store: Store, text: str) -> None:
     await ask(store, "tea", "milk")

@@ -335,11 +335,12 @@ class SQLiteStore:
         before: int | None = None,
         memory: str | None = None,
         limit: int = 10,
+        least: float = 0.0,
     ) -> Sequence[Found]:
         """See `Store.recall`."""
         finds = await self._read(
             lambda db: sqlite_recall.search(
-                db, self._shelf, owner, conversation, query, branch, before, memory, limit
+                db, self._shelf, owner, conversation, query, branch, before, memory, limit, least
             )
         )
         for segment in finds.behind:

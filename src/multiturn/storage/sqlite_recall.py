@@ -6,7 +6,8 @@ import json
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, islice
+from itertools import accumulate, groupby, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..conversations import Owner
@@ -63,6 +64,7 @@ def search(
     before: int | None,
     memory: str | None,
     limit: int,
+    least: float = 0.0,
 ) -> Finds:
     """See `Store.recall`."""
     paths = searched(db, owner, name, branch, before, memory)
@@ -72,14 +74,27 @@ def search(
     firsts = accumulate(map(len, paths), initial=0)
     openings = [extract.starts[number] for number in firsts if number < len(stretches)]
     found: list[Found] = []
-    best = _best(_scores(extract, openings, wanted, query))
-    while len(found) < limit and (some := list(islice(best, limit))):
+    for some in _lots(_scores(extract, openings, wanted, query), limit, least):
         keys = extract.keys[[place for place, _ in some]].tolist()
         belongs = [stretches[bisect_right(extract.starts, place) - 1] for place, _ in some]
         scores = [score for _, score in some]
         found += as_found(db, list(zip(belongs, keys, scores, strict=True)))
+        if len(found) >= limit or (found and found[0].score < least):
+            break
     behind = extract.waiting if sum(extract.waiting.values()) > BEHIND else ()
     return Finds(found[:limit], tuple(behind))
+
+
+def _lots(scores: NDArray[np.float32], limit: int, least: float) -> Iterator[Sequence[tuple[int, float]]]:
+    """Places and their scores, best first: ``limit`` at one time where one has at least the score ``least``,
+    else those that have the same."""
+    best = _best(scores)
+    if not len(scores) or float(scores.max()) >= least:
+        while some := list(islice(best, limit)):
+            yield some
+    else:
+        for _, equals in groupby(best, key=itemgetter(1)):
+            yield list(islice(equals, limit))
 
 
 def _best(scores: NDArray[np.float32]) -> Iterator[tuple[int, float]]:

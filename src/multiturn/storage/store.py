@@ -307,10 +307,12 @@ class Store(Protocol):
         before: int | None = None,
         memory: str | None = None,
         limit: int = 10,
+        least: float = 0.0,
     ) -> Sequence[Found]:
         """Messages of the path that fit ``query``, best first: of turns before ``before``; with a
         ``memory`` also messages of this user's other conversations that share it. What was withdrawn,
-        left out by hand, refused or failed is never found."""
+        left out by hand, refused or failed is never found. Where none has a score of ``least``, only the
+        best is wanted, with those that have the same score."""
         ...
 
     # -- summaries
