@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,8 @@ from multiturn.storage.sqlite_shelf import Shelf
 from multiturn.storage.sqlite_terms import BLOCK, CHUNK, SPAN
 
 NOW = 1.7e9
+BLOCKS = 3
+"""Numbers in the name of blocks that lie open."""
 
 
 async def rows(store: SQLiteStore, statement: str, *values: object) -> list[Any]:
@@ -354,6 +357,16 @@ async def test_a_common_word_is_left_out_among_many_messages_unless_it_is_all_th
     assert len(await found(store, "tea", limit=2_000)) == ranking.MANY
 
 
+async def test_what_is_too_common_to_be_read_is_no_word_that_nobody_said(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(store, ranking.MANY + 24)
+    asked = query("tea number7 number70 number700 number1000", now=NOW)
+    hits = await store.recall(ALICE, "c", asked)
+    monkeypatch.setattr(sqlite_postings, "passed_over", lambda least, *_: np.zeros(len(least), bool))
+    assert await store.recall(ALICE, "c", asked) == hits
+
+
 async def test_many_blocks_are_searched_term_by_term_to_the_same_end(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,11 +401,11 @@ async def test_blocks_and_tail_together_count_as_one(store: SQLiteStore) -> None
 async def test_blocks_without_a_name_are_found_and_stay_closed(store: SQLiteStore) -> None:
     await filled(store, 700)
     hits = [await store.recall(ALICE, "c", query("tea number7", now=NOW), limit=20) for _ in range(3)]
-    assert store._shelf._size
+    assert BLOCKS in map(len, store._shelf._kept)
     store._shelf = Shelf()
     await rows(store, f"UPDATE recall_spans SET body = SUBSTR(body, 1, {SPAN})")
     hits += [await store.recall(ALICE, "c", query("tea number7", now=NOW), limit=20) for _ in range(3)]
-    assert not store._shelf._size
+    assert BLOCKS not in map(len, store._shelf._kept)
     assert all(each == hits[0] for each in hits)
 
 

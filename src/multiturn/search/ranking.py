@@ -109,7 +109,8 @@ class Posting(NamedTuple):
 
 class Postings(NamedTuple):
     """Several terms: of each its ``weights``, whether it ``spreads`` and how much it ``tells``, as in a
-    `Posting`; and term after term the number of the ``term``, and a place and a count."""
+    `Posting`; and of each record the number of the ``term``, a place and a count. Those of a term are in the
+    order of their places."""
 
     weights: Doubles
     spreads: NDArray[np.bool_]
@@ -131,6 +132,13 @@ class Postings(NamedTuple):
             np.repeat(np.arange(len(postings)), sizes),
             np.concatenate([np.zeros(0, np.int64), *(each.places for each in postings)]),
             np.concatenate([np.zeros(0, np.float32), *(each.counts for each in postings)]),
+        )
+
+    def term_after_term(self) -> Postings:
+        """The same with the records of each term together."""
+        in_order = self.term.argsort(kind="stable")
+        return self._replace(
+            term=self.term[in_order], places=self.places[in_order], counts=self.counts[in_order]
         )
 
 
@@ -187,9 +195,12 @@ def ranked(talk: Talk, postings: Postings, query: Query) -> Floats:
     sparse = (holders * SPARSE < messages) & (messages > FEW)
     ground.miss(postings, postings.spreads & (holders == 0))
     ground.add(postings, holders, np.flatnonzero(spread & ~sparse))
-    for term in np.flatnonzero(spread & sparse).tolist():
+    few, names = np.flatnonzero(spread & sparse), np.flatnonzero(~postings.spreads & (holders > 0))
+    if len(few) or len(names):
+        postings = postings.term_after_term()
+    for term in few.tolist():
         ground.add_sparse(postings, term)
-    for term in np.flatnonzero(~postings.spreads & (holders > 0)).tolist():
+    for term in names.tolist():
         ground.add_name(postings, term)
     return _scaled(ground, _dated(talk, query))
 

@@ -7,12 +7,12 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..search.ranking import passed_over, telling
 from ..search.terms import NAMES
 from .sqlite_rows import SEGMENT
-from .sqlite_shelf import Block, Shelf
+from .sqlite_shelf import Opened, Shelf
 from .sqlite_terms import (
     BLOCK,
     BUCKET_SHIFT,
@@ -22,7 +22,6 @@ from .sqlite_terms import (
     PLACE_BITS,
     SPAN,
     SUB_BITS,
-    Tail,
     opened,
 )
 from .sqlite_words import COUNT_BITS, MOST, words
@@ -34,10 +33,11 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int64]
     Floats = NDArray[np.float64]
     Holders = tuple[Numbers, Numbers, Numbers]
-    """Which of the wanted terms, the places of messages that have them, and how often: in one row after the
-    other."""
+    """Of each record which of the wanted terms it is, the place of a message that has it, and how often."""
 
 __all__ = ["Extract", "read"]
+
+Rows = Sequence[tuple[int, bytes]]
 
 SPANS = "SELECT id & 4294967295, body FROM recall_spans WHERE id BETWEEN ? AND ? ORDER BY id"
 INDEXED = "SELECT indexed FROM branches WHERE segment = ?"
@@ -47,7 +47,7 @@ SELECT b.id & 8388607, b.terms, j.value FROM json_each(?1) j
 
 
 FEW_BLOCKS = 8
-"""Blocks that are looked through at one time for all terms, and opened where they are asked for again."""
+"""Blocks that are looked through for all terms together, and opened where they are asked for again."""
 WAITING = 8_192
 """Messages whose words are read from the messages themselves, the newest of each stretch: so many wait only
 where conversations are older than the index, or many share a memory for the first time."""
@@ -55,8 +55,8 @@ where conversations are older than the index, or many share a memory for the fir
 
 class Extract(NamedTuple):
     """The messages that can be found, stretch after stretch: their keys, how many terms they have, when
-    they were said; the place of the first of each stretch; and for one wanted term after the other (by its
-    place among them) the places where it stands and how often; and those that are too common to be looked up.
+    they were said; the place of the first of each stretch; of the wanted terms (by their place among them)
+    the places where each stands and how often; and those that are too common to be looked up.
     ``waiting`` are segments of which messages are not in the index, each with how many."""
 
     keys: Numbers
@@ -75,20 +75,19 @@ def read(
     given by the keys of its first and last message."""
     import numpy as np
 
-    parts: list[_Blocks | _Tail] = []
+    parts: list[_Part] = []
     starts: list[int] = []
     waiting: dict[int, int] = {}
     size, left = 0, WAITING
     for first, last in stretches:
         starts.append(size)
-        spans = _spans(db, first, last)
-        if spans:
-            parts.append(_Blocks(db, first, last, spans, size, shelf))
+        if spans := _spans(db, first, last):
+            parts.append(_blocks(db, shelf, spans, first, last, size))
             size += len(parts[-1].keys)
-        tail, count = _tail(db, first, last, left)
-        if len(tail.keys):
-            parts.append(_Tail(tail, size))
-            size += len(tail.keys)
+        opened, count = _tail(db, shelf, first, last, left)
+        for each in opened:
+            parts.append(_Open(each, first, last, size))
+            size += len(parts[-1].keys)
         if count:
             waiting[first // SEGMENT] = count
             left -= count
@@ -101,9 +100,22 @@ def read(
         np.concatenate([np.zeros(0), *(part.times for part in parts)]),
         starts,
         _joined([lot.read(kept[lot.which]) for lot in lots]),
-        set().union(*(part.common for part in parts if isinstance(part, _Blocks))),
+        set(sought[~kept].tolist()).union(*(part.common for part in parts)),
         waiting,
     )
+
+
+class _Part(Protocol):
+    """Some of the messages: their keys, how many terms they have, when they were said; and which of the
+    wanted terms are too common to be looked up."""
+
+    keys: Numbers
+    lengths: Floats
+    times: Floats
+    common: set[int]
+
+    def lots(self, wanted: Numbers) -> Iterator[_Lot]:
+        """The wanted terms."""
 
 
 class _Lot(NamedTuple):
@@ -150,53 +162,102 @@ def _lot(which: Numbers, places: Numbers, counts: Numbers) -> _Lot:
 
 
 def _joined(found: Sequence[Holders]) -> Holders:
-    """All of them, term after term."""
+    """All of them: those of each term in the order of the messages."""
     import numpy as np
 
+    if len(found) == 1:
+        return found[0]
     nothing = np.zeros(0, np.int64)
     which, places, counts = (np.concatenate(each) for each in zip((nothing,) * 3, *found, strict=True))
-    in_order = which.astype(np.uint16).argsort(kind="stable")
-    return which[in_order], places[in_order], counts[in_order]
+    return which, places, counts
 
 
-def _tail(db: sqlite3.Connection, first: int, last: int, most: int) -> tuple[Tail, int]:
-    """The messages of a stretch that lie by message, ``most`` of them not yet in the index; and how many
-    those are."""
-    base = first // SEGMENT * SEGMENT
-    row = db.execute(INDEXED, (first // SEGMENT,)).fetchone()
-    done = base + (row[0] if row else 0)
+def _tail(db: sqlite3.Connection, shelf: Shelf, first: int, last: int, most: int) -> tuple[list[Opened], int]:
+    """What lies message by message: all chunks from the beginning of a stretch on, and of its messages that
+    are not in the index yet at ``most`` so many; and how many those are."""
+    segment = first // SEGMENT
+    row = db.execute(INDEXED, (segment,)).fetchone()
+    done = segment * SEGMENT + (row[0] if row else 0)
     since = max(first, done, last + 1 - most)
     count = max(0, last + 1 - since)
-    chunks = db.execute(CHUNKS, (first - first % CHUNK, min(last, done - 1))).fetchall()
-    return opened(chunks, words(db, since, last) if count else [], first, last), count
+    found: list[Opened] = []
+    if rows := db.execute(CHUNKS, (first - first % CHUNK, done - 1)).fetchall():
+        found.append(_open_chunks(shelf, segment, rows))
+    if count and (said := words(db, since, last)):
+        found.append(Opened.of_tail(opened([], said)))
+    return found, count
 
 
-def _spans(db: sqlite3.Connection, first: int, last: int) -> list[tuple[int, bytes]]:
+def _open_chunks(shelf: Shelf, segment: int, rows: Rows) -> Opened:
+    kept = shelf.get((segment,), rows)
+    if kept is not None:
+        return kept
+    made = Opened.of_tail(opened(rows, []))
+    if shelf.wants((segment,)):
+        shelf.put((segment,), rows, made)
+    return made
+
+
+def _spans(db: sqlite3.Connection, first: int, last: int) -> Rows:
     base = first // SEGMENT * SEGMENT
     blocks = base + (first - base) // BLOCK, base + (last - base) // BLOCK
     return db.execute(SPANS, blocks).fetchall()
 
 
-class _Blocks:
-    """Messages that lie by term; the first of them has the place ``start``."""
+def _blocks(db: sqlite3.Connection, shelf: Shelf, spans: Rows, first: int, last: int, start: int) -> _Part:
+    """The messages of these blocks with keys from ``first`` to ``last``; the first of them has the place
+    ``start``. Few blocks lie open, if all have a name, or are opened where they are asked for again."""
+    if len(spans) <= FEW_BLOCKS and all(len(body) > SPAN for _, body in spans):
+        base = first // SEGMENT * SEGMENT
+        name = (base, spans[0][0], spans[-1][0])
+        kept = shelf.get(name, spans)
+        if kept is None and shelf.wants(name):
+            rows = _rows(db, base, range(BUCKETS), *name[1:])
+            lots = [(key - base >> BUCKET_SHIFT, block, body) for block, body, key in rows]
+            kept = Opened.of_blocks(base, spans, lots)
+            shelf.put(name, spans, kept)
+        if kept is not None:
+            return _Open(kept, first, last, start)
+    return _Closed(db, spans, first, last, start)
 
-    def __init__(
-        self,
-        db: sqlite3.Connection,
-        first: int,
-        last: int,
-        spans: Sequence[tuple[int, bytes]],
-        start: int,
-        shelf: Shelf,
-    ) -> None:
+
+class _Open:
+    """Messages that lie open; the first of them has the place ``start``."""
+
+    def __init__(self, opened: Opened, first: int, last: int, start: int) -> None:
+        self.common: set[int] = set()
+        self.opened = opened
+        self.start = start
+        self.begin, self.end = opened.keys.searchsorted([first, last + 1]).tolist()
+        self.keys: Numbers = opened.keys[self.begin : self.end]
+        self.lengths: Floats = opened.lengths[self.begin : self.end]
+        self.times: Floats = opened.times[self.begin : self.end]
+
+    def lots(self, wanted: Numbers) -> Iterator[_Lot]:
+        """The wanted terms."""
+        which, starts, sizes = self.opened.runs(wanted)
+        whole = len(self.keys) == len(self.opened.keys)
+
+        def read(kept: NDArray[np.bool_]) -> Holders:
+            found, own, counts = self.opened.holders(which[kept], starts[kept], sizes[kept])
+            if not whole:
+                inside = (own >= self.begin) & (own < self.end)
+                found, own, counts = found[inside], own[inside], counts[inside]
+            return found, own + (self.start - self.begin), counts
+
+        yield _Lot(which, sizes, whole, read)
+
+
+class _Closed:
+    """Messages of blocks that are looked up; the first of them has the place ``start``."""
+
+    def __init__(self, db: sqlite3.Connection, spans: Rows, first: int, last: int, start: int) -> None:
         import numpy as np
 
         self.db = db
-        self.shelf = shelf
         self.common: set[int] = set()
-        self.names = [(block, body[SPAN:]) for block, body in spans]
+        self.many = len(spans) > FEW_BLOCKS
         self.base = first // SEGMENT * SEGMENT
-        self.begin, self.end = first - self.base, last + 1 - self.base
         self.first, self.last = spans[0][0], spans[-1][0]
         bodies = np.frombuffer(b"".join([body[:SPAN] for _, body in spans]), np.uint8).reshape(-1, SPAN)
         numbers = np.array([block for block, _ in spans], np.int64)[:, None] * BLOCK + np.arange(BLOCK)
@@ -211,26 +272,10 @@ class _Blocks:
 
     def lots(self, wanted: Numbers) -> Iterator[_Lot]:
         """The wanted terms; among many messages without the commonest."""
-        if len(self.names) > FEW_BLOCKS:
+        if self.many:
             yield from self._telling(wanted)
-            return
-        opened = [self._open(number, name) for number, name in self.names]
-        blocks = [block for block in opened if block is not None]
-        if len(blocks) < len(opened):
-            yield self._closed(wanted)
-            return
-        for (number, _), block in zip(self.names, blocks, strict=True):
-            yield self._lot_of(number, block, *block.runs(wanted))
-
-    def _lot_of(self, number: int, block: Block, which: Numbers, starts: Numbers, sizes: Numbers) -> _Lot:
-        """What stands in a block that lies open."""
-        first = (number - self.first) * BLOCK
-
-        def read(kept: NDArray[np.bool_]) -> Holders:
-            found, places, counts = block.holders(which[kept], starts[kept], sizes[kept])
-            return self._inside(found, first + places, counts)
-
-        return _Lot(which, sizes, self.begin <= number * BLOCK and (number + 1) * BLOCK <= self.end, read)
+        else:
+            yield self._all(wanted)
 
     def _inside(self, which: Numbers, numbers: Numbers, counts: Numbers) -> Holders:
         """Only the messages that can be found, by their places."""
@@ -238,23 +283,8 @@ class _Blocks:
         inside = places >= 0
         return which[inside], places[inside], counts[inside]
 
-    # -- blocks that lie open
-
-    def _open(self, number: int, name: bytes) -> Block | None:
-        """A block that lies open, or is worth opening."""
-        if not name:
-            return None
-        block = self.shelf.get(name)
-        if block is None and self.shelf.wants(name):
-            rows = self._rows(range(BUCKETS), number, number)
-            block = Block.of([(self._bucket_of(key), body) for _, body, key in rows])
-            self.shelf.put(name, block)
-        return block
-
-    # -- blocks that are looked up
-
-    def _closed(self, wanted: Numbers) -> _Lot:
-        """The wanted terms, where not all blocks lie open."""
+    def _all(self, wanted: Numbers) -> _Lot:
+        """The wanted terms."""
         import numpy as np
 
         rows = self._rows([bucket for bucket, _ in groupby(wanted.tolist(), key=_bucket)])
@@ -299,17 +329,20 @@ class _Blocks:
                 if len(places):
                     yield _Hits(term, places, records, ends, blocks)
 
-    def _rows(
-        self, buckets: Sequence[int], first: int | None = None, last: int | None = None
-    ) -> list[tuple[int, bytes, int]]:
-        """Block, records and first key of these buckets, of the blocks ``first`` to ``last`` (by default: of
-        all)."""
-        keys = json.dumps([self.base + (bucket << BUCKET_SHIFT) for bucket in buckets])
-        blocks = self.first if first is None else first, self.last if last is None else last
-        return self.db.execute(ROWS, (keys, *blocks)).fetchall()
+    def _rows(self, buckets: Sequence[int]) -> list[tuple[int, bytes, int]]:
+        """Block, records and first key of these buckets."""
+        return _rows(self.db, self.base, buckets, self.first, self.last)
 
     def _bucket_of(self, key: int) -> int:
         return key - self.base >> BUCKET_SHIFT
+
+
+def _rows(
+    db: sqlite3.Connection, base: int, buckets: Sequence[int], first: int, last: int
+) -> list[tuple[int, bytes, int]]:
+    """Block, records and first key of these buckets of the blocks ``first`` to ``last``."""
+    keys = json.dumps([base + (bucket << BUCKET_SHIFT) for bucket in buckets])
+    return db.execute(ROWS, (keys, first, last)).fetchall()
 
 
 def _bucket(term: int) -> int:
@@ -324,29 +357,6 @@ class _Hits(NamedTuple):
     records: NDArray[np.uint32]
     ends: Numbers
     blocks: Numbers
-
-
-class _Tail:
-    """The newest messages, which lie one by one; the first of them has the place ``start``."""
-
-    def __init__(self, tail: Tail, start: int) -> None:
-        import numpy as np
-
-        size = len(tail.keys)
-        self.start = start
-        self.keys: Numbers = tail.keys
-        self.times: Floats = tail.said.astype(np.float64)
-        self.terms = tail.records >> np.uint32(COUNT_BITS)
-        self.counts = (tail.records & np.uint32(MOST)).astype(np.int64)
-        self.owners = np.repeat(np.arange(size), tail.sizes)
-        self.lengths: Floats = np.bincount(self.owners, self.counts * (self.terms < NAMES), size).astype(
-            float
-        )
-
-    def lots(self, wanted: Numbers) -> Iterator[_Lot]:
-        """The wanted terms."""
-        here, which = _among(self.terms, wanted)
-        yield _lot(which, self.owners[here] + self.start, self.counts[here])
 
 
 def _among(terms: NDArray[np.integer[Any]], wanted: Numbers) -> tuple[Numbers, Numbers]:

@@ -153,23 +153,21 @@ def _closed(first: int, messages: Sequence[Said]) -> bytes:
     return pack(f"<{2 * CHUNK}I", *times, *sizes) + b"".join(packed for _, _, packed in messages)
 
 
-def opened(rows: Sequence[tuple[int, bytes]], waiting: Sequence[Said], first: int, last: int) -> Tail:
-    """The messages of these chunks that have keys from ``first`` to ``last``, and those that wait."""
+def opened(rows: Sequence[tuple[int, bytes]], waiting: Sequence[Said]) -> Tail:
+    """The messages of these chunks, and those that wait."""
     import numpy as np
 
     bodies = [np.frombuffer(body, "<u4") for _, body in rows]
     heads = np.array([body[: 2 * CHUNK] for body in bodies]).reshape(len(rows), 2 * CHUNK)
     keys = (np.array([key for key, _ in rows], np.int64)[:, None] + np.arange(CHUNK)).ravel()
     said, sizes = heads[:, :CHUNK].ravel(), heads[:, CHUNK:].ravel().astype(np.int64)
-    held = (sizes > 0) & (keys >= first) & (keys <= last)
+    held = sizes > 0
     records = np.concatenate([np.zeros(0, "<u4"), *(body[2 * CHUNK :] for body in bodies)])
     return Tail(
         np.concatenate([keys[held], np.array([one[0] for one in waiting], np.int64)]),
         np.concatenate([said[held], np.array([one[1] for one in waiting], "<u4")]),
         np.concatenate([sizes[held], np.array([len(one[2]) // 4 for one in waiting], np.int64)]),
-        np.concatenate(
-            [records[np.repeat(held, sizes)], np.frombuffer(b"".join([one[2] for one in waiting]), "<u4")]
-        ),
+        np.concatenate([records, np.frombuffer(b"".join([one[2] for one in waiting]), "<u4")]),
     )
 
 
@@ -189,7 +187,7 @@ def _turn_round(db: sqlite3.Connection, base: int, settled: int) -> None:
         if (block + 1) * BLOCK > settled:
             return
         keys = base + block * BLOCK, base + (block + 1) * BLOCK - 1
-        _write_block(db, base, block, opened(db.execute(CHUNKS, keys).fetchall(), [], *keys))
+        _write_block(db, base, block, opened(db.execute(CHUNKS, keys).fetchall(), []))
         db.execute("DELETE FROM recall_chunks WHERE id BETWEEN ? AND ?", keys)
 
 
