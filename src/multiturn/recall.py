@@ -189,12 +189,18 @@ class Present(NamedTuple):
     def of(cls, path: Path, first: int) -> Present:
         """Of the window that begins with the turn ``first``."""
         pinned = {row.turn for row in path.standing if not row.traits & Trait.INSTRUCTION}
-        pinned |= {turn.number for turn in path.turns if turn.traits & Trait.PINNED}
-        early = {turn.number for turn in path.turns if turn.number < first} - pinned
-        unsent = early | {turn.number for turn in path.turns if left_out_as(turn)}
+        gone: set[int] = set()
+        if path.rows is not None:  # else every turn is ordinary
+            pinned |= {turn.number for turn in path.turns if turn.traits & Trait.PINNED}
+            gone = {turn.number for turn in path.turns if left_out_as(turn)}
+        early = range(path.turns[-1].number if path.turns else first, first)
         quotes = [(row.turn, row.quote) for row in (*path.standing, *(path.rows or ())) if row.quote]
         quotes += [(path.earlier_turns + 1 + place // 2, quote) for place, quote in path.quotes]
-        told = [quote.decode() for turn, quote in quotes if turn not in unsent]
+        told = [
+            quote.decode()
+            for turn, quote in quotes
+            if turn not in gone and (turn in pinned or turn not in early)
+        ]
         return cls(pinned, told, "\n".join(told))
 
     def holds(self, turn: int | None, words: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiturn.search.dates import named_dates
+from multiturn.search.dates import PATTERNS, dates_in, named_dates
 
 NOW = datetime(2024, 3, 13, 12, tzinfo=UTC).timestamp()  # a Wednesday
 OPENING = datetime(2023, 4, 1, tzinfo=UTC).timestamp()
@@ -119,3 +120,26 @@ def test_no_text_is_too_strange(text: str) -> None:
     for first, last in named_dates(text, now=NOW, zone=UTC):
         assert first < last
         assert first < NOW
+
+
+PIECES = st.sampled_from(
+    re.findall(
+        r"\S+",
+        """19 20 2023 8 may september ago back earlier days day week month year last night yesterday the
+        other few a in of monday 月 年 日 号 前 天 周 星期 礼拜 上 个 昨 昨天 去年 大前天 几天
+        这 三 十 - / . ,""",
+    )
+)
+
+
+@given(st.lists(PIECES | st.just(" "), max_size=9).map("".join))
+def test_no_date_is_without_a_sign_of_one(text: str) -> None:
+    for signs, pattern, _ in PATTERNS:
+        assert not pattern.search(text) or any(sign in text for sign in signs)
+
+
+def test_the_signs_are_looked_for_in_vain_where_no_date_is() -> None:
+    """Else nothing would be saved."""
+    said = "我想要一个便宜的手机 for the weekend, please"
+    assert not any(sign in said for signs, *_ in PATTERNS for sign in signs)
+    assert dates_in(said, now=1.7e9) == []

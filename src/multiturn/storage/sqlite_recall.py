@@ -89,12 +89,15 @@ def _lots(scores: NDArray[np.float32], limit: int, least: float) -> Iterator[Seq
     """Places and their scores, best first: ``limit`` at one time where one has at least the score ``least``,
     else those that have the same."""
     best = _best(scores)
-    if not len(scores) or float(scores.max()) >= least:
+    top = float(scores.max()) if len(scores) else 0.0
+    if top >= least:
         while some := list(islice(best, limit)):
             yield some
-    else:
-        for _, equals in groupby(best, key=itemgetter(1)):
-            yield list(islice(equals, limit))
+    elif top > 0:
+        yield [(place, top) for place in (scores == top).nonzero()[0][: -limit - 1 : -1].tolist()]
+        for score, equals in groupby(best, key=itemgetter(1)):
+            if score < top:
+                yield list(islice(equals, limit))
 
 
 def _best(scores: NDArray[np.float32]) -> Iterator[tuple[int, float]]:
