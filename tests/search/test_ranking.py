@@ -22,7 +22,7 @@ from multiturn.search.ranking import (
     SILENCE,
     Posting,
     Talk,
-    certainty,
+    certainties,
     margin,
     rank,
     sought,
@@ -210,7 +210,7 @@ def test_more_of_the_question_and_rarer_words_make_more_certain() -> None:
 def test_a_loose_pair_makes_less_certain_and_ranks_alike() -> None:
     told = Told([[[1, 2], *FILLED]])
     loose = Query("", loose=frozenset({2}))
-    assert [certainty(loose, term) for term in (1, 2)] == [1.0, LOOSE]
+    assert certainties(loose, (1, 2)) == [1.0, LOOSE]
     for reach in (1, 10_000):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ranking, "FEW", reach)

@@ -15,7 +15,7 @@ from ..conversations import TurnState
 from ..messages import Trait
 from ..path import MessageRow, Path
 from ..recall import AROUND, CANDIDATES, Present, better
-from ..search.ranking import Posting, Talk, certainty, margin, rank, sought
+from ..search.ranking import Posting, Talk, certainties, margin, rank, sought
 from ..search.terms import Query, names, query, searchable, terms
 from ..tokens import count_text
 from ..window import Limits, Quotation
@@ -125,9 +125,10 @@ class Index:
         import numpy as np
 
         talk = Talk(np.frombuffer(self.lengths, np.float64, end), np.frombuffer(self.times, np.float64, end))
+        weights = sought(asked, talk)
         postings = [
-            self._posting(term, weight, end)._replace(tells=certainty(asked, term))
-            for term, weight in sought(asked, talk).items()
+            self._posting(term, weight, end)._replace(tells=tells)
+            for (term, weight), tells in zip(weights.items(), certainties(asked, weights), strict=True)
         ]
         postings += [self._posting(term, 1.0, end, spreads=False) for term in asked.names]
         return rank(talk, postings, asked)

@@ -12,7 +12,7 @@ question is asked.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,7 +34,7 @@ __all__ = [
     "Posting",
     "Postings",
     "Talk",
-    "certainty",
+    "certainties",
     "margin",
     "passed_over",
     "rank",
@@ -152,9 +152,9 @@ class Talk:
     openings: Sequence[int] = ()
 
 
-def certainty(query: Query, term: int) -> float:
-    """What a term of the question ``tells`` in its `Posting`."""
-    return LOOSE if term in query.loose else 1.0
+def certainties(query: Query, terms: Iterable[int]) -> list[float]:
+    """What each of these terms of the question ``tells`` in its `Posting`."""
+    return [LOOSE if term in query.loose else 1.0 for term in terms]
 
 
 def sought(query: Query, talk: Talk) -> Mapping[int, float]:
@@ -194,8 +194,8 @@ def ranked(talk: Talk, postings: Postings, query: Query) -> Floats:
     spread[spread] = telling(holders[spread], messages)
     sparse = (holders * SPARSE < messages) & (messages > FEW)
     ground.miss(postings, postings.spreads & (holders == 0))
-    ground.add(postings, holders, np.flatnonzero(spread & ~sparse))
-    few, names = np.flatnonzero(spread & sparse), np.flatnonzero(~postings.spreads & (holders > 0))
+    ground.add(postings, holders, (spread & ~sparse).nonzero()[0])
+    few, names = (spread & sparse).nonzero()[0], (~postings.spreads & (holders > 0)).nonzero()[0]
     if len(few) or len(names):
         postings = postings.term_after_term()
     for term in few.tolist():
@@ -263,9 +263,9 @@ class _Ground:
 
         self.messages = len(talk.lengths)
         breaks = np.zeros(self.messages, np.int64)
-        breaks[1:] = np.abs(np.diff(talk.times)) > SILENCE
+        breaks[1:] = np.abs(talk.times[1:] - talk.times[:-1]) > SILENCE
         breaks[[opening for opening in talk.openings if opening < self.messages]] = 1
-        self.at = np.arange(self.messages) + GAP * (1 + np.cumsum(breaks))
+        self.at = np.arange(self.messages) + GAP * (1 + breaks.cumsum())
         self.width = int(self.at[-1]) + GAP + 1
         self.said = np.zeros(self.width, bool)
         self.said[self.at] = True
@@ -334,7 +334,7 @@ class _Ground:
     def _add_rows(self, counts: Floats, weights: Doubles, tells: Doubles) -> None:
         import numpy as np
 
-        holders = np.count_nonzero(counts, axis=1)
+        holders = (counts != 0).sum(axis=1)
         mild = counts / (counts + self.mild) if self.back else None
         counts /= counts + self.norm
         rarities = np.array([self._rarity(each) for each in holders.tolist()])

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import lru_cache
-from itertools import filterfalse
 from operator import add
 from zlib import crc32
 
@@ -117,7 +116,7 @@ def query(text: str, *, now: float, opening: float | None = None, zone: tzinfo |
         weights,
         dates=tuple(sorted(dates)),
         refers_back=bool(dates) or REFERS_BACK.search(plain) is not None,
-        names=frozenset(map(_name, filterfalse(_is_single, words))),
+        names=frozenset(_name(word) for word in words if not _is_single(word)),
         at_hand=AT_HAND.search(plain) is not None,
         loose=frozenset(_term(word) for word in words if _is_loose(word)),
         undated=_weights(Counter(_words(_without(plain, named)))) if named else None,
@@ -196,6 +195,7 @@ def _spaced(token: str) -> tuple[str, ...]:
     return () if word in STOP_WORDS else (stem(word),)
 
 
+@lru_cache(maxsize=1 << 14)
 def _is_single(word: str) -> bool:
     return len(word) == 1 and word >= FIRST_UNSPACED and IS_UNSPACED.match(word) is not None
 

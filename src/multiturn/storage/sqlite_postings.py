@@ -148,7 +148,7 @@ def _lot(which: Numbers, places: Numbers, counts: Numbers) -> _Lot:
     import numpy as np
 
     sizes = np.bincount(which)
-    there = np.flatnonzero(sizes)
+    there = sizes.nonzero()[0]
 
     def read(kept: NDArray[np.bool_]) -> Holders:
         if kept.all():
@@ -367,7 +367,7 @@ def _among(terms: NDArray[np.integer[Any]], wanted: Numbers) -> tuple[Numbers, N
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     likely = np.zeros(1 << 16, bool)
     likely[wanted & 0xFFFF] = True
-    maybe = np.flatnonzero(likely[terms & 0xFFFF])
+    maybe = likely[terms & 0xFFFF].nonzero()[0]
     nearest = np.minimum(np.searchsorted(wanted, terms[maybe]), len(wanted) - 1)
-    sure = np.flatnonzero(wanted[nearest] == terms[maybe])
+    sure = (wanted[nearest] == terms[maybe]).nonzero()[0]
     return maybe[sure], nearest[sure]

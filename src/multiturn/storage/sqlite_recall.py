@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..conversations import Owner
 from ..messages import Trait
-from ..search.ranking import Postings, Talk, certainty, ranked, sought
+from ..search.ranking import Postings, Talk, certainties, ranked, sought
 from ..search.terms import Query
 from .records import Found
 from .sqlite_conversations import find
@@ -197,7 +197,7 @@ def _scores(
         Postings(
             np.where(spreads, told, 1.0),
             spreads,
-            np.array([certainty(query, term) for term in wanted], np.float64),
+            np.array(certainties(query, wanted), np.float64),
             which,
             places,
             counts.astype(np.float32),

@@ -93,7 +93,7 @@ class Opened(NamedTuple):
         if not len(self.terms):
             return (np.zeros(0, np.int64),) * 3
         at = np.minimum(self.terms.searchsorted(wanted), len(self.terms) - 1)
-        which = np.flatnonzero(self.terms[at] == wanted)
+        which = (self.terms[at] == wanted).nonzero()[0]
         at = at[which]
         starts = self.starts[at]
         return which, starts, self.starts[at + 1] - starts
@@ -102,10 +102,10 @@ class Opened(NamedTuple):
         """The messages of some runs: which term stands there, which message it is, and how often."""
         import numpy as np
 
-        ends = np.cumsum(sizes)
-        records = np.repeat(starts - ends + sizes, sizes) + np.arange(int(ends[-1]) if len(ends) else 0)
+        ends = sizes.cumsum()
+        records = (starts - ends + sizes).repeat(sizes) + np.arange(int(ends[-1]) if len(ends) else 0)
         own, counts = self.owners[records], self.counts[records]
-        return np.repeat(which, sizes), own.astype(np.int64), counts.astype(np.int64)
+        return which.repeat(sizes), own.astype(np.int64), counts.astype(np.int64)
 
 
 def _by_message(
