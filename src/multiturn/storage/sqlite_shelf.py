@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..search.terms import NAMES
 from .sqlite_terms import BLOCK, PLACE_BITS, SPAN, SUB_BITS, Tail
@@ -27,6 +27,8 @@ __all__ = ["Opened", "Shelf"]
 
 ROOM = 8 << 20
 """Bytes of what lies open: some 50,000 messages."""
+FEW = 1 << 16
+"""Messages that are told apart by two bytes."""
 MET = 4_096
 """Names of what was asked for once."""
 Name = tuple[int, ...]
@@ -43,8 +45,8 @@ class Opened(NamedTuple):
     lengths: Floats
     times: Floats
     terms: NDArray[np.uint32]
-    starts: Numbers
-    owners: NDArray[np.uint32]
+    starts: NDArray[np.uint32]
+    owners: NDArray[np.unsignedinteger[Any]]
     counts: NDArray[np.uint8]
 
     @classmethod
@@ -57,7 +59,9 @@ class Opened(NamedTuple):
         counts = (tail.records & np.uint32(MOST)).astype(np.uint8)
         owners = np.repeat(np.arange(messages), tail.sizes)
         lengths = np.bincount(owners, counts * (terms < NAMES), messages).astype(float)
-        return cls(tail.keys, lengths, tail.said.astype(np.float64), *_by_term(terms, owners, counts))
+        return cls(
+            tail.keys, lengths, tail.said.astype(np.float64), *_by_term(terms, owners, counts, messages)
+        )
 
     @classmethod
     def of_blocks(cls, base: int, spans: Rows, rows: Iterable[tuple[int, int, bytes]]) -> Opened:
@@ -77,7 +81,7 @@ class Opened(NamedTuple):
             base + (numbers[:, None] * BLOCK + np.arange(BLOCK)).ravel()[held],
             lengths[held].astype(np.float64),
             bodies[:, 2 * BLOCK :].copy().view("<u4").ravel()[held].astype(np.float64),
-            *_by_term(terms[inside], places[owners[inside]], counts[inside]),
+            *_by_term(terms[inside], places[owners[inside]], counts[inside], len(held)),
         )
 
     @property
@@ -95,7 +99,7 @@ class Opened(NamedTuple):
         at = np.minimum(self.terms.searchsorted(wanted), len(self.terms) - 1)
         which = (self.terms[at] == wanted).nonzero()[0]
         at = at[which]
-        starts = self.starts[at]
+        starts = self.starts[at].astype(np.int64)
         return which, starts, self.starts[at + 1] - starts
 
     def holders(self, which: Numbers, starts: Numbers, sizes: Numbers) -> tuple[Numbers, Numbers, Numbers]:
@@ -126,8 +130,8 @@ def _by_message(
 
 
 def _by_term(
-    terms: NDArray[np.uint32], owners: Numbers, counts: NDArray[np.uint8]
-) -> tuple[NDArray[np.uint32], Numbers, NDArray[np.uint32], NDArray[np.uint8]]:
+    terms: NDArray[np.uint32], owners: Numbers, counts: NDArray[np.uint8], messages: int
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.unsignedinteger[Any]], NDArray[np.uint8]]:
     """Records as they lie open, those of each term in the order of the messages."""
     import numpy as np
 
@@ -138,8 +142,8 @@ def _by_term(
     starts = np.flatnonzero(np.diff(terms, prepend=np.uint32(0xFFFFFFFF)))
     return (
         terms[starts],
-        np.append(starts, len(terms)),
-        (records >> shifts[1]).astype(np.uint32),
+        np.append(starts, len(terms)).astype(np.uint32),
+        (records >> shifts[1]).astype(np.uint16 if messages <= FEW else np.uint32),
         (records & np.uint64(MOST)).astype(np.uint8),
     )
 
