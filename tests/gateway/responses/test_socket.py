@@ -39,7 +39,7 @@ def heard(ws: Connection) -> list[dict[str, Any]]:
     """The events up to the end of one response."""
     found: list[dict[str, Any]] = []
     while not found or found[-1]["type"] not in ENDS:
-        found.append(json.loads(ws.recv(timeout=20)))
+        found.append(json.loads(ws.recv(timeout=60)))
     return found
 
 
@@ -174,12 +174,12 @@ def test_an_answer_that_breaks_off_is_a_failed_response() -> None:
 
 
 def test_a_conversation_that_is_deleted_meanwhile_is_told_as_an_error() -> None:
-    with serve("qwen", Script("word " * 60, wire=Wire(piece=5, between=0.02))) as sim, gate(sim) as one:
+    with serve("qwen", Script("word " * 400, wire=Wire(piece=5, between=0.02))) as sim, gate(sim) as one:
         name = one.openai().conversations.create().id
         with line(one) as ws:
             say(ws, input="hi", conversation=name)
             until(lambda: bool(sim.requests))
-            ws.recv(timeout=20)
+            ws.recv(timeout=60)
             one.get(f"/v1/conversations/{name}", method="DELETE")
             assert code(heard(ws)[-1]) == (500, "turn_not_found")
 
@@ -188,13 +188,13 @@ def test_whoever_leaves_stops_the_model() -> None:
     with serve("qwen", Script("word " * 400, wire=Wire(piece=5, between=0.02))) as sim, gate(sim) as one:
         with line(one) as ws:
             say(ws, input="hi")
-            first = json.loads(ws.recv(timeout=20))["response"]["id"]
+            first = json.loads(ws.recv(timeout=60))["response"]["id"]
         until(lambda: sim.requests[0].left)
         until(lambda: json.loads(one.get(f"/v1/responses/{first}")[1])["status"] == "cancelled")
 
 
 def test_the_end_of_the_server_waits_for_the_response_that_is_made() -> None:
-    with serve("qwen", Script("word " * 20, wire=Wire(piece=5, between=0.02))) as sim, gate(sim) as one:
+    with serve("qwen", Script("word " * 100, wire=Wire(piece=5, between=0.02))) as sim, gate(sim) as one:
         with line(one) as idle, line(one) as ws:
             say(ws, input="hi")
             say(ws, input="never")
@@ -203,7 +203,7 @@ def test_the_end_of_the_server_waits_for_the_response_that_is_made() -> None:
             assert heard(ws)[-1]["response"]["status"] == "completed"
             for each in (ws, idle):
                 with pytest.raises(ConnectionClosed) as closed:
-                    each.recv(timeout=20)
+                    each.recv(timeout=60)
                 assert closed.value.rcvd is not None
                 assert closed.value.rcvd.code == 1012
     assert len(sim.requests) == 1
