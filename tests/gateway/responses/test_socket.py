@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -246,8 +247,10 @@ def test_a_frame_that_is_too_long_closes_the_connection() -> None:
     with serve("qwen", "ok") as sim, gate(sim) as one:
         with line(one) as ws:
             assert code(told(ws, input="x" * LARGEST_BODY)) == (413, "body_too_large")
+            announced = struct.pack("!BBQ4s", 0x81, 0xFF, LARGEST_WITH_MEDIA + 1, b"mask")
+            ws.socket.sendall(announced)  # what comes and nobody reads would reset the connection
             with pytest.raises(ConnectionClosed) as closed:
-                told(ws, input="x" * LARGEST_WITH_MEDIA)
+                ws.recv(timeout=60)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1009
         with line(one) as ws:
