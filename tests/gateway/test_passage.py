@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 from typing import Any
@@ -98,3 +99,13 @@ def test_what_is_refused_at_the_door_is_written_down_with_its_route(
         figures = one.get("/metrics")[1].decode()
         assert f'method="{method}",route="{route}",status="403"' in figures
         assert "alices" not in figures
+
+
+def test_a_server_that_logs_addresses_can_write_a_slash_of_a_name(caplog: pytest.LogCaptureFixture) -> None:
+    with serve("qwen") as sim, gate(sim) as one:
+        logger = logging.getLogger("uvicorn.access")
+        logger.addHandler(caplog.handler)
+        try:
+            assert one.get("/v1/models/qwen%2Fqwen-plus")[0] == 200
+        finally:
+            logger.removeHandler(caplog.handler)

@@ -63,7 +63,7 @@ class Passage:
             self._journal.write()
             return
         receive = connection_of(scope) or receive
-        hold_slashes(scope)
+        scope = hold_slashes(scope)
         task = asyncio.current_task()
         passing = _Passing(scope, send)
         self._gateway.meters.open += 1

@@ -15,11 +15,14 @@ SLASH = "\udc2f"
 """Stands for a slash of a name while the address is taken apart: nothing that is UTF-8 holds it."""
 
 
-def hold_slashes(scope: Scope) -> None:
-    """Tell the slashes of names from those that part the address, before anybody looks at its path."""
+def hold_slashes(scope: Scope) -> Scope:
+    """The scope, with the slashes of names told from those that part the address, before anybody looks at its
+    path. The server's own scope stays as it is: a server may log the address, and cannot write what stands
+    for a slash here."""
     raw: bytes = scope.get("raw_path") or b""
-    if b"%2" in raw:
-        scope["path"] = SLASH.join(unquote(each) for each in WRITTEN.split(raw.decode("ascii")))
+    if b"%2" not in raw:
+        return scope
+    return {**scope, "path": SLASH.join(unquote(each) for each in WRITTEN.split(raw.decode("ascii")))}
 
 
 def named(request: Request, part: str) -> str:
