@@ -135,6 +135,13 @@ def test_what_openai_knows_of_them_reaches_it() -> None:
         assert json.loads(raw)["service_tier"] == "flex"
 
 
+def test_an_effort_is_named_where_nobody_can_make_one() -> None:
+    with gate(model="demo") as one:
+        for effort, named in (("low", "reasoning.effort"), (None, None)):
+            body = {"model": "demo", "input": "hi", "reasoning": {"effort": effort}}
+            assert one.post(body, "/v1/responses")[2]["x-multiturn-dropped"] == named
+
+
 def test_what_is_only_counted_may_have_a_personality() -> None:
     with serve("qwen") as sim, gate(sim) as one:
         body = {"input": "hi", "personality": "friendly", "model": MODEL}
