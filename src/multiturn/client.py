@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,7 @@ from .sealing import encoded, seal
 from .settings import load
 from .storage import Grouping, Store, open_store
 from .summary import Compactor
-from .terms import Engine
+from .terms import Engine, Spare
 from .tokens import count_message
 from .usage import Spending
 
@@ -91,6 +92,7 @@ class AsyncMultiTurn:
             self._catalog, config, self._environment, self._store, self._model, api_key, base_url, provider
         )
         self._indexer = Indexer(self.endpoints.embedder)
+        self.spare: Spare | None = None  # likewise
         self._engine = self.engine = self._made_engine()  # likewise
         self.loading = asyncio.Lock()  # likewise: one file is taken in at a time
         self._acquaintance = Acquaintance()
@@ -110,6 +112,7 @@ class AsyncMultiTurn:
             prepare=timing.prepare,
             keep_reasoning=self.config.keep_reasoning,
             wake=self._wake,
+            spare=self._spare,
             index=self._indexer.wake,
             embedder=endpoints.embedder,
             counter=endpoints.counter,
@@ -282,6 +285,9 @@ class AsyncMultiTurn:
         if self._compactor is None:
             self._compactor = Compactor(self._engine)
         self._compactor.wake(owner, conversation)
+
+    def _spare(self, tenant: str, wanted: Spending) -> AbstractAsyncContextManager[bool]:
+        return nullcontext(enter_result=True) if self.spare is None else self.spare(tenant, wanted)
 
     async def close(self) -> None:
         """Finish what is being written, summaries for up to 10 seconds, and let go of everything. Safe to

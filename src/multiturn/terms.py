@@ -4,6 +4,7 @@ the window, how its tokens are counted."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from .routing import Attempts, Routing
 from .sealing import seal
 from .storage import Store
 from .tokens import REPLY_OVERHEAD, count_bodies, count_message, count_text, count_tools
+from .usage import Spending
 from .vocabulary import Counter, recounted
 from .window import Limits, Material, Target
 
@@ -35,11 +37,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Engine",
     "Input",
+    "Spare",
     "Terms",
     "embedder_of",
     "policy_of",
     "terms_of",
 ]
+
+
+Spare = Callable[[str, Spending], AbstractAsyncContextManager[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,9 @@ class Engine:
     """Told of the conversation and its embedding model after each turn whose messages are to be embedded."""
     embedder: Callable[[str], Embedder | None] | None = None
     """Opens an embedding model by its name."""
+    spare: Spare | None = None
+    """Keeps back what a call for a tenant that is no answer may take, and says whether there is room for it;
+    ``None``: there always is."""
     counter: Callable[[Card], Counter | None] | None = None
     """Gives what counts for a model by its vocabulary; ``None``: an estimate does."""
     counting: Callable[[Card], Counting] | None = None

@@ -47,6 +47,7 @@ class Gateway:
         self.consumption = Consumption(self.client.endpoints.store, self.beside)
         self.allowances = Allowances(self.client.config.tenants, self.consumption)
         self.audiences = Audiences(self.beside)
+        self.client.spare = self.allowances.spare
 
     @property
     def language(self) -> str:

@@ -160,13 +160,18 @@ class _Run:
         return await self._ask(writing, turns.last, end)
 
     async def _ask(self, writing: Writing, upto: int, end: float) -> str | None:
-        """Ask for a summary of the turns up to ``upto``; gives what went wrong."""
-        try:
-            text = await self.writers.ask(writing, end)
-        finally:
-            await self.engine.store.record(
-                self.due.owner, self.due.conversation, writing.step, self.due.branch
-            )
+        """Ask for a summary of the turns up to ``upto``, if its tenant's budget has room for it; gives what
+        went wrong."""
+        owner, spare = self.due.owner, self.engine.spare
+        held = spare(owner.tenant, writing.foreseen) if spare else contextlib.nullcontext(enter_result=True)
+        async with held as room:
+            if not room:
+                await _tell(self.engine, self.due, Flaw.NO_BUDGET)
+                return Flaw.NO_BUDGET
+            try:
+                text = await self.writers.ask(writing, end)
+            finally:
+                await self.engine.store.record(owner, self.due.conversation, writing.step, self.due.branch)
         if text is not None:
             self._folded(upto, text, writing.summariser.card.name)
         return writing.flaw
@@ -188,7 +193,7 @@ class _Run:
 
     async def _settle(self, flaw: str | None) -> None:
         """Give the claim back: for good, for the next turn that is due, or for later."""
-        later = flaw is not None and flaw != Flaw.OVERTAKEN
+        later = flaw not in (None, Flaw.OVERTAKEN, Flaw.NO_BUDGET)
         await self.engine.store.settle_due(
             self.due,
             done=flaw is None and self.summary.upto >= self.upto,

@@ -18,13 +18,15 @@ from ..prompts import Asked, asked, is_refusal
 from ..providers import Provider
 from ..reply import Draft
 from ..tokens import MARGIN, MESSAGE_OVERHEAD, REPLY_OVERHEAD, count_message, count_text
-from ..usage import Price, Usage
+from ..usage import Price, Spending, Usage
 from ..window import Request
 
 __all__ = ["TOLERANCE", "Flaw", "Summariser", "Writing"]
 
 TOLERANCE = 1.25
 """How much longer than asked for a summary may be."""
+BYTES = 4
+"""Of text, for a token: about right for English and Chinese."""
 LONGEST_INPUT = 32_000
 """Tokens read at once where the model would take more: longer texts are summarised less well."""
 THINKING_ROOM = 8_192
@@ -56,6 +58,8 @@ class Flaw(StrEnum):
     """The program ended meanwhile."""
     NO_ROOM = "summary_no_room"
     """The model cannot read the instructions, the summary so far and a turn at once."""
+    NO_BUDGET = "summary_no_budget"
+    """What its tenant may consume is used up, or what runs may use it up."""
     OVERTAKEN = "summary_overtaken"
     """Somebody else wrote a summary meanwhile, or took a turn back."""
 
@@ -179,6 +183,14 @@ class Writing:
         if not text:
             return Flaw.EMPTY
         return Flaw.GREW if tokens > self.read else None
+
+    @property
+    def foreseen(self) -> Spending:
+        """What the call may take."""
+        limit, price = self.request.params.get("max_tokens"), self.summariser.card.price
+        longest = limit if isinstance(limit, int) else self.summariser.tokens
+        usage = Usage(len(self.request.body) // BYTES, longest, estimated=True)
+        return Spending("", usage, (price.cost(usage),) if price else (), 1)
 
     @property
     def step(self) -> Step:

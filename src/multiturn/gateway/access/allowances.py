@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from ...allowance import Allowance, allowance_of
@@ -26,6 +27,8 @@ class Allowances:
         self.stated = {name: allowance_of(name, values) for name, values in tenants.items()}
         self._consumption = consumption
         self._answers: dict[str, set[Answer]] = {}
+        self._beside: dict[str, set[Answer]] = {}
+        """What is asked that is no answer, and no stream either."""
 
     def enter(self, tenant: str, *, keyed: bool) -> Answer | None:
         """One more answer begins, which is counted until it was left; ``None``: it is not counted. Raises
@@ -50,13 +53,34 @@ class Allowances:
     async def hold(self, answer: Answer, held: Spending) -> None:
         """Keep back what an answer may take of the budget of its tenant, until it has ended. Raises `Refusal`
         where nothing is left, or the others may need all of it; for itself alone nobody is refused."""
-        allowance, answers = self.stated[answer.tenant], self._answers[answer.tenant]
+        allowance, running = self.stated[answer.tenant], set[Answer]()
         spent = await self._consumption.today(answer.tenant)
         _check_day(allowance, spent)
-        others = [each.held for each in answers if each is not answer]
+        for some in (self._answers, self._beside):
+            running |= some.get(answer.tenant, set())
+        others = [each.held for each in running if each is not answer]
         if others and allowance.used_up(Spending.total("", (spent, *others))):
             raise Refusal(429, "budget_held", headers=SOON)
         answer.held = held
+
+    @asynccontextmanager
+    async def spare(self, tenant: str, wanted: Spending) -> AsyncIterator[bool]:
+        """Keep back what a call may take that nobody waits for, and say whether there is room for it."""
+        if not self.budgeted(tenant):
+            yield True
+            return
+        calls = self._beside.setdefault(tenant, set())
+        call = Answer(tenant, calls.discard)
+        calls.add(call)
+        try:
+            try:
+                await self.hold(call, wanted)
+            except Refusal:
+                yield False
+            else:
+                yield True
+        finally:
+            call.leave()
 
 
 def _check_day(allowance: Allowance, spent: Spending) -> None:
