@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import orjson
 import pytest
 from tests.scene import Make, Scene
 
-from multiturn import AsyncConversation, ContextPolicy, Summary
+from multiturn import AsyncConversation, AsyncMultiTurn, ContextPolicy, Summary
 from multiturn.conversations import Owner
 from multiturn.errors import InputInvalid
+from multiturn.loading import load
 from multiturn.messages import Trait
+from multiturn.storage.writer import Writer
 
 NOBODY = Owner("", "")
 QUIET = ContextPolicy(recall=None)
@@ -50,6 +53,74 @@ async def test_a_file_that_is_taken_in_several_times_at_once_is_stored_once(
     file.write_text(await (await spoken(it)).export("jsonl"), "utf-8")
     await asyncio.gather(*(there.client.load(file) for _ in range(3)))
     assert len(await there.client.conversation("c").history()) == 8
+
+
+async def test_two_processes_that_take_in_a_file_at_once_store_it_once(scene: Make, tmp_path: Path) -> None:
+    it, file, db = scene(*"ABCDEFGH"), tmp_path / "c.jsonl", f"sqlite:///{tmp_path}/chats.db"
+    chat = await spoken(it)
+    await chat.edit(3, "another question")
+    await chat.pin(2)
+    file.write_text(await it.client.export_user(""), "utf-8")
+    first, second = (AsyncMultiTurn(model="demo", store=db, environment={}) for _ in "ab")
+    async with first, second:
+        for client in (first, second):
+            await client.conversation("else").add([{"role": "user", "content": "hi"}])
+        loads = [
+            load(c.engine.store, file.read_bytes(), "f", c.conversation, asyncio.Lock())
+            for c in (first, second)
+        ]
+        await asyncio.gather(*loads)
+        found = first.conversation("c")
+        assert [each.text for each in await found.history()] == [each.text for each in await chat.history()]
+        assert len(await found.branches()) == 2
+        assert [bool(turn.traits & Trait.PINNED) for turn in await found.turns()] == [False, True, False]
+
+
+@pytest.mark.parametrize("when", ["path", "branch"])
+async def test_what_somebody_else_takes_in_between_is_passed_over(
+    scene: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    it, there, file = scene(*"ABCDEFGH"), scene(), tmp_path / "c.jsonl"
+    chat = await spoken(it)
+    await chat.edit(3, "another question")
+    await chat.pin(2)
+    file.write_text(await it.client.export_user(""), "utf-8")
+    store, client = there.client.engine.store, there.client
+    take_in, calls = store.take_in, 0
+
+    async def overtaken(*given: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == (1 if when == "path" else 2):
+            await load(store, file.read_bytes(), "f", client.conversation, asyncio.Lock())
+        return await take_in(*given, **more)
+
+    monkeypatch.setattr(store, "take_in", overtaken)
+    await client.load(file)
+    found = client.conversation("c")
+    assert [each.text for each in await found.history()] == [each.text for each in await chat.history()]
+    assert len(await found.branches()) == 2
+    assert [bool(turn.traits & Trait.PINNED) for turn in await found.turns()] == [False, True, False]
+
+
+async def test_many_conversations_share_their_commits(
+    scene: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, commits = tmp_path / "many.jsonl", 0
+    head = await (await spoken(scene(*"ABCD"))).export("jsonl")
+    file.write_text("".join(head.replace('"c"', f'"c{n}"', 1) for n in range(200)), "utf-8")
+    commit = Writer._commit
+
+    def counted(self: Writer, jobs: Sequence[Any]) -> Any:
+        nonlocal commits
+        commits += 1
+        return commit(self, jobs)
+
+    monkeypatch.setattr(Writer, "_commit", counted)
+    async with AsyncMultiTurn(model="demo", store=f"sqlite:///{tmp_path}/chats.db", environment={}) as client:
+        assert len(await client.load(file)) == 200
+        assert commits < 40
+        assert len(await client.conversation("c199").history()) == 8
 
 
 async def test_summaries_come_back_and_can_be_undone(scene: Make, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from .storage import Reach, Store, Told
 from .tokens import count_message
 from .wire import plain
 
-__all__ = ["take_in"]
+__all__ = ["made_ready", "take_in"]
 
 BREATH = 256
 """Messages after which whatever else waits has its chance."""
@@ -37,6 +37,16 @@ async def take_in(
 ) -> Sequence[Told]:
     """Stores ``messages``, as `Memory.add` describes; gives them as they are stored. ``wait`` seconds at the
     most for a turn that runs."""
+    turns, declared = await made_ready(store, place, messages, instructions=instructions)
+    return await store.add(
+        place.owner, place.conversation, turns, declared, wait, branch=place.branch, make=make
+    )
+
+
+async def made_ready(
+    store: Store, place: Place, messages: Sequence[object], *, instructions: bool
+) -> tuple[Sequence[Sequence[Entry]], Declared]:
+    """``messages`` as the turns that they become, and what is declared with them."""
     plains = [plain(message) for message in listed("messages", messages)]
     lead = 0
     while lead < len(plains) and plains[lead].get("role") in ("system", "developer"):
@@ -44,10 +54,7 @@ async def take_in(
     entries = await _sealed(plains)
     check_results(plains, await _calls_of_newest(store, place, plains))
     declared = await _declared_with(store, place, entries[:lead] if instructions else [])
-    turns = split_turns(entries if declared is place.declared else entries[lead:])
-    return await store.add(
-        place.owner, place.conversation, turns, declared, wait, branch=place.branch, make=make
-    )
+    return split_turns(entries if declared is place.declared else entries[lead:]), declared
 
 
 async def _sealed(messages: Sequence[Mapping[str, Any]]) -> list[Entry]:

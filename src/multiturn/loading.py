@@ -9,21 +9,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .chat import AsyncConversation
-from .conversations import Address, Owner, Summary, Turn
+from .conversations import Address, Declared, Owner, Summary, Turn
 from .errors import ConversationNotFound, InputInvalid
 from .marks import Mark
 from .memory import message_of
-from .messages import Trait
+from .messages import Entry, Trait
 from .phrases import Reason
 from .policy import ContextPolicy
 from .sealing import check_results, seal, split_turns
-from .storage import Store, Told
+from .storage import Extent, Store, Told
 from .tokens import count_message, count_text
 from .transcript import Aside, Retelling, Transcript, imported
 
 __all__ = ["load"]
 
 GONE = Trait.RETRACTED | Trait.EXCLUDED
+NEW = Extent()
+TOGETHER = 64
+"""Conversations that are stored at once."""
 BREATH = 256
 """Messages after which whatever else waits has its chance."""
 
@@ -39,8 +42,9 @@ async def load(
 ) -> list[AsyncConversation]:
     """Take in what a file of this ``name`` says; ``conversation`` makes handles as
     `AsyncMultiTurn.conversation` does. Whoever holds ``alone`` stores nothing that another finds missing
-    at the same moment: a file that is taken in twice at once is stored once. Raises `InputInvalid`, also
-    where there are more than ``most`` messages; then nothing was stored."""
+    at the same moment: a file that is taken in twice at once is stored once; where another process takes it
+    in, the store tells. Raises `InputInvalid`, also where there are more than ``most`` messages; then nothing
+    was stored."""
     found = await asyncio.to_thread(imported, text, name)
     if most is not None and _size(found) > most:
         raise InputInvalid(Reason("why.file_long", file=name, limit=most))
@@ -48,9 +52,16 @@ async def load(
     async with alone:
         for each in loaded:
             await each.check()
-        for each in loaded:
-            await each.take_in()
+        for at in range(0, len(loaded), TOGETHER):
+            await _together(loaded[at : at + TOGETHER])
     return [each.chat for each in loaded]
+
+
+async def _together(some: Sequence[Loading]) -> None:
+    """Take in several conversations at once, so that they share their commits."""
+    for outcome in await asyncio.gather(*(each.stored() for each in some), return_exceptions=True):
+        if outcome is not None:
+            raise outcome
 
 
 def _size(found: Sequence[Transcript]) -> int:
@@ -95,6 +106,11 @@ class Loading:
     """The messages of the path in use that are not stored yet."""
     asides: list[Aside] = field(default_factory=list)
     new: bool = True
+    found: Extent = NEW
+    marks: list[Mark] = field(default_factory=list)
+    """Those of messages that were stored here."""
+    summaries: list[tuple[int | None, Sequence[Retelling]]] = field(default_factory=list)
+    """Those of the branches that were."""
     gone: set[tuple[int, int]] = field(default_factory=set)
     """Branch and number of the turns that were withdrawn before they came here."""
 
@@ -130,12 +146,15 @@ class Loading:
         """The ids of the messages on the path in use (``None``: there is no such conversation), and of
         those on any branch."""
         try:
+            one = await self.store.conversation(self.owner, self.chat.id)
+            branches = await self.store.branches(self.owner, self.chat.id)
             path = await self._ids_of(None)
         except ConversationNotFound:
             if self.owner.user is not None:
                 await self._check_free()
+            self.found = NEW
             return None, set()
-        branches = await self.store.branches(self.owner, self.chat.id)
+        self.found = Extent(one.messages, len(branches))
         return path, {one for branch in branches for one in await self._ids_of(branch.number)}
 
     async def _check_free(self) -> None:
@@ -150,26 +169,49 @@ class Loading:
         rows = await self.store.history(self.owner, self.chat.id, branch=branch)
         return [message_of(told).id for told in rows]
 
-    async def take_in(self) -> None:
-        """Store what is not there yet: the path in use, then every other branch beside it, what is marked of
-        them, and last the summaries, since a branch would share those that are there when it is made."""
-        marks: list[Mark] = []
-        summaries: list[tuple[int | None, Sequence[Retelling]]] = []
+    async def stored(self) -> None:
+        """Store what is not there yet. Where somebody else stores something meanwhile, see anew what that
+        is."""
+        while not await self._take_in():
+            await self.check()
+
+    async def _take_in(self) -> bool:
+        """Store the path in use, then every other branch beside it, what is marked of them, and last the
+        summaries, since a branch would share those that are there when it is made. Gives ``False`` where the
+        conversation is not as it was found."""
         if self.new or self.rest:
-            await self.chat.take_in(self.rest, instructions=True, make=True)
-            marks += self._of(self.rest, self.transcript.marks)
-            summaries.append((None, self.transcript.summaries))
+            if await self._add(*await self.chat.made_ready(self.rest)) is None:
+                return False
+            self.marks += self._of(self.rest, self.transcript.marks)
+            self.summaries.append((None, self.transcript.summaries))
         for aside in self.asides:
             turns = split_turns(seal(message, count_message) for message in aside.messages)
-            branch = await self._grown(aside.after)
-            await self.store.add(self.owner, self.chat.id, turns, branch=branch)
-            marks += self._of(aside.messages, aside.marks)
-            summaries.append((branch, aside.summaries))
-        for mark in marks:
+            branch = await self._add(turns, Declared(), await self._behind(aside.after))
+            if branch is None:
+                return False
+            self.marks += self._of(aside.messages, aside.marks)
+            self.summaries.append((branch, aside.summaries))
+        for mark in self.marks:
             await self._mark(mark)
-        for where, retellings in summaries:
+        for where, retellings in self.summaries:
             if retellings:
                 await self._retell(where, retellings)
+        return True
+
+    async def _add(
+        self,
+        turns: Sequence[Sequence[Entry]],
+        declared: Declared,
+        fork: tuple[int, int | None] | None = None,
+    ) -> int | None:
+        """Add turns to the conversation as it was found; gives the branch, ``None`` where it has changed."""
+        branch = await self.store.take_in(self.owner, self.chat.id, turns, declared, self.found, fork=fork)
+        if fork is None:
+            more = sum(len(turn) for turn in turns)
+            self.found = self.found._replace(messages=self.found.messages + more)
+        else:
+            self.found = self.found._replace(branches=self.found.branches + 1)
+        return branch
 
     def _of(self, messages: Sequence[dict[str, Any]], marks: Sequence[Mark]) -> list[Mark]:
         """The marks of messages that are stored now; what was there before is marked as people want it."""
@@ -214,12 +256,12 @@ class Loading:
     def _withdrawn_here(self, turn: Turn) -> bool:
         return bool(turn.traits & GONE) and (turn.branch, turn.number) not in self.gone
 
-    async def _grown(self, after: str | None) -> int:
-        """A new branch that shares everything up to the turn of the message with the id ``after``."""
+    async def _behind(self, after: str | None) -> tuple[int, int | None]:
+        """The turn, and its branch, of the message with the id ``after``: a branch begins behind it."""
         if after is None:
-            return await self.store.fork(self.owner, self.chat.id, 0)
+            return 0, None
         at = await self._address(after)
-        return await self.store.fork(self.owner, self.chat.id, at.turn, at.branch)
+        return at.turn, at.branch
 
     async def _address(self, message: str) -> Address:
         """Where the message is that has this id, or brought it along."""

@@ -14,7 +14,7 @@ from .asking import check_metadata, check_seconds, check_whole, turn_of
 from .conversations import Branch, Conversation, Declared, Hit, Owner, Settings, Summary, Turn
 from .embedding import RERANKED, Scope
 from .errors import ConversationError, ParameterInvalid, TurnNotFound
-from .intake import take_in
+from .intake import made_ready, take_in
 from .known import Known, in_force
 from .ledger import Ledger
 from .messages import Entry, Message, Trait
@@ -62,6 +62,7 @@ class Memory:
         self._place = Place(owner, id, declared, branch)
         self._at = self.at = (owner, id)  # an attribute, for the doors above: how a store finds it
         self.take_in = self._take_in  # likewise
+        self.made_ready = self._made_ready  # likewise
         self.declared = declared  # likewise
         self._known = known or Known(declared)
         self._meant = References(engine.store, owner, id)
@@ -224,6 +225,10 @@ class Memory:
         return await take_in(
             self._store, self._place, messages, instructions=instructions, make=make, wait=wait
         )
+
+    async def _made_ready(self, messages: Sequence[object]) -> tuple[Sequence[Sequence[Entry]], Declared]:
+        """Messages as the turns that `add` would store, and what is declared with them."""
+        return await made_ready(self._store, self._place, messages, instructions=True)
 
     async def branch(self, at: TurnLike) -> Self:
         """A new branch that shares everything up to and with turn ``at``; gives a handle of it. This

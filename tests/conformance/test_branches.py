@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from multiturn.conversations import Address, TurnState
+from multiturn.conversations import Address, Declared, TurnState
 from multiturn.errors import ConversationError, ConversationNotFound, ToolCallUnknown, TurnNotFound
 from multiturn.messages import Trait
 from multiturn.path import Cut
-from multiturn.storage import Partial, Reach, Start, Store
+from multiturn.storage import Extent, Partial, Reach, Start, Store
 
 from .talk import ALICE, answer, ask, assistant, begin, call, finish, held, result, said, user
 
@@ -261,3 +261,21 @@ async def test_a_fork_begins_with_the_request_and_the_cut_of_its_parent(store: S
     assert (path.request, path.cut) == (b"first", Cut(2, "k", 0.75))
     path = await store.gather(ALICE, "c", Reach(), await store.fork(ALICE, "c", 0))
     assert (path.request, path.cut) == (b"first", None)
+
+
+# -------------------------------------------------------------------------------- taken in from elsewhere
+
+
+async def test_what_is_taken_in_fits_what_was_found(store: Store) -> None:
+    two = [[user("a"), assistant("b")], [user("c"), assistant("d")]]
+    assert await store.take_in(ALICE, "c", two, Declared(), Extent()) == 0
+    for wrong in (Extent(), Extent(3), Extent(4, 2)):
+        assert await store.take_in(ALICE, "c", two, Declared(), wrong) is None
+        assert await store.take_in(ALICE, "c", two, Declared(), wrong, fork=(1, None)) is None
+    assert await said(store) == ["a", "b", "c", "d"]
+    assert await store.take_in(ALICE, "c", [[user("e")]], Declared(), Extent(4), fork=(1, None)) == 1
+    assert await store.take_in(ALICE, "c", [[user("f")]], Declared(), Extent(4, 2), fork=(2, 1)) == 2
+    assert await store.take_in(ALICE, "c", [[user("g")]], Declared(), Extent(4, 3)) == 0
+    assert await said(store) == ["a", "b", "c", "d", "g"]
+    assert await said(store, branch=2) == ["a", "b", "e", "f"]
+    assert len(await store.branches(ALICE, "c")) == 3

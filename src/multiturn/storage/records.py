@@ -20,6 +20,7 @@ __all__ = [
     "Due",
     "Ending",
     "Exchange",
+    "Extent",
     "Found",
     "Grouping",
     "Hit",
@@ -70,6 +71,14 @@ class Upon(NamedTuple):
 
     turn: int
     step: int
+
+
+class Extent(NamedTuple):
+    """How far a conversation had come when somebody looked: the messages of the branch in use, and how many
+    branches there were."""
+
+    messages: int = 0
+    branches: int = 1
 
 
 @dataclass(frozen=True, slots=True)

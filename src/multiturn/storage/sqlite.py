@@ -48,6 +48,7 @@ from .records import (
     Due,
     Ending,
     Exchange,
+    Extent,
     Found,
     Grouping,
     Hit,
@@ -180,6 +181,23 @@ class SQLiteStore:
             return sqlite_imports.add(
                 db, owner, conversation, turns, declared, ticket, wait, branch, make=make
             )
+
+        return await self._waiting.begin(attempt, conversation, wait, None)
+
+    async def take_in(
+        self,
+        owner: Owner,
+        conversation: str,
+        turns: Sequence[Sequence[Entry]],
+        declared: Declared,
+        found: Extent,
+        wait: float = 30.0,
+        fork: tuple[int, int | None] | None = None,
+    ) -> int | None:
+        """See `Store.take_in`."""
+
+        def attempt(db: sqlite3.Connection, ticket: int | None) -> int | Queued | None:
+            return sqlite_imports.take_in(db, owner, conversation, turns, declared, ticket, wait, found, fork)
 
         return await self._waiting.begin(attempt, conversation, wait, None)
 

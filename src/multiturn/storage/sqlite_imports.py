@@ -9,14 +9,15 @@ import orjson
 
 from ..conversations import Declared, Owner, TurnState
 from ..messages import Entry, Trait
-from .records import Told
+from .records import Extent, Told
+from .sqlite_branches import new_branch
 from .sqlite_conversations import Here, declare, require, title_of
 from .sqlite_leases import Queued, line_up, recover, running
 from .sqlite_rows import SEGMENT, told, write_calls
 from .sqlite_segments import Stored, close_waiting, extend, new_turn, own_head
 from .sqlite_terms import CHUNK, index
 
-__all__ = ["add"]
+__all__ = ["add", "take_in"]
 
 OPEN = Trait.OPEN
 
@@ -35,11 +36,47 @@ def add(
 ) -> Sequence[Told] | Queued:
     """See `Store.add`; `Queued` where a turn is running."""
     here = require(db, owner, name, branch, make=declared if make else None)
+    free = _free(db, owner, name, here, ticket, wait)
+    return free if isinstance(free, Queued) else _added(db, free, turns, declared)
+
+
+def take_in(
+    db: sqlite3.Connection,
+    owner: Owner,
+    name: str,
+    turns: Sequence[Sequence[Entry]],
+    declared: Declared,
+    ticket: int | None,
+    wait: float,
+    found: Extent,
+    fork: tuple[int, int | None] | None,
+) -> int | Queued | None:
+    """See `Store.take_in`; `Queued` where a turn is running."""
+    here = _free(db, owner, name, require(db, owner, name, make=declared), ticket, wait)
+    if isinstance(here, Queued):
+        return here
+    if (here.shared + here.messages, here.branches) != found:
+        return None
+    if fork is not None:
+        after, parent = fork
+        number, _ = new_branch(db, require(db, owner, name, parent), name, after)
+        here = require(db, owner, name, number)
+    _added(db, here, turns, declared)
+    return here.branch
+
+
+def _free(
+    db: sqlite3.Connection, owner: Owner, name: str, here: Here, ticket: int | None, wait: float
+) -> Here | Queued:
+    """The conversation once no turn runs in it."""
     unended = running(db, here)
     queued = line_up(db, here, ticket, unended, wait=wait > 0)
-    if queued is not None:
-        return queued
-    here = recover(db, owner, name, here, unended)
+    return recover(db, owner, name, here, unended) if queued is None else queued
+
+
+def _added(
+    db: sqlite3.Connection, here: Here, turns: Sequence[Sequence[Entry]], declared: Declared
+) -> Sequence[Told]:
     declare(db, here, declared)
     groups = [group for group in turns if group]
     found: list[Told] = []

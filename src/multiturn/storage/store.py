@@ -43,6 +43,7 @@ from .records import (
     Due,
     Ending,
     Exchange,
+    Extent,
     Found,
     Grouping,
     Hit,
@@ -154,6 +155,21 @@ class Store(Protocol):
         Gives the stored messages. A conversation that does not exist is made, unless ``make`` is false:
         then `ConversationNotFound`.
         """
+        ...
+
+    async def take_in(
+        self,
+        owner: Owner,
+        conversation: str,
+        turns: Sequence[Sequence[Entry]],
+        declared: Declared,
+        found: Extent,
+        wait: float = 30.0,
+        fork: tuple[int, int | None] | None = None,
+    ) -> int | None:
+        """`add` what is missing from a conversation that was ``found`` so: to the branch in use, or to a new
+        one behind a turn (``fork``: its number and its branch). Gives the branch; ``None``, and nothing is
+        stored, where the conversation has changed since."""
         ...
 
     async def history(
