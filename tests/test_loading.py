@@ -13,7 +13,7 @@ from tests.scene import Make, Scene
 
 from multiturn import AsyncConversation, AsyncMultiTurn, ContextPolicy, Summary
 from multiturn.conversations import Owner
-from multiturn.errors import InputInvalid
+from multiturn.errors import InputInvalid, StoreFull
 from multiturn.loading import load
 from multiturn.messages import Trait
 from multiturn.storage.writer import Writer
@@ -101,6 +101,20 @@ async def test_what_somebody_else_takes_in_between_is_passed_over(
     assert [each.text for each in await found.history()] == [each.text for each in await chat.history()]
     assert len(await found.branches()) == 2
     assert [bool(turn.traits & Trait.PINNED) for turn in await found.turns()] == [False, True, False]
+
+
+async def test_what_the_store_refuses_is_told(
+    scene: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it, there, file = scene(*"ABCD"), scene(), tmp_path / "c.jsonl"
+    file.write_text(await (await spoken(it)).export("jsonl"), "utf-8")
+
+    async def full(*_: Any, **__: Any) -> None:
+        raise StoreFull(path="chats.db")
+
+    monkeypatch.setattr(there.client.engine.store, "take_in", full)
+    with pytest.raises(StoreFull):
+        await there.client.load(file)
 
 
 async def test_many_conversations_share_their_commits(

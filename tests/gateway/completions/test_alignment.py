@@ -135,8 +135,16 @@ def test_another_mode_is_refused() -> None:
         [user("other"), said("x"), user(" ")],
         [user("other"), {"role": "tool", "tool_call_id": "call_1", "content": "sun"}, user("two")],
         [*ONE, user("two"), said("x"), {"role": "tool", "tool_call_id": "call_1", "content": "s"}, user("3")],
+        [user("other"), said("x"), user("word " * 60_000)],
+        [*ONE, user("two"), said("x"), user("word " * 60_000)],
     ],
-    ids=["nothing new", "a result of no call", "another behind what is stored"],
+    ids=[
+        "nothing new",
+        "a result of no call",
+        "another behind what is stored",
+        "more than the window holds",
+        "more than it holds behind another",
+    ],
 )
 def test_what_is_refused_changes_nothing(messages: list[Any]) -> None:
     with serve("qwen", answer) as sim, gate(sim) as gateway:

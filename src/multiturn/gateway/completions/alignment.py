@@ -5,21 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
+from ...asking import Asking, input_of, turn_of
 from ...chat import AsyncConversation
 from ...errors import ConversationNotFound
+from ...known import Known
 from ...memory import message_of
 from ...messages import Message, Trait
 from ...sealing import check_results, seal
-from ...storage import Store, Told
+from ...step import refuse_early
+from ...storage import Reach, Store, Told
+from ...terms import Engine
 from ...tokens import count_message
 from ...wire import opened
 from .posted import Messages
 
-__all__ = ["Alignment", "aligned", "followed"]
+__all__ = ["Alignment", "aligned", "check", "followed"]
 
 Likeness = tuple[str, str, tuple[str, ...]]
 
@@ -55,6 +59,17 @@ def aligned(stored: Sequence[Likeness], turns: Sequence[int], posted: Sequence[L
 def _between(turns: Sequence[int], place: int) -> bool:
     """Whether no turn is torn there."""
     return place in (0, len(turns)) or turns[place - 1] != turns[place]
+
+
+async def check(engine: Engine, chat: AsyncConversation, messages: Messages, asking: Asking) -> None:
+    """Raise what a turn of these messages would raise before anything is stored."""
+    entries, results = turn_of(messages)
+    given, known = replace(input_of(asking), entries=entries), Known(chat.declared)
+    path = await engine.store.gather(*chat.at, Reach(turns=0))
+    known.learn(path.settings, path.request if engine.catalog.routes else None)
+    await engine.calibration.load(engine.store.model_facts)
+    if results is None:
+        refuse_early(known.terms_of(engine, given), given)
 
 
 async def followed(store: Store, chat: AsyncConversation, earlier: Messages) -> AsyncConversation:

@@ -32,7 +32,7 @@ from ..http.refusal import Refusal
 from ..http.sse import Headers as Told
 from ..http.sse import send_events, send_whole
 from ..repeats import ENDED_BADLY, Seen
-from .alignment import followed
+from .alignment import check, followed
 from .form import Form, Named, Pieces
 from .posted import Posted, divide
 from .routed import one_after_another, routed_headers
@@ -196,10 +196,10 @@ class Work:
         if not seen.again:
             asking["key"] = seen.key
         if _aligns(headers) and not seen.repeated:
-            # what can be refused at once is refused before a branch is made
-            self.chat.turn(self.posted.new, **asking)
             async with staying(receive):
-                self.chat = await followed(self.client.engine.store, self.chat, self.posted.earlier)
+                engine = self.client.engine
+                await check(engine, self.chat, self.posted.new, asking)  # before a branch is made
+                self.chat = await followed(engine.store, self.chat, self.posted.earlier)
         async with staying(receive):
             await self._take_results(seen.key)
         if _aligns(headers):
