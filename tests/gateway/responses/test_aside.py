@@ -12,6 +12,7 @@ from tests.gateway.responding import MODEL, TOOL, ask, post, result, sent, told,
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Answer, Call, Fault, Model, Script, Simulator, Wire, serve
 
+from multiturn import ContextPolicy
 from multiturn.config import Config
 from multiturn.providers.scripted import ScriptedProvider
 from multiturn.reply import CallPiece, Delta
@@ -32,6 +33,32 @@ def answered(one: Gate, input: Any, *, streamed: bool, **given: Any) -> dict[str
 
 def key_of(sim: Simulator) -> str:
     return str(sim.requests[-1].headers["authorization"])
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{}, {"max_turns": 1}, {"max_turns": 2}, {"max_turns": 9}]
+    + [{"max_messages": most} for most in (1, 2, 3, 4, 5, 6, 9)]
+    + [{"max_turns": 1, "max_messages": 9}, {"max_turns": 9, "max_messages": 4}],
+    ids=str,
+)
+def test_of_a_posted_history_as_much_is_sent_as_of_one_that_is_kept(limits: dict[str, int]) -> None:
+    policy = ContextPolicy(**limits, summarize=None, recall=None)
+    history = [
+        {"role": "developer", "content": "Be brief."},
+        *(
+            {"role": role, "content": f"{role} {turn}"}
+            for turn in (1, 2, 3)
+            for role in ("user", "assistant")
+        ),
+        {"role": "user", "content": "And now?"},
+    ]
+    with serve("qwen", "words") as sim, gate(sim, policy=policy) as one:
+        ask(one, history)
+        kept = sent(sim)
+        assert ("user 1" in str(kept)) == (limits in ({}, {"max_turns": 9}, {"max_messages": 9}))
+        answered(one, history, streamed=False)
+        assert sent(sim) == kept
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -16,7 +16,7 @@ from ...phrases import Reason
 from ...step import Place, preview
 from ...storage import Told
 from ...terms import Input
-from ...window import Window
+from ...window import Limits, Window
 from ..completions.posted import INSTRUCTIONS
 from ..http.refusal import Refusal
 from .turn import Spot, Words
@@ -32,19 +32,39 @@ async def check_room(client: AsyncMultiTurn, spot: Spot, words: Words, given: In
 
 
 async def foreseen(client: AsyncMultiTurn, spot: Spot, words: Words, given: Input, model: str) -> Window:
-    """The window for these words, in this place. Of turns that were spoken elsewhere the older half is left
-    out until the rest fits, but for instructions and what is pinned."""
+    """The window for these words, in this place. Of turns that were spoken elsewhere those are left out that
+    are more than the policy keeps, and then the older half until the rest fits; but for instructions and what
+    is pinned."""
     earlier, left = words.earlier, 0
     while True:
         standing = [each for each in chain.from_iterable(earlier[:left]) if _stands(each)]
         try:
-            return await _window(
+            window = await _window(
                 client, spot, replace(words, earlier=[standing, *earlier[left:]]), given, model
             )
         except ContextOverflow:
             if left == len(earlier):
                 raise
             left += (len(earlier) - left + 1) // 2
+            continue
+        kept = _kept(window.limits, earlier, len(words.entries))
+        if len(earlier) - left <= kept:
+            return window
+        left = len(earlier) - kept
+
+
+def _kept(limits: Limits, earlier: Sequence[Sequence[Entry]], new: int) -> int:
+    """How many of these turns the policy keeps before ``new`` messages."""
+    most = len(earlier) if limits.max_turns is None else min(limits.max_turns, len(earlier))
+    if limits.max_messages is None:
+        return most
+    kept, room = 0, limits.max_messages - new
+    for turn in reversed(earlier[len(earlier) - most :]):
+        room -= sum(each.role not in INSTRUCTIONS for each in turn)
+        if room < 0:
+            break
+        kept += 1
+    return kept
 
 
 def _stands(entry: Entry) -> bool:
