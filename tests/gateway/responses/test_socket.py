@@ -136,6 +136,37 @@ def test_only_the_newest_response_that_is_not_stored_is_gone_on_with() -> None:
         assert told(ws, input="more", store=False, previous_response_id=second)["status"] == "completed"
 
 
+def test_what_is_not_stored_is_followed_in_no_other_conversation() -> None:
+    with serve("qwen", "OK") as sim, gate(sim) as one, line(one) as ws:
+        name = one.openai().conversations.create().id
+        first = told(ws, input="hi", store=False)["id"]
+        last = told(ws, input="more", previous_response_id=first, conversation=name)
+        assert code(last) == (400, "mutually_exclusive_parameters")
+        assert len(sim.requests) == 1
+
+
+def test_every_frame_is_a_request_of_its_own() -> None:
+    with serve("qwen", ["one", "two"]) as sim, gate(sim) as one:
+        with line(one, idempotency_key="k", x_request_id="r") as ws:
+            ends = [told(ws, input="go on") for _ in range(2)]
+        assert [each["output"][0]["content"][0]["text"] for each in ends] == ["one", "two"]
+        assert len(json.loads(one.get("/v1/conversations")[1])["data"]) == 2
+        figures = one.get("/metrics")[1].decode().splitlines()
+        counted = [each for each in figures if each.startswith("multiturn_requests_total{")]
+        [line_of] = [each for each in counted if 'route="/v1/responses"' in each]
+        assert line_of.endswith(" 2.0")
+
+
+def test_a_connection_that_is_opened_again_repeats_no_frame(tmp_path: Path) -> None:
+    with serve("qwen", ["one", "two"]) as sim:
+        with gate(sim, store=tmp_path / "a.db") as one:
+            name = one.openai().conversations.create().id
+        for n, text in enumerate(("one", "two")):
+            with gate(sim, store=tmp_path / "a.db") as one, line(one, x_stainless_retry_count=str(n)) as ws:
+                last = told(ws, input="go on", conversation=name)
+                assert last["output"][0]["content"][0]["text"] == text
+
+
 def test_responses_are_made_one_after_the_other() -> None:
     with serve("qwen", Script(["one two", "three"], wire=Wire(piece=1, between=0.01))) as sim:
         with gate(sim) as one, line(one) as ws:
