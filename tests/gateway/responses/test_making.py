@@ -111,14 +111,18 @@ def test_a_follower_hears_that_the_conversation_was_deleted() -> None:
         name = client.conversations.create().id
         first = client.responses.create(model=MODEL, input="hi", conversation=name, background=True)
         heard: list[dict[str, Any]] = []
+        ended = False
         follow = client.with_options(timeout=30).responses.with_streaming_response.retrieve
         with follow(first.id, stream=True) as answer:
             for line in answer.iter_lines():
-                if line.startswith("data: {"):
+                if line == "data: [DONE]":
+                    ended = True
+                elif line.startswith("data: "):
                     heard.append(json.loads(line[6:]))
                     if len(heard) == 3:
                         client.conversations.delete(name)
         last = heard[-1]
+        assert ended
         assert (last["type"], last["sequence_number"]) == ("error", len(heard) - 1)
         error = {key: last[key] for key in ("code", "message", "param")}
         assert last["error"] == {"type": "invalid_request_error", **error}

@@ -193,6 +193,10 @@ ANSWERS: Mapping[str, tuple[Answer, str]] = {
     "words and a refusal": (Answer("Well.", refusal="No."), "completed"),
     "thoughts and a refusal": (Answer("", reasoning="Hm.", refusal="No."), "completed"),
     "a limit": (Answer("one two", finish="length"), "incomplete"),
+    "calls and a limit": (
+        Answer("Let me see.", calls=[Call("weather"), Call("weather")], finish="length"),
+        "incomplete",
+    ),
     "a filter": (Answer("one two", finish="content_filter"), "incomplete"),
     "a broken line": (Answer("It breaks here.", cut="reset", cut_after=3), "failed"),
 }
