@@ -24,6 +24,12 @@ from multiturn.gateway.http.body import LARGEST_BODY, LARGEST_WITH_MEDIA
 ENDS = ("response.completed", "response.failed", "response.incomplete", "error")
 
 
+@pytest.fixture(autouse=True)
+def _directly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that this machine has for addresses elsewhere would be asked for a WebSocket on it, too."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
 @contextmanager
 def line(one: Gate, path: str = "/v1/responses", **headers: str) -> Iterator[Connection]:
     """A connection; ``_`` in a header's name stands for a hyphen."""
