@@ -19,7 +19,7 @@ from multiturn.conversations import Declared, TurnState
 from multiturn.errors import Error
 from multiturn.messages import Trait
 from multiturn.search import ranking
-from multiturn.search.terms import query
+from multiturn.search.terms import Query, query
 from multiturn.storage import Start, sqlite_postings, sqlite_terms
 from multiturn.storage.migrations import _scripts
 from multiturn.storage.sqlite import SQLiteStore
@@ -355,6 +355,13 @@ async def test_a_common_word_is_left_out_among_many_messages_unless_it_is_all_th
     assert near[0] == 7
     assert len(near) < 20
     assert len(await found(store, "tea", limit=2_000)) == ranking.MANY
+
+
+async def test_a_day_without_any_word_is_found_in_blocks_as_well(store: SQLiteStore) -> None:
+    await filled(store, BLOCK + CHUNK)
+    always = Query("then", dates=((0.0, 4e9),))
+    for _ in range(3):  # closed, opened and open
+        assert len(await store.recall(ALICE, "c", always, limit=2_000)) == BLOCK + CHUNK
 
 
 async def test_what_is_too_common_to_be_read_is_no_word_that_nobody_said(
