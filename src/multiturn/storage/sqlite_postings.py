@@ -363,8 +363,6 @@ def _among(terms: NDArray[np.integer[Any]], wanted: Numbers) -> tuple[Numbers, N
     """The places of wanted terms, which are in order, and which of them stand there."""
     import numpy as np
 
-    if not len(wanted):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     likely = np.zeros(1 << 16, bool)
     likely[wanted & 0xFFFF] = True
     maybe = likely[terms & 0xFFFF].nonzero()[0]
