@@ -13,6 +13,7 @@ from tests.gateway.responding import MODEL, until
 from tests.gateway.serving import gate
 from tests.simulators import Script, Wire, serve
 
+from multiturn.gateway.dashscope.generation import MULTIMODAL, TEXT
 from multiturn.storage.sqlite import SQLiteStore
 
 BODY: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "talk"}]}
@@ -85,7 +86,9 @@ def test_a_fault_of_our_own_is_written_down_with_its_request(
             "/v1/conversations/{id}/turns/{n}/context",
         ),
         ("PUT", "/v1/conversations/alices-secrets", "/v1/conversations/{id}"),
-        ("POST", "/v1/chat/completions", "/v1/chat/completions"),
+        ("HEAD", "/v1/models", "/v1/models"),
+        ("DELETE", "/v1/conversations/alices-secrets", "/v1/conversations/{id}"),
+        *(("POST", path, path) for path in ("/v1/chat/completions", "/v1/responses", TEXT, MULTIMODAL)),
         ("POST", "/v1/responses/resp_1/cancel", "/v1/responses/{id}/cancel"),
         ("GET", "/v1/responses/compact", "/v1/responses/{id}"),
         ("GET", "/v1/alices-secrets", "other"),

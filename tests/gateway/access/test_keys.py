@@ -64,6 +64,7 @@ def test_where_there_is_a_key_every_request_needs_one(store: Path) -> None:
         {"authorization": "{}"},
         {"api-key": "{}"},
         {"authorization": "", "api-key": "{}"},
+        {"api-key": "{}", "authorization": ""},
     ],
     ids=str,
 )
