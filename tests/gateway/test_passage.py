@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import socket
@@ -14,6 +15,7 @@ from tests.gateway.serving import gate
 from tests.simulators import Script, Wire, serve
 
 from multiturn.gateway.dashscope.generation import MULTIMODAL, TEXT
+from multiturn.gateway.log import LOG
 from multiturn.storage.sqlite import SQLiteStore
 
 BODY: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "talk"}]}
@@ -112,3 +114,14 @@ def test_a_server_that_logs_addresses_can_write_a_slash_of_a_name(caplog: pytest
             assert one.get("/v1/models/qwen%2Fqwen-plus")[0] == 200
         finally:
             logger.removeHandler(caplog.handler)
+
+
+def test_what_ended_last_is_written_down_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are written together; those that still wait are when the gateway ends."""
+    monkeypatch.setattr("multiturn.gateway.log.TOGETHER", 3_600)
+    written = logging.StreamHandler(io.StringIO())
+    monkeypatch.setattr(LOG, "handlers", [written])
+    monkeypatch.setattr(LOG, "level", logging.INFO)
+    with gate(model="demo") as one:
+        assert one.get("/v1/models", **{"x-request-id": "the-last"})[0] == 200
+    assert '"request":"the-last"' in written.stream.getvalue()
