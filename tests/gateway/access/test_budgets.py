@@ -292,6 +292,7 @@ async def test_the_longest_answer_that_was_asked_for_counts() -> None:
         for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
             assert (await foreseen(client, MODEL, {name: 7}, 400)).usage == Usage(100, 7, estimated=True)
         assert (await foreseen(client, MODEL, {"max_tokens": 7, "n": 3}, 0)).usage.output == 21
+        assert (await foreseen(client, MODEL, {"max_tokens": 7, "n": 10**9}, 0)).usage.output == 7 * 128
         assert (await foreseen(client, MODEL, {}, 0)).usage.output == 4096
         assert (await foreseen(client, MODEL, {"enable_thinking": True}, 0)).usage.output == 16_384
         for wrong in (True, "7", -7, 0, None):
