@@ -53,7 +53,11 @@ def test_a_filtered_question_is_incomplete() -> None:
 
 @pytest.mark.parametrize(
     ("fault", "code"),
-    [(Fault(429).after(10, unit="ms"), "rate_limit_exceeded"), (Fault(400), "server_error")],
+    [
+        (Fault(429).after(10, unit="ms"), "rate_limit_exceeded"),
+        (Fault(400, message="Range of input length should be [1, 6]"), "invalid_prompt"),
+        (Fault(400), "server_error"),
+    ],
 )
 def test_an_error_has_a_code_that_the_api_knows(fault: Fault, code: str) -> None:
     with serve("qwen", Script("no", faults=fault)) as sim, gate(sim) as one:

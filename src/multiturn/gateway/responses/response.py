@@ -35,7 +35,11 @@ DEFAULTS: Mapping[str, Any] = {
     "truncation": "auto",
 }
 """What holds where a request says nothing; our own policy is what the API calls "auto"."""
-CODES = {"rate_limited": "rate_limit_exceeded", "context_overflow": "invalid_prompt"}
+CODES = {
+    "rate_limited": "rate_limit_exceeded",
+    "context_overflow": "invalid_prompt",
+    "provider_overflow": "invalid_prompt",
+}
 """Codes of failures that the API knows; it calls every other a server_error."""
 FILTERED = "content_filtered"
 CUT = {"length": "max_output_tokens", "content_filter": "content_filter"}
