@@ -10,11 +10,13 @@ import pytest
 from multiturn.allowance import STREAMS
 from multiturn.asking import LONGEST_KEY
 from multiturn.client import LONGEST_NAME
-from multiturn.config import Timing
+from multiturn.config import LONGEST_TIME, Timing
+from multiturn.gateway import embeddings
 from multiturn.gateway.completions.posted import MOST_MESSAGES
 from multiturn.gateway.conversations import imports, items
+from multiturn.gateway.conversations.asked import LONGEST_PAGE, PAGE
 from multiturn.gateway.conversations.marks import LONGEST_REASON
-from multiturn.gateway.conversations.search import LONGEST_TEXT
+from multiturn.gateway.conversations.search import FOUND, LONGEST_TEXT
 from multiturn.gateway.http.body import (
     DEEPEST,
     LARGEST_BODY,
@@ -24,10 +26,11 @@ from multiturn.gateway.http.body import (
 )
 from multiturn.gateway.meters import Meters
 from multiturn.gateway.openapi import described
+from multiturn.gateway.responses.fields import LEAST_OUTPUT, LEAST_THRESHOLD, LONGEST_VALUE, MOST_PAIRS
 from multiturn.gateway.responses.fields import LONGEST_KEY as LONGEST_FIELD
-from multiturn.gateway.responses.fields import LONGEST_VALUE, MOST_PAIRS
 from multiturn.gateway.server import GRACE, HEAD_SECONDS, LARGEST_HEAD
 from multiturn.phrases import table
+from multiturn.policy import LARGEST
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path.read_text("utf-8") for path in sorted((ROOT / "src" / "multiturn" / "gateway").rglob("*.py"))]
@@ -144,3 +147,55 @@ def test_the_limits_of_metadata_are_named(tree: Path) -> None:
     [line] = re.findall(r"^`metadata`.*$", reference(tree), re.MULTILINE)
     named = [int(each) for each in re.findall(r"\d+", line.split(".")[0].split("。")[0])]
     assert sorted(named) == sorted((MOST_PAIRS, LONGEST_VALUE, LONGEST_FIELD))
+
+
+@pytest.mark.parametrize(
+    ("place", "held"),
+    [
+        ("Metadata/maxProperties", MOST_PAIRS),
+        ("Metadata/propertyNames/maxLength", LONGEST_FIELD),
+        ("Metadata/additionalProperties/maxLength", LONGEST_VALUE),
+        ("ChatCompletionRequest/properties/messages/maxItems", MOST_MESSAGES),
+        ("ContextRequest/properties/input/maxItems", MOST_MESSAGES),
+        ("ContextRequest/properties/max_output_tokens/minimum", LEAST_OUTPUT),
+        (
+            "ContextRequest/properties/context_management/items/properties/compact_threshold/minimum",
+            LEAST_THRESHOLD,
+        ),
+        ("EmbeddingRequest/properties/input/maxItems", embeddings.MOST),
+        ("EmbeddingRequest/properties/dimensions/maximum", embeddings.LARGEST_SIZE),
+        ("ConversationRequest/properties/items/maxItems", items.MOST),
+        ("ConversationRequest/properties/expires_after/maximum", LONGEST_TIME),
+        ("ConversationRequest/properties/user/maxLength", LONGEST_NAME),
+        ("ConversationRequest/properties/memory/maxLength", LONGEST_NAME),
+        ("ItemsRequest/properties/items/maxItems", items.MOST),
+        ("Retraction/properties/reason/maxLength", LONGEST_REASON),
+        ("Policy/properties/budget/maximum", LARGEST),
+    ],
+)
+def test_the_bounds_that_are_described_are_those_that_hold(place: str, held: int) -> None:
+    found = described()["components"]["schemas"]
+    for name in place.split("/"):
+        found = found[name]
+    assert found == held
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "default"),
+    [
+        ("/v1/conversations", "limit", PAGE),
+        ("/v1/search", "limit", PAGE),
+        ("/v1/conversations/{id}/recall", "k", FOUND),
+    ],
+)
+def test_the_lengths_of_pages_that_are_described_are_those_that_hold(
+    path: str, name: str, default: int
+) -> None:
+    [found] = [each for each in described()["paths"][path]["get"]["parameters"] if each["name"] == name]
+    assert found["schema"] == {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "default": default}
+
+
+@in_both
+def test_the_length_of_a_page_is_named(tree: Path) -> None:
+    [line] = re.findall(r"^\| `GET /v1/conversations` .*$", reference(tree), re.MULTILINE)
+    assert [int(each) for each in re.findall(r" (\d+)", line)] == [LONGEST_PAGE, PAGE]
