@@ -25,6 +25,7 @@ from tests.gateway.serving import Gate, gate
 from tests.simulators import Answer, Call, Fault, Received, Reply, Script, Wire, serve
 
 from multiturn.config import Config, Timing
+from multiturn.gateway.http.body import LARGEST_BODY
 from multiturn.settings import load
 from multiturn.usage import Usage
 
@@ -532,6 +533,16 @@ def test_a_stray_result_in_what_was_said_before_is_history_like_the_rest() -> No
         assert generate(one, messages=[stray, user("hello")]).status_code == 400
 
 
+def test_a_key_that_stood_for_other_words_is_an_invalid_parameter() -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        named = {"X_Conversation_Id": "c1", "Idempotency_Key": "once"}
+        for words_, status in (("hello", 200), ("hello", 200), ("goodbye", 422)):
+            body = {"model": "qwen-plus", "input": {"prompt": words_}}
+            found, said, _ = post(one, body, **named)
+            assert found == status
+        assert said["code"] == "InvalidParameter"
+
+
 def test_addresses_and_methods_that_are_not_there() -> None:
     with serve("qwen", "ok") as sim, gate(sim) as one:
         status, raw, _ = one.get(TEXT)
@@ -544,6 +555,9 @@ def test_addresses_and_methods_that_are_not_there() -> None:
             assert "/api/v1" in said["message"]
         status, said, _ = post(one, {}, TEXT, content_type="text/plain")
         assert (status, said["code"]) == (415, "InvalidParameter")
+        long = {"model": "qwen-plus", "input": {"prompt": "a" * LARGEST_BODY}}
+        status, said, _ = post(one, long)
+        assert (status, said["code"]) == (413, "InvalidParameter")
         status, said, _ = post(one, {}, TEXT, host="example.com")
         assert (status, said["code"]) == (403, "ForeignHost")
 
