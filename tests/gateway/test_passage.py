@@ -116,12 +116,14 @@ def test_a_server_that_logs_addresses_can_write_a_slash_of_a_name(caplog: pytest
             logger.removeHandler(caplog.handler)
 
 
-def test_what_ended_last_is_written_down_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_ended_last_is_written_down_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Lines are written together; those that still wait are when the gateway ends."""
     monkeypatch.setattr("multiturn.gateway.log.TOGETHER", 3_600)
     written = logging.StreamHandler(io.StringIO())
     monkeypatch.setattr(LOG, "handlers", [written])
-    monkeypatch.setattr(LOG, "level", logging.INFO)
+    caplog.set_level(logging.INFO, logger=LOG.name)
     with gate(model="demo") as one:
         assert one.get("/v1/models", **{"x-request-id": "the-last"})[0] == 200
     assert '"request":"the-last"' in written.stream.getvalue()
