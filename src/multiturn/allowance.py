@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,6 +17,7 @@ from .usage import Cost, Spending
 __all__ = ["STREAMS", "Allowance", "allowance_of"]
 
 FIELDS = ("tokens_per_day", "cost_per_day", "currency", "streams", "expires_after")
+CURRENCY = re.compile("[A-Z]{3}")
 STREAMS = 64
 """Answers at once, where nothing is said."""
 
@@ -54,8 +56,8 @@ def allowance_of(name: str, values: Mapping[str, Any]) -> Allowance:
     cost = None
     if "cost_per_day" in values:
         currency = values.get("currency")
-        if not isinstance(currency, str) or not currency:
-            raise SettingInvalid(Reason("why.price_currency"), name=f"tenants.{name}.currency")
+        if not isinstance(currency, str) or not CURRENCY.fullmatch(currency):
+            raise SettingInvalid(Reason("why.currency"), name=f"tenants.{name}.currency")
         cost = Cost(_amount(name, values["cost_per_day"]), currency)
     tokens = _whole(name, values, "tokens_per_day") if "tokens_per_day" in values else None
     return Allowance(tokens, cost, _whole(name, values, "streams") if "streams" in values else STREAMS)

@@ -71,7 +71,7 @@ def test_a_cost_is_a_positive_number(amount: Any) -> None:
         allowance_of("shop", {"cost_per_day": amount, "currency": "CNY"})
 
 
-@pytest.mark.parametrize("currency", [None, "", 3])
+@pytest.mark.parametrize("currency", [None, "", 3, "EURO", "cny", "¥", "CNY "])
 def test_a_cost_has_a_currency(currency: Any) -> None:
     with pytest.raises(SettingInvalid):
         allowance_of("shop", {"cost_per_day": 1, "currency": currency})
