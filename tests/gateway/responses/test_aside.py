@@ -61,6 +61,28 @@ def test_of_a_posted_history_as_much_is_sent_as_of_one_that_is_kept(limits: dict
         assert sent(sim) == kept
 
 
+@pytest.mark.parametrize(
+    "limits", [{"max_turns": most} for most in range(7)] + [{"max_messages": 6}, {}], ids=str
+)
+@pytest.mark.parametrize("followed", [False, True])
+def test_what_is_posted_and_what_is_stored_count_together(limits: dict[str, int], *, followed: bool) -> None:
+    policy = ContextPolicy(**limits, summarize=None, recall=None)
+    posted = [
+        *({"role": role, "content": f"{role} {turn}"} for turn in (4, 5) for role in ("user", "assistant")),
+        {"role": "user", "content": "And now?"},
+    ]
+    with serve("qwen", "words") as sim, gate(sim, policy=policy) as one:
+        where: dict[str, Any] = {"conversation": one.openai().conversations.create().id}
+        for turn in (1, 2, 3):
+            last = ask(one, f"question {turn}", **where)
+        if followed:
+            where = {"previous_response_id": last.id}
+        answered(one, posted, streamed=False, **where)
+        aside = sent(sim)
+        ask(one, posted, **where)
+        assert aside == sent(sim)
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_it_is_asked_for_and_told_like_one_that_is_kept(*, streamed: bool) -> None:
     answer = Answer("Let me see.", reasoning="Hm.", calls=[Call("weather", {"city": "北京"}, id="call_1")])

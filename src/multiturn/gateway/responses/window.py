@@ -13,9 +13,10 @@ from ...errors import ContextOverflow, ToolCallUnknown, ToolResultsIncomplete
 from ...known import Known
 from ...messages import Entry, Trait
 from ...phrases import Reason
+from ...policy import ContextPolicy
 from ...step import Place, preview
 from ...storage import Told
-from ...terms import Input
+from ...terms import Input, policy_of
 from ...window import Limits, Window
 from ..completions.posted import INSTRUCTIONS
 from ..http.refusal import Refusal
@@ -38,19 +39,31 @@ async def foreseen(client: AsyncMultiTurn, spot: Spot, words: Words, given: Inpu
     earlier, left = words.earlier, 0
     while True:
         standing = [each for each in chain.from_iterable(earlier[:left]) if _stands(each)]
+        said = replace(words, earlier=[standing, *earlier[left:]])
         try:
-            window = await _window(
-                client, spot, replace(words, earlier=[standing, *earlier[left:]]), given, model
-            )
+            window = await _window(client, spot, said, given, model)
         except ContextOverflow:
             if left == len(earlier):
                 raise
             left += (len(earlier) - left + 1) // 2
             continue
-        kept = _kept(window.limits, earlier, len(words.entries))
-        if len(earlier) - left <= kept:
+        posted, kept = len(earlier) - left, _kept(window.limits, earlier, len(words.entries))
+        if posted > kept:
+            left = len(earlier) - kept
+            continue
+        most = window.limits.max_turns
+        if most is None or not posted or spot.make:
             return window
-        left = len(earlier) - kept
+        fewer = replace(await _policy(client, spot, given), max_turns=most - posted)
+        return await _window(client, spot, said, replace(given, policy=fewer), model)
+
+
+async def _policy(client: AsyncMultiTurn, spot: Spot, given: Input) -> ContextPolicy:
+    """The policy in force where the response goes."""
+    if given.policy is not None:
+        return given.policy
+    one = await client.engine.store.conversation(spot.owner, spot.conversation)
+    return policy_of(one.settings, client.engine)
 
 
 def _kept(limits: Limits, earlier: Sequence[Sequence[Entry]], new: int) -> int:
