@@ -18,6 +18,7 @@ from multiturn import (
     ParameterInvalid,
     Text,
 )
+from multiturn.asking import check_metadata
 
 # -------------------------------------------------------------------------------------- bad input
 
@@ -151,3 +152,14 @@ async def test_any_mapping_may_be_a_parameter(scene: Make) -> None:
     params = MappingProxyType({"thinking": MappingProxyType({"type": "disabled"})})
     await it.client.conversation().send("a", params=params)
     assert it.requests[0].params == {"thinking": {"type": "disabled"}}
+
+
+def notes(many: int, name: int, text: int) -> dict[str, str]:
+    return {f"{number:0>{name}}": "字" * text for number in range(many)}
+
+
+def test_metadata_is_taken_as_openai_limits_it() -> None:
+    assert check_metadata(notes(16, 64, 512)) == notes(16, 64, 512)
+    for wrong in (notes(17, 64, 512), notes(1, 65, 512), notes(1, 64, 513)):
+        with pytest.raises(ParameterInvalid):
+            check_metadata(wrong)
