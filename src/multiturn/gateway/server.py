@@ -134,6 +134,11 @@ class Socket(WebSocketsSansIOProtocol):
         else:
             super().shutdown()
 
+    def keepalive_timeout(self) -> None:
+        """Whoever does not answer a ping does not read either: the rest is not waited for."""
+        super().keepalive_timeout()
+        self.transport.abort()
+
 
 class Server(uvicorn.Server):
     """Uvicorn's server; a signal is an orderly end, not a failure."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from multiturn.gateway.http.body import LARGEST_BODY, LARGEST_WITH_MEDIA
+from multiturn.gateway.responses.socket import AHEAD
 
 ENDS = ("response.completed", "response.failed", "response.incomplete", "error")
 
@@ -192,6 +194,9 @@ def test_responses_are_made_one_after_the_other() -> None:
         ('{"type": "response.steer", "input": "hi"}', "type"),
         ('{"type": "response.create", "generate": false}', "generate"),
         ('{"type": "response.create", "input": 7}', "input"),
+        ('{"type": "response.create", "input": "a", "input": "b"}', None),
+        ('{"type": "response.create", "input": "a", "top_logprobs": 18446744073709551616}', None),
+        ('{"type": "response.create", "input": %s}' % ("[" * 300 + "]" * 300), None),
         ('{"type": "response.create", "previous_response_id": "resp_none", "input": "x"}', None),
     ],
 )
@@ -231,11 +236,51 @@ def test_whoever_leaves_stops_the_model() -> None:
         until(lambda: json.loads(one.get(f"/v1/responses/{first}")[1])["status"] == "cancelled")
 
 
+def test_whoever_leaves_behind_frames_that_wait_stops_the_model() -> None:
+    with serve("qwen", Answer("late", stall=threading.Event())) as sim, gate(sim) as one:
+        with line(one) as ws:
+            for n in range(5):
+                say(ws, input=str(n))
+            until(lambda: bool(sim.requests))
+        until(lambda: sim.requests[0].left)
+    assert len(sim.requests) == 1
+
+
+def test_whoever_leaves_behind_more_than_is_read_stops_the_model() -> None:
+    with serve("qwen", Script("word " * 4000, wire=Wire(piece=5, between=0.02))) as sim, gate(sim) as one:
+        with line(one) as ws:
+            say(ws, input="hi")
+            until(lambda: bool(sim.requests))
+            for _ in range(3):
+                say(ws, input="x" * AHEAD)
+            ws.socket.shutdown(socket.SHUT_RDWR)
+        until(lambda: sim.requests[0].left)
+    assert len(sim.requests) == 1
+
+
+def test_whoever_neither_reads_nor_answers_stops_the_model() -> None:
+    with serve("qwen", Script("w" * 20_000_000, wire=Wire(piece=200_000))) as sim, gate(sim) as one:
+        one.server.config.ws_ping_interval = 3.0
+        one.server.config.ws_ping_timeout = 0.1
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(("127.0.0.1", one.port))
+            key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            head = b"GET /v1/responses HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            sock.sendall(head + b"Connection: Upgrade\r\n" + key + b"\r\n")
+            assert b" 101 " in sock.recv(4096)
+            frame = json.dumps({"type": "response.create", "model": MODEL, "input": "hi"}).encode()
+            sock.sendall(bytes([0x81, 0x80 | len(frame), 0, 0, 0, 0]) + frame)
+            until(lambda: bool(sim.requests))
+            until(lambda: sim.requests[0].left)
+
+
 def test_the_end_of_the_server_waits_for_the_response_that_is_made() -> None:
     with serve("qwen", Script("word " * 100, wire=Wire(piece=5, between=0.02))) as sim, gate(sim) as one:
         with line(one) as idle, line(one) as ws:
             say(ws, input="hi")
-            say(ws, input="never")
+            for _ in range(4):
+                say(ws, input="never")
             until(lambda: bool(sim.requests))
             one.server.should_exit = True
             assert heard(ws)[-1]["response"]["status"] == "completed"
@@ -278,6 +323,25 @@ def test_many_frames_at_once_make_their_sender_wait() -> None:
         assert [heard(ws)[-1]["type"] for _ in range(30)] == ["response.completed"] * 30
         sending.join()
         assert [each.messages[-1]["content"] for each in sim.requests] == [str(n) for n in range(30)]
+
+
+def test_whoever_sends_too_much_at_once_waits() -> None:
+    late = Answer("late", stall=threading.Event())
+    with serve("qwen", late) as sim, gate(sim) as one, line(one) as ws:
+        say(ws, input="hi")
+        until(lambda: bool(sim.requests))
+
+        def send() -> None:
+            with suppress(ConnectionClosed):
+                for _ in range(24):
+                    say(ws, input="x" * AHEAD, store=False)
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        sending.join(3)
+        assert sending.is_alive(), "much more is not read than may wait"
+        ws.socket.shutdown(socket.SHUT_RDWR)
+        sending.join()
 
 
 def test_a_frame_that_is_too_long_closes_the_connection() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...errors import Error
 from ..gateway import Gateway
+from ..http.body import Body
 from ..http.refusal import Refusal, Said, said_of
 from ..http.sse import encoded_headers
 from ..items.items import Item
@@ -29,8 +29,10 @@ CREATE = "response.create"
 ENDING = "multiturn.ending"
 """What the server says when it is to end: no more frames are taken on."""
 RESTART = 1012
-WAITING = 1
-"""Frames that are read while a response is made; with more, their sender waits."""
+AHEAD = 1 << 20
+"""Bytes of frames that are read while a response is made; with more, their sender waits."""
+LEAST = 1 << 10
+"""What a frame counts at least among them."""
 SNAPSHOTS = frozenset(f"response.{each}" for each in ("created", "queued", "in_progress"))
 ENDS = frozenset(f"response.{each}" for each in ("completed", "incomplete", "failed"))
 OWN = frozenset(
@@ -88,8 +90,10 @@ class _Session:
 
     def __init__(self, answer: ASGIApp, posted: Scope, receive: Receive, send: Send, language: str) -> None:
         self._answer, self._posted, self._language = answer, posted, language
-        self._receive, self._send = receive, send
-        self._frames: asyncio.Queue[bytes | None] = asyncio.Queue(WAITING)
+        self._receive, self._give = receive, send
+        self._frames: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._ahead = 0
+        self._room = asyncio.Event()
         self._left = asyncio.Event()
         self._over = False
         self._kept: _Kept | None = None
@@ -98,13 +102,18 @@ class _Session:
         """Answer its frames until it ends."""
         listening = asyncio.create_task(self._listen())
         try:
-            while (frame := await self._frames.get()) is not None and not self._over:
+            while (frame := await self._next()) is not None and not self._over:
                 await self._answered(frame)
             if not self._left.is_set():
-                with suppress(OSError):
-                    await self._send({"type": "websocket.close", "code": RESTART})
+                await self._send({"type": "websocket.close", "code": RESTART})
         finally:
             listening.cancel()
+
+    async def _send(self, message: Message) -> None:
+        try:
+            await self._give(message)
+        except OSError:  # it has left, behind frames that nobody has read
+            self._leave()
 
     async def _listen(self) -> None:
         while (kind := (message := await self._receive())["type"]) != "websocket.disconnect":
@@ -112,23 +121,39 @@ class _Session:
                 self._end()
             else:
                 text = message.get("text")
-                await self._frames.put(text.encode() if text is not None else message["bytes"])
+                await self._put(text.encode() if text is not None else message["bytes"])
+        self._leave()
+
+    async def _put(self, frame: bytes) -> None:
+        """Put a frame behind those that wait. What comes after it is heard at once, above all that the client
+        leaves, unless too much waits already."""
+        self._ahead += max(len(frame), LEAST)
+        self._frames.put_nowait(frame)
+        while self._ahead > AHEAD:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _next(self) -> bytes | None:
+        frame = await self._frames.get()
+        if frame is not None:
+            self._ahead -= max(len(frame), LEAST)
+            self._room.set()
+        return frame
+
+    def _leave(self) -> None:
         self._left.set()
         self._end()
 
     def _end(self) -> None:
         self._over = True
-        with suppress(asyncio.QueueFull):  # then nobody waits for one
-            self._frames.put_nowait(None)
+        self._frames.put_nowait(None)
 
     # -- one frame
 
     async def _answered(self, frame: bytes) -> None:
         try:
-            fields: Any = orjson.loads(frame)
-        except orjson.JSONDecodeError:
-            fields = None
-        if not isinstance(fields, dict):  # it is refused as it came
+            fields = dict(Body(frame).fields)
+        except Refusal:  # it is refused as it came
             await self._post(frame, None)
             return
         if fields.pop("type", None) != CREATE:
@@ -213,8 +238,7 @@ class _Telling:
         await self._frame(data)
 
     async def _frame(self, data: bytes) -> None:
-        with suppress(OSError):  # who has left is noticed where the answer is made
-            await self._send({"type": "websocket.send", "text": data.decode()})
+        await self._send({"type": "websocket.send", "text": data.decode()})
 
 
 def _posted(scope: Scope) -> Scope:
