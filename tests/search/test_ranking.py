@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multiturn.search import ranking
+from multiturn.search.postings import Posting
 from multiturn.search.ranking import (
     LOOSE,
     MARGIN,
     MARGIN_AT_HAND,
     MARGIN_BACK,
     SILENCE,
-    Posting,
     Talk,
     certainties,
     margin,

@@ -15,7 +15,8 @@ from ..conversations import TurnState
 from ..messages import Trait
 from ..path import MessageRow, Path
 from ..recall import AROUND, CANDIDATES, Present, better
-from ..search.ranking import Posting, Talk, certainties, margin, rank, sought
+from ..search.postings import Posting
+from ..search.ranking import Talk, certainties, margin, rank, sought
 from ..search.terms import Query, names, query, searchable, terms
 from ..tokens import count_text
 from ..window import Limits, Quotation

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..conversations import Owner
 from ..messages import Trait
-from ..search.ranking import Postings, Talk, certainties, ranked, sought
+from ..search.postings import Postings
+from ..search.ranking import Talk, certainties, ranked, sought
 from ..search.terms import Query
 from .records import Found
 from .sqlite_conversations import find
