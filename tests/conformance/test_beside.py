@@ -90,6 +90,25 @@ async def test_who_follows_a_step_that_runs_waits_for_it_alone(store: Store) -> 
         await behind
 
 
+async def test_who_follows_a_step_that_is_made_anew_waits_for_that(store: Store) -> None:
+    failed = await begin(store, "root", asked=ASKED)
+    await finish(store, failed, state=TurnState.FAILED)
+    again = held(await store.begin(ALICE, "c", Start((), again=True, branch=0, wait=0.0, asked=ASKED)))
+    with pytest.raises(ConversationBusy):
+        await follow(store, "d")
+    await finish(store, again, assistant("good"))
+    lease = await follow(store, "d")
+    await finish(store, lease, assistant("dd"))
+    assert await said(store, branch=lease.branch) == ["root", "good", "d", "dd"]
+
+
+async def test_a_step_that_runs_is_waited_for_also_where_its_response_was_deleted(store: Store) -> None:
+    second = (await three(store))[1]
+    await store.forget_exchange(ALICE, at(second))
+    with pytest.raises(ConversationBusy):
+        await follow(store, "d", Upon(2, 1), 1)
+
+
 async def test_those_who_wait_for_the_conversation_stand_in_nobodys_way(store: Store) -> None:
     await three(store)
     waiting = asyncio.create_task(ask(store, "last", "ok", wait=20.0))

@@ -109,18 +109,23 @@ def _is_alone(before: Here, start: Start, settings: Settings) -> bool:
 def _hindering(
     db: sqlite3.Connection, here: Here, start: Start, made: _Made | None, unended: Sequence[Running]
 ) -> Sequence[Running]:
-    """The turns for which a turn has to wait that follows a step: that of the step itself, and the one that
-    the same request key made. It goes beside all others."""
+    """The turns for which a turn has to wait that follows a step: that of the step itself, while that is
+    being made or made anew, and the one that the same request key made. It goes beside all others."""
     segments = {made.turn // SEGMENT} if made else set[int]()
-    if here.held_until is not None and start.upon == _newest(db, here):
+    if here.held_until is not None and start.upon is not None and _is_being_made(db, here, start.upon):
         segments.add(here.segment)
     return [each for each in unended if each.segment in segments]
 
 
-def _newest(db: sqlite3.Connection, here: Here) -> Upon:
-    """The newest step of the path."""
-    steps = db.execute("SELECT steps FROM turns WHERE id = ?", (head_key(here),)).fetchone()[0]
-    return Upon(here.head, steps)
+BEING_MADE = """
+SELECT 1 FROM turns t LEFT JOIN exchanges e ON e.turn = t.id AND e.step = :step
+WHERE t.id = :turn AND (t.steps = :step OR e.output >= t.messages)"""
+
+
+def _is_being_made(db: sqlite3.Connection, here: Here, upon: Upon) -> bool:
+    """Whether the last turn of the path, which runs, makes this step, or makes its answer anew."""
+    values = {"step": upon.step, "turn": head_key(here)}
+    return upon.turn == here.head and db.execute(BEING_MADE, values).fetchone() is not None
 
 
 class _Made(NamedTuple):
