@@ -53,6 +53,22 @@ async def test_when_the_first_leaves_just_as_it_was_told_the_next_is_told(
     assert (await said(store))[::2] == ["0", "2"]
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3])
+async def test_whoever_leaves_in_the_very_moment_it_is_told_has_left(
+    monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr(line, "POLL", 60.0)
+    place = line.Line().join(1, 1)
+    waiting = asyncio.create_task(place.wait(60.0))
+    await asyncio.sleep(0.01)
+    place.tell()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    left = waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled() is left
+
+
 async def test_only_the_first_in_line_looks(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     keep_tickets(monkeypatch)
     looks: list[int] = []

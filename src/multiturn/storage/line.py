@@ -34,8 +34,9 @@ class Place:
         if first:
             at_most = min(at_most, self._pause)
             self._pause = min(self._pause * GROWTH, SLOWEST_POLL)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._freed.wait(), at_most)
+        with suppress(TimeoutError):  # wait_for would lose a cancellation in the moment it is told
+            async with asyncio.timeout(at_most):
+                await self._freed.wait()
         self._freed.clear()
 
     def tell(self) -> None:
