@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from tests.cli.terminal import COMMAND, Shell, Terminal
@@ -175,10 +176,19 @@ def test_ctrl_c_works_while_the_pipe_is_silent(shell: Shell) -> None:
         assert process.stderr is not None
         assert b"conversation" in process.stderr.readline()
         process.stderr.readline()
-        time.sleep(0.2)  # nothing tells from outside that it now waits for a line
+        _wait_until_it_rests(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert process.stderr.read().strip() == b""
+
+
+def _wait_until_it_rests(pid: int) -> None:
+    """Nothing else tells from outside that a program waits for a line: it uses no time of the processor."""
+    before, used = -1.0, 0.0
+    while used != before:
+        time.sleep(0.5)
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        before, used = used, float(fields[11]) + float(fields[12])
 
 
 def test_at_a_terminal_keys_do_what_they_say(shell: Shell) -> None:
