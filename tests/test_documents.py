@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gc
 import inspect
 import io
 import os
@@ -14,6 +15,7 @@ import stat
 import subprocess
 import sys
 import tomllib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,8 +276,16 @@ def test_what_a_document_shows_is_true(
         names: dict[str, Any] = {"__name__": "__main__"}
         Reader(document, desk, names, one.url).read()
         close_shared_sync_session()
-        if "client" in names and hasattr(names["client"], "chat"):
-            names["client"].close()
+        leave(names)
+
+
+def leave(names: dict[str, Any]) -> None:
+    """Ends the programs of a page, whose SDKs are open until the interpreter ends, as a reader's are. Python
+    warns of their sockets where it comes upon these before it comes upon the SDK that would close them."""
+    names.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def test_a_lie_would_be_found(desk: Path) -> None:

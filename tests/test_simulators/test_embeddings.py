@@ -11,6 +11,7 @@ import openai
 import pytest
 from dashscope import TextEmbedding
 from dashscope.api_entities.http_request import close_shared_sync_session
+from openai.types import CreateEmbeddingResponse
 from tests.simulators import FAMILY, Fault, Script, serve
 from tests.simulators.embeddings import Embeds, embedded
 
@@ -24,12 +25,15 @@ def server(request: pytest.FixtureRequest) -> Iterator[Embeds]:
         yield simulator
 
 
-def client(simulator: Embeds) -> openai.OpenAI:
-    return openai.OpenAI(base_url=simulator.base_url, api_key=simulator.key, max_retries=0)
-
-
 def model(simulator: Embeds) -> str:
     return next(iter(simulator.embedding_models))
+
+
+def embed(simulator: Embeds, given: Any, *, key: str = "", **asked: Any) -> CreateEmbeddingResponse:
+    """What the openai package gets for ``given``."""
+    with openai.OpenAI(base_url=simulator.base_url, api_key=key or simulator.key, max_retries=0) as sdk:
+        named = {"model": model(simulator), "encoding_format": "float", **asked}
+        return sdk.embeddings.create(input=given, **named)
 
 
 def test_the_providers_that_embed() -> None:
@@ -37,64 +41,45 @@ def test_the_providers_that_embed() -> None:
 
 
 def test_the_openai_package_gets_its_vectors(server: Embeds) -> None:
-    answer = client(server).embeddings.create(
-        model=model(server), input=["猫", "狗和猫"], encoding_format="float"
-    )
+    answer = embed(server, ["猫", "狗和猫"])
     rows = sorted(answer.data, key=lambda row: row.index)
     dimension = server.embedding_models[model(server)].dimension
     assert [row.embedding for row in rows] == [embedded("猫", dimension), embedded("狗和猫", dimension)]
     assert answer.usage.total_tokens == 4
-    assert (
-        client(server)
-        .embeddings.create(model=model(server), input="猫", encoding_format="float")
-        .data[0]
-        .index
-        == 0
-    )
+    assert embed(server, "猫").data[0].index == 0
 
 
 def test_a_batch_that_is_too_large_is_refused(server: Embeds) -> None:
     limit = server.embedding_models[model(server)].batch
     with pytest.raises(openai.BadRequestError, match=f"should not be larger than {limit}"):
-        client(server).embeddings.create(
-            model=model(server), input=["猫"] * (limit + 1), encoding_format="float"
-        )
+        embed(server, ["猫"] * (limit + 1))
 
 
 @pytest.mark.parametrize("given", [[], "", ["猫", ""]])
 def test_nothing_to_embed_is_refused(server: Embeds, given: Any) -> None:
     with pytest.raises(openai.BadRequestError):
-        client(server).embeddings.create(model=model(server), input=given, encoding_format="float")
+        embed(server, given)
 
 
 def test_a_dimension_the_model_has_not_is_refused(server: Embeds) -> None:
     with pytest.raises(openai.BadRequestError, match="7 is not in"):
-        client(server).embeddings.create(
-            model=model(server), input="猫", dimensions=7, encoding_format="float"
-        )
+        embed(server, "猫", dimensions=7)
 
 
 def test_other_models_and_keys_are_refused(server: Embeds) -> None:
     with pytest.raises(openai.APIStatusError):
-        client(server).embeddings.create(model="nobody", input="猫", encoding_format="float")
+        embed(server, "猫", model="nobody")
     with pytest.raises(openai.AuthenticationError):
-        openai.OpenAI(base_url=server.base_url, api_key="sk-x", max_retries=0).embeddings.create(
-            model=model(server), input="猫", encoding_format="float"
-        )
+        embed(server, "猫", key="sk-x")
 
 
 def test_faults_come_as_scripted() -> None:
     with serve("qwen", Script(faults={1: Fault(503)})) as simulator:
         assert isinstance(simulator, Embeds)
         with pytest.raises(openai.InternalServerError):
-            client(simulator).embeddings.create(model=model(simulator), input="猫", encoding_format="float")
+            embed(simulator, "猫")
         simulator.embeds(model(simulator), gives=8)
-        rows = (
-            client(simulator)
-            .embeddings.create(model=model(simulator), input="猫", encoding_format="float")
-            .data
-        )
-        assert len(rows[0].embedding) == 8
+        assert len(embed(simulator, "猫").data[0].embedding) == 8
 
 
 def test_the_dashscope_package_gets_its_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
