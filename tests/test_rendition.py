@@ -69,7 +69,7 @@ def kept(draft: Draft, *, keep_reasoning: bool = True) -> Message | None:
 
 
 def told(deltas: list[Delta]) -> bytes:
-    chunks = Completions(usage=False).pieces(Named("chatcmpl-1", "m", 0.0))
+    chunks = Completions(streamed=True, usage=False).pieces(Named("chatcmpl-1", "m", 0.0))
     return b"".join([chunks.of(each) for each in deltas]) + chunks.end(None)
 
 

@@ -1,4 +1,4 @@
-"""What does every endpoint work with? The client, what is being answered, what is counted."""
+"""What does every endpoint work with? The client, what is being answered and for whom, what is counted."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from ..cards import Card, EmbeddingCard
 from ..client import AsyncMultiTurn
@@ -21,10 +21,11 @@ from .access.hosts import Hosts
 from .access.keys import Keys
 from .access.principal import principal_of
 from .audience import Audiences
+from .http.connection import Connection, Write
 from .meters import Meters
 from .repeats import Repeats
 
-__all__ = ["Gateway", "client_of", "gateway_of"]
+__all__ = ["Asker", "Gateway", "client_of", "gateway_of"]
 
 
 @dataclass(slots=True)
@@ -98,6 +99,21 @@ class Gateway:
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=seconds)
         await self.consumption.write()
+
+
+class Asker(NamedTuple):
+    """Whoever waits for an answer that is sent piece by piece. ``client`` sees what is theirs, ``receive``
+    says when they leave."""
+
+    gateway: Gateway
+    client: AsyncMultiTurn
+    receive: Receive
+    send: Send
+
+    @property
+    def direct(self) -> Write | None:
+        """What sends a piece without a task in between; ``None`` where another server serves us."""
+        return self.receive.write if isinstance(self.receive, Connection) else None
 
 
 def gateway_of(request: Request) -> Gateway:

@@ -9,10 +9,10 @@ from starlette.types import Receive, Scope, Send
 
 from ..access.foresight import foreseen
 from ..access.principal import check_user
-from ..gateway import Gateway
+from ..gateway import Asker, Gateway
 from ..http.body import read_body
 from ..http.refusal import Refusal
-from .stateful import conversation_of, stateful
+from .stateful import ChatRequest, conversation_of, stateful
 from .stateless import form_of, stateless
 
 __all__ = ["ChatCompletions"]
@@ -47,10 +47,8 @@ class ChatCompletions:
         model = named or client.model
         conversation = conversation_of(headers, fields)
         check_user(scope, fields.get("user"))
+        asker = Asker(self._gateway, client, receive, send)
         if conversation is None:
             await self._gateway.expect(lambda: foreseen(client, model, fields, len(body.raw)))
-            return stateless(self._gateway, client, body, model, receive, send)
-        form = form_of(fields)
-        return stateful(
-            self._gateway, client, fields, body.raw, model, conversation, headers, form, receive, send
-        )
+            return stateless(asker, body, model)
+        return stateful(asker, ChatRequest(conversation, model, fields, body.raw, headers), form_of(fields))

@@ -78,7 +78,8 @@ class Completions:
 
     says_repeats = True
 
-    def __init__(self, *, usage: bool) -> None:
+    def __init__(self, *, streamed: bool, usage: bool) -> None:
+        self.streamed = streamed
         self._usage = usage
 
     def pieces(self, named: Named) -> Pieces:

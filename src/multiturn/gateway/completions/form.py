@@ -37,6 +37,11 @@ class Form(Protocol):
     """How answers look to one kind of client."""
 
     @property
+    def streamed(self) -> bool:
+        """Whether they want the answer as events."""
+        ...
+
+    @property
     def says_repeats(self) -> bool:
         """Whether these clients say so when they repeat a request by themselves."""
         ...

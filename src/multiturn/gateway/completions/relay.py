@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from typing import Any, Protocol
 
 import orjson
-from starlette.types import Receive, Send
 
 from ...catalog import Card, Profile
 from ...errors import ProviderError, StreamCut
@@ -17,9 +16,10 @@ from ...phrases import Reason
 from ...providers.passing import Passed
 from ...providers.usage import usage_of
 from ...usage import Usage
-from ..access.consumption import Consumed, estimated
+from ..access.consumption import estimated
+from ..gateway import Asker
 from ..http.body import Body
-from ..http.connection import Connection
+from ..http.connection import Write
 from ..http.presence import ClientLeft, staying
 from ..http.sse import DONE, Headers, send_events, send_whole
 
@@ -41,24 +41,15 @@ class Passes(Protocol):
         ...
 
 
-async def relay(
-    body: Body,
-    card: Card,
-    profile: Profile,
-    passes: Passes,
-    headers: Headers,
-    receive: Receive,
-    send: Send,
-    language: str,
-    consumed: Consumed | None,
-) -> None:
-    """Hand a request on, and its answer back. ``consumed`` hears what that took."""
-    changes, ours = _changes(body.fields, card, profile)
+async def relay(asker: Asker, body: Body, card: Card, passes: Passes, headers: Headers) -> None:
+    """Hand a request on, and its answer back."""
+    gateway, client, receive, send = asker
+    changes, ours = _changes(body.fields, card, gateway.client.catalog.profile(card.provider))
     raw = body.rewritten(changes) if changes else body.raw
-    stream = body.fields.get("stream") is True
+    consumed = gateway.consumed(client, card)
     try:
         async with staying(receive):
-            answer = await passes(raw, stream=stream)
+            answer = await passes(raw, stream=body.fields.get("stream") is True)
     except ClientLeft:
         if consumed is not None:
             consumed(estimated(len(raw)))
@@ -66,8 +57,8 @@ async def relay(
     check, whole = Check(answer, ours=ours), b""
     try:
         if answer.streamed:
-            direct = receive.write if isinstance(receive, Connection) else None
-            await send_events(receive, send, _parts(answer, check, direct), headers, language)
+            parts = _parts(answer, check, asker.direct)
+            await send_events(receive, send, parts, headers, gateway.language)
             return
         async with staying(receive):
             whole = await answer.whole()
@@ -139,9 +130,7 @@ class Check:
         return DONE
 
 
-async def _parts(
-    answer: Passed, check: Check, direct: Callable[[bytes], bool] | None
-) -> AsyncGenerator[bytes, None]:
+async def _parts(answer: Passed, check: Check, direct: Write | None) -> AsyncGenerator[bytes, None]:
     """The pieces of an answer. Once the first was sent, ``direct`` writes the others the moment they come,
     as long as the client keeps up."""
     while part := await answer.events():

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.types import Receive, Send
 
 from ...asking import Asking
 from ...catalog import Card, Catalog, Profile
 from ...chat import AsyncConversation
-from ...client import AsyncMultiTurn
 from ...conversations import Turn
 from ...errors import ConversationNotFound
 from ...ledger import Ledger
@@ -24,8 +22,8 @@ from ...stream import AsyncStream
 from ...window import Request, Window
 from ..access.foresight import foreseen, unless_made
 from ..audience import Audience, alone, asked_alike, is_detached, mark_of
-from ..gateway import Gateway
-from ..http.connection import Connection, Write
+from ..gateway import Asker
+from ..http.connection import Write
 from ..http.headers import check_same, conversation_in, only
 from ..http.presence import staying
 from ..http.refusal import Refusal
@@ -38,7 +36,7 @@ from .posted import Posted, divide
 from .routed import one_after_another, routed_headers
 from .stateless import OURS, answer_request, check_choices
 
-__all__ = ["conversation_of", "named_of", "sent_headers", "stateful", "window_headers"]
+__all__ = ["ChatRequest", "conversation_of", "named_of", "sent_headers", "stateful", "window_headers"]
 
 OWN = OURS | {"conversation", "store", "user"}
 """Fields that we understand ourselves."""
@@ -79,43 +77,42 @@ def conversation_of(headers: Headers, fields: Mapping[str, Any]) -> str | None:
     return named
 
 
-def stateful(
-    gateway: Gateway,
-    client: AsyncMultiTurn,
-    fields: Mapping[str, Any],
-    raw: bytes,
-    model: str,
-    name: str,
-    headers: Headers,
-    form: Form,
-    receive: Receive,
-    send: Send,
-    *,
-    unknown: Sequence[str] = (),
-) -> Awaitable[None]:
-    """Answer as the next turn of a conversation, once that is awaited. ``fields`` are those of a chat
-    completion, whose ``model`` may be a route; ``raw`` is the body as it was posted, by which a repeat is
-    known; ``unknown`` the names of what was left out of the fields already."""
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A chat completion that is asked for in a ``conversation``, of a ``model`` that may be a route. ``raw``
+    is the body as it was posted, by which a repeat is known; ``dropped`` are the names of what was left out
+    of its ``fields`` already."""
+
+    conversation: str
+    model: str
+    fields: Mapping[str, Any]
+    raw: bytes
+    headers: Headers
+    dropped: Sequence[str] = ()
+
+
+def stateful(asker: Asker, request: ChatRequest, form: Form) -> Awaitable[None]:
+    """Answer as the next turn of a conversation, once that is awaited."""
+    client, fields = asker.client, request.fields
     check_choices(fields)
-    if (only(headers, "x-conversation-mode") or "append").lower() not in ("append", "align"):
+    mode = (only(request.headers, "x-conversation-mode") or "append").lower()
+    if mode not in ("append", "align"):
         raise Refusal(400, "mode_unknown", param="X-Conversation-Mode")
     posted = divide(fields.get("messages"))
     user = fields.get("user")
     if user is not None and not isinstance(user, str):
         raise Refusal(400, "not_text", param="user")
-    catalog, cards = client.catalog, _cards(client.catalog, model)
-    system = None if posted.instructions is None else posted.instructions
-    whole = model if model in catalog.routes else cards[0].name
-    chat = client.conversation(name, user=user, system=system, model=whole)
+    catalog, cards = client.catalog, _cards(client.catalog, request.model)
+    model = request.model if request.model in catalog.routes else cards[0].name
+    chat = client.conversation(request.conversation, user=user, system=posted.instructions, model=model)
     params, dropped = _params(fields, [(card, catalog.profile(card.provider)) for card in cards])
-    told = {"x-conversation-id": name, "x-multiturn-ignored": str(len(posted.earlier))}
-    if dropped or unknown:
-        told["x-multiturn-dropped"] = ", ".join(sorted({*dropped, *unknown}))
-    streamed = fields.get("stream") is True
-    work = Work(gateway, client, chat, whole, fields, form, posted, params, told, streamed)
+    told = {"x-conversation-id": request.conversation, "x-multiturn-ignored": str(len(posted.earlier))}
+    if dropped or request.dropped:
+        told["x-multiturn-dropped"] = ", ".join(sorted({*dropped, *request.dropped}))
+    answering = _Answering(asker, chat, model, form, told, fields, posted, params, aligns=mode == "align")
     if fields.get("store") is False:
-        return work.read_only(len(raw), receive, send)
-    return work.answer(raw, headers, receive, send)
+        return answering.read_only(len(request.raw))
+    return answering.answer(request)
 
 
 def _cards(catalog: Catalog, model: str) -> list[Card]:
@@ -139,53 +136,50 @@ def _params(
 
 
 @dataclass(slots=True)
-class Work:
-    """One stateful request. ``told`` are the headers of its answer so far."""
+class _Answering:
+    """One stateful request on the way to its answer. ``told`` are the headers of that so far."""
 
-    gateway: Gateway
-    client: AsyncMultiTurn
+    asker: Asker
     chat: AsyncConversation
     model: str
-    fields: Mapping[str, Any]
     form: Form
+    told: dict[str, str]
+    fields: Mapping[str, Any]
     posted: Posted
     params: Mapping[str, Any]
-    told: dict[str, str]
-    streamed: bool
-    """Whether the client wants events."""
-    draft: Draft = field(default_factory=Draft)
+    aligns: bool
+    """Whether the posted history is compared with the stored one."""
 
-    async def answer(self, raw: bytes, headers: Headers, receive: Receive, send: Send) -> None:
+    async def answer(self, request: ChatRequest) -> None:
         """A turn that is stored."""
-        key, detached = only(headers, "idempotency-key"), is_detached(headers)
-        mark = None if key is None else mark_of(self.chat.at, key, raw)
-        if mark is not None and (audience := self.gateway.audiences.get(mark)):
-            await self._before(audience, receive, send)
+        gateway = self.asker.gateway
+        key, detached = only(request.headers, "idempotency-key"), is_detached(request.headers)
+        mark = None if key is None else mark_of(self.chat.at, key, request.raw)
+        if mark is not None and (audience := gateway.audiences.get(mark)):
+            await self._before(audience)
             return
-        async with staying(receive):
-            seen = await self._seen(key, raw, headers)
-        await self._expect(len(raw), None if seen.again else seen.key)
+        async with staying(self.asker.receive):
+            seen = await self._seen(key, request)
+        await self._expect(len(request.raw), None if seen.again else seen.key)
         retold = None if key is None else asked_alike(self.fields)
-        stream = await self._asked(seen, headers, receive, retold)
-        del raw, headers  # what was posted is not kept while the answer comes
+        del request  # what was posted is not kept while the answer comes
+        stream = await self._asked(seen, retold)
         if mark is not None or detached:
-            audience = self.gateway.audiences.of(mark, stream, self.told, detached=detached)
-            told = await self._before(audience, receive, send)
+            audience = gateway.audiences.of(mark, stream, self.told, detached=detached)
+            told = await self._before(audience)
         else:
-            direct = receive.write if isinstance(receive, Connection) else None
-            told = await self._send(stream, alone(stream), direct, receive, send)
+            told = await self._send(stream, alone(stream), self.asker.direct)
         if told:
-            self.gateway.repeats.was_told(seen.key, receive)
+            gateway.repeats.was_told(seen.key, self.asker.receive)
 
     async def _expect(self, sent: int, key: str | None = None) -> None:
         """Keep back what the answer may take; whoever hears one that runs, or that is stored, takes nothing
         more."""
-        foresee = partial(foreseen, self.client, self.model, self.fields, sent, self.chat.id)
-        await self.gateway.expect(partial(unless_made, self.client, self.chat.at, key, foresee))
+        gateway, client = self.asker.gateway, self.asker.client
+        foresee = partial(foreseen, client, self.model, self.fields, sent, self.chat.id)
+        await gateway.expect(partial(unless_made, client, self.chat.at, key, foresee))
 
-    async def _asked(
-        self, seen: Seen, headers: Headers, receive: Receive, retold: bytes | None
-    ) -> AsyncStream:
+    async def _asked(self, seen: Seen, retold: bytes | None) -> AsyncStream:
         """The turn that is asked for, which begins with its first delta. Nothing of what was posted is kept
         here any more."""
         asking: Asking = {"params": self.params}
@@ -195,44 +189,45 @@ class Work:
             asking["tool_choice"] = self.fields["tool_choice"]
         if not seen.again:
             asking["key"] = seen.key
-        if _aligns(headers) and not seen.repeated:
-            async with staying(receive):
-                engine = self.client.engine
+        if self.aligns and not seen.repeated:
+            async with staying(self.asker.receive):
+                engine = self.asker.client.engine
                 await check(engine, self.chat, self.posted.new, asking)  # before a branch is made
                 self.chat = await followed(engine.store, self.chat, self.posted.earlier)
-        async with staying(receive):
+        async with staying(self.asker.receive):
             await self._take_results(seen.key)
-        if _aligns(headers):
+        if self.aligns:
             self.told["x-multiturn-ignored"] = "0"
         new = None if seen.again else self.posted.new
         self.fields, self.params, self.posted = {}, {}, Posted(None, (), ())
-        return self.chat.turn(new, stream=self.streamed, retold=retold, **asking)
+        return self.chat.turn(new, stream=self.form.streamed, retold=retold, **asking)
 
-    async def _seen(self, key: str | None, raw: bytes, headers: Headers) -> Seen:
+    async def _seen(self, key: str | None, request: ChatRequest) -> Seen:
         """The request key, and whether the request came before. Where that would be aligned once more, it
         matters for a ``key`` of the client's own, too."""
         if key is None:
-            count = headers.get("x-stainless-retry-count", "0" if self.form.says_repeats else None)
-            return await self.gateway.repeats.seen(
-                self.chat, raw, count, self.gateway.client.config.timing.queue
+            gateway = self.asker.gateway
+            count = request.headers.get("x-stainless-retry-count", "0" if self.form.says_repeats else None)
+            return await gateway.repeats.seen(
+                self.chat, request.raw, count, gateway.client.config.timing.queue
             )
-        if _aligns(headers):
+        if self.aligns:
             there = [turn for turn in await self._turns() if turn.key == key]
             return Seen(key, repeated=any(turn.state not in ENDED_BADLY for turn in there))
         return Seen(key)
 
     async def _turns(self) -> list[Turn]:
         """The turns of all branches, each once."""
-        store, found = self.client.engine.store, list[Turn]()
+        store, found = self.asker.client.engine.store, list[Turn]()
         with suppress(ConversationNotFound):
             for branch in await self.chat.branches():
                 found += await store.turns(*self.chat.at, after=branch.fork, branch=branch.number)
         return found
 
-    async def _before(self, audience: Audience, receive: Receive, send: Send) -> bool:
+    async def _before(self, audience: Audience) -> bool:
         """Send the answer of a turn that may have more listeners; whether all of it was."""
         self.told = dict(audience.told)
-        return await self._send(audience.stream, audience.heard(), None, receive, send)
+        return await self._send(audience.stream, audience.heard(), None)
 
     async def _take_results(self, key: str) -> None:
         """Results that the stored turn waits for go on with it, also where the user says more behind them;
@@ -247,24 +242,21 @@ class Work:
                     self.told["x-multiturn-ignored"] = str(len(self.posted.earlier))
 
     async def _send(
-        self,
-        stream: AsyncStream,
-        deltas: AsyncGenerator[Delta, None],
-        direct: Write | None,
-        receive: Receive,
-        send: Send,
+        self, stream: AsyncStream, deltas: AsyncGenerator[Delta, None], direct: Write | None
     ) -> bool:
         """Send the answer of a turn; whether all of it was."""
-        if self.streamed:
+        gateway, _, receive, send = self.asker
+        if self.form.streamed:
             parts = self._parts(stream, deltas, direct)
             return await send_events(
-                receive, send, parts, lambda: self._headers(stream), self.gateway.language, self.form.failed
+                receive, send, parts, lambda: self._headers(stream), gateway.language, self.form.failed
             )
+        draft = Draft()
         async with staying(receive), aclosing(deltas):
             async for delta in deltas:
-                self.draft.add(delta)
+                draft.add(delta)
         reply = stream.reply
-        whole = self.form.whole(named_of(stream, reply.model), self.draft, reply.usage)
+        whole = self.form.whole(named_of(stream, reply.model), draft, reply.usage)
         await send_whole(send, whole, self._headers(stream))
         return True
 
@@ -292,35 +284,25 @@ class Work:
         turn = {"x-multiturn-turn": str(stream.turn.number), "x-multiturn-turn-id": stream.turn.id}
         return self.told | turn | window_headers(stream.window)
 
-    async def read_only(self, sent: int, receive: Receive, send: Send) -> None:
+    async def read_only(self, sent: int) -> None:
         """An answer from what the conversation remembers, of which nothing is kept. ``sent`` bytes were
         posted."""
         await self._expect(sent)
-        endpoints, told = self.client.endpoints, self.told
-        async with staying(receive):
+        client, told = self.asker.client, self.told
+        async with staying(self.asker.receive):
             first = await self.chat.window(messages=self.posted.new)
-        seed, last = f"{self.client.tenant}\0{self.chat.id}", first.target.model
-        attempts = endpoints.routing.attempts(self.model, last=last, seed=seed)
+        seed, last = f"{client.tenant}\0{self.chat.id}", first.target.model
+        attempts = client.endpoints.routing.attempts(self.model, last=last, seed=seed)
 
         async def ask(card: Card, key: str, headers: Told) -> None:
             window = first
             if card.name != last:
-                async with staying(receive):
+                async with staying(self.asker.receive):
                     window = await self.chat.window(messages=self.posted.new, model=card.name)
             told.update(window_headers(window))
-            provider, request = endpoints.provider(card, key), self._request(card, window, attempts.elsewhere)
-            await answer_request(
-                self.gateway,
-                self.client,
-                provider,
-                card,
-                request,
-                self.form,
-                headers,
-                receive,
-                send,
-                streamed=self.streamed,
-            )
+            provider = client.endpoints.provider(card, key)
+            request = self._request(card, window, attempts.elsewhere)
+            await answer_request(self.asker, provider, card, request, self.form, headers)
 
         await one_after_another(attempts, ask, lambda: told)
 
@@ -331,15 +313,10 @@ class Work:
             tools=self.fields.get("tools") or (),
             tool_choice=self.fields.get("tool_choice"),
             params=self.params,
-            stream=self.streamed or card.stream_only,
+            stream=self.form.streamed or card.stream_only,
             traits=window.traits,
             elsewhere=elsewhere,
         )
-
-
-def _aligns(headers: Headers) -> bool:
-    """Whether the posted history is compared with the stored one."""
-    return headers.get("x-conversation-mode", "").lower() == "align"
 
 
 def _written(pieces: Pieces, write: Write) -> Callable[[Delta], bool]:

@@ -8,21 +8,20 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any
-
-from starlette.types import Receive, Send
 
 from ...asking import input_of
 from ...catalog import Card
-from ...client import AsyncMultiTurn
 from ...errors import ProviderError
 from ...providers import Provider
 from ...reply import Delta, Draft
+from ...routing import Attempts
 from ...sealing import seal
 from ...tokens import count_message
 from ...window import Request
 from ..access.consumption import Consumed, estimated
-from ..gateway import Gateway
+from ..gateway import Asker
 from ..http.body import Body
 from ..http.presence import staying
 from ..http.refusal import Refusal
@@ -30,7 +29,7 @@ from ..http.sse import Headers, send_events, send_whole
 from .completions import Completions
 from .form import Form, Named
 from .posted import messages_in
-from .relay import relay
+from .relay import Passes, relay
 from .routed import attempts_of, one_after_another
 
 __all__ = ["OURS", "answer_request", "check_choices", "form_of", "request_of", "stateless"]
@@ -39,49 +38,31 @@ OURS = frozenset(("model", "messages", "stream", "stream_options", "tools", "too
 """Fields that have a place of their own in a request, or that we decide."""
 
 
-async def stateless(
-    gateway: Gateway, client: AsyncMultiTurn, body: Body, model: str, receive: Receive, send: Send
-) -> None:
+async def stateless(asker: Asker, body: Body, model: str) -> None:
     """Answer without remembering anything."""
-    card = client.catalog.card(model)
-    attempts = attempts_of(client, model, card, body.fields)
-
-    async def ask(card: Card, key: str, headers: Headers) -> None:
-        provider = client.endpoints.provider(card, key)
-        elsewhere = attempts.elsewhere if attempts else ()
-        await _ask(gateway, client, provider, body, card, elsewhere, headers, receive, send)
-
+    card = asker.client.catalog.card(model)
+    attempts = attempts_of(asker.client, model, card, body.fields)
     if attempts is None:
-        await ask(card, "", dict)
+        await _ask(asker, body, None, card, "", dict)
     else:
-        await one_after_another(attempts, ask)
+        await one_after_another(attempts, partial(_ask, asker, body, attempts))
 
 
 async def _ask(
-    gateway: Gateway,
-    client: AsyncMultiTurn,
-    provider: Provider,
-    body: Body,
-    card: Card,
-    elsewhere: tuple[type[Exception], ...],
-    headers: Headers,
-    receive: Receive,
-    send: Send,
+    asker: Asker, body: Body, attempts: Attempts | None, card: Card, key: str, headers: Headers
 ) -> None:
-    passes = getattr(provider, "passed", None)
+    provider = asker.client.endpoints.provider(card, key)
+    passes: Passes | None = getattr(provider, "passed", None)
     if passes is not None:
-        profile = gateway.client.catalog.profile(card.provider)
-        consumed = gateway.consumed(client, card)
-        await relay(body, card, profile, passes, headers, receive, send, gateway.language, consumed)
+        await relay(asker, body, card, passes, headers)
         return
-    fields, form = body.fields, form_of(body.fields)
+    fields = body.fields
     check_choices(fields)
     messages_in(fields.get("messages"))
-    request = replace(request_of(fields, body.written("messages").encode(), card), elsewhere=elsewhere)
-    streamed = fields.get("stream") is True
-    await answer_request(
-        gateway, client, provider, card, request, form, headers, receive, send, streamed=streamed
-    )
+    request = request_of(fields, body.written("messages").encode(), card)
+    if attempts is not None:
+        request = replace(request, elsewhere=attempts.elsewhere)
+    await answer_request(asker, provider, card, request, form_of(fields), headers)
 
 
 def request_of(fields: Mapping[str, Any], messages: bytes, card: Card) -> Request:
@@ -114,23 +95,15 @@ def check_choices(fields: Mapping[str, Any]) -> None:
 def form_of(fields: Mapping[str, Any]) -> Completions:
     """The form of the answer, with the usage of a stream where the client asked for it."""
     options = fields.get("stream_options")
-    return Completions(usage=isinstance(options, dict) and options.get("include_usage") is True)
+    usage = isinstance(options, dict) and options.get("include_usage") is True
+    return Completions(streamed=fields.get("stream") is True, usage=usage)
 
 
 async def answer_request(
-    gateway: Gateway,
-    client: AsyncMultiTurn,
-    provider: Provider,
-    card: Card,
-    request: Request,
-    form: Form,
-    headers: Headers,
-    receive: Receive,
-    send: Send,
-    *,
-    streamed: bool,
+    asker: Asker, provider: Provider, card: Card, request: Request, form: Form, headers: Headers
 ) -> None:
     """Ask a provider in our words, and write its deltas in the client's ``form``."""
+    gateway, client, receive, send = asker
     named, draft = Named(f"chatcmpl-{secrets.token_hex(12)}", card.name, time.time()), Draft()
     consumed = gateway.consumed(client, card)
 
@@ -141,7 +114,7 @@ async def answer_request(
                 yield part
         yield pieces.end(draft.usage)
 
-    if streamed:
+    if form.streamed:
         await send_events(receive, send, parts(), headers, gateway.language, form.failed)
         return
     async with staying(receive):

@@ -195,7 +195,7 @@ async def _answer(
     if mark is not None or detached:
         audience = gateway.audiences.of(mark, stream, {}, detached=detached)
         running = _Running(chat.id, audience.stream, form_of(fields), audience.heard())
-    return _Answer(running, gateway.language, streamed=_streamed(fields))
+    return _Answer(running, gateway.language)
 
 
 @dataclass
@@ -239,16 +239,15 @@ class _Running:
 class _Answer(Response):
     """The answer of a turn as the answer to a request."""
 
-    def __init__(self, running: _Running, language: str, *, streamed: bool) -> None:
+    def __init__(self, running: _Running, language: str) -> None:
         super().__init__()
-        self._running = running
-        self._language, self._streamed = language, streamed
+        self._running, self._language = running, language
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
         del scope
         running = self._running
-        if self._streamed:
+        if running.form.streamed:
             parts = running.parts()
             await send_events(receive, send, parts, running.headers, self._language, running.form.failed)
             return

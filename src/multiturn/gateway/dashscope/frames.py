@@ -30,6 +30,7 @@ class Native:
     before them; ``thinking``: reasoning was asked for, so there is always a field for it."""
 
     request: str
+    streamed: bool = False
     parts: bool = False
     text: bool = False
     adding: bool = False

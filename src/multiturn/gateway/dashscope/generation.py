@@ -13,8 +13,8 @@ from ...catalog import Profile
 from ...client import AsyncMultiTurn
 from ..access.foresight import foreseen
 from ..access.principal import check_user
-from ..completions.stateful import conversation_of, stateful
-from ..gateway import Gateway
+from ..completions.stateful import ChatRequest, conversation_of, stateful
+from ..gateway import Asker, Gateway
 from ..http.body import read_body
 from ..http.refusal import Refusal
 from .errors import REQUEST
@@ -41,31 +41,18 @@ class Generation:
         body, headers = await read_body(scope, receive), Headers(scope=scope)
         client = self._gateway.client_of(scope)
         model = _model(client, body.fields.get("model"))
-        form = _form(scope, body.fields)
+        form = _form(scope, headers, body.fields)
         known, dropped = known_to(_profiles(client, model), fields_of(body.fields))
-        fields = {**known, "stream": _streamed(headers)}
+        fields = {**known, "stream": form.streamed}
         if type(fields.get("store", False)) is not bool:
             raise Refusal(400, "not_a_switch", param="store")
         check_user(scope, fields.get("user"))
-        name = conversation_of(headers, fields)
+        name, asker = conversation_of(headers, fields), Asker(self._gateway, client, receive, send)
         if name is None:
             await self._gateway.expect(lambda: foreseen(client, model, fields, len(body.raw)))
-            once = Stateless(self._gateway, client, body, fields, form, receive, send)
-            await once.answer(model, dropped)
+            await Stateless(asker, body, fields, form).answer(model, dropped)
             return
-        await stateful(
-            self._gateway,
-            client,
-            fields,
-            body.raw,
-            model,
-            name,
-            headers,
-            form,
-            receive,
-            send,
-            unknown=dropped,
-        )
+        await stateful(asker, ChatRequest(name, model, fields, body.raw, headers, dropped), form)
 
 
 def _model(client: AsyncMultiTurn, named: object) -> str:
@@ -86,11 +73,12 @@ def _streamed(headers: Headers) -> bool:
     return wanted or "text/event-stream" in headers.get("accept", "").lower()
 
 
-def _form(scope: Scope, body: Mapping[str, Any]) -> Native:
+def _form(scope: Scope, headers: Headers, body: Mapping[str, Any]) -> Native:
     """How the answer is to be written; the multimodal path always answers in messages."""
     parts = scope["path"] == MULTIMODAL
     return Native(
         scope.get(REQUEST, ""),
+        streamed=_streamed(headers),
         parts=parts,
         text=not parts and plain_text(body),
         adding=adds(body),

@@ -8,8 +8,6 @@ from collections.abc import AsyncGenerator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from starlette.types import Receive, Send
-
 from ...cards import Card
 from ...errors import ProviderError, StreamCut
 from ...phrases import Reason
@@ -18,6 +16,7 @@ from ...providers.usage import usage_of
 from ...providers.values import opened
 from ...usage import Usage
 from ..access.consumption import Consumed, estimated
+from ..gateway import Asker
 from ..http.body import Body
 from ..http.presence import ClientLeft, staying
 from ..http.sse import Headers, send_events, send_whole
@@ -44,26 +43,23 @@ class PassesNative(Protocol):
 class Relay:
     """A request that is handed on as it came, and who waits for its answer; ``form`` tells what fails."""
 
+    asker: Asker
     body: Body
     form: Native
-    receive: Receive
-    send: Send
-    language: str
-    streamed: bool
 
-    async def answer(
-        self, card: Card, passes: PassesNative, headers: Headers, consumed: Consumed | None
-    ) -> None:
-        """Hand it on, and the answer back. ``consumed`` hears what that took."""
+    async def answer(self, card: Card, passes: PassesNative, headers: Headers) -> None:
+        """Hand it on, and the answer back."""
+        gateway, client, receive, send = self.asker
+        consumed = gateway.consumed(client, card)
         raw = self.body.rewritten(_changes(self.body.fields, card))
         answer = await self._asked(raw, passes, consumed)
         passing = _Passing(answer, self.form)
         try:
             if answer.streamed:
                 frames = passing.frames()
-                await send_events(self.receive, self.send, frames, headers, self.language, self.form.failed)
+                await send_events(receive, send, frames, headers, gateway.language, self.form.failed)
                 return
-            async with staying(self.receive):
+            async with staying(receive):
                 passing.last = await answer.whole()
             _check(answer, passing.last)
         except ProviderError:
@@ -73,12 +69,12 @@ class Relay:
             answer.close()
             if consumed is not None:
                 consumed(passing.usage or estimated(len(raw), received=len(passing.last)))
-        await send_whole(self.send, passing.last, headers())
+        await send_whole(send, passing.last, headers())
 
     async def _asked(self, raw: bytes, passes: PassesNative, consumed: Consumed | None) -> Passed:
         try:
-            async with staying(self.receive):
-                return await passes(raw, multimodal=self.form.parts, stream=self.streamed)
+            async with staying(self.asker.receive):
+                return await passes(raw, multimodal=self.form.parts, stream=self.form.streamed)
         except ClientLeft:
             if consumed is not None:
                 consumed(estimated(len(raw)))

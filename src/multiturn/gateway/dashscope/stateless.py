@@ -9,13 +9,11 @@ from functools import partial
 from typing import Any
 
 import orjson
-from starlette.types import Receive, Send
 
 from ...catalog import Card
-from ...client import AsyncMultiTurn
 from ..completions.routed import attempts_of, one_after_another
 from ..completions.stateless import answer_request, check_choices, request_of
-from ..gateway import Gateway
+from ..gateway import Asker
 from ..http.body import Body
 from ..http.sse import Headers
 from .frames import Native
@@ -28,19 +26,17 @@ __all__ = ["Stateless"]
 class Stateless:
     """One such request. ``fields`` are its body in our words, ``form`` is how the answer is written."""
 
-    gateway: Gateway
-    client: AsyncMultiTurn
+    asker: Asker
     body: Body
     fields: Mapping[str, Any]
     form: Native
-    receive: Receive
-    send: Send
 
     async def answer(self, model: str, dropped: Sequence[str]) -> None:
         """Answer it, by a model or a route; ``dropped`` are the parameters that nobody understands."""
         told = {"x-multiturn-dropped": ", ".join(dropped)} if dropped else {}
-        card = self.client.catalog.card(model)
-        attempts = attempts_of(self.client, model, card, self.fields)
+        client = self.asker.client
+        card = client.catalog.card(model)
+        attempts = attempts_of(client, model, card, self.fields)
         if attempts is None:
             await self._ask(card, "", lambda: told)
         else:
@@ -50,27 +46,12 @@ class Stateless:
     async def _ask(
         self, card: Card, key: str, headers: Headers, elsewhere: tuple[type[Exception], ...] = ()
     ) -> None:
-        provider = self.client.endpoints.provider(card, key)
+        provider = self.asker.client.endpoints.provider(card, key)
         passes: PassesNative | None = getattr(provider, "passed_native", None)
         if passes is not None:
-            await self._relay(card, passes, headers)
+            await Relay(self.asker, self.body, self.form).answer(card, passes, headers)
             return
         check_choices(self.fields)
         request = request_of(self.fields, orjson.dumps(self.fields["messages"]), card)
-        await answer_request(
-            self.gateway,
-            self.client,
-            provider,
-            card,
-            replace(request, elsewhere=elsewhere),
-            self.form,
-            headers,
-            self.receive,
-            self.send,
-            streamed=self.fields["stream"],
-        )
-
-    async def _relay(self, card: Card, passes: PassesNative, headers: Headers) -> None:
-        language, streamed = self.gateway.language, self.fields["stream"]
-        relay = Relay(self.body, self.form, self.receive, self.send, language, streamed)
-        await relay.answer(card, passes, headers, self.gateway.consumed(self.client, card))
+        request = replace(request, elsewhere=elsewhere)
+        await answer_request(self.asker, provider, card, request, self.form, headers)

@@ -6,10 +6,8 @@ import time
 from typing import Any
 
 import orjson
-from starlette.types import Receive, Send
 
 from ...catalog import Card
-from ...client import AsyncMultiTurn
 from ...conversations import Address, new_ulid
 from ...course import Course, Reader
 from ...phrases import phrase
@@ -20,7 +18,7 @@ from ...wire import written
 from ..completions.form import Named
 from ..completions.routed import one_after_another
 from ..completions.stateless import answer_request
-from ..gateway import Gateway
+from ..gateway import Asker
 from ..http.refusal import Said
 from ..http.sse import Headers
 from ..items.items import Item, derived_items
@@ -34,10 +32,9 @@ from .window import check_room, foreseen
 __all__ = ["answer_aside"]
 
 
-async def answer_aside(
-    gateway: Gateway, client: AsyncMultiTurn, wanted: Wanted, receive: Receive, send: Send
-) -> None:
+async def answer_aside(asker: Asker, wanted: Wanted) -> None:
     """Answer a request with ``store: false``."""
+    gateway, client, *_ = asker
     ready = await prepared(client, wanted, new_ulid())
     check_new(ready.words)
     if wanted.strict:
@@ -47,20 +44,10 @@ async def answer_aside(
 
     async def ask(card: Card, key: str, headers: Headers) -> None:
         window = await foreseen(client, ready.spot, ready.words, ready.given, card.name)
-        request = _request(ready, card, window, attempts.elsewhere, streamed=bool(wanted.get("stream")))
         form = Aside(wanted, ready, gateway.language, keep_reasoning=client.config.keep_reasoning)
-        await answer_request(
-            gateway,
-            client,
-            client.endpoints.provider(card, key),
-            card,
-            request,
-            form,
-            headers,
-            receive,
-            send,
-            streamed=bool(wanted.get("stream")),
-        )
+        request = _request(ready, card, window, attempts.elsewhere, streamed=form.streamed)
+        provider = client.endpoints.provider(card, key)
+        await answer_request(asker, provider, card, request, form, headers)
 
     await one_after_another(attempts, ask, lambda: ready.told)
 
@@ -86,6 +73,7 @@ class Aside:
     says_repeats = True
 
     def __init__(self, wanted: Wanted, ready: Prepared, language: str, *, keep_reasoning: bool) -> None:
+        self.streamed = wanted.get("stream") is True
         self._asked = wanted.asked(ready.model, 0, ready.dropped)
         self._conversation = ready.spot.conversation
         self._language = language

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from ...errors import ContextOverflow, Error, InputInvalid, ProviderOverflow
 from ...storage import Exchange
 from ..conversations.turns import step_context
-from ..gateway import Gateway
+from ..gateway import Asker, Gateway
 from ..http.answers import answered
 from ..http.body import read_body
 from ..http.headers import check_same
@@ -69,7 +69,7 @@ class Responses:
                 await making.answer(receive, send)
             else:
                 await self._gateway.expect(foresight_of(client, wanted, len(body.raw)))
-                await answer_aside(self._gateway, client, wanted, receive, send)
+                await answer_aside(Asker(self._gateway, client, receive, send), wanted)
         except ABOUT_INPUT as error:
             await self._refused(error)(scope, receive, send)
 
