@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import orjson
 from starlette.datastructures import Headers
-from starlette.types import Receive, Send
 
 from ...client import AsyncMultiTurn
 from ...conversations import Address
@@ -23,8 +22,8 @@ from ...usage import Spending
 from ..access.foresight import unless_made
 from ..audience import is_detached
 from ..completions.stateful import sent_headers, window_headers
-from ..gateway import Gateway
-from ..http.connection import Connection, Write
+from ..gateway import Asker, Gateway
+from ..http.connection import Write
 from ..http.presence import staying
 from ..http.sse import send_events, send_whole
 from ..repeats import ENDED_BADLY, Seen
@@ -88,36 +87,29 @@ class Running:
 class Making:
     """One request for a response that is kept."""
 
-    def __init__(
-        self,
-        gateway: Gateway,
-        running: Running,
-        client: AsyncMultiTurn,
-        wanted: Wanted,
-        raw: bytes,
-        headers: Headers,
-    ) -> None:
-        self._gateway, self._running, self._client = gateway, running, client
+    def __init__(self, asker: Asker, running: Running, wanted: Wanted, raw: bytes, headers: Headers) -> None:
+        self._gateway, self._client, self._receive, self._send = asker
+        self._asker, self._running = asker, running
         self._wanted, self._raw, self._headers = wanted, raw, headers
         self._seen: Seen
         self._extra: Mapping[str, str] = {}
 
-    async def answer(self, receive: Receive, send: Send) -> None:
+    async def answer(self) -> None:
         """Answer it."""
         owner, repeats = owner_of(self._client, self._wanted.get("user")), self._gateway.repeats
         self._seen = await seen(repeats, self._client, owner, self._wanted, self._raw, self._headers)
         mark = (owner, self._seen.key, hashlib.sha256(self._raw).digest())
         live = self._running.asked_for(mark) if self._goes_on else None
         if live is not None:
-            await self._apart(live, receive, send)
+            await self._apart(live)
             return
         await self._gateway.expect(self._foreseen)
-        async with staying(receive):
+        async with staying(self._receive):
             begun, asked = await self._begin(mark)
         if isinstance(begun, Begun):
-            await self._again(begun, receive, send)
+            await self._again(begun)
         else:
-            await self._make(begun, asked, mark, receive, send)
+            await self._make(begun, asked, mark)
 
     async def _foreseen(self) -> Spending | None:
         """What the response may take; nothing where it is stored already."""
@@ -130,20 +122,19 @@ class Making:
         """Whether the response is made also when nobody listens, so that a repeat may follow it."""
         return self._wanted.get("background") is True or is_detached(self._headers)
 
-    async def _make(self, turn: OpenTurn, asked: Asked, mark: Mark, receive: Receive, send: Send) -> None:
+    async def _make(self, turn: OpenTurn, asked: Asked, mark: Mark) -> None:
         """Make the response of a turn that has begun."""
         apart, streamed = self._goes_on, self._wanted.get("stream") is True
         live = Live(turn, asked, mark, self._extra, streamed=apart or streamed)
         self._running.add(live)
         if apart:
             self._gateway.beside(self._running.run(live, self._client))
-            await self._apart(live, receive, send)
+            await self._apart(live)
         elif streamed:
             telling = live.telling()
-            direct = receive.write if isinstance(receive, Connection) else None
-            await self._events(self._told(live, telling, direct), live, telling, receive, send)
+            await self._events(self._told(live, telling, self._asker.direct), live, telling)
         else:
-            await self._whole(live, receive, send)
+            await self._whole(live)
 
     # -- beginning
 
@@ -208,44 +199,39 @@ class Making:
     async def _end(self, live: Live) -> None:
         await self._running.end(live, self._client)
 
-    async def _whole(self, live: Live, receive: Receive, send: Send) -> None:
+    async def _whole(self, live: Live) -> None:
         try:
-            async with staying(receive), live.stream:
+            async with staying(self._receive), live.stream:
                 async for _ in live.stream:
                     pass
         except BaseException:
             self._gateway.beside(self._end(live))
             raise
         await self._end(live)
-        await send_whole(send, orjson.dumps(live.last), self._beside(live))
-        self._gateway.repeats.was_told(self._seen.key, receive)
+        await send_whole(self._send, orjson.dumps(live.last), self._beside(live))
+        self._gateway.repeats.was_told(self._seen.key, self._receive)
 
-    async def _apart(self, live: Live, receive: Receive, send: Send) -> None:
+    async def _apart(self, live: Live) -> None:
+        """Answer beside a response that is made whether or not somebody listens."""
         if self._wanted.get("stream"):
             telling = live.telling()
-            await self._events(live.followed(telling.events), live, telling, receive, send)
+            await self._events(live.followed(telling.events), live, telling)
         elif self._wanted.get("background"):
             queued = {**live.first, "status": "queued"}
-            await send_whole(send, orjson.dumps(queued), self._beside(live))
+            await send_whole(self._send, orjson.dumps(queued), self._beside(live))
         else:
-            async with staying(receive):
+            async with staying(self._receive):
                 async for _ in live.followed(live.telling().events):
                     pass
-            await send_whole(send, orjson.dumps(live.last), self._beside(live))
+            await send_whole(self._send, orjson.dumps(live.last), self._beside(live))
 
-    async def _events(
-        self,
-        parts: AsyncGenerator[bytes, None],
-        live: Live,
-        telling: Telling,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        language, failed = self._gateway.language, telling.events.failed
-        if await send_events(receive, send, parts, lambda: self._beside(live), language, failed):
+    async def _events(self, parts: AsyncGenerator[bytes, None], live: Live, telling: Telling) -> None:
+        receive, language, failed = self._receive, self._gateway.language, telling.events.failed
+        if await send_events(receive, self._send, parts, lambda: self._beside(live), language, failed):
             self._gateway.repeats.was_told(self._seen.key, receive)
 
     def _beside(self, live: Live) -> Mapping[str, str]:
+        """What stands beside a response that is made here."""
         turn, window = live.turn.begun.turn, live.turn.window
         return {
             "x-conversation-id": live.conversation,
@@ -255,21 +241,21 @@ class Making:
             **window_headers(window),
         }
 
-    async def _again(self, begun: Begun, receive: Receive, send: Send) -> None:
+    async def _again(self, begun: Begun) -> None:
         """A request that came before gets the same answer."""
         at = Address.parse(begun.turn.id)
         assert at is not None, "a turn has an address"  # noqa: S101  (for the type checker)
         at = replace(at, place=begun.step)
         exchange: Exchange = await self._client.engine.store.exchange(self._client.reach, at)
-        language, headers = self._gateway.language, {**_beside(exchange), **self._extra}
+        language, headers = self._gateway.language, {**_stood_beside(exchange), **self._extra}
         if not self._wanted.get("stream"):
-            await send_whole(send, orjson.dumps(whole(exchange, language)), headers)
+            await send_whole(self._send, orjson.dumps(whole(exchange, language)), headers)
             return
 
         async def parts() -> AsyncGenerator[bytes, None]:
             yield told_again(exchange, language)
 
-        await send_events(receive, send, parts(), lambda: headers, language)
+        await send_events(self._receive, self._send, parts(), lambda: headers, language)
 
 
 def _written(live: Live, telling: Telling, write: Write) -> Callable[[Delta], bool]:
@@ -281,7 +267,7 @@ def _written(live: Live, telling: Telling, write: Write) -> Callable[[Delta], bo
     return direct
 
 
-def _beside(exchange: Exchange) -> dict[str, str]:
+def _stood_beside(exchange: Exchange) -> dict[str, str]:
     """What stood beside a response that is stored."""
     at, step = exchange.address, exchange.step
     told = {

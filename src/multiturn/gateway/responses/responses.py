@@ -63,13 +63,13 @@ class Responses:
         body = await read_body(scope, receive)
         client, wanted, headers = self._gateway.client_of(scope), wanted_of(body.fields), Headers(scope=scope)
         check_same(headers, wanted.get("conversation"))
+        asker = Asker(self._gateway, client, receive, send)
         try:
             if wanted.stored:
-                making = Making(self._gateway, self._running, client, wanted, body.raw, headers)
-                await making.answer(receive, send)
+                await Making(asker, self._running, wanted, body.raw, headers).answer()
             else:
                 await self._gateway.expect(foresight_of(client, wanted, len(body.raw)))
-                await answer_aside(Asker(self._gateway, client, receive, send), wanted)
+                await answer_aside(asker, wanted)
         except ABOUT_INPUT as error:
             await self._refused(error)(scope, receive, send)
 
