@@ -7,13 +7,13 @@ from typing import Any
 
 import orjson
 
-from ...catalog import Card
+from ...catalog import Card, Catalog, Profile
 from ...client import AsyncMultiTurn
 from ...errors import ProviderError
 from ...routing import Attempts
 from ..http.sse import Headers
 
-__all__ = ["attempts_of", "one_after_another", "routed_headers"]
+__all__ = ["attempts_of", "may_answer", "one_after_another", "routed_headers"]
 
 Ask = Callable[[Card, str, Headers], Awaitable[None]]
 """Asks a model with the key of a label, and sends its answer. It raises only where nothing was sent; the
@@ -27,6 +27,13 @@ def attempts_of(client: AsyncMultiTurn, model: str, card: Card, fields: Mapping[
     if not client.catalog.routes and len(endpoints.labels(card.provider)) < 2:
         return None
     return endpoints.routing.attempts(model, seed=f"{client.tenant}\0{_beginning(fields.get('messages'))}")
+
+
+def may_answer(catalog: Catalog, model: str) -> list[tuple[Card, Profile]]:
+    """The models that may answer, with their providers: those of a route, or the one."""
+    route = catalog.routes.get(model)
+    cards = [catalog.card(each) for each in (route.targets if route else (model,))]
+    return [(card, catalog.profile(card.provider)) for card in cards]
 
 
 def _beginning(messages: object) -> str:

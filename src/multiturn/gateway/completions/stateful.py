@@ -12,7 +12,7 @@ from typing import Any
 from starlette.datastructures import Headers
 
 from ...asking import Asking
-from ...catalog import Card, Catalog, Profile
+from ...catalog import Card, Profile
 from ...chat import AsyncConversation
 from ...conversations import Turn
 from ...errors import ConversationNotFound
@@ -33,7 +33,7 @@ from ..repeats import ENDED_BADLY, Seen
 from .alignment import check, followed
 from .form import Form, Named, Pieces
 from .posted import Posted, divide
-from .routed import one_after_another, routed_headers
+from .routed import may_answer, one_after_another, routed_headers
 from .stateless import OURS, answer_request, check_choices
 
 __all__ = ["ChatRequest", "conversation_of", "named_of", "sent_headers", "stateful", "window_headers"]
@@ -102,10 +102,10 @@ def stateful(asker: Asker, request: ChatRequest, form: Form) -> Awaitable[None]:
     user = fields.get("user")
     if user is not None and not isinstance(user, str):
         raise Refusal(400, "not_text", param="user")
-    catalog, cards = client.catalog, _cards(client.catalog, request.model)
-    model = request.model if request.model in catalog.routes else cards[0].name
+    models = may_answer(client.catalog, request.model)
+    model = request.model if request.model in client.catalog.routes else models[0][0].name
     chat = client.conversation(request.conversation, user=user, system=posted.instructions, model=model)
-    params, dropped = _params(fields, [(card, catalog.profile(card.provider)) for card in cards])
+    params, dropped = _params(fields, models)
     told = {"x-conversation-id": request.conversation, "x-multiturn-ignored": str(len(posted.earlier))}
     if dropped or request.dropped:
         told["x-multiturn-dropped"] = ", ".join(sorted({*dropped, *request.dropped}))
@@ -113,12 +113,6 @@ def stateful(asker: Asker, request: ChatRequest, form: Form) -> Awaitable[None]:
     if fields.get("store") is False:
         return answering.read_only(len(request.raw))
     return answering.answer(request)
-
-
-def _cards(catalog: Catalog, model: str) -> list[Card]:
-    """The models that may answer: those of the route, or the one."""
-    route = catalog.routes.get(model)
-    return [catalog.card(target) for target in route.targets] if route else [catalog.card(model)]
 
 
 def _params(

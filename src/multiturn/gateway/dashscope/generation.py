@@ -9,10 +9,10 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from ...catalog import Profile
 from ...client import AsyncMultiTurn
 from ..access.foresight import foreseen
 from ..access.principal import check_user
+from ..completions.routed import may_answer
 from ..completions.stateful import ChatRequest, conversation_of, stateful
 from ..gateway import Asker, Gateway
 from ..http.body import read_body
@@ -42,7 +42,8 @@ class Generation:
         client = self._gateway.client_of(scope)
         model = _model(client, body.fields.get("model"))
         form = _form(scope, headers, body.fields)
-        known, dropped = known_to(_profiles(client, model), fields_of(body.fields))
+        profiles = [profile for _, profile in may_answer(client.catalog, model)]
+        known, dropped = known_to(profiles, fields_of(body.fields))
         fields = {**known, "stream": form.streamed}
         if type(fields.get("store", False)) is not bool:
             raise Refusal(400, "not_a_switch", param="store")
@@ -59,13 +60,6 @@ def _model(client: AsyncMultiTurn, named: object) -> str:
     if named is not None and not isinstance(named, str):
         raise Refusal(400, "not_text", param="model")
     return named or client.model
-
-
-def _profiles(client: AsyncMultiTurn, model: str) -> list[Profile]:
-    """The providers that may answer: those of a route, or the model's own."""
-    route = client.catalog.routes.get(model)
-    cards = [client.catalog.card(target) for target in (route.targets if route else (model,))]
-    return [client.catalog.profile(card.provider) for card in cards]
 
 
 def _streamed(headers: Headers) -> bool:

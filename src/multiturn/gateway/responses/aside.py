@@ -27,7 +27,7 @@ from .prepared import Prepared, prepared
 from .request import Wanted
 from .response import CUT, Progress, incomplete, responded
 from .turn import check_new
-from .window import check_room, foreseen
+from .window import check_room, window_for
 
 __all__ = ["answer_aside"]
 
@@ -43,7 +43,7 @@ async def answer_aside(asker: Asker, wanted: Wanted) -> None:
     attempts = client.endpoints.routing.attempts(ready.model, seed=seed)
 
     async def ask(card: Card, key: str, headers: Headers) -> None:
-        window = await foreseen(client, ready.spot, ready.words, ready.given, card.name)
+        window = await window_for(client, ready.spot, ready.words, ready.given, card.name)
         form = Aside(wanted, ready, gateway.language, keep_reasoning=client.config.keep_reasoning)
         request = _request(ready, card, window, attempts.elsewhere, streamed=form.streamed)
         provider = client.endpoints.provider(card, key)

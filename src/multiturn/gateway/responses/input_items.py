@@ -18,7 +18,7 @@ from ..http.refusal import Refusal
 from ..items.items import items_of
 from .prepared import prepared
 from .request import wanted_of
-from .window import foreseen
+from .window import window_for
 
 __all__ = ["input_page", "input_tokens"]
 
@@ -51,6 +51,6 @@ async def input_tokens(request: Request) -> Response:
     body = await read_body(request.scope, request.receive)
     client, wanted = client_of(request), wanted_of(body.fields, empty=True, counted=True)
     ready = await prepared(client, wanted, new_ulid())
-    window = await foreseen(client, ready.spot, ready.words, ready.given, ready.cards[0].name)
+    window = await window_for(client, ready.spot, ready.words, ready.given, ready.first)
     counted = {"object": "response.input_tokens", "input_tokens": window.tokens}
     return answered(counted, ready.told)

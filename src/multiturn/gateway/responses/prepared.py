@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...asking import Asking, input_of
-from ...catalog import Card
 from ...client import AsyncMultiTurn
 from ...terms import Input
+from ..completions.routed import may_answer
 from ..items.references import resolved
 from .compactions import opened
 from .request import Wanted
@@ -19,13 +18,13 @@ __all__ = ["Prepared", "prepared"]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """``model`` is what is asked, a model by its whole name or a route, and ``cards`` are the models that may
-    answer; ``dropped`` are the names of what has no effect."""
+    """``model`` is what is asked, a model by its whole name or a route, and ``first`` the model of that which
+    is asked before others; ``dropped`` are the names of what has no effect."""
 
     spot: Spot
     words: Words
     model: str
-    cards: Sequence[Card]
+    first: str
     given: Input
     dropped: tuple[str, ...] = ()
 
@@ -42,17 +41,16 @@ async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared
     spot, open_calls = await settled(client, spot, items)
     words = words_of(items, open_calls, opened, await held(client, spot, items, open_calls))
     model = await _model(client, wanted, spot)
-    catalog = client.catalog
-    route = catalog.routes.get(model)
-    cards = [catalog.card(each) for each in (route.targets if route else (model,))]
-    models = [(card, catalog.profile(card.provider)) for card in cards]
+    models = may_answer(client.catalog, model)
+    first = models[0][0].name
     asking: Asking = {"tools": wanted.tools, "params": wanted.params(models)}
     if wanted.chosen is not None:
         asking["tool_choice"] = wanted.chosen
     given = replace(
         input_of(asking), entries=words.entries, policy=wanted.step_policy, instructions=wanted.instructed
     )
-    return Prepared(spot, words, model if route else cards[0].name, cards, given, wanted.dropped(models))
+    whole = model if model in client.catalog.routes else first
+    return Prepared(spot, words, whole, first, given, wanted.dropped(models))
 
 
 async def _model(client: AsyncMultiTurn, wanted: Wanted, spot: Spot) -> str:

@@ -22,7 +22,7 @@ from ..completions.posted import INSTRUCTIONS
 from ..http.refusal import Refusal
 from .turn import Spot, Words
 
-__all__ = ["check_room", "foreseen"]
+__all__ = ["check_room", "window_for"]
 
 
 async def check_room(client: AsyncMultiTurn, spot: Spot, words: Words, given: Input, model: str) -> None:
@@ -32,7 +32,7 @@ async def check_room(client: AsyncMultiTurn, spot: Spot, words: Words, given: In
         raise Refusal(400, "context_length_exceeded", param="input")
 
 
-async def foreseen(client: AsyncMultiTurn, spot: Spot, words: Words, given: Input, model: str) -> Window:
+async def window_for(client: AsyncMultiTurn, spot: Spot, words: Words, given: Input, model: str) -> Window:
     """The window for these words, in this place. Of turns that were spoken elsewhere those are left out that
     are more than the policy keeps, and then the older half until the rest fits; but for instructions and what
     is pinned."""
