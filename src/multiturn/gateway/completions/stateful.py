@@ -16,7 +16,6 @@ from ...catalog import Card, Profile
 from ...chat import AsyncConversation
 from ...conversations import Turn
 from ...errors import ConversationNotFound
-from ...ledger import Ledger
 from ...reply import Delta, Draft
 from ...stream import AsyncStream
 from ...window import Request, Window
@@ -31,33 +30,17 @@ from ..http.sse import Headers as Told
 from ..http.sse import send_events, send_whole
 from ..repeats import ENDED_BADLY, Seen
 from .alignment import check, followed
-from .form import Form, Named, Pieces
+from .beside import named_of, window_headers
+from .form import Form, Pieces
+from .parameters import refused_by
 from .posted import Posted, divide
-from .routed import may_answer, one_after_another, routed_headers
+from .routed import may_answer, one_after_another
 from .stateless import OURS, answer_request, check_choices
 
-__all__ = ["ChatRequest", "conversation_of", "named_of", "sent_headers", "stateful", "window_headers"]
+__all__ = ["ChatRequest", "conversation_of", "stateful"]
 
 OWN = OURS | {"conversation", "store", "user"}
 """Fields that we understand ourselves."""
-OPENAI_ONLY = frozenset(
-    (
-        "audio",
-        "function_call",
-        "functions",
-        "modalities",
-        "moderation",
-        "prediction",
-        "prompt_cache_key",
-        "prompt_cache_options",
-        "prompt_cache_retention",
-        "safety_identifier",
-        "service_tier",
-        "verbosity",
-        "web_search_options",
-    )
-)
-"""Parameters that other providers' profiles do not know."""
 LOST = frozenset(("function_call", "functions", "logprobs", "metadata", "top_logprobs"))
 """What no answer that is remembered can tell of, whoever gives it."""
 
@@ -120,11 +103,7 @@ def _params(
 ) -> tuple[dict[str, Any], list[str]]:
     """What is handed on, and the names of what one of the models does not know or nobody would be told of."""
     given = {name: value for name, value in fields.items() if name not in OWN and value is not None}
-    refused = set(LOST)
-    for card, profile in models:
-        refused |= {*profile.drop_params, *card.drop_params}
-        if profile.id not in ("openai", "compatible"):
-            refused |= OPENAI_ONLY - {profile.cache_key}
+    refused = LOST | refused_by(models)
     dropped = sorted(given.keys() & refused)
     return {name: value for name, value in given.items() if name not in refused}, dropped
 
@@ -266,7 +245,7 @@ class _Answering:
                 if part := pieces.of(delta):
                     yield part
                     if direct is not None:
-                        stream.hand_to(_written(pieces, direct))
+                        stream.hand_to(_writing(pieces, direct))
                         direct = None
         pieces = pieces or self._pieces(stream)
         yield pieces.end(stream.reply.usage)
@@ -313,30 +292,11 @@ class _Answering:
         )
 
 
-def _written(pieces: Pieces, write: Write) -> Callable[[Delta], bool]:
+def _writing(pieces: Pieces, write: Write) -> Callable[[Delta], bool]:
+    """What writes the next delta, and says whether another may come."""
+
     def direct(delta: Delta) -> bool:
         part = pieces.of(delta)
         return write(part) if part else True
 
     return direct
-
-
-def window_headers(window: Window) -> dict[str, str]:
-    """What a client is told of what was sent."""
-    return sent_headers(window.target.model, window)
-
-
-def sent_headers(model: str, sent: Window | Ledger) -> dict[str, str]:
-    """The same of what was sent to a ``model``, also where only its ledger is known."""
-    left = sum(span.messages for span in sent.spans if not span.sent)
-    return {
-        "x-multiturn-model": model,
-        **routed_headers(sent.route, model),
-        "x-multiturn-context-tokens": str(sent.tokens),
-        "x-multiturn-left-out": str(left),
-    }
-
-
-def named_of(stream: AsyncStream, model: str) -> Named:
-    """What the answer of a turn is called: the same each time it is told."""
-    return Named(f"chatcmpl-{stream.turn.id.removeprefix('turn_')}", model, stream.turn.created_at)

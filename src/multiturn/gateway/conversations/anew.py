@@ -26,9 +26,9 @@ from ...reply import Delta, Draft
 from ...stream import AsyncStream
 from ..access.foresight import foreseen, unless_made
 from ..audience import alone, asked_alike, is_detached, mark_of
+from ..completions.beside import named_of, window_headers
 from ..completions.completions import Completions
 from ..completions.form import Pieces
-from ..completions.stateful import named_of, window_headers
 from ..completions.stateless import check_choices, form_of
 from ..gateway import client_of, gateway_of
 from ..http.answers import answered

@@ -21,7 +21,7 @@ from ...turn import OpenTurn
 from ...usage import Spending
 from ..access.foresight import unless_made
 from ..audience import is_detached
-from ..completions.stateful import sent_headers, window_headers
+from ..completions.beside import sent_headers, window_headers
 from ..gateway import Asker, Gateway
 from ..http.connection import Write
 from ..http.presence import staying
@@ -183,7 +183,7 @@ class Making:
                         if told := telling.more():
                             yield told
                             if direct is not None:
-                                live.stream.hand_to(_written(live, telling, direct))
+                                live.stream.hand_to(_writing(live, telling, direct))
                                 direct = None
             except StoreError:  # nobody can say how it ended
                 raise
@@ -258,7 +258,9 @@ class Making:
         await send_events(self._receive, self._send, parts(), lambda: headers, language)
 
 
-def _written(live: Live, telling: Telling, write: Write) -> Callable[[Delta], bool]:
+def _writing(live: Live, telling: Telling, write: Write) -> Callable[[Delta], bool]:
+    """What writes the events of the next delta, and says whether another may come."""
+
     def direct(_: Delta) -> bool:
         live.tell()
         told = telling.more()

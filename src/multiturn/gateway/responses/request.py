@@ -18,7 +18,7 @@ from ...sealing import encoded
 from ...storage import Asked
 from ...usage import Spending
 from ..access.foresight import foreseen
-from ..completions.stateful import OPENAI_ONLY
+from ..completions.parameters import refused_by
 from ..http.refusal import Refusal
 from ..items.items import Item
 from ..items.posted import posted_items
@@ -145,13 +145,13 @@ class Wanted:
 
     def params(self, models: Sequence[tuple[Card, Profile]]) -> dict[str, Any]:
         """The parameters as chat completions has them, without what one of the models does not know."""
-        refused = _refused(models)
+        refused = refused_by(models)
         return {name: v for name, v in self._given(models[0][1].switches).items() if name not in refused}
 
     def dropped(self, models: Sequence[tuple[Card, Profile]]) -> tuple[str, ...]:
         """The names of everything that was asked for and has no effect where these models answer."""
         switches = models[0][1].switches
-        names = {SAID_AS.get(name, name) for name in self._given(switches).keys() & _refused(models)}
+        names = {SAID_AS.get(name, name) for name in self._given(switches).keys() & refused_by(models)}
         if self._effort is not None and not switches:
             names.add("reasoning.effort")
         return tuple(sorted(self.unheeded | names))
@@ -197,16 +197,6 @@ class Wanted:
         if earlier:
             own["e"] = earlier
         return Asked(orjson.dumps({"model": model, **common}), orjson.dumps(own) if own else None)
-
-
-def _refused(models: Sequence[tuple[Card, Profile]]) -> set[str]:
-    """The parameters of a chat completion that one of the models does not know."""
-    refused: set[str] = set()
-    for card, profile in models:
-        refused |= {*profile.drop_params, *card.drop_params}
-        if profile.id not in ("openai", "compatible"):
-            refused |= OPENAI_ONLY - {profile.cache_key}
-    return refused
 
 
 def _thinking(effort: str | None, switches: tuple[str, ...]) -> dict[str, Any]:
