@@ -2,7 +2,17 @@
 
 from .compaction import Compactor, compact, last_call
 from .retelling import spoken
-from .summariser import TOLERANCE, Flaw, Summariser
+from .summariser import TOLERANCE, Flaw, Summariser, Writing
 from .writers import Writers
 
-__all__ = ["TOLERANCE", "Compactor", "Flaw", "Summariser", "Writers", "compact", "last_call", "spoken"]
+__all__ = [
+    "TOLERANCE",
+    "Compactor",
+    "Flaw",
+    "Summariser",
+    "Writers",
+    "Writing",
+    "compact",
+    "last_call",
+    "spoken",
+]

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,7 +19,7 @@ from ...messages import Message
 from ...policy import Summarize
 from ...prompts import Asked, language_of, narrated
 from ...storage import Reach, Told
-from ...summary import Flaw, Writers, spoken
+from ...summary import Flaw, Writers, Writing, spoken
 from ...tokens import count_text
 from ...usage import Usage
 from ...wire import opened as read
@@ -56,25 +57,33 @@ async def compacted(request: Request) -> Response:
     await gateway.expect(foresight_of(client, wanted, len(body.raw)))
     async with staying(request.receive):
         ready = await prepared(client, wanted, new_ulid())
-        turns, so_far, before = await _turns(client, ready)
-        if not turns and not so_far:
+        past = await _past(client, ready)
+        if not past.turns and not past.so_far:
             raise Refusal(400, "items_missing", param="input")
-        text, usage = await _summary(gateway, client, ready, turns, so_far, before)
+        text, usage = await _summary(gateway, client, ready, past)
     name = new_ulid()
     return answered(
         {
             "id": f"resp_{name}",
             "object": "response.compaction",
             "created_at": int(time.time()),
-            "output": [compaction_item(f"{MARK}{name}", text, before + len(turns))],
+            "output": [compaction_item(f"{MARK}{name}", text, past.before + len(past.turns))],
             "usage": usage_told(usage),
         }
     )
 
 
-async def _turns(client: AsyncMultiTurn, ready: Prepared) -> tuple[list[list[Message]], str, int]:
-    """The turns that no summary tells of yet, without what is never sent again; the summary there is, and
-    how many turns it tells of."""
+class _Past(NamedTuple):
+    """The turns that no summary tells of yet, without what is never sent again; the summary there is, and how
+    many turns ``before`` it tells of."""
+
+    turns: Sequence[Sequence[Message]]
+    so_far: str
+    before: int
+
+
+async def _past(client: AsyncMultiTurn, ready: Prepared) -> _Past:
+    """What is to be told in the one item."""
     store, spot = client.engine.store, ready.spot
     found: list[list[Message]] = []
     so_far, before = "", 0
@@ -92,25 +101,19 @@ async def _turns(client: AsyncMultiTurn, ready: Prepared) -> tuple[list[list[Mes
         found += [spoken(turn, rows[turn.number]) for turn in turns]
     found += [[read(entry.body) for entry in group] for group in (*ready.words.earlier, ready.words.entries)]
     said = [[message for message in turn if message.role not in INSTRUCTING] for turn in found]
-    return [turn for turn in said if turn], so_far, before
+    return _Past([turn for turn in said if turn], so_far, before)
 
 
 async def _summary(
-    gateway: Gateway,
-    client: AsyncMultiTurn,
-    ready: Prepared,
-    turns: Sequence[Sequence[Message]],
-    so_far: str,
-    before: int,
+    gateway: Gateway, client: AsyncMultiTurn, ready: Prepared, past: _Past
 ) -> tuple[str, Usage]:
     """One text for all of it, and what that consumed: what is shorter than its summary stays as it is. Raises
     `Refusal` where the model writes none."""
+    turns, so_far, before = past
     words = " ".join(m.text for turn in turns for m in turn if m.role == "user")
-    language, spent = language_of(words or so_far), Usage()
-    spot = ready.spot
-    writers = Writers.of(
-        client.engine, ready.model, None, spot.owner, spot.conversation, Summarize().max_tokens
-    )
+    language, spent, spot = language_of(words or so_far), Usage(), ready.spot
+    at = (spot.owner, spot.conversation)
+    writers = Writers.of(client.engine, ready.model, None, *at, Summarize().max_tokens)
     lines = [narrated(before + n, turn, language) for n, turn in enumerate(turns, 1)]
     end = asyncio.get_running_loop().time() + SECONDS
     for _ in range(MOST_REQUESTS):
@@ -129,10 +132,15 @@ async def _summary(
         if text is not None:
             so_far, lines = text, lines[told:]
         elif not writers.moved:
-            if isinstance(writing.error, ProviderError) and not isinstance(writing.error, OURS):
-                raise writing.error
-            raise Refusal(502, "compaction_failed", flaw=writing.flaw)
+            raise _failure(writing)
     raise Refusal(400, "context_length_exceeded", param="input")
+
+
+def _failure(writing: Writing) -> Exception:
+    """Why there is no summary: what the provider says, unless it says it of the request that we wrote."""
+    if isinstance(writing.error, ProviderError) and not isinstance(writing.error, OURS):
+        return writing.error
+    return Refusal(502, "compaction_failed", flaw=writing.flaw)
 
 
 def _fitting(lines: list[str], room: int) -> int:

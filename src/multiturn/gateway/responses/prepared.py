@@ -55,8 +55,8 @@ async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared
 
 async def _model(client: AsyncMultiTurn, wanted: Wanted, spot: Spot) -> str:
     """The model that is named, else the conversation's, else the client's."""
-    if wanted.get("model") is not None:
-        return str(wanted.get("model"))
+    if (named := wanted.get("model")) is not None:
+        return str(named)
     if spot.make:
         return client.model
     one = await client.engine.store.conversation(spot.owner, spot.conversation)
