@@ -47,8 +47,10 @@ from .records import (
     UsageRow,
 )
 from .sqlite_accounts import SQLiteAccounts
+from .sqlite_imports import Import
 from .sqlite_keys import SQLiteKeys
 from .sqlite_leases import Queued
+from .sqlite_segments import Marking
 from .sqlite_shelf import Shelf
 from .sqlite_turn_store import SQLiteTurnStore
 from .sqlite_vectors import SQLiteVectors
@@ -82,11 +84,10 @@ class SQLiteStore(SQLiteTurnStore):
         make: bool = True,
     ) -> Sequence[Told]:
         """See `Store.add`."""
+        given = Import(owner, conversation, turns, declared, wait)
 
         def attempt(db: sqlite3.Connection, ticket: int | None) -> Sequence[Told] | Queued:
-            return sqlite_imports.add(
-                db, owner, conversation, turns, declared, ticket, wait, branch, make=make
-            )
+            return sqlite_imports.add(db, given, ticket, branch, make=make)
 
         return await self._waiting.begin(attempt, conversation, wait, None)
 
@@ -101,9 +102,10 @@ class SQLiteStore(SQLiteTurnStore):
         fork: tuple[int, int | None] | None = None,
     ) -> int | None:
         """See `Store.take_in`."""
+        given = Import(owner, conversation, turns, declared, wait)
 
         def attempt(db: sqlite3.Connection, ticket: int | None) -> int | Queued | None:
-            return sqlite_imports.take_in(db, owner, conversation, turns, declared, ticket, wait, found, fork)
+            return sqlite_imports.take_in(db, given, ticket, found, fork)
 
         return await self._waiting.begin(attempt, conversation, wait, None)
 
@@ -171,10 +173,11 @@ class SQLiteStore(SQLiteTurnStore):
         branch: int | None = None,
     ) -> None:
         """See `Store.mark`."""
+        marking = Marking(turn, place, set, clear, reason)
 
         def work(db: sqlite3.Connection) -> None:
             here = sqlite_conversations.require(db, owner, conversation, branch)
-            sqlite_segments.mark(db, here, conversation, turn, place, set, clear, reason)
+            sqlite_segments.mark(db, here, conversation, marking)
 
         await self._write(work)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import orjson
 
@@ -17,42 +18,41 @@ from .sqlite_rows import SEGMENT, told, write_calls
 from .sqlite_segments import Stored, close_waiting, extend, new_turn, own_head
 from .sqlite_terms import CHUNK, index
 
-__all__ = ["add", "take_in"]
+__all__ = ["Import", "add", "take_in"]
 
 OPEN = Trait.OPEN
 
 
+class Import(NamedTuple):
+    """Turns that were spoken elsewhere, and the conversation into which they go; ``wait`` is how many seconds
+    they may wait for a turn that runs there."""
+
+    owner: Owner
+    name: str
+    turns: Sequence[Sequence[Entry]]
+    declared: Declared
+    wait: float
+
+
 def add(
-    db: sqlite3.Connection,
-    owner: Owner,
-    name: str,
-    turns: Sequence[Sequence[Entry]],
-    declared: Declared,
-    ticket: int | None,
-    wait: float,
-    branch: int | None,
-    *,
-    make: bool,
+    db: sqlite3.Connection, given: Import, ticket: int | None, branch: int | None, *, make: bool
 ) -> Sequence[Told] | Queued:
     """See `Store.add`; `Queued` where a turn is running."""
-    here = require(db, owner, name, branch, make=declared if make else None)
-    free = _free(db, owner, name, here, ticket, wait)
-    return free if isinstance(free, Queued) else _added(db, free, turns, declared)
+    here = require(db, given.owner, given.name, branch, make=given.declared if make else None)
+    free = _free(db, given, here, ticket)
+    return free if isinstance(free, Queued) else _added(db, free, given)
 
 
 def take_in(
     db: sqlite3.Connection,
-    owner: Owner,
-    name: str,
-    turns: Sequence[Sequence[Entry]],
-    declared: Declared,
+    given: Import,
     ticket: int | None,
-    wait: float,
     found: Extent,
     fork: tuple[int, int | None] | None,
 ) -> int | Queued | None:
     """See `Store.take_in`; `Queued` where a turn is running."""
-    here = _free(db, owner, name, require(db, owner, name, make=declared), ticket, wait)
+    owner, name = given.owner, given.name
+    here = _free(db, given, require(db, owner, name, make=given.declared), ticket)
     if isinstance(here, Queued):
         return here
     if (here.shared + here.messages, here.branches) != found:
@@ -61,24 +61,20 @@ def take_in(
         after, parent = fork
         number, _ = new_branch(db, require(db, owner, name, parent), name, after)
         here = require(db, owner, name, number)
-    _added(db, here, turns, declared)
+    _added(db, here, given)
     return here.branch
 
 
-def _free(
-    db: sqlite3.Connection, owner: Owner, name: str, here: Here, ticket: int | None, wait: float
-) -> Here | Queued:
+def _free(db: sqlite3.Connection, given: Import, here: Here, ticket: int | None) -> Here | Queued:
     """The conversation once no turn runs in it."""
     unended = running(db, here)
-    queued = line_up(db, here, ticket, unended, wait=wait > 0)
-    return recover(db, owner, name, here, unended) if queued is None else queued
+    queued = line_up(db, here, ticket, unended, wait=given.wait > 0)
+    return recover(db, given.owner, given.name, here, unended) if queued is None else queued
 
 
-def _added(
-    db: sqlite3.Connection, here: Here, turns: Sequence[Sequence[Entry]], declared: Declared
-) -> Sequence[Told]:
-    declare(db, here, declared)
-    groups = [group for group in turns if group]
+def _added(db: sqlite3.Connection, here: Here, given: Import) -> Sequence[Told]:
+    declare(db, here, given.declared)
+    groups = [group for group in given.turns if group]
     found: list[Told] = []
     if groups and here.head and groups[0][0].role in ("assistant", "tool"):
         here = own_head(db, here)
@@ -95,7 +91,7 @@ def _added(
         _wait(db, here.segment * SEGMENT + here.head)
     if here.messages - here.indexed >= CHUNK:
         index(db, here.segment, len(found))
-    title = here.title or title_of(entry for group in turns for entry in group)
+    title = here.title or title_of(entry for group in given.turns for entry in group)
     db.execute("UPDATE conversations SET updated_at = ?, title = ? WHERE id = ?", (here.now, title, here.key))
     return found
 

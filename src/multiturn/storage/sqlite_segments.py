@@ -23,7 +23,17 @@ from .sqlite_summaries import give_up
 from .sqlite_terms import forget
 from .sqlite_withheld import note_standing
 
-__all__ = ["Stored", "close_waiting", "drop_reply", "extend", "mark", "new_turn", "note_facts", "own_head"]
+__all__ = [
+    "Marking",
+    "Stored",
+    "close_waiting",
+    "drop_reply",
+    "extend",
+    "mark",
+    "new_turn",
+    "note_facts",
+    "own_head",
+]
 
 Stored = tuple[MessageRow, bytes | None]
 """A message as it was put into the segment, and its facts."""
@@ -284,17 +294,19 @@ def own_head(db: sqlite3.Connection, here: Here) -> Here:
 # ------------------------------------------------------------------------------------------ marks
 
 
-def mark(
-    db: sqlite3.Connection,
-    here: Here,
-    name: str,
-    turn: int,
-    place: int | None,
-    set: int,
-    clear: int,
-    reason: str | None,
-) -> None:
+class Marking(NamedTuple):
+    """What is set and cleared of the traits of a turn, or of the message at ``place`` in it, and why."""
+
+    turn: int
+    place: int | None
+    set: int
+    clear: int
+    reason: str | None
+
+
+def mark(db: sqlite3.Connection, here: Here, name: str, marking: Marking) -> None:
     """See `Store.mark`."""
+    turn, place, added, cleared, reason = marking
     piece = owner_of(pieces(db, here.segment), turn, name)
     key = piece.segment * SEGMENT + turn
     before, count, marks, traits = db.execute(
@@ -302,28 +314,33 @@ def mark(
     ).fetchone()
     first = piece.segment * SEGMENT + before
     if place is None:
-        marks = (marks & ~clear) | set
+        marks = (marks & ~cleared) | added
     elif 0 <= place < count:
         db.execute(
             "UPDATE messages SET traits = (traits & ~?) | ? WHERE id = ?",
-            (clear & ~LASTING, set, first + place),
+            (cleared & ~LASTING, added, first + place),
         )
     else:
         raise TurnNotFound(wanted=Reason("why.turn_with_message", turn=turn, place=place), conversation=name)
-    traits = (traits & IRREGULAR) | marks
+    db.execute(
+        "UPDATE turns SET marks = ?, traits = ?, reason = COALESCE(?, reason) WHERE id = ?",
+        (marks, (traits & IRREGULAR) | marks | _traits_of(db, first, count), reason, key),
+    )
+    note_standing(db, here.key, added)
+    if (added | cleared) & GONE:  # a summary of this turn tells too much now, or too little
+        give_up(db, here._replace(segment=piece.segment), turn, gone=True)
+    if added & GONE:
+        _unquote(db, first, count, place)
+
+
+def _traits_of(db: sqlite3.Connection, first: int, count: int) -> int:
+    """The traits of these messages together."""
+    traits = 0
     for (own,) in db.execute(
         "SELECT DISTINCT traits FROM messages WHERE id >= ? AND id < ?", (first, first + count)
     ):
         traits |= own
-    db.execute(
-        "UPDATE turns SET marks = ?, traits = ?, reason = COALESCE(?, reason) WHERE id = ?",
-        (marks, traits, reason, key),
-    )
-    note_standing(db, here.key, set)
-    if (set | clear) & GONE:  # a summary of this turn says what it may not, or leaves out what it should say
-        give_up(db, here._replace(segment=piece.segment), turn, gone=True)
-    if set & GONE:
-        _unquote(db, first, count, place)
+    return traits
 
 
 def _unquote(db: sqlite3.Connection, first: int, count: int, place: int | None) -> None:
