@@ -11,7 +11,7 @@ from tests.simulators import Received
 
 from multiturn import ContextPolicy, Summarize
 from multiturn.conversations import Owner
-from multiturn.replay import Dialogue, billed, read, replay, total, uses
+from multiturn.replay import Case, Dialogue, billed, read, replay, total, uses
 from multiturn.terms import Input, terms_of
 
 from .world import world
@@ -54,7 +54,7 @@ async def test_predictions_come_near_the_bill(tmp_path: Path, model: str, policy
         told: Dialogue = await read(store, await store.conversation(Owner(), "c"))
         terms = terms_of(engine, told.settings, Input())
         ratio = engine.calibration.of(terms.card.name).ratio
-        outcome = replay(told, "as stored", terms, uses(told.turns), ratio=ratio)
+        outcome = replay(told, Case("as stored", terms, ratio=ratio), uses(told.turns))
     errors = billed([outcome], {("c", said.turn.number): said for said in told.turns})
     assert errors.turns == errors.cost.count == 60
     predicted = total("as stored", [outcome])

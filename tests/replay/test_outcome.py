@@ -13,19 +13,25 @@ from tests.replay.told import MODEL, dialogue, said, terms
 from multiturn import ContextPolicy, Summarize, Usage
 from multiturn.caching.rules import CacheRule
 from multiturn.messages import Trait
-from multiturn.replay import Dialogue, Outcome, replay, uses
+from multiturn.replay import Case, Dialogue, Outcome, replay, uses
 from multiturn.tokens import REPLY_OVERHEAD
 
 RULE = CacheRule(minimum=1)
 TALK = [(f"Question {n}: what about it, please?", f"Answer {n}, quite long and friendly.") for n in range(40)]
 
 
-def outcome(told: Dialogue, policy: ContextPolicy, rule: CacheRule | None = RULE, **more: Any) -> Outcome:
+def outcome(
+    told: Dialogue,
+    policy: ContextPolicy,
+    rule: CacheRule | None = RULE,
+    ratio: float = 1.0,
+    **more: Any,
+) -> Outcome:
     stated = terms(policy)
     stated = replace(
         stated, card=replace(stated.card, cache=rule), caching=replace(stated.caching, rule=rule)
     )
-    return replay(told, "s", stated, uses(told.turns), **more)
+    return replay(told, Case("s", stated, ratio=ratio), uses(told.turns), **more)
 
 
 FULL = ContextPolicy.full()
@@ -60,7 +66,7 @@ def test_unknown_rules_leave_cached_open_and_bill_everything_as_new() -> None:
 
 def test_without_a_price_there_is_no_cost() -> None:
     told = dialogue(*TALK[:3])
-    found = replay(told, "s", terms(FULL, model="compatible/llama"), uses(told.turns))
+    found = replay(told, Case("s", terms(FULL, model="compatible/llama")), uses(told.turns))
     assert not found.price_known
     assert all(turn.cost is None for turn in found.turns)
 
@@ -75,11 +81,11 @@ def test_counts_are_told_without_the_margin_and_with_the_ratio_that_was_learned(
 
 def test_a_reply_costs_what_its_own_model_reported() -> None:
     told = dialogue(TALK[0], billed=Usage(10, 777, reasoning=700))
-    assert replay(told, "s", terms(FULL), uses(told.turns)).turns[0].usage.output == 777
-    other = replay(told, "s", terms(FULL, model="deepseek/deepseek-chat"), uses(told.turns)).turns[0]
+    assert replay(told, Case("s", terms(FULL)), uses(told.turns)).turns[0].usage.output == 777
+    other = replay(told, Case("s", terms(FULL, model="deepseek/deepseek-chat")), uses(told.turns)).turns[0]
     assert other.usage.output < 50
     guessed = dialogue(TALK[0], billed=Usage(10, 777, estimated=True))
-    assert replay(guessed, "s", terms(FULL), uses(guessed.turns)).turns[0].usage.output < 50
+    assert replay(guessed, Case("s", terms(FULL)), uses(guessed.turns)).turns[0].usage.output < 50
 
 
 def test_only_turns_since_then_are_told_but_all_are_walked_through() -> None:
@@ -175,5 +181,5 @@ def test_a_summary_is_paid_by_the_turn_that_is_followed_by_it() -> None:
         assert 0 < turn.summary.amount < turn.cost.amount
     told = dialogue(*TALK)
     writer = terms(model="compatible/llama").card
-    unpriced = replay(told, "s", terms(policy), uses(told.turns), writer=writer).turns
+    unpriced = replay(told, Case("s", terms(policy), writer), uses(told.turns)).turns
     assert [turn.turn for turn in unpriced if turn.cost is None] == [turn.turn for turn in folding]

@@ -13,11 +13,12 @@ from pathlib import Path
 from ..catalog import Card, Catalog
 from ..conversations import Conversation, Owner
 from ..errors import ConversationNotFound
+from ..policy import ContextPolicy
 from ..providers import Provider
-from ..replay import Dialogue, Outcome, Said, Use, billed, read, total, uses, worst
+from ..replay import Case, Dialogue, Outcome, Said, Use, billed, read, total, uses, worst
 from ..replay import replay as replayed
 from ..storage import Store, open_store
-from ..terms import Engine, Input, Terms, policy_of, terms_of
+from ..terms import Engine, Input, policy_of, terms_of
 from .comparison import Comparison, show
 from .schemes import Scheme, schemes
 from .session import Session
@@ -46,19 +47,10 @@ class _Collected:
         tick: Callable[[int], None],
     ) -> None:
         """One conversation under one scheme."""
-        case = _case(engine, dialogue, scheme)
-        self.apart |= case.apart
-        outcome = replayed(
-            dialogue,
-            scheme.name,
-            case.terms,
-            used,
-            writer=case.writer,
-            ratio=engine.calibration.of(case.terms.card.name).ratio,
-            since=since,
-            tick=tick,
-        )
-        self.outcomes[scheme.name].append(outcome)
+        policy = scheme.policy or policy_of(dialogue.settings, engine)
+        self.apart |= _apart(policy, dialogue)
+        case = _case(engine, dialogue, scheme, policy)
+        self.outcomes[scheme.name].append(replayed(dialogue, case, used, since=since, tick=tick))
 
     def compared(self, *, with_bill: bool) -> Comparison:
         """The schemes beside the first, which is what is stored."""
@@ -170,29 +162,21 @@ async def _walk(
     return collected
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """What holds for one conversation under one scheme. ``apart`` are codes of what a replay leaves out."""
-
-    terms: Terms
-    writer: Card | None
-    apart: frozenset[str]
-
-
-def _case(engine: Engine, dialogue: Dialogue, scheme: Scheme) -> _Case:
-    policy = scheme.policy or policy_of(dialogue.settings, engine)
+def _case(engine: Engine, dialogue: Dialogue, scheme: Scheme, policy: ContextPolicy) -> Case:
+    """What one conversation is replayed under; ``policy`` is the one that is in force there."""
     model = scheme.model or dialogue.model
     terms = terms_of(engine, dialogue.settings, Input(policy=scheme.policy, model=model))
     named = policy.summarize.model if policy.summarize else None
-    apart = {
-        "embedding": bool(policy.recall and policy.recall.embedding),
-        "memory": bool(policy.recall and dialogue.settings.memory),
-    }
-    return _Case(
-        terms,
-        engine.catalog.card(named) if named else None,
-        frozenset(code for code, holds in apart.items() if holds),
-    )
+    writer = engine.catalog.card(named) if named else None
+    return Case(scheme.name, terms, writer, engine.calibration.of(terms.card.name).ratio)
+
+
+def _apart(policy: ContextPolicy, dialogue: Dialogue) -> frozenset[str]:
+    """Codes of what a replay leaves out of this conversation."""
+    if policy.recall is None:
+        return frozenset()
+    apart = {"embedding": policy.recall.embedding, "memory": dialogue.settings.memory}
+    return frozenset(code for code, there in apart.items() if there)
 
 
 def _nobody(card: Card, _: str) -> Provider:

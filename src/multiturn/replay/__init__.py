@@ -3,12 +3,13 @@
 from .dialogue import Dialogue, Said, read
 from .evidence import Use, uses
 from .fates import Fates
-from .outcome import Outcome, TurnOutcome, replay
+from .outcome import Case, Outcome, TurnOutcome, replay
 from .picture import picture
 from .report import Billed, Difference, Errors, Total, billed, total, worst
 
 __all__ = [
     "Billed",
+    "Case",
     "Dialogue",
     "Difference",
     "Errors",

@@ -19,8 +19,7 @@ from .fates import Fates, fates
 from .folding import Fold
 from .windows import Asked, windows
 
-__all__ = ["Outcome", "TurnOutcome", "replay"]
-
+__all__ = ["Case", "Outcome", "TurnOutcome", "replay"]
 
 NO_FATES = Fates()
 
@@ -114,25 +113,33 @@ class _Till:
         return priced(self.writer, tokens)
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a conversation is replayed under: the terms that a ``scheme`` comes to in it. ``writer`` is the
+    model that writes summaries (by default the same); ``ratio`` turns uncalibrated counts into the model's
+    tokens."""
+
+    scheme: str
+    terms: Terms
+    writer: Card | None = None
+    ratio: float = 1.0
+
+
 def replay(
     dialogue: Dialogue,
-    scheme: str,
-    terms: Terms,
+    case: Case,
     uses: Sequence[Sequence[Use]],
     *,
-    writer: Card | None = None,
-    ratio: float = 1.0,
     since: float = 0.0,
     tick: Callable[[int], None] | None = None,
 ) -> Outcome:
-    """The conversation under these terms; pure, nobody is called.
+    """The conversation under other terms; pure, nobody is called.
 
-    ``uses`` are the old turns that each turn used (`evidence.uses`); ``writer`` is the model that writes
-    summaries (by default the same); ``ratio`` turns uncalibrated counts into the model's tokens. All turns
-    are walked through, those that began before ``since`` are not told. ``tick`` hears of each turn.
+    ``uses`` are the old turns that each turn used (`evidence.uses`). All turns are walked through, those that
+    began before ``since`` are not told. ``tick`` hears of each turn.
     """
-    card = terms.card
-    till = _Till(terms.caching, (writer or card).price, ratio)
+    terms, card = case.terms, case.terms.card
+    till = _Till(terms.caching, (case.writer or card).price, case.ratio)
     turns = []
     asked = groupby(windows(dialogue, terms), key=lambda each: each.said.turn.number)
     used = {
@@ -146,7 +153,7 @@ def replay(
             turns.append(outcome)
         if tick is not None:
             tick(number)
-    return Outcome(dialogue.id, scheme, card.name, turns, card.cache is not None, card.price is not None)
+    return Outcome(dialogue.id, case.scheme, card.name, turns, card.cache is not None, card.price is not None)
 
 
 def _turn(till: _Till, asked: Sequence[Asked], used: Sequence[int]) -> TurnOutcome:
