@@ -101,6 +101,14 @@ def test_an_answer_ends_the_row_of_failures() -> None:
         assert (len(qwen.requests), len(kimi.requests)) == (8, 4)
 
 
+def test_the_last_target_is_asked_again_in_dashscopes_words_too() -> None:
+    body = {"model": "chat-fast", "input": {"messages": HELLO}}
+    with routed(Script(faults=DOWN), Script("好", faults={1: DOWN})) as (door, qwen, kimi):
+        status, told, _ = door.post(body, "/api/v1/services/aigc/text-generation/generation")
+        assert (status, "好" in told.decode()) == (200, True)
+        assert (len(qwen.requests), len(kimi.requests)) == (1, 2)
+
+
 def test_a_bad_request_is_nobodys_fault_but_the_clients() -> None:
     with routed() as (door, qwen, kimi):
         assert door.post(ask(temperature=99))[0] == 400

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from ...catalog import Card
+from ...routing import Attempts
 from ..completions.routed import attempts_of, one_after_another
 from ..completions.stateless import answer_request, check_choices, request_of
 from ..gateway import Asker
@@ -38,14 +39,11 @@ class Stateless:
         card = client.catalog.card(model)
         attempts = attempts_of(client, model, card, self.fields)
         if attempts is None:
-            await self._ask(card, "", lambda: told)
+            await self._ask(None, card, "", lambda: told)
         else:
-            ask = partial(self._ask, elsewhere=attempts.elsewhere)
-            await one_after_another(attempts, ask, lambda: told)
+            await one_after_another(attempts, partial(self._ask, attempts), lambda: told)
 
-    async def _ask(
-        self, card: Card, key: str, headers: Headers, elsewhere: tuple[type[Exception], ...] = ()
-    ) -> None:
+    async def _ask(self, attempts: Attempts | None, card: Card, key: str, headers: Headers) -> None:
         provider = self.asker.client.endpoints.provider(card, key)
         passes: PassesNative | None = getattr(provider, "passed_native", None)
         if passes is not None:
@@ -53,5 +51,6 @@ class Stateless:
             return
         check_choices(self.fields)
         request = request_of(self.fields, orjson.dumps(self.fields["messages"]), card)
-        request = replace(request, elsewhere=elsewhere)
+        if attempts is not None:
+            request = replace(request, elsewhere=attempts.elsewhere)
         await answer_request(self.asker, provider, card, request, self.form, headers)
