@@ -114,6 +114,7 @@ REFUSED: list[dict[str, Any]] = [
     {"images": None},
     {"summarize": 600},
     {"summarize": {"max_token": 600}},
+    {"summarize": {"": 600}},
     {"summarize": {"max_tokens": 0}},
     {"summarize": {"max_tokens": None}},
     {"summarize": {"model": 5}},

@@ -209,7 +209,9 @@ def _record(name: str, record: type[Summarize | Recall], value: object) -> Summa
     if not isinstance(value, Mapping):
         raise PolicyInvalid(Reason("why.switch_or_table", name=name, value=repr(value)))
     known = [field.name for field in fields(record)]
-    unknown = ", ".join(str(each) for each in value if each not in known)
+    unknown = [str(each) for each in value if each not in known]
     if unknown:
-        raise PolicyInvalid(Reason("why.table_names", name=name, unknown=unknown, known=", ".join(known)))
+        raise PolicyInvalid(
+            Reason("why.table_names", name=name, unknown=", ".join(unknown), known=", ".join(known))
+        )
     return record(**value)
