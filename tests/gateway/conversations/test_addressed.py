@@ -45,6 +45,11 @@ def talk() -> Iterator[Talk]:
         ("GET", "/v1/conversations/%20", None, 404, "conversation_not_found", "conversation"),
         ("GET", "/v1/conversations/" + "x" * 600, None, 404, "conversation_not_found", "conversation"),
         ("GET", "/v1/conversations/c?user=" + "x" * 600, None, 400, "parameter_invalid", "user"),
+        *[
+            ("GET", f"/v1/conversations?limit={limit}", None, 400, "limit_range", "limit")
+            for limit in ("000000101", "0000000109" + "9" * 20, "1" * 5000, "000")
+        ],
+        ("PUT", "/policy", {"recall": {"": 5}}, 400, "policy_invalid", None),
         ("POST", "/branches", {"at": 1.5}, 400, "invalid_type", "at"),
         ("POST", "/branches", {"at": True}, 400, "invalid_type", "at"),
         ("POST", "/branches", {}, 400, "invalid_type", "at"),

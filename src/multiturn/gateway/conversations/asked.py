@@ -39,9 +39,10 @@ def chat_of(request: Request) -> AsyncConversation:
 def limit_of(request: Request) -> int:
     """How many are asked for at most."""
     text = request.query_params.get("limit", str(PAGE))
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= LONGEST_PAGE:
+    digits = text.lstrip("0") if text.isascii() and text.isdecimal() else ""
+    if not 1 <= len(digits) <= len(str(LONGEST_PAGE)) or int(digits) > LONGEST_PAGE:
         raise Refusal(400, "limit_range", param="limit", least=1, longest=LONGEST_PAGE)
-    return int(text)
+    return int(digits)
 
 
 def newest_first(request: Request) -> bool:
