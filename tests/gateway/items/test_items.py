@@ -382,6 +382,10 @@ def test_what_cannot_be_understood_is_refused_with_its_place() -> None:
         ([{"type": "message", "role": "user", "content": "a", "id": 3}], "input[0]"),
         ([{"role": "assistant", "content": [{"type": "refusal"}]}], "input[0].content[0].refusal"),
         ([{"id": "msg_1", "query": "a"}], "input[0]"),
+        ([{"type": "message"}], "input[0].role"),
+        ([{"role": "wizard", "content": "a"}], "input[0].role"),
+        ([{"role": ["user"], "content": "a"}], "input[0].role"),
+        ([{"type": "web_search_call"}] * 2049, "input"),
     ):
         with pytest.raises(Refusal) as refused:
             posted_items(value)

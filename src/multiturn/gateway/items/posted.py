@@ -14,6 +14,9 @@ __all__ = ["is_known", "posted_items", "references"]
 
 ROLES = ("user", "assistant", "system", "developer")
 KNOWN = ("message", "function_call", "function_call_output", "reasoning")
+OTHERS = ("critic", "discriminator", "tool", "unknown")
+"""Roles of messages that are kept and never sent."""
+MOST_ITEMS = 2048
 TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 
 
@@ -28,6 +31,8 @@ def posted_items(value: object, name: str = "input") -> list[Item]:
         return [_item({"role": "user", "content": value}, name)]
     if not isinstance(value, list):
         raise Refusal(400, "items_missing", param=name)
+    if len(value) > MOST_ITEMS:
+        raise Refusal(400, "too_many_items", param=name, limit=MOST_ITEMS)
     return [_item(each, f"{name}[{place}]") for place, each in enumerate(value)]
 
 
@@ -53,6 +58,8 @@ def _item(value: object, place: str) -> Item:
         item.pop("id", None)
     if kind == "item_reference" and not own:
         raise _shapeless(f"{place}.id")
+    if kind == "message" and item.get("role") not in (*ROLES, *OTHERS):
+        raise _shapeless(f"{place}.role")
     if not is_known(item):
         return item
     return FILLED[kind]({name: each for name, each in item.items() if each is not None}, place)
