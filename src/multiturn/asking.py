@@ -21,6 +21,7 @@ __all__ = [
     "Asking",
     "OnBusy",
     "Sampling",
+    "check_key",
     "check_metadata",
     "check_seconds",
     "check_whole",
@@ -88,8 +89,8 @@ def input_of(asking: Asking) -> Input:
     if asking.get("on_busy", "queue") not in ("queue", "interrupt", "reject"):
         raise ParameterInvalid(Reason("why.on_busy"), name="on_busy")
     key = asking.get("key")
-    if key is not None and not 0 < len(_text("key", key)) <= LONGEST_KEY:
-        raise ParameterInvalid(Reason("why.key_length", longest=LONGEST_KEY), name="key")
+    if key is not None:
+        check_key(key)
     sampling = {name: value for name, value in asking.items() if name in SAMPLING and value is not None}
     given = _table("params", asking.get("params"))
     return Input(
@@ -149,6 +150,12 @@ def check_whole(name: str, text: str) -> None:
     """Raises `ParameterInvalid` for text with half a character (a lone surrogate), which cannot be stored."""
     if not text.isascii() and HALF.search(text):
         raise ParameterInvalid(Reason("why.surrogate"), name=name)
+
+
+def check_key(key: object, name: str = "key") -> None:
+    """Raises `ParameterInvalid` for what is no request key; ``name`` is what the caller calls it."""
+    if not 0 < len(_text(name, key)) <= LONGEST_KEY:
+        raise ParameterInvalid(Reason("why.key_length", longest=LONGEST_KEY), name=name)
 
 
 def check_metadata(metadata: object) -> Mapping[str, str] | None:

@@ -36,10 +36,11 @@ from .terms import Engine, Spare
 from .tokens import count_message
 from .usage import Spending
 
-__all__ = ["AsyncMultiTurn", "By"]
+__all__ = ["LONGEST_NAME", "AsyncMultiTurn", "By"]
 
 By = Grouping
 LONGEST_NAME = 512
+"""Characters in the name of a conversation, a user or a memory."""
 
 
 class AsyncMultiTurn:

@@ -77,6 +77,11 @@ class Protocol(HttpToolsProtocol):
         self._fields_size = 0
         self._wait_for_head()
 
+    def on_url(self, url: bytes) -> None:
+        """The address, which is a part of the head; one that is too long is found out with the fields."""
+        self._fields_size += len(url)
+        super().on_url(url)
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """One field of the head. Too much of them ends the request, also where all came at once."""
         self._fields_size += len(name) + len(value)

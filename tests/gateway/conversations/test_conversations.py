@@ -157,7 +157,10 @@ def test_an_update_must_say_what() -> None:
         assert (status, json.loads(body)["error"]["param"]) == (400, "metadata")
         assert one.post(b"", f"/v1/conversations/{made.id}")[0] == 400
         assert one.post(b"", "/v1/conversations")[0] == 200
-        assert one.post({"user": 5}, "/v1/conversations")[0] == 400
+        for user in (5, "x" * 513):
+            status, body, _ = one.post({"user": user}, "/v1/conversations")
+            error = json.loads(body)["error"]
+            assert (status, error["code"], error["param"]) == (400, "parameter_invalid", "user")
 
 
 def test_conversations_are_found_by_what_is_noted() -> None:

@@ -51,6 +51,15 @@ def held(one: Gate) -> list[str]:
     return [each["id"] for each in json.loads(one.get("/v1/conversations")[1])["data"]]
 
 
+@pytest.mark.parametrize("key", ["", " ", "k" * 513])
+@pytest.mark.parametrize("front", ["chat", "responses"])
+def test_a_request_key_that_is_none_is_refused(front: str, key: str) -> None:
+    with gate(model="demo") as one:
+        status, found = asked(one, front, f"Idempotency-Key: {key}")
+        assert (status, told(found)) == (400, ("parameter_invalid", "Idempotency-Key"))
+        assert held(one) == []
+
+
 @pytest.mark.parametrize(("front", "name", "one_value", "other"), CASES)
 def test_a_header_that_says_two_things_is_refused(front: str, name: str, one_value: str, other: str) -> None:
     with gate(model="demo") as one:

@@ -95,6 +95,11 @@ def deep(levels: int) -> bytes:
         (b'{"messages":[{"role":"user","content":"x"}],"conversation":7}', 400, "conversation_shape"),
         (b'{"messages":[{"role":"user","content":"x"}],"conversation":{}}', 400, "conversation_shape"),
         (b'{"messages":[{"role":"user","content":"x"}],"conversation":" "}', 400, "conversation_shape"),
+        (
+            b'{"messages":[{"role":"user","content":"x"}],"conversation":"' + b"x" * 513 + b'"}',
+            400,
+            "text_too_long",
+        ),
         (b'{"messages":[{"role":"user","content":"x"}],"conversation":"c","n":2}', 400, "one_choice"),
         (b'{"messages":[{"role":"assistant","content":"x"}],"conversation":"c"}', 400, "nothing_new"),
         (b'{"messages":[{"role":"user","content":""}],"conversation":"c"}', 400, "message_empty"),
@@ -225,6 +230,12 @@ def test_a_head_that_never_ends(one: Gate) -> None:
         sock.sendall(b"GET / HTTP/1.1\r\n" + b"x: " + b"y" * 65_000)
         time.sleep(0.1)  # the rest comes in a piece of its own, and nothing behind it that nobody reads
         sock.sendall(b"y" * 1000)
+        assert b" 431 " in sock.recv(100)
+
+
+def test_an_address_counts_as_a_part_of_the_head(one: Gate) -> None:
+    with socket.create_connection(("127.0.0.1", one.port), timeout=30) as sock:
+        sock.sendall(b"GET /" + b"y" * 70_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert b" 431 " in sock.recv(100)
 
 

@@ -105,6 +105,7 @@ def body(sim: Simulator) -> dict[str, Any]:
         *[(name, 5, "invalid_type") for name in ("prompt_cache_options", "stream_options")],
         *[(f"{name}_penalty", 2.1, "number_range") for name in ("presence", "frequency")],
         *[(f"{name}_penalty", -2.1, "number_range") for name in ("presence", "frequency")],
+        ("user", "x" * 513, "text_too_long"),
         ("top_p", 1.1, "number_range"),
         ("temperature", -0.1, "number_range"),
         ("frobnicate", 1, "unknown_parameter"),

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 from ...asking import Asking
 from ...catalog import Card, Profile
 from ...chat import AsyncConversation
+from ...client import LONGEST_NAME
 from ...conversations import Turn
 from ...errors import ConversationNotFound
 from ...reply import Delta, Draft
@@ -23,7 +24,7 @@ from ..access.foresight import foreseen, unless_made
 from ..audience import Audience, alone, asked_alike, is_detached, mark_of
 from ..gateway import Asker
 from ..http.connection import Write
-from ..http.headers import check_same, conversation_in, only
+from ..http.headers import check_same, conversation_in, key_in, only
 from ..http.presence import staying
 from ..http.refusal import Refusal
 from ..http.sse import Headers as Told
@@ -57,6 +58,8 @@ def conversation_of(headers: Headers, fields: Mapping[str, Any]) -> str | None:
         named = conversation_in(headers)
     if named is not None and (not isinstance(named, str) or not named.strip()):
         raise Refusal(400, "conversation_shape", param="conversation")
+    if named is not None and len(named) > LONGEST_NAME:
+        raise Refusal(400, "text_too_long", param="conversation", limit=LONGEST_NAME)
     return named
 
 
@@ -126,7 +129,7 @@ class _Answering:
     async def answer(self, request: ChatRequest) -> None:
         """A turn that is stored."""
         gateway = self.asker.gateway
-        key, detached = only(request.headers, "idempotency-key"), is_detached(request.headers)
+        key, detached = key_in(request.headers), is_detached(request.headers)
         mark = None if key is None else mark_of(self.chat.at, key, request.raw)
         if mark is not None and (audience := gateway.audiences.get(mark)):
             await self._before(audience)

@@ -32,7 +32,7 @@ from ..completions.form import Pieces
 from ..completions.stateless import check_choices, form_of
 from ..gateway import client_of, gateway_of
 from ..http.answers import answered
-from ..http.headers import only
+from ..http.headers import key_in
 from ..http.presence import staying
 from ..http.refusal import Refusal
 from ..http.sse import send_events, send_whole
@@ -136,7 +136,7 @@ async def cancelled(request: Request) -> Response:
 async def _asked(request: Request, fields: Fields) -> tuple[AsyncConversation, Turn, Asking]:
     """The handle, the turn and what is asked for. Raises `Refusal`."""
     asking = _asking(fields)
-    if (key := only(request.headers, "idempotency-key")) is not None:
+    if (key := key_in(request.headers)) is not None:
         asking["key"] = key
     model = fields.get("model")
     if model is not None and not isinstance(model, str):

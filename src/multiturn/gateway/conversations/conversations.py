@@ -21,7 +21,7 @@ from .settings import settings_in
 
 __all__ = ["ROUTES"]
 
-SHAPES = {"metadata": "metadata_shape", "expires_after": "seconds_shape", "user": "not_text"}
+SHAPES = {"metadata": "metadata_shape", "expires_after": "seconds_shape"}
 NOTED = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 
 

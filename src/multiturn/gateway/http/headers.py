@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from starlette.datastructures import Headers
 
+from ...asking import check_key
 from .refusal import Refusal
 
-__all__ = ["check_same", "conversation_in", "only"]
+__all__ = ["check_same", "conversation_in", "key_in", "only"]
 
 
 def only(headers: Headers, name: str) -> str | None:
@@ -16,6 +17,14 @@ def only(headers: Headers, name: str) -> str | None:
     if any(each != values[0] for each in values[1:]):
         raise Refusal(400, "header_twice", param=name)
     return values[0] if values else None
+
+
+def key_in(headers: Headers) -> str | None:
+    """The request key that the client gave. Raises `Refusal`, and `ParameterInvalid` for what is none."""
+    key = only(headers, "idempotency-key")
+    if key is not None:
+        check_key(key, "Idempotency-Key")
+    return key
 
 
 def conversation_in(headers: Headers) -> str | None:

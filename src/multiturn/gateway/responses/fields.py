@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...client import LONGEST_NAME as LONGEST_USER
 from ..http.refusal import Refusal
 
 __all__ = ["checked"]
@@ -47,6 +48,12 @@ def _text(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise Refusal(400, "not_text", param=name)
     return value
+
+
+def _user(value: Any, name: str) -> str:
+    if len(_text(value, name)) > LONGEST_USER:
+        raise Refusal(400, "text_too_long", param=name, limit=LONGEST_USER)
+    return str(value)
 
 
 def _switch(value: Any, name: str) -> bool:
@@ -253,7 +260,7 @@ FIELDS: Mapping[str, Check] = {
     "top_logprobs": _integer(0, 20),
     "top_p": _number(0, 1),
     "truncation": _one_of("auto", "disabled"),
-    "user": _text,
+    "user": _user,
 }
 REFUSED = frozenset(("moderation", "prompt"))
 """What only OpenAI itself can do."""

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from ...client import AsyncMultiTurn
 from ...conversations import Address, Owner, Turn
 from ...errors import ConversationNotFound
-from ..http.headers import only
+from ..http.headers import key_in
 from ..repeats import Repeats, Seen
 from .request import Wanted
 
@@ -27,7 +27,7 @@ async def seen(
     repeats: Repeats, client: AsyncMultiTurn, owner: Owner, wanted: Wanted, raw: bytes, headers: Headers
 ) -> Seen:
     """The request key of a request for a response."""
-    given = only(headers, "idempotency-key")
+    given = key_in(headers)
     if given is not None:
         return Seen(given)
     digest = hashlib.sha256(raw).hexdigest()[:32]
