@@ -54,7 +54,7 @@ async def relay(asker: Asker, body: Body, card: Card, passes: Passes, headers: H
         if consumed is not None:
             consumed(estimated(len(raw)))
         raise
-    check, whole = Check(answer, ours=ours), b""
+    check, whole = _Check(answer, ours=ours), b""
     try:
         if answer.streamed:
             parts = _parts(answer, check, asker.direct)
@@ -90,7 +90,7 @@ def _changes(fields: Mapping[str, Any], card: Card, profile: Profile) -> tuple[d
     return changes, ours
 
 
-class Check:
+class _Check:
     """Looks at the pieces of an answer as they pass: is anything wrong, was that its end? ``ours`` is whether
     the usage was asked for by us alone."""
 
@@ -130,7 +130,7 @@ class Check:
         return DONE
 
 
-async def _parts(answer: Passed, check: Check, direct: Write | None) -> AsyncGenerator[bytes, None]:
+async def _parts(answer: Passed, check: _Check, direct: Write | None) -> AsyncGenerator[bytes, None]:
     """The pieces of an answer. Once the first was sent, ``direct`` writes the others the moment they come,
     as long as the client keeps up."""
     while part := await answer.events():

@@ -19,8 +19,8 @@ from ..items.items import Item, call_item, item_id, message_item, output_text, r
 
 __all__ = ["Events", "refusal_in"]
 
-LAST = {"completed": "completed", "failed": "failed"}
-"""The status as the last event has it; every other is ``incomplete``."""
+ENDINGS = ("completed", "failed")
+"""Statuses that the last event is named for; with any other it is ``incomplete``."""
 
 
 class Events:
@@ -68,7 +68,7 @@ class Events:
         that hears the end behind it."""
         if crashed:
             self._number = max(self._number, self._after + 1)
-        kind = LAST.get(response["status"], "incomplete")
+        kind = response["status"] if response["status"] in ENDINGS else "incomplete"
         return self._event(f"response.{kind}", response=response) + DONE
 
     def failed(self, said: Said) -> bytes:

@@ -27,10 +27,10 @@ from ..http.connection import Write
 from ..http.presence import staying
 from ..http.sse import send_events, send_whole
 from ..repeats import ENDED_BADLY, Seen
-from .log import Live, Mark, Telling, ended, told_again, whole
 from .prepared import prepared
 from .repeats import seen
 from .request import Wanted, foresight_of
+from .telling import Live, Mark, Telling, ended, told_again, whole
 from .turn import Spot, asked_in, check_new, owner_of, spot_of
 from .window import check_room
 

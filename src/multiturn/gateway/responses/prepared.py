@@ -9,7 +9,6 @@ from ...client import AsyncMultiTurn
 from ...terms import Input
 from ..completions.routed import may_answer
 from ..items.references import resolved
-from .compactions import opened
 from .request import Wanted
 from .turn import Spot, Words, held, settled, spot_of, words_of
 
@@ -39,7 +38,7 @@ async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared
     spot = await spot_of(client, wanted, key)
     items = await resolved(client, wanted.items, "input", wanted.get("conversation"), spot.owner)
     spot, open_calls = await settled(client, spot, items)
-    words = words_of(items, open_calls, opened, await held(client, spot, items, open_calls))
+    words = words_of(items, open_calls, await held(client, spot, items, open_calls))
     model = await _model(client, wanted, spot)
     models = may_answer(client.catalog, model)
     first = models[0][0].name

@@ -25,9 +25,9 @@ from .aside import answer_aside
 from .compact import compacted
 from .deletion import forget
 from .input_items import input_page, input_tokens
-from .log import told_again, whole
 from .making import Making, Running
 from .request import foresight_of, wanted_of
+from .telling import told_again, whole
 from .turn import exchange_of
 
 __all__ = ["Responses"]

@@ -159,7 +159,7 @@ class _Session:
         if fields.pop("type", None) != CREATE:
             refusal = Refusal(400, "invalid_value", param="type", known=CREATE)
             said = said_of(refusal, self._language)
-            await _Telling(self._send, None).refuse(said.status, said.body)
+            await _Framing(self._send, None).refuse(said.status, said.body)
             return
         fields.pop("background", None)
         fields["stream"] = True
@@ -189,12 +189,12 @@ class _Session:
             await self._left.wait()
             return {"type": "http.disconnect"}
 
-        telling = _Telling(self._send, previous)
-        await self._answer(dict(self._posted), receive, telling.send)
-        return telling.last
+        framing = _Framing(self._send, previous)
+        await self._answer(dict(self._posted), receive, framing.send)
+        return framing.last
 
 
-class _Telling:
+class _Framing:
     """Sends an answer as frames."""
 
     def __init__(self, send: Send, previous: str | None) -> None:

@@ -12,13 +12,8 @@ from typing import Any
 import orjson
 
 from ...client import AsyncMultiTurn
-from ...conversations import Address, Declared, Owner, Turn, TurnState
-from ...errors import (
-    ConversationNotFound,
-    MessageEmpty,
-    TurnNotFound,
-    UserBound,
-)
+from ...conversations import Address, Declared, Owner, Turn
+from ...errors import ConversationNotFound, MessageEmpty, TurnNotFound, UserBound
 from ...known import Known
 from ...messages import Entry, Trait
 from ...request import asked_of
@@ -30,8 +25,9 @@ from ...tokens import count_message
 from ...turn import OpenTurn, begin
 from ..http.refusal import Refusal
 from ..items.items import Item
-from ..items.messages import Compacted, messages_of
-from .compactions import MARK
+from ..items.messages import messages_of
+from ..repeats import ENDED_BADLY
+from .compactions import MARK, opened
 from .request import Wanted
 
 __all__ = [
@@ -48,7 +44,6 @@ __all__ = [
 ]
 
 Message = dict[str, Any]
-ENDED_BADLY = (TurnState.FAILED, TurnState.INCOMPLETE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +148,10 @@ class Words:
     """The calls that wait for results where the response goes."""
 
 
-def words_of(
-    items: Sequence[Item],
-    open_calls: Sequence[str] = (),
-    opened: Compacted | None = None,
-    held: Container[bytes] = (),
-) -> Words:
+def words_of(items: Sequence[Item], open_calls: Sequence[str], held: Container[bytes]) -> Words:
     """What the input says. ``open_calls`` are those that the turn before waits for: where the client sends
     them once more with their results, they are not said twice, and neither is what is ``held`` by that turn.
-    ``opened`` opens a compaction, which every window keeps. Raises `Refusal` and `MessageInvalid`."""
+    What stands for a compaction is in every window. Raises `Refusal` and `MessageInvalid`."""
     compactions = {item["id"]: item for item in items if item["type"] == "compaction" and "id" in item}
     messages = [each for each in messages_of(items, opened) if not _repeats(each, open_calls)]
     messages = _without_held(messages, open_calls, held)

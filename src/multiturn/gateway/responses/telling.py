@@ -1,5 +1,5 @@
-"""How is a response followed while it is made, and told again afterwards? Both from the beginning, or from
-after any of its events."""
+"""How is a response told while it is made, and again afterwards? Both from the beginning, or from after any
+of its events."""
 
 from __future__ import annotations
 
