@@ -80,9 +80,7 @@ async def replay(
     screen = session.screen
     plan = schemes(policies, models, screen.say("replay.as_stored"))
     catalog = Catalog(session.config.overrides)
-    for scheme in plan:
-        if scheme.model:
-            catalog.card(scheme.model)
+    _check_models(plan, catalog)
     await session.stored().close()
     store = open_store(session.config.store)
     try:
@@ -99,6 +97,13 @@ async def replay(
         Path(picture).write_text(comparison.picture(screen), "utf-8")  # noqa: ASYNC240  (the work is done)
         screen.note(screen.say("replay.drawn", path=picture))
     return None
+
+
+def _check_models(plan: Sequence[Scheme], catalog: Catalog) -> None:
+    """Raise what a scheme's model would be refused with before anything is read."""
+    for scheme in plan:
+        if scheme.model:
+            catalog.card(scheme.model)
 
 
 def _reader(store: Store, found: Sequence[Conversation]) -> Callable[[str], Awaitable[Dialogue]]:

@@ -261,6 +261,21 @@ def own_head(db: sqlite3.Connection, here: Here) -> Here:
         give_up(db, here, here.head)
         forget(db, here.segment * SEGMENT + here.head)
         return here
+    count = _copy_head(db, here)
+    fork = here.head - 1
+    path = pieces(db, here.segment)
+    parent = owner_of(path, fork, "").segment if fork else here.parent
+    moved = here._replace(parent=parent, fork=fork, shared=here.shared - count, messages=count)
+    db.execute(
+        "UPDATE branches SET parent = ?, fork = ?, shared = ?, messages = ? WHERE segment = ?",
+        (moved.parent, moved.fork, moved.shared, moved.messages, moved.segment),
+    )
+    give_up(db, moved, moved.head)
+    return moved
+
+
+def _copy_head(db: sqlite3.Connection, here: Here) -> int:
+    """Repeat the last turn of the parent at the beginning of the segment; how many messages it has."""
     source, target = here.parent * SEGMENT, here.segment * SEGMENT
     before, count = db.execute(
         "SELECT before, messages FROM turns WHERE id = ?", (source + here.head,)
@@ -279,16 +294,7 @@ def own_head(db: sqlite3.Connection, here: Here) -> Here:
     copy_quotes(db, *keys, target - keys[0])
     copy_media(db, *keys, target - keys[0])
     db.execute(COPY_IDS, (target - keys[0], here.key, *keys))
-    fork = here.head - 1
-    path = pieces(db, here.segment)
-    parent = owner_of(path, fork, "").segment if fork else here.parent
-    moved = here._replace(parent=parent, fork=fork, shared=here.shared - count, messages=count)
-    db.execute(
-        "UPDATE branches SET parent = ?, fork = ?, shared = ?, messages = ? WHERE segment = ?",
-        (moved.parent, moved.fork, moved.shared, moved.messages, moved.segment),
-    )
-    give_up(db, moved, moved.head)
-    return moved
+    return int(count)
 
 
 # ------------------------------------------------------------------------------------------ marks
