@@ -6,13 +6,15 @@ import gc
 import json
 from typing import Any
 
+import pytest
 from tests.gateway.serving import gate
 from tests.simulators import Script, Wire, serve
 
 CANARY = "a long history of which only the newest words are needed"
-POSTED = f"""{{"model": "qwen/qwen-plus", "stream": true, "conversation": "c1", "messages": [
-    {{"role": "user", "content": "{CANARY}"}}, {{"role": "assistant", "content": "told before"}},
-    {{"role": "user", "content": "go on"}}]}}"""
+TALK = f"""[{{"role": "user", "content": "{CANARY}"}}, {{"role": "assistant", "content": "told before"}},
+    {{"role": "user", "content": "go on"}}]"""
+CHAT = f"""{{"model": "qwen/qwen-plus", "stream": true, "messages": {TALK}}}"""
+NATIVE = f"""{{"model": "qwen/qwen-plus", "input": {{"messages": {TALK}}}}}"""
 
 
 def kept() -> list[Any]:
@@ -25,13 +27,23 @@ def kept() -> list[Any]:
     ]
 
 
-def test_nothing_of_what_was_posted_is_held_while_its_answer_streams() -> None:
+@pytest.mark.parametrize(
+    ("path", "posted", "end"),
+    [
+        ("/v1/chat/completions", CHAT, b"[DONE]"),
+        ("/api/v1/services/aigc/text-generation/generation", NATIVE, b'"stop"'),
+    ],
+)
+def test_nothing_of_what_was_posted_is_held_while_its_answer_streams(
+    path: str, posted: str, end: bytes
+) -> None:
     slow = Script("word " * 10, wire=Wire(piece=5, between=0.2))
+    headers = ("x-conversation-id: c1", "x-dashscope-sse: enable")
     with serve("qwen", slow) as sim, gate(sim) as one:
-        with one.socket(json.loads(POSTED)) as sock, sock.makefile("rb") as answer:
+        with one.socket(json.loads(posted), *headers, path=path) as sock, sock.makefile("rb") as answer:
             while b"word" not in answer.readline():
                 pass
             gc.collect()
             assert kept() == []
-            while b"[DONE]" not in answer.readline():
+            while end not in answer.readline():
                 pass

@@ -3,7 +3,7 @@ conversation is named."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -35,7 +35,12 @@ class Generation:
         self._gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one generation."""
+        """Answer one generation. What was posted is not kept here until that is over."""
+        answering = await self._asked(scope, receive, send)
+        await answering
+
+    async def _asked(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Read and check a request; its answer is to be awaited."""
         if scope["method"] != "POST":
             raise Refusal(405, "method_not_allowed", headers={"allow": "POST"}, known="POST")
         body, headers = await read_body(scope, receive), Headers(scope=scope)
@@ -51,9 +56,8 @@ class Generation:
         name, asker = conversation_of(headers, fields), Asker(self._gateway, client, receive, send)
         if name is None:
             await self._gateway.expect(lambda: foreseen(client, model, fields, len(body.raw)))
-            await Stateless(asker, body, fields, form).answer(model, dropped)
-            return
-        await stateful(asker, ChatRequest(name, model, fields, body.raw, headers, dropped), form)
+            return Stateless(asker, body, fields, form).answer(model, dropped)
+        return stateful(asker, ChatRequest(name, model, fields, body.raw, headers, dropped), form)
 
 
 def _model(client: AsyncMultiTurn, named: object) -> str:
