@@ -21,11 +21,11 @@ from tests.simulators.embeddings import Embeds
 from multiturn import EmbeddingChanged, ProviderFailed
 from multiturn.catalog import Catalog
 from multiturn.conversations import Owner
-from multiturn.embedding import Embedder, Scope, fused
+from multiturn.embedding import Embedder, fused
 from multiturn.path import MessageRow
 from multiturn.providers import Patience, Retry, open_embeddings
 from multiturn.search.terms import query
-from multiturn.storage import Found, Told
+from multiturn.storage import Found, Scope, Told
 from multiturn.storage.sqlite import SQLiteStore
 
 ADA = Owner("", "ada")

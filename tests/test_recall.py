@@ -21,7 +21,7 @@ from multiturn.messages import Trait
 from multiturn.path import MessageRow, Path, TurnRow, sealed
 from multiturn.recall import Present, better
 from multiturn.sealing import seal_input
-from multiturn.storage import Found
+from multiturn.storage import Found, Scope
 from multiturn.storage.sqlite import SQLiteStore
 from multiturn.tokens import count_message
 from multiturn.window import Limits, Window
@@ -201,13 +201,10 @@ async def test_the_question_of_an_answer_is_not_quoted_again(it: Scene) -> None:
     found = {
         held: await recall.quoted(
             it.client._store,
-            Owner(),
-            "c",
+            Scope(Owner(), "c", before=10),
             Path(rows=[row] if held else []),
             sealed([seal_input("Where is the zebra kept, and which paddock?", count_message)], 14),
             bounds,
-            first=10,
-            memory=None,
         )
         for held in (False, True)
     }

@@ -18,14 +18,14 @@ from .conversations import Owner, Step
 from .errors import EmbeddingChanged, Error, ProviderTimeout
 from .phrases import Reason
 from .search.vectors import dimension_of, likenesses
-from .storage import Found, Store
+from .storage import Found, Scope, Store
 from .storage.vector_store import Kept, VectorStore, Waiting, digest_of, words_of
 from .usage import Cost, Usage
 
 if TYPE_CHECKING:
     from .providers.embeddings import Embedded, Embeddings
 
-__all__ = ["EMBEDDING", "RERANKED", "Advance", "Embedder", "Scope", "fused"]
+__all__ = ["EMBEDDING", "RERANKED", "Advance", "Embedder", "fused"]
 
 EMBEDDING = "embedding"
 """How a call for vectors ends, among those that belong to no turn (`Store.record`)."""
@@ -47,18 +47,6 @@ PORTION = 64
 
 Place = tuple[Owner, str]
 """A conversation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Where is searched when all vectors are gone through: a conversation, one of its branches (``None``: the
-    one in use), turns before ``before``, and the user's conversations that share a ``memory``."""
-
-    owner: Owner
-    conversation: str
-    branch: int | None = None
-    before: int | None = None
-    memory: str | None = None
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ import orjson
 
 from .asking import check_metadata, check_seconds, check_whole, turn_of
 from .conversations import Branch, Conversation, Declared, Hit, Owner, Settings, Summary, Turn
-from .embedding import RERANKED, Scope
+from .embedding import RERANKED
 from .errors import ConversationError, ParameterInvalid, TurnNotFound
 from .intake import made_ready, take_in
 from .known import Known, in_force
@@ -25,7 +25,7 @@ from .reference import References, TurnLike
 from .sealing import encoded, seal, seal_input
 from .search.terms import query
 from .step import Place, preview
-from .storage import Reach, Told, UsageRow
+from .storage import Reach, Scope, Told, UsageRow
 from .summary import TOLERANCE, last_call
 from .terms import Engine, Input, embedder_of, policy_of
 from .tokens import count_message, count_text

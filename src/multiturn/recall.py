@@ -13,14 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 from .context import Passage, is_quoted, left_out_as, quotation, quoted_words
-from .conversations import Owner
-from .embedding import RERANKED, Embedder, Scope
+from .embedding import RERANKED, Embedder
 from .errors import ConversationNotFound
 from .messages import Trait
 from .path import MessageRow, Path, Source
 from .search.ranking import margin
 from .search.terms import Query, query
-from .storage import Found, Store, Told
+from .storage import Found, Scope, Store, Told
 from .tokens import count_text
 from .window import Limits, Quotation
 from .wire import opened
@@ -38,41 +37,33 @@ NEARLY = 0.4
 
 async def quoted(
     store: Store,
-    owner: Owner,
-    conversation: str,
+    scope: Scope,
     path: Path,
     current: Sequence[MessageRow],
     limits: Limits,
-    *,
-    first: int,
-    memory: str | None,
     embedder: Embedder | None = None,
     notes: list[str] | None = None,
 ) -> Quotation | None:
-    """What is quoted in front of the new input: of the turns before ``first``, which are not sent, and of
-    the user's conversations that share the ``memory``. ``None`` where there is nothing to look through.
+    """What is quoted in front of the new input: of what lies in ``scope``, which ends before the first turn
+    that is sent. ``None`` where there is nothing to look through.
 
     An ``embedder`` ranks anew what the words found; where it cannot, ``notes`` gets the code of why."""
-    question = question_of(current)
-    nowhere = first <= 1 and memory is None
+    question, first = question_of(current), scope.before or 1
+    nowhere = first <= 1 and scope.memory is None
     if nowhere or not limits.recall_tokens or not question.strip():
         return None
-    search = _Search(store, owner, conversation, path.branch, memory, question, embedder)
+    search, conversation = _Search(store, scope, question, embedder), scope.conversation
     present = Present.of(path, first)
-    found = await search.best(first, CANDIDATES, notes, few=True)
+    found = await search.best(scope, CANDIDATES, notes, few=True)
     fresh = list(_unsent(found, conversation, present))
     if found and found[0].score < search.least and not any(one.conversation == conversation for one in fresh):
-        found = await search.best(first, CANDIDATES, notes)
+        found = await search.best(scope, CANDIDATES, notes)
         fresh = list(_unsent(found, conversation, present))
     held = [
         _source(one) for one in found if one.score >= search.least and present.quotes_it(one, conversation)
     ]
     if any(one.score >= search.least for one in fresh):
-        around = await search.best(None, AROUND)
-        unsent = {one.told.id for one in _unsent(around, conversation, present, first)}
-        sent = {one.told.id for one in around} - unsent
-        good = better([(one.told.id, one.score) for one in around], sent)
-        fresh = [one for one in fresh if good is None or one.told.id in good]
+        fresh = await search.not_outdone(fresh, present)
     telling = _telling(fresh, conversation, search.least)
     passages = [passage_of(one.told, one.score, _other(one, conversation), one.at) for one in telling]
     beside = [passage_of(*each) for each in await search.beside(fresh)]
@@ -81,47 +72,48 @@ async def quoted(
     return replace(made, held=tuple(held), first=first) if held else made
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Search:
-    """What is asked, and where: a branch of a conversation, and those that share its memory."""
+    """What is asked, and where."""
 
     store: Store
-    owner: Owner
-    conversation: str
-    branch: int
-    memory: str | None
+    scope: Scope
     question: str
     embedder: Embedder | None
     asked: Query = field(init=False)
+    least: float = field(init=False)
+    """How well a message must fit to be quoted."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "asked", query(self.question, now=time.time()))
-
-    @property
-    def least(self) -> float:
-        """How well a message must fit to be quoted."""
-        return margin(self.asked)
+        self.asked = query(self.question, now=time.time())
+        self.least = margin(self.asked)
 
     async def best(
-        self, before: int | None, limit: int, notes: list[str] | None = None, *, few: bool = False
+        self, scope: Scope, limit: int, notes: list[str] | None = None, *, few: bool = False
     ) -> Sequence[Found]:
-        """The best finds of the turns before ``before`` (``None``: of all); where none is good enough to be
-        quoted, of ``few`` the very best alone."""
+        """The best finds; where none is good enough to be quoted, of ``few`` the very best alone."""
         embedder = self.embedder
         found = await self.store.recall(
-            self.owner,
-            self.conversation,
+            scope.owner,
+            scope.conversation,
             self.asked,
-            branch=self.branch,
-            before=before,
-            memory=self.memory,
+            branch=scope.branch,
+            before=scope.before,
+            memory=scope.memory,
             limit=limit if embedder is None else RERANKED,
             least=self.least if few else 0.0,
         )
         if embedder is not None and found and found[0].score >= self.least:  # else nothing will be quoted
-            scope = Scope(self.owner, self.conversation, self.branch, before, self.memory)
             found = await embedder.rerank(found, self.question, scope, notes)
         return found[:limit]
+
+    async def not_outdone(self, fresh: Sequence[Found], present: Present) -> list[Found]:
+        """Those of the finds that the window does not outdo: it is searched as well."""
+        around = await self.best(self.scope._replace(before=None), AROUND)
+        unsent = {one.told.id for one in _unsent(around, self.scope.conversation, present, self.scope.before)}
+        sent = {one.told.id for one in around} - unsent
+        good = better([(one.told.id, one.score) for one in around], sent)
+        return [one for one in fresh if good is None or one.told.id in good]
 
     async def beside(self, found: Sequence[Found]) -> list[tuple[Told, float, str | None]]:
         """What stands beside the best finds in their turns: the answer to a question, the question of an
@@ -130,11 +122,13 @@ class _Search:
         turns = {(one.conversation, one.told.row.turn) for one in found if one.score >= self.least}
         beside: list[tuple[Told, float, str | None]] = []
         for name, turn in sorted(turns):
-            here = name == self.conversation
-            branch = self.branch if here else None
+            here = name == self.scope.conversation
+            branch = self.scope.branch if here else None
             rows: Sequence[Told] = ()
             with suppress(ConversationNotFound):  # another one may be deleted at any time
-                rows = await self.store.history(self.owner, name, after=turn - 1, limit=1, branch=branch)
+                rows = await self.store.history(
+                    self.scope.owner, name, after=turn - 1, limit=1, branch=branch
+                )
             beside += [
                 (told, 0.0, None if here else name)
                 for told in rows

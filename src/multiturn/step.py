@@ -14,7 +14,7 @@ from .known import Known
 from .messages import Trait
 from .path import MessageRow, Path, sealed
 from .recall import quoted
-from .storage import Lease, Reach
+from .storage import Lease, Reach, Scope
 from .terms import Engine, Input, Terms
 from .window import Material, Window
 
@@ -130,18 +130,8 @@ async def _built(
     notes: list[str] = []
     chosen = enough(material, bounds, target)
     if chosen is not None and bounds.recall_tokens and _unanswered(current):
-        recalled = await quoted(
-            engine.store,
-            place.owner,
-            place.conversation,
-            path,
-            current,
-            bounds,
-            first=chosen.kept.first,
-            memory=terms.memory,
-            embedder=terms.embedder,
-            notes=notes,
-        )
+        scope = Scope(place.owner, place.conversation, path.branch, chosen.kept.first, terms.memory)
+        recalled = await quoted(engine.store, scope, path, current, bounds, terms.embedder, notes)
         if recalled is not None:
             material = material._replace(recalled=recalled)
             if recalled.text:

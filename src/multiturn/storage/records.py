@@ -28,6 +28,7 @@ __all__ = [
     "ModelFacts",
     "Partial",
     "Reach",
+    "Scope",
     "Start",
     "Told",
     "Upon",
@@ -216,6 +217,17 @@ class Told(NamedTuple):
     facts: bytes | None
     created_at: float
     id: str
+
+
+class Scope(NamedTuple):
+    """Where is searched: a conversation, one of its branches (``None``: the one in use), turns before
+    ``before``, and the user's conversations that share a ``memory``."""
+
+    owner: Owner
+    conversation: str
+    branch: int | None = None
+    before: int | None = None
+    memory: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ from .records import (
     Grouping,
     Hit,
     ModelFacts,
+    Scope,
     Told,
     UsageRow,
 )
@@ -265,11 +266,8 @@ class SQLiteStore(SQLiteTurnStore):
         least: float = 0.0,
     ) -> Sequence[Found]:
         """See `Store.recall`."""
-        finds = await self._read(
-            lambda db: sqlite_recall.search(
-                db, self._shelf, owner, conversation, query, branch, before, memory, limit, least
-            )
-        )
+        scope = Scope(owner, conversation, branch, before, memory)
+        finds = await self._read(lambda db: sqlite_recall.search(db, self._shelf, scope, query, limit, least))
         for segment in finds.behind:
             self._writer.aside(partial(sqlite_terms.index, segment=segment, whole=True))
         return finds.found

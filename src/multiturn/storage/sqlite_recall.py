@@ -10,12 +10,11 @@ from itertools import accumulate, groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..conversations import Owner
 from ..messages import Trait
 from ..search.postings import Postings
 from ..search.ranking import Talk, certainties, ranked, sought
 from ..search.terms import Query
-from .records import Found
+from .records import Found, Scope
 from .sqlite_conversations import find
 from .sqlite_pieces import pieces
 from .sqlite_postings import Extract, read
@@ -56,19 +55,10 @@ class Finds(NamedTuple):
 
 
 def search(
-    db: sqlite3.Connection,
-    shelf: Shelf,
-    owner: Owner,
-    name: str,
-    query: Query,
-    branch: int | None,
-    before: int | None,
-    memory: str | None,
-    limit: int,
-    least: float = 0.0,
+    db: sqlite3.Connection, shelf: Shelf, scope: Scope, query: Query, limit: int, least: float
 ) -> Finds:
     """See `Store.recall`."""
-    paths = searched(db, owner, name, branch, before, memory)
+    paths = searched(db, scope)
     stretches = [stretch for path in paths for stretch in path]
     wanted = sorted({*query.terms, *query.names})
     extract = read(db, [stretch[:2] for stretch in stretches], wanted, shelf)
@@ -125,15 +115,9 @@ WHERE c.tenant = ? AND c.user = ? AND c.memory = ? AND c.id <> ? AND {LASTS}
 ORDER BY c.updated_at DESC LIMIT ?"""
 
 
-def searched(
-    db: sqlite3.Connection,
-    owner: Owner,
-    name: str,
-    branch: int | None,
-    before: int | None,
-    memory: str | None,
-) -> list[list[Stretch]]:
+def searched(db: sqlite3.Connection, scope: Scope) -> list[list[Stretch]]:
     """The paths among whose messages is searched, the one asked about first."""
+    owner, name, branch, before, memory = scope
     here = find(db, owner, name, branch)
     paths = [] if here is None else [list(_path(db, here.segment, name, here.ulid, before))]
     if memory is not None:

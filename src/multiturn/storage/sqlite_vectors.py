@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..conversations import Owner, TurnState
 from ..messages import Trait
 from ..search.vectors import dimension_of, nearest
-from .records import Found
+from .records import Found, Scope
 from .sqlite_conversations import Here, find
 from .sqlite_recall import Stretch, as_found, searched
 from .sqlite_rows import LASTS, SEGMENT, last_key
@@ -81,13 +81,11 @@ class SQLiteVectors:
         limit: int = 200,
     ) -> Sequence[Found]:
         """See `VectorStore.near`."""
+        scope = Scope(owner, conversation, branch, before, memory)
 
         def work(db: sqlite3.Connection) -> Sequence[Found]:
             number = _number(db, model, dimension_of(vector))
-            if number is None:
-                return []
-            paths = searched(db, owner, conversation, branch, before, memory)
-            return _near(db, paths, number, vector, limit)
+            return [] if number is None else _near(db, searched(db, scope), number, vector, limit)
 
         found: Sequence[Found] = await self._read(work)
         return found
