@@ -51,6 +51,7 @@ def test_each_time_in_a_row_it_stays_open_twice_as_long_up_to_a_limit() -> None:
         circuit.enter(now)
         circuit.fail(now, REST)
     assert pauses == [5.0, 10.0, 20.0, 40.0, 40.0]
+    assert REST.seconds(10_000) == 40.0
 
 
 def test_who_names_a_time_gets_it() -> None:

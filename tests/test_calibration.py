@@ -34,6 +34,19 @@ def test_before_that_a_model_that_costs_more_than_counted_is_believed() -> None:
     assert scale(0.5, 2) == 1.15
 
 
+def test_terms_are_worked_out_anew_once_the_factor_has_moved_by_a_hundredth() -> None:
+    known = Calibration({QWEN: Lesson(1.0, 3)})
+    known.scale(QWEN)
+    known.note(QWEN, 1000, 1020)
+    assert known.version == 0
+    known.note(QWEN, 1000, 1100)
+    assert known.version == 1
+
+
+def test_a_call_of_which_nothing_was_counted_teaches_nothing() -> None:
+    assert moved(1.2, 3, 0, 5) == moved(1.2, 3, 5, 0) == (1.2, 3)
+
+
 def test_the_ratio_begins_with_the_first_call_and_then_moves_by_a_fifth() -> None:
     ratio, samples = moved(1.0, 0, 100, 120)
     assert (ratio, samples) == (1.2, 1)
@@ -133,6 +146,7 @@ def test_a_limit_that_is_published_teaches_nothing() -> None:
 def test_a_limit_the_operator_set_is_not_raised() -> None:
     card = replace(Catalog().card("compatible/llama"), window=4000, max_input=4000)
     assert learned(card, 32_768) == card
+    assert learned(replace(card, max_input=6000), 5000).window == 4000
 
 
 def test_a_learned_limit_is_news_once() -> None:
@@ -141,6 +155,7 @@ def test_a_learned_limit_is_news_once() -> None:
     assert not known.learn_limit(QWEN, 6000)
     assert not known.learn_limit(QWEN, 0)
     assert not known.learn_limit(QWEN, 1023)
+    assert known.learn_limit(QWEN, 1024)
     assert known.learn_limit(QWEN, 5000)
     assert known.card(Catalog().card(QWEN)).input_limit(0) == 5000
     known.note(QWEN, 100, 100)
@@ -152,3 +167,7 @@ def test_the_retry_is_smaller_than_what_overflowed(sent: int, limit: int | None)
     again = shrunk(sent, limit)
     assert 1 <= again < max(sent, 2)
     assert again == limit or limit is None or limit >= sent or limit < 1024
+
+
+def test_the_smallest_limit_that_is_believed_is_kept_to() -> None:
+    assert (shrunk(9000, 1024), shrunk(9000, 1023)) == (1024, 6750)

@@ -153,6 +153,16 @@ def test_an_unknown_model_of_a_known_provider() -> None:
     assert Catalog().target(card).parts
 
 
+def test_cards_of_models_that_are_not_listed_are_kept_but_not_without_end() -> None:
+    known = Catalog()
+    card = known.card("kimi/kimi-k9")
+    for number in range(catalog.OTHERS - 1):
+        known.card(f"kimi/kimi-k9.{number}")
+    assert known.card("kimi/kimi-k9") is card
+    known.card("kimi/kimi-k10")
+    assert known.card("kimi/kimi-k9") is not card
+
+
 def test_an_alias_is_the_same_model_under_its_own_name() -> None:
     card, named = Catalog().card("deepseek/deepseek-flash"), Catalog().card("deepseek/deepseek-v4-flash")
     assert card.name == "deepseek/deepseek-flash"

@@ -31,6 +31,11 @@ def test_a_model_knows_the_route_of_which_it_is_a_target() -> None:
     assert Catalog().route("qwen/qwen-plus") is None
 
 
+def test_of_routes_that_begin_alike_each_is_found_by_its_name() -> None:
+    catalog = Catalog({"routes": {**FAST, "chat-only": {"targets": ["qwen/qwen-plus"]}}})
+    assert catalog.route("chat-only") == catalog.routes["chat-only"]
+
+
 def test_routes_are_settings(tmp_path: Path) -> None:
     file = tmp_path / "multiturn.toml"
     file.write_text('[routes.chat-fast]\ntargets = ["qwen/qwen-plus"]\n[routes."v1.5"]\ntargets = ["demo"]')

@@ -115,9 +115,7 @@ class Calibration:
             self.take(await read())
 
     def take(self, facts: Iterable[ModelFacts]) -> None:
-        """Go on from what the store keeps; once, as `load`."""
-        if self.loaded:
-            return
+        """Go on from what the store keeps; what was learned meanwhile stays."""
         self.loaded = True
         for each in facts:
             if each.name not in self.lessons:

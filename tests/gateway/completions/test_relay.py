@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.gateway.access.test_allowances import counted
@@ -18,6 +18,11 @@ from tests.gateway.keyed import bearer, made
 from tests.gateway.responding import MODEL, until
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Script, Wire, serve
+
+from multiturn.errors import StreamCut
+from multiturn.gateway.completions.relay import _Check
+from multiturn.providers.passing import Passed
+from multiturn.providers.usage import usage_of
 
 BODY: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "talk"}]}
 DONE = b"data: [DONE]\n\n"
@@ -85,6 +90,25 @@ def test_usage_that_the_client_wanted_passes_too() -> None:
     answer = words("hi", "stop") + USAGE + DONE
     with answering(answer) as one:
         assert one.post({**BODY, "stream": True, "stream_options": {"include_usage": True}})[1] == answer
+
+
+def looked_at(*pieces: bytes) -> _Check:
+    """What is known of an answer that came in these pieces."""
+    check = _Check(cast("Passed", SimpleNamespace(faults=SimpleNamespace(provider="qwen"))), ours=False)
+    for piece in pieces:
+        check.part(piece)
+    return check
+
+
+def test_an_end_in_pieces_is_an_end() -> None:
+    check = looked_at(words("hi", "stop"), USAGE, *[b": still there\n\n"] * 2)
+    assert check.end() == DONE
+    assert check.usage() == usage_of(SPENT)
+
+
+def test_one_of_two_answers_that_ended_long_ago_is_not_the_end() -> None:
+    with pytest.raises(StreamCut):
+        looked_at(words("no", "stop"), *[words("and")] * 4).end()
 
 
 @pytest.mark.parametrize("first", [b"", words("hi")], ids=["nothing", "words"])
