@@ -5,15 +5,23 @@ from __future__ import annotations
 import base64
 import json
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.gateway.serving import gate
+from tests.gateway.serving import Gate, gate
 from tests.simulators import serve
 
 MODEL = "qwen/text-embedding-v4"
 LOOSE = {"_strict_response_validation": False}
 """The official client asks for text and checks for numbers before it has read them."""
+
+
+@pytest.fixture(scope="module")
+def nobody() -> Iterator[Gate]:
+    """A gateway behind which nobody can be asked: what it says, it says by itself."""
+    with gate(model="demo") as one:
+        yield one
 
 
 def test_texts_are_embedded_as_the_client_asks_for_them() -> None:
@@ -70,3 +78,23 @@ def test_what_cannot_be_embedded(body: Any, status: int, code: str) -> None:
     with serve("qwen") as sim, gate(sim, model="demo") as one:
         answer, raw, _ = one.post(body, "/v1/embeddings")
         assert (answer, json.loads(raw)["error"]["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        {"input": ["a"] * 2048},
+        {"input": [0, 2**31 - 1]},
+        {"input": "a", "dimensions": 1},
+        {"input": "a", "dimensions": 2**16},
+    ],
+)
+def test_what_could_be_embedded_is_not_refused_for_its_size(inside: Any, nobody: Gate) -> None:
+    assert nobody.post({"model": "nobody/knows", **inside}, "/v1/embeddings")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "outside", [{"input": [2**31]}, {"input": [-1]}, {"input": "a", "dimensions": 2**16 + 1}]
+)
+def test_what_no_model_could_embed_is_refused(outside: Any, nobody: Gate) -> None:
+    assert nobody.post({"model": "nobody/knows", **outside}, "/v1/embeddings")[0] == 400

@@ -25,7 +25,7 @@ from multiturn import SettingInvalid
 from multiturn.allowance import Allowance, allowance_of
 from multiturn.catalog import Catalog
 from multiturn.errors import StoreBusy
-from multiturn.gateway.access.consumption import Consumption
+from multiturn.gateway.access.consumption import Consumption, estimated
 from multiturn.settings import load
 from multiturn.storage.sqlite import SQLiteStore
 from multiturn.usage import Cost, Price, Spending, Tier, Usage
@@ -255,6 +255,23 @@ async def test_what_could_not_be_written_is_kept_for_the_next_time(monkeypatch: 
     await consumption.write()
     (written,) = store.written
     assert (written["shop"].usage, written["shop"].calls) == (Usage(20, 2), 2)
+
+
+async def test_whoever_goes_on_does_not_put_off_that_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multiturn.gateway.access.consumption.FLUSHED", 0.3)
+    store, card = Busy(), Catalog().card(MODEL)
+    store.busy = False
+    consumption = Consumption(store, asyncio.ensure_future)  # type: ignore[arg-type]  # only its accounts are used
+    async with asyncio.timeout(10):
+        while not store.taken.is_set():
+            consumption.add("shop", card, Usage(10, 1))
+            await asyncio.sleep(0)
+    await consumption.write()
+
+
+def test_what_told_nobody_is_estimated_by_its_bytes() -> None:
+    assert estimated(4000, received=400) == Usage(1000, 100, estimated=True)
+    assert estimated(0, events=2000) == Usage(0, 10, estimated=True)
 
 
 class Slow:

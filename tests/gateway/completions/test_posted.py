@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiturn.gateway.completions.posted import divide
+from multiturn.gateway.completions.posted import divide, messages_in
 from multiturn.gateway.http.refusal import Refusal
 
 
@@ -47,3 +47,9 @@ def test_every_message_has_one_place_and_the_newest_is_new(names: list[str]) -> 
         assert [*(told.instructions or ()), *told.earlier, *told.new] == messages
         assert told.new[-1] == messages[-1]
         assert not any(each["role"] == "assistant" for each in told.new)
+
+
+def test_so_many_messages_are_taken_and_no_more() -> None:
+    assert len(messages_in(roles(*["user"] * 2048))) == 2048
+    with pytest.raises(Refusal, match="too_many_messages"):
+        messages_in(roles(*["user"] * 2049))

@@ -11,6 +11,8 @@ from tests.gateway.responding import ask, chunks, post, told, until
 from tests.gateway.serving import Gate, gate
 from tests.simulators import Answer, Fault, Script, serve
 
+from multiturn import ContextPolicy
+
 
 def fetched(one: Gate, id: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(one.get(f"/v1/responses/{id}")[1])
@@ -65,3 +67,15 @@ def test_an_error_has_a_code_that_the_api_knows(fault: Fault, code: str) -> None
         until(lambda: fetched(one, name)["status"] == "failed")
         assert fetched(one, name)["error"]["code"] == code
         assert "{" not in fetched(one, name)["error"]["message"]
+
+
+def test_a_turn_that_did_not_fit_any_more_is_called_an_invalid_prompt() -> None:
+    small = ContextPolicy(budget=300, reserve_output=64)
+    with serve("qwen", Script("yes")) as sim, gate(sim, policy=small) as one:
+        first = ask(
+            one, [{"role": "developer", "content": "be nice " * 60}, {"role": "user", "content": "hi"}]
+        )
+        with pytest.raises(openai.BadRequestError):
+            ask(one, "well " * 120, previous_response_id=first.id)
+        failed = fetched(one, f"{first.id.rpartition('_1_1')[0]}_2_1")
+        assert (failed["status"], failed["error"]["code"]) == ("failed", "invalid_prompt")
