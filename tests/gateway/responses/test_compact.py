@@ -138,7 +138,7 @@ def test_tools_and_their_results_are_told() -> None:
 
 
 def many(turns: int) -> list[dict[str, str]]:
-    """Turns of which seven are read at once."""
+    """Turns of which six are read at once."""
     return [each for n in range(turns) for each in (said("user", f"{n} " + LONG), said("assistant", "ok"))]
 
 
@@ -165,13 +165,15 @@ def test_of_one_turn_that_is_too_much_the_beginning_is_read() -> None:
 
 def test_there_is_an_end_to_reading() -> None:
     with serve("qwen", "A summary.") as sim, gate(sim) as one:
-        status, answer = compacted(one, input=many(16 * 7 + 1))
+        status, answer = compacted(one, input=many(16 * 6))
+        assert (status, opened(answer), len(sim.requests)) == (200, (16 * 6, "A summary."), 16)
+        status, answer = compacted(one, input=many(16 * 6 + 1))
         assert (status, answer["error"]["code"], answer["error"]["param"]) == (
             400,
             "context_length_exceeded",
             "input",
         )
-        assert len(sim.requests) == 16
+        assert len(sim.requests) == 32
 
 
 @pytest.mark.parametrize(

@@ -117,10 +117,10 @@ async def _summary(
     lines = [narrated(before + n, turn, language) for n, turn in enumerate(turns, 1)]
     end = asyncio.get_running_loop().time() + SECONDS
     for _ in range(MOST_REQUESTS):
+        if not lines:
+            break
         writer = writers.writer
         told = _fitting(lines, writer.room(so_far, language))
-        if not told:
-            return so_far, spent
         writing = writer.writing(Asked(so_far, "\n".join(lines[:told]), language), 0)
         text = await writers.ask(writing, end)
         if writing.flaw == Flaw.GREW:
@@ -133,7 +133,9 @@ async def _summary(
             so_far, lines = text, lines[told:]
         elif not writers.moved:
             raise _failure(writing)
-    raise Refusal(400, "context_length_exceeded", param="input")
+    if lines:
+        raise Refusal(400, "context_length_exceeded", param="input")
+    return so_far, spent
 
 
 def _failure(writing: Writing) -> Exception:
