@@ -20,7 +20,7 @@ from ..items.items import Item, items_of
 from ..items.messages import messages_of
 from ..items.posted import posted_items
 from ..items.references import resolved
-from ..items.stored import Items
+from ..items.stored import Items, unshared
 from .asked import Fields, chat_of, fields_of, limit_of, newest_first
 
 __all__ = ["ROUTES", "added", "checked"]
@@ -45,12 +45,7 @@ async def added(
 ) -> list[Item]:
     """Put items at the end of a conversation, a new one where it is to be made; gives them as they stand
     there. An id that another item has already gives way to one of ours. Raises `Refusal`."""
-    there = Items(client.engine.store, *chat.at)
-    fresh: list[Item] = []
-    for item in items:
-        own = item.get("id")
-        taken = own and (own in [each.get("id") for each in fresh] or (not make and await there.has(own)))
-        fresh.append({name: value for name, value in item.items() if name != "id"} if taken else item)
+    fresh = await unshared(items, None if make else Items(client.engine.store, *chat.at))
     try:
         told = await chat.take_in(messages_of(fresh), instructions=False, make=make)
     except InputInvalid as error:

@@ -19,7 +19,7 @@ from .items import Item, items_of, message_id_of
 from .messages import blank_message, message_of
 from .posted import is_known
 
-__all__ = ["Items", "Standing"]
+__all__ = ["Items", "Standing", "unshared"]
 
 GONE = Trait.EXCLUDED | Trait.DELETED
 
@@ -123,6 +123,21 @@ class Items:
         return await self.store.rewrite(
             self.owner, self.conversation, address.turn, entries, address.branch, rows
         )
+
+
+async def unshared(items: Sequence[Item], there: Items | None) -> list[Item]:
+    """The items, but for ids that another of them has, or one of those that are ``there`` already: two of
+    one id could not be told apart, and nobody could page past them."""
+    taken = set[str | None]()
+    found: list[Item] = []
+    for item in items:
+        own = item.get("id")
+        if own and (own in taken or (there is not None and await there.has(own))):
+            found.append({name: value for name, value in item.items() if name != "id"})
+            continue
+        found.append(item)
+        taken.add(own)
+    return found
 
 
 def _missing(param: str) -> Refusal:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...asking import Asking, input_of
 from ...client import AsyncMultiTurn
+from ...conversations import new_ulid
 from ...terms import Input
 from ..completions.routed import may_answer
+from ..items.items import Item
 from ..items.references import resolved
+from ..items.stored import Items, unshared
+from .compactions import MARK
 from .request import Wanted
 from .turn import Spot, Words, held, settled, spot_of, words_of
 
@@ -36,8 +41,10 @@ class Prepared:
 async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared:
     """Everything a response needs before it begins. Raises `Refusal`, `ModelUnknown` and `InputInvalid`."""
     spot = await spot_of(client, wanted, key)
-    items = await resolved(client, wanted.items, "input", wanted.get("conversation"), spot.owner)
+    there = None if spot.make else spot.conversation
+    items = await resolved(client, wanted.items, "input", there, spot.owner)
     spot, open_calls = await settled(client, spot, items)
+    items = await _distinct(client, spot, items, kept=wanted.stored)
     words = words_of(items, open_calls, await held(client, spot, items, open_calls))
     model = await _model(client, wanted, spot)
     models = may_answer(client.catalog, model)
@@ -50,6 +57,17 @@ async def prepared(client: AsyncMultiTurn, wanted: Wanted, key: str) -> Prepared
     )
     whole = model if model in client.catalog.routes else first
     return Prepared(spot, words, whole, first, given, wanted.dropped(models))
+
+
+async def _distinct(client: AsyncMultiTurn, spot: Spot, items: Sequence[Item], *, kept: bool) -> list[Item]:
+    """The items, each with an id that no other item has where they will be ``kept``, or without one that a
+    client gave. A compaction always has one: it is what it is told by."""
+    looked = kept and not spot.make
+    there = Items(client.engine.store, spot.owner, spot.conversation) if looked else None
+    return [
+        {"id": f"{MARK}{new_ulid()}", **item} if item["type"] == "compaction" else item
+        for item in await unshared(items, there)
+    ]
 
 
 async def _model(client: AsyncMultiTurn, wanted: Wanted, spot: Spot) -> str:
