@@ -1,4 +1,4 @@
-"""An id that a client gives an item is its own where no other has it: nobody could page past two of one id."""
+"""An id that a client gives an item is its own where no other has it: nobody pages past two of one id."""
 
 from __future__ import annotations
 
