@@ -33,14 +33,12 @@ class Frame(NamedTuple):
 
 def frame_of(piece: bytes, words: str, read: Callable[[Any], object]) -> Frame | None:
     """The frame of a piece that says ``words``; ``read`` gets them from the opened piece. ``None`` where
-    they are written in another way, or stand there twice.
+    they are written in another way, or stand first where they are not read.
 
     >>> frame_of(b'{"id":7,"text":"Hello"}', "Hello", lambda piece: piece["text"])
     Frame(head=b'{"id":7,"text":', tail=b'}')
     """
     written = orjson.dumps(words)
-    if piece.count(written) != 1:
-        return None
     head, _, tail = piece.partition(written)
     try:
         other = read(orjson.loads(b"%b%b%b" % (head, orjson.dumps(PROBE), tail)))

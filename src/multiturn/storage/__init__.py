@@ -65,7 +65,7 @@ def open_store(url: str) -> Store:
     >>> open_store(":memory:").path
     ':memory:'
     """
-    path = url if url == MEMORY else url.removeprefix(SQLITE)
+    path = url.removeprefix(SQLITE)
     if path == url and url != MEMORY:
         raise SettingInvalid(Reason("why.store_url", url=repr(url)), name="store")
     if not path or "\0" in path:

@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Sequence
 
 from ..conversations import Branch, Owner
-from ..errors import TurnNotFound
 from .sqlite_conversations import Here, require
 from .sqlite_pieces import owner_of, pieces
 from .sqlite_rows import SEGMENT
@@ -23,9 +22,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING segment"""
 def new_branch(db: sqlite3.Connection, here: Here, name: str, after: int) -> tuple[int, int]:
     """A branch that shares the turns of this path up to ``after``: its number and segment. A cut that
     still lies on the shared part is kept, so the provider's cache stays warm, and the newest summary of
-    nothing but shared turns."""
-    if not 0 <= after <= here.head:
-        raise TurnNotFound(wanted=after, conversation=name)
+    nothing but shared turns. Raises `TurnNotFound`."""
     parent, shared = here.segment, 0
     if after:
         piece = owner_of(pieces(db, here.segment), after, name)

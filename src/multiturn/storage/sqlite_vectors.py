@@ -62,8 +62,7 @@ class SQLiteVectors:
         """See `VectorStore.look_up`."""
 
         def work(db: sqlite3.Connection) -> Mapping[bytes, bytes]:
-            number = _number(db, model, dimension)
-            return {} if number is None else _look_up(db, number, digests)
+            return _look_up(db, _number(db, model, dimension), digests)
 
         found: Mapping[bytes, bytes] = await self._read(work)
         return found
@@ -221,7 +220,7 @@ def _keep(
 # ---------------------------------------------------------------------------------- what is there
 
 
-def _look_up(db: sqlite3.Connection, model: int, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
+def _look_up(db: sqlite3.Connection, model: int | None, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     for at in range(0, len(digests), MOST):
         some = digests[at : at + MOST]
