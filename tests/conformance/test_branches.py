@@ -7,7 +7,13 @@ import asyncio
 import pytest
 
 from multiturn.conversations import Address, Declared, TurnState
-from multiturn.errors import ConversationError, ConversationNotFound, ToolCallUnknown, TurnNotFound
+from multiturn.errors import (
+    ConversationBusy,
+    ConversationError,
+    ConversationNotFound,
+    ToolCallUnknown,
+    TurnNotFound,
+)
 from multiturn.messages import Trait
 from multiturn.path import Cut
 from multiturn.storage import Extent, Partial, Reach, Start, Store
@@ -259,6 +265,8 @@ async def test_a_fork_begins_with_the_request_and_the_cut_of_its_parent(store: S
     await finish(store, lease, assistant("ok"), request=b"second", cut=Cut(1, "k", 2.0))
     path = await store.gather(ALICE, "c", Reach(), 0)
     assert (path.request, path.cut) == (b"first", Cut(2, "k", 0.75))
+    path = await store.gather(ALICE, "c", Reach(), await store.fork(ALICE, "c", 1, 0))
+    assert (path.request, path.cut) == (b"first", Cut(2, "k", 0.75)), "what comes next is still all it sends"
     path = await store.gather(ALICE, "c", Reach(), await store.fork(ALICE, "c", 0))
     assert (path.request, path.cut) == (b"first", None)
 
@@ -279,3 +287,10 @@ async def test_what_is_taken_in_fits_what_was_found(store: Store) -> None:
     assert await said(store) == ["a", "b", "c", "d", "g"]
     assert await said(store, branch=2) == ["a", "b", "e", "f"]
     assert len(await store.branches(ALICE, "c")) == 3
+
+
+async def test_nothing_is_taken_in_while_a_turn_runs(store: Store) -> None:
+    await begin(store, "u1")
+    with pytest.raises(ConversationBusy):
+        await store.take_in(ALICE, "c", [[user("a")]], Declared(), Extent(1), wait=0)
+    assert await said(store) == ["u1"]

@@ -137,11 +137,23 @@ async def test_a_repeated_turn_takes_what_came_of_it_away(store: Store) -> None:
 
 
 async def test_what_is_forgotten_is_gone_and_its_messages_stay(store: Store) -> None:
-    place = await asked(store, "hi")
+    others = [await asked(store, "hi", conversation="d"), await asked(store, "hi")]
+    place = await asked(store, "again")
+    others.append(await asked(store, "more"))
     await store.forget_exchange(ALICE, place)
     with pytest.raises(TurnNotFound):
         await store.exchange(ALICE, place)
-    assert await said(store) == ["hi", "ok"]
+    assert [(await store.exchange(ALICE, other)).address for other in others] == others
+    assert await said(store) == ["hi", "ok", "again", "ok", "more", "ok"]
+
+
+async def test_what_is_forgotten_cannot_be_followed_into_its_turn(store: Store) -> None:
+    first = await called(store, "a")
+    await results(store, "a", upon=first)
+    await store.forget_exchange(ALICE, first)
+    with pytest.raises(TurnNotFound):
+        await results(store, "a", upon=first)
+    assert len(await store.branches(ALICE, "c")) == 1
 
 
 async def test_exchanges_go_with_their_conversation(store: Store) -> None:

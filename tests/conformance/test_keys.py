@@ -57,4 +57,5 @@ def test_every_key_is_another_and_says_nothing_of_its_secret() -> None:
     for secret, key in secrets:
         assert len(secret) == len("mt_") + 43  # 256 bits in base 64
         assert secret not in repr(key)
+        assert key.prefix == secret[: len("mt_") + 8], "told apart by it, and not guessed with it"
         assert key.scopes == SCOPES

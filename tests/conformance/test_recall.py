@@ -426,6 +426,13 @@ async def test_long_conversations_that_share_a_memory_are_kept_apart(store: Stor
             assert [(one.conversation, one.told.row.turn) for one in found] == [(name, number + 1)]
 
 
+async def test_a_word_that_is_said_very_often_is_still_that_word(store: Store) -> None:
+    names = [f"pearl{n}" for n in range(8)]
+    await store.add(ALICE, "c", [[user(f"{name} " * 20)] for name in names])
+    for name in names:
+        assert await recall(store, name, limit=1) == [f"{name} " * 20]
+
+
 async def test_odd_messages_are_stored_and_passed_over(store: Store) -> None:
     odd = [b"[]", b"7", b"{", b'{"role":"user","content":7}', b'{"role":"user","content":[1,{"text":[]}]}']
     await store.add(ALICE, "c", [[Entry("user", 0, 1, body)] for body in odd])

@@ -26,7 +26,7 @@ PAIRS = re.findall(
     gyroscop adjustable adjust defensible defens irritant irrit replacement replac adjustment
     adjust dependent depend adoption adopt homologou homolog communism commun activate activ
     angulariti angular homologous homolog effective effect bowdlerize bowdler probate probat rate
-    rate cease ceas controll control roll roll
+    rate cease ceas controll control roll roll activated activ enabling enabl digitized digit
     """,
 )
 

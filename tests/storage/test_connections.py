@@ -20,6 +20,8 @@ from multiturn.errors import (
 )
 from multiturn.phrases import error_sentence
 from multiturn.storage import Reach, Start
+from multiturn.storage.connections import as_ours
+from multiturn.storage.migrations import _scripts
 from multiturn.storage.sqlite import SQLiteStore
 
 from .files import Other, beside, contents, put, words_of, written
@@ -58,10 +60,11 @@ async def test_a_damaged_file_says_so(path: Path, store: SQLiteStore) -> None:
         await answer(store, 1)
 
 
-async def test_another_programs_database_is_left_alone(path: Path, store: SQLiteStore) -> None:
+@pytest.mark.parametrize("version", [3, len(_scripts())])
+async def test_another_programs_database_is_left_alone(path: Path, store: SQLiteStore, version: int) -> None:
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE messages (id INTEGER PRIMARY KEY, text TEXT)")
-    connection.execute("PRAGMA user_version = 3")
+    connection.execute(f"PRAGMA user_version = {version}")
     connection.commit()
     connection.close()
     before = contents(path)
@@ -221,7 +224,9 @@ async def test_a_limit_on_the_size_of_files(path: Path) -> None:
 async def test_what_fails_has_our_name(store: SQLiteStore) -> None:
     """Never a raw error of SQLite, and the store goes on."""
     await answer(store, 1)
-    with pytest.raises(StoreUnavailable, match="SQLite says no such table: nowhere") as caught:
+    with pytest.raises(
+        StoreUnavailable, match=r"SQLite says no such table: nowhere \(SQLITE_ERROR\)"
+    ) as caught:
         await store._writer.run(lambda db: db.execute("SELECT * FROM nowhere"))
     assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
     assert store._readers is not None
@@ -231,6 +236,14 @@ async def test_what_fails_has_our_name(store: SQLiteStore) -> None:
         await store._readers.run(lambda db: db.execute("SELECT * FROM nowhere"))
     await answer(store, 2)
     assert await said(store) == ["u1", "a1", "u2", "a2"]
+
+
+def test_a_disk_that_does_not_read_is_not_taken_for_a_mistake_of_ours(path: Path) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_IOERR_READ, "SQLITE_IOERR_READ"
+    ours = as_ours(error, str(path))
+    assert isinstance(ours, StoreUnavailable)
+    assert "failed (disk I/O error (SQLITE_IOERR_READ)); check the disk" in str(ours)
 
 
 async def test_an_error_that_is_kept_does_not_keep_the_past(store: SQLiteStore) -> None:

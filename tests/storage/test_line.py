@@ -69,6 +69,28 @@ async def test_whoever_leaves_in_the_very_moment_it_is_told_has_left(
     assert waiting.cancelled() is left
 
 
+async def test_whoever_waits_keeps_the_place_however_long_it_takes(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_tickets(monkeypatch)
+    monkeypatch.setattr("multiturn.storage.sqlite_waiting.TICKET_LIFE", 0.03)
+    lease = await begin(store, "0")
+    waiting = asyncio.create_task(ask(store, "1", "ok"))
+
+    async def lapses_at() -> int:
+        return await store._write(
+            lambda db: int(db.execute("SELECT TOTAL(expires) FROM tickets").fetchone()[0])
+        )
+
+    async with asyncio.timeout(30):
+        while not (first := await lapses_at()):  # noqa: ASYNC110  (nobody is told of a ticket)
+            await asyncio.sleep(0.01)
+        while await lapses_at() == first:  # noqa: ASYNC110  (nor of one that is renewed)
+            await asyncio.sleep(0.01)
+    await finish(store, lease, assistant("ok"))
+    await waiting
+
+
 async def test_only_the_first_in_line_looks(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     keep_tickets(monkeypatch)
     looks: list[int] = []

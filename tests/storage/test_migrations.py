@@ -69,7 +69,7 @@ def test_a_script_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest
     use(monkeypatch, FIRST)
     bring(path)
     use(monkeypatch, FIRST, SECOND, BROKEN)
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(sqlite3.OperationalError, match="no such table: nowhere"):
         bring(path)
     assert version(path) == 1
     assert rows(path) == [(";",)]
@@ -119,6 +119,18 @@ def test_all_who_start_together_find_one_schema(tmp_path: Path) -> None:
         for done in [threads.submit(open_all) for _ in range(4)]:
             done.result()
     assert {version(path) for path in paths} == {len(migrations._scripts())}
+
+
+def test_a_file_that_somebody_reads_is_waited_for_in_vain_no_longer_than_asked(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    reader = opened(path)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() == (0,)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        connect(str(path), 0.05)
+    reader.close()
+    connect(str(path), 0.05).close()
+    assert path.read_bytes()[68:72] == b"mtur", "the mark of all our files, also those of earlier versions"
 
 
 def test_the_scripts_are_numbered_without_a_gap() -> None:
