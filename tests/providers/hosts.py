@@ -22,6 +22,8 @@ class Host:
     def __init__(self, *says: bytes, close: bool = False) -> None:
         self.url = ""
         self.connections = 0
+        self.left = 0
+        """Connections on which nobody asks any more."""
         self.requests: list[bytes] = []
         self.writers: list[asyncio.StreamWriter] = []
         self._says = list(says)
@@ -39,7 +41,7 @@ class Host:
                 if self._close:
                     break
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+            self.left += 1
         if self._close:
             writer.close()
 

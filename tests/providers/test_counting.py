@@ -10,6 +10,7 @@ from multiturn import CountingUnavailable, KeyMissing, KeyRefused, ModelNotFound
 from multiturn.catalog import Catalog
 from multiturn.phrases import error_sentence
 from multiturn.providers import Retry, open_counting
+from multiturn.providers import counting as module
 
 from .loopback import Exchange, loopback
 
@@ -43,6 +44,17 @@ async def test_the_same_list_is_asked_about_once() -> None:
         assert len(server.requests) == 1
         await client.count("kimi-k2.5", BODY)
         assert [received.body["model"] for received in server.requests] == ["kimi-k2.6", "kimi-k2.5"]
+        await client.close()
+
+
+async def test_no_more_is_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 2)
+    async with simulate("kimi") as server:
+        client = open_counting(Catalog().profile("kimi"), key=server.key, base_url=server.base_url)
+        for text in ("1", "2", "1", "3", "3", "1"):
+            await client.count("kimi-k2.6", orjson.dumps([{"role": "user", "content": text}]))
+        asked = [received.body["messages"][0]["content"] for received in server.requests]
+        assert asked == ["1", "2", "3", "1"]
         await client.close()
 
 
@@ -83,6 +95,17 @@ async def test_an_answer_without_the_number_is_a_failure(answer: object) -> None
         with pytest.raises(ProviderFailed, match=r"data\.total_tokens") as caught:
             await client.count("kimi-k2.6", BODY)
         assert "data.total_tokens" in error_sentence(caught.value, "zh")
+        await client.close()
+
+
+async def test_an_error_with_status_200_is_told_as_what_it_is() -> None:
+    async def say(exchange: Exchange) -> None:
+        await exchange.whole({"error": {"message": "no", "type": "invalid_authentication_error"}})
+
+    async with loopback(say) as server:
+        client = open_counting(Catalog().profile("kimi"), key="sk-x", base_url=server.url, retry=QUICK)
+        with pytest.raises(KeyRefused):
+            await client.count("kimi-k2.6", BODY)
         await client.close()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from multiturn.errors import ProviderFailed, ProviderOverflow, StreamCut
@@ -58,6 +58,8 @@ def test_no_reasoning_differs_from_empty_reasoning() -> None:
     assert (
         read([say(role="assistant", content="", reasoning_content=""), say(content="x")])[0].reasoning == ""
     )
+    _, deltas = read([say(reasoning_content=""), say(content="x"), say(content="y")])
+    assert [delta.reasoning for delta in deltas if delta.text] == ["", None], "it is told once"
 
 
 def test_a_piece_that_says_nothing_is_nothing() -> None:
@@ -171,6 +173,7 @@ def test_halves_left_at_the_end_of_every_text() -> None:
 
 
 @given(st.text(max_size=30), st.booleans())
+@example("\U00010000\U0010ffff", False)
 def test_any_text_survives_its_splitting(text: str, through_arguments: bool) -> None:
     def piece(part: str) -> dict[str, Any]:
         if through_arguments:

@@ -48,6 +48,11 @@ def test_an_address_that_is_none(address: str) -> None:
     assert "word" not in str(caught.value)
 
 
+def test_an_address_that_is_missing_names_its_variable() -> None:
+    with pytest.raises(SettingInvalid, match="COMPATIBLE_BASE_URL"):
+        open_provider(Catalog().profile("compatible"))
+
+
 def test_a_wrong_option_of_the_demo() -> None:
     card = Catalog().card("demo?colour=red")
     with pytest.raises(SettingInvalid):
@@ -55,7 +60,7 @@ def test_a_wrong_option_of_the_demo() -> None:
 
 
 def test_a_scripted_provider_comes_with_its_script() -> None:
-    with pytest.raises(SettingInvalid):
+    with pytest.raises(SettingInvalid, match="made with its script"):
         open_provider(Catalog().profile("scripted"))
 
 

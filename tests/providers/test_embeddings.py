@@ -123,6 +123,17 @@ async def test_an_endpoint_that_takes_fewer_than_we_knew_teaches_us() -> None:
         assert list(client.batches(["x"] * 9)) == [range(4), range(4, 8), range(8, 9)]
 
 
+async def test_rows_are_asked_for_in_batches_that_an_endpoint_takes() -> None:
+    texts = [f"第{number}句" for number in range(10)]
+    async with embedding() as (client, server):
+        server.embeds("text-embedding-v4", batch=4)
+        rows, usage = await client.rows(texts)
+        assert sizes(server) == [10, 4, 4, 2]
+        assert (len(rows), usage.input) == (10, sum(map(counting.count, texts)))
+        with pytest.raises(RequestRefused):
+            await client.rows([""])
+
+
 @pytest.mark.parametrize(
     ("words", "tried"), [("too many inputs", [8, 4, 4]), ("batch size must be at most 3", [8, 3, 3, 2])]
 )
@@ -221,6 +232,7 @@ def row(*values: object, index: int = 0) -> dict[str, object]:
         [row(1, 2), row(None, 1, index=1)],
         [row(1, 2), row(index=1)],
         [row(1, 2), {"index": 1, "embedding": "AAAA"}],
+        [row(1, 2), {"index": 1, "embedding": "12"}],
         [row(1, 2), {"index": 1}],
         [row(1, 2), "x"],
         [row(1, 2), row(1, 3, index=1), row(1, 4, index=2)],

@@ -366,11 +366,26 @@ def test_a_page_of_html() -> None:
 def test_plain_text_and_bare_json_text() -> None:
     assert "upstream is down" in str(faults("zhizengzeng").answered(502, b"upstream is down"))
     assert "Invalid token" in str(faults("siliconflow").answered(401, b'"Invalid token"'))
+    assert "no such user" in str(faults("siliconflow").reported({"error": "no such user"}))
     assert "no reason given" in str(faults("siliconflow").reported(None))
 
 
+def test_a_complaint_in_a_list() -> None:
+    body = b'[{"error": {"code": 404, "message": "no such model", "status": "NOT_FOUND"}}]'
+    error = faults("compatible").answered(404, body)
+    assert type(error) is ModelNotFound
+    assert "HTTP 404, 404: no such model" in str(error)
+
+
+def test_a_native_code_before_the_text_says_what_it_is() -> None:
+    body = openai("<400> Arrearage: Access denied, check your account.")
+    assert type(faults("dashscope").answered(400, orjson.dumps(body))) is BillingRefused
+
+
 def test_a_body_nested_too_deeply() -> None:
-    assert type(faults("siliconflow").answered(400, b"[" * 200_000)) is RequestRefused
+    error = faults("siliconflow").answered(400, b"[" * 200_000)
+    assert type(error) is RequestRefused
+    assert "[[[" in str(error), "what it says can still be seen"
 
 
 def test_a_404_that_is_no_json_is_a_wrong_address() -> None:
@@ -379,7 +394,8 @@ def test_a_404_that_is_no_json_is_a_wrong_address() -> None:
 
 def test_an_error_in_the_frame_of_an_event() -> None:
     body = b'id:1\nevent:error\n:HTTP_STATUS/400\ndata:{"code":"DataInspectionFailed","message":"no"}\n\n'
-    assert type(faults("dashscope").answered(400, body)) is ContentFiltered
+    error = faults("dashscope").answered(400, body)
+    assert (type(error), error.provider_code) == (ContentFiltered, "DataInspectionFailed")
 
 
 def test_a_code_that_is_a_status() -> None:

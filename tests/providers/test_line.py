@@ -67,6 +67,13 @@ async def test_what_nobody_asked_for_ends_a_connection() -> None:
         assert one.connections == 2
 
 
+async def test_what_nobody_can_read_behind_an_answer_spoils_none() -> None:
+    async with host(WHOLE + b"and then", WHOLE) as (one, lines):
+        assert await read(await post(one, lines)) == b"hello"
+        assert await read(await post(one, lines)) == b"hello"
+        assert one.connections == 2
+
+
 @pytest.mark.parametrize(
     "says", [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel", CHUNKED + b"3\r\nhel\r\n"]
 )

@@ -34,13 +34,13 @@ async def test_an_answer_nobody_read_to_its_end_takes_its_connection_along() -> 
         assert one.connections == 2
 
 
-async def test_a_connection_that_idled_too_long_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_idled_too_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE", 0.0)
     async with host(WHOLE, WHOLE) as (one, lines):
         await read(await post(one, lines))
         await asyncio.sleep(0.01)
         await read(await post(one, lines))
-        assert one.connections == 2
+        assert (one.connections, one.left) == (2, 1)
 
 
 async def test_requests_at_once_have_connections_of_their_own() -> None:

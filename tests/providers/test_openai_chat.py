@@ -30,6 +30,11 @@ from multiturn.errors import (
 )
 from multiturn.messages import ToolCall
 from multiturn.providers import Patience, Provider, Retry, open_provider
+from multiturn.providers.deltas import NOTHING
+from multiturn.providers.events import Event
+from multiturn.providers.faults import Faults
+from multiturn.providers.openai_chat import choice_of
+from multiturn.providers.reading import JsonReader
 from multiturn.reply import Delta, Draft
 from multiturn.window import Request
 
@@ -334,6 +339,30 @@ async def test_an_answer_in_one_piece() -> None:
     assert (draft.model, draft.response_id) == ("m-1", "c-1")
     assert draft.usage
     assert draft.usage.total == 11
+
+
+async def test_a_whole_answer_that_does_not_say_that_it_ended_has_ended() -> None:
+    [delta] = await whole({"choices": [{"message": {"content": "好"}}]})
+    assert (delta.text, delta.finish_reason) == ("好", "stop")
+
+
+async def test_usage_is_asked_for_of_a_stream_only() -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.whole(WHOLE)
+
+    async with loopback(answer) as server:
+        client = open_provider(Catalog().profile("openai"), key="sk-test-key", base_url=server.url)
+        mine = {"stream_options": {"include_usage": True}}
+        for params in ({}, mine):
+            [_] = [delta async for delta in client.stream(replace(asked(stream=False), params=params))]
+        await client.close()
+    assert ["stream_options" in each.body for each in server.received] == [False, False]
+
+
+def test_an_object_without_choices_is_no_sign_of_life() -> None:
+    reader = JsonReader(Faults("openai"), choice_of)
+    assert reader.event(Event(b'{"type":"ping"}')) is None
+    assert reader.event(Event(b'{"choices":[]}')) is NOTHING
 
 
 async def test_blank_lines_before_an_answer() -> None:

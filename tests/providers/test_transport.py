@@ -28,6 +28,7 @@ from multiturn.errors import (
 )
 from multiturn.phrases import error_sentence
 from multiturn.providers import Patience, Provider, Retry, open_provider
+from multiturn.providers.openai_chat import OpenAIChat
 from multiturn.reply import Delta, Draft
 
 from .loopback import Answer, Exchange, Loopback, asked, chunk, collect, event, loopback
@@ -599,6 +600,17 @@ async def test_cancelling_closes_the_connection_at_once() -> None:
             await server.left.wait()
 
 
+async def test_an_answer_to_be_passed_on_is_cancelled_as_well() -> None:
+    async with talking(silent) as (client, server):
+        assert isinstance(client, OpenAIChat)
+        task = asyncio.create_task(client.passed(b"{}", stream=True))
+        await server.asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await server.left.wait()
+
+
 async def test_a_finished_answer_leaves_its_connection_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("multiturn.providers.transport.FAREWELL", 30.0)
 
@@ -610,6 +622,22 @@ async def test_a_finished_answer_leaves_its_connection_to_the_next(monkeypatch: 
         for _ in range(3):
             await collect(client)
     assert len({received.peer for received in server.received}) == 1
+
+
+async def test_what_comes_behind_the_last_event_is_of_no_answer() -> None:
+    async def goes_on(exchange: Exchange) -> None:
+        await exchange.say(chunk("你"), chunk("好"), chunk(finish="stop"), event("[DONE]"), chunk("？"))
+
+    async with talking(goes_on) as (client, _):
+        assert text_of(await collect(client)) == "你好"
+
+
+async def test_the_last_event_counts_without_the_blank_line_behind_it() -> None:
+    async def ends(exchange: Exchange) -> None:
+        await exchange.say(chunk("你"), chunk("好", "stop").rstrip())
+
+    async with talking(ends) as (client, _):
+        assert text_of(await collect(client)) == "你好"
 
 
 async def test_the_last_event_ends_an_answer_whose_connection_stays_open() -> None:
