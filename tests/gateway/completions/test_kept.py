@@ -14,6 +14,8 @@ CANARY = "a long history of which only the newest words are needed"
 TALK = f"""[{{"role": "user", "content": "{CANARY}"}}, {{"role": "assistant", "content": "told before"}},
     {{"role": "user", "content": "go on"}}]"""
 CHAT = f"""{{"model": "qwen/qwen-plus", "stream": true, "messages": {TALK}}}"""
+RESPONSE = f"""{{"model": "qwen/qwen-plus", "stream": true, "input": "go on",
+    "background_options": {{"completion_window": "{CANARY}"}}}}"""
 NATIVE = f"""{{"model": "qwen/qwen-plus", "input": {{"messages": {TALK}}}}}"""
 
 
@@ -31,6 +33,7 @@ def kept() -> list[Any]:
     ("path", "posted", "end"),
     [
         ("/v1/chat/completions", CHAT, b"[DONE]"),
+        ("/v1/responses", RESPONSE, b"[DONE]"),
         ("/api/v1/services/aigc/text-generation/generation", NATIVE, b'"stop"'),
     ],
 )

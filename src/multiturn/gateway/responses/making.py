@@ -36,6 +36,8 @@ from .window import check_room
 
 __all__ = ["Making", "Running"]
 
+NOTHING = Wanted({}, [])
+
 
 class Running:
     """The responses that are being made in this process, by their ids."""
@@ -91,6 +93,7 @@ class Making:
         self._gateway, self._client, self._receive, self._send = asker
         self._asker, self._running = asker, running
         self._wanted, self._raw, self._headers = wanted, raw, headers
+        self._streamed, self._background = wanted.get("stream") is True, wanted.get("background") is True
         self._seen: Seen
         self._extra: Mapping[str, str] = {}
 
@@ -99,17 +102,23 @@ class Making:
         owner, repeats = owner_of(self._client, self._wanted.get("user")), self._gateway.repeats
         self._seen = await seen(repeats, self._client, owner, self._wanted, self._raw, self._headers)
         mark = (owner, self._seen.key, hashlib.sha256(self._raw).digest())
-        live = self._running.asked_for(mark) if self._goes_on else None
+        goes_on = self._background or is_detached(self._headers)  # also when nobody listens
+        live = self._running.asked_for(mark) if goes_on else None
         if live is not None:
             await self._apart(live)
             return
         await self._gateway.expect(self._foreseen)
         async with staying(self._receive):
             begun, asked = await self._begin(mark)
+        self._wanted, self._raw = NOTHING, b""  # what was posted is not kept while the answer comes
         if isinstance(begun, Begun):
             await self._again(begun)
+        elif goes_on:
+            live = self._live(begun, asked, mark, streamed=True)
+            self._gateway.beside(self._running.run(live, self._client))
+            await self._apart(live)
         else:
-            await self._make(begun, asked, mark)
+            await self._make(self._live(begun, asked, mark, streamed=self._streamed))
 
     async def _foreseen(self) -> Spending | None:
         """What the response may take; nothing where it is stored already."""
@@ -117,20 +126,15 @@ class Making:
         foresee = foresight_of(self._client, self._wanted, len(self._raw))
         return await unless_made(self._client, (spot.owner, spot.conversation), self._seen.key, foresee)
 
-    @property
-    def _goes_on(self) -> bool:
-        """Whether the response is made also when nobody listens, so that a repeat may follow it."""
-        return self._wanted.get("background") is True or is_detached(self._headers)
-
-    async def _make(self, turn: OpenTurn, asked: Asked, mark: Mark) -> None:
-        """Make the response of a turn that has begun."""
-        apart, streamed = self._goes_on, self._wanted.get("stream") is True
-        live = Live(turn, asked, mark, self._extra, streamed=apart or streamed)
+    def _live(self, turn: OpenTurn, asked: Asked, mark: Mark, *, streamed: bool) -> Live:
+        """The response of a turn that has begun."""
+        live = Live(turn, asked, mark, self._extra, streamed=streamed)
         self._running.add(live)
-        if apart:
-            self._gateway.beside(self._running.run(live, self._client))
-            await self._apart(live)
-        elif streamed:
+        return live
+
+    async def _make(self, live: Live) -> None:
+        """Make a response for a client whose leaving stops the model."""
+        if self._streamed:
             telling = live.telling()
             await self._events(self._told(live, telling, self._asker.direct), live, telling)
         else:
@@ -213,10 +217,10 @@ class Making:
 
     async def _apart(self, live: Live) -> None:
         """Answer beside a response that is made whether or not somebody listens."""
-        if self._wanted.get("stream"):
+        if self._streamed:
             telling = live.telling()
             await self._events(live.followed(telling.events), live, telling)
-        elif self._wanted.get("background"):
+        elif self._background:
             queued = {**live.first, "status": "queued"}
             await send_whole(self._send, orjson.dumps(queued), self._beside(live))
         else:
@@ -248,7 +252,7 @@ class Making:
         at = replace(at, place=begun.step)
         exchange: Exchange = await self._client.engine.store.exchange(self._client.reach, at)
         language, headers = self._gateway.language, {**_stood_beside(exchange), **self._extra}
-        if not self._wanted.get("stream"):
+        if not self._streamed:
             await send_whole(self._send, orjson.dumps(whole(exchange, language)), headers)
             return
 

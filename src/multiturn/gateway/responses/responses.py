@@ -66,7 +66,9 @@ class Responses:
         asker = Asker(self._gateway, client, receive, send)
         try:
             if wanted.stored:
-                await Making(asker, self._running, wanted, body.raw, headers).answer()
+                making = Making(asker, self._running, wanted, body.raw, headers)
+                del body, wanted  # what was posted is not kept while the answer comes
+                await making.answer()
             else:
                 await self._gateway.expect(foresight_of(client, wanted, len(body.raw)))
                 await answer_aside(asker, wanted)
