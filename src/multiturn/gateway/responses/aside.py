@@ -26,8 +26,8 @@ from .events import Events
 from .prepared import Prepared, prepared
 from .request import Wanted
 from .response import CUT, Progress, incomplete, responded
-from .turn import check_new
 from .window import check_room, window_for
+from .words import check_new
 
 __all__ = ["answer_aside"]
 

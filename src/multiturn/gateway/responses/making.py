@@ -30,9 +30,11 @@ from ..repeats import ENDED_BADLY, Seen
 from .prepared import prepared
 from .repeats import seen
 from .request import Wanted, foresight_of
+from .spot import Spot, owner_of, spot_of
 from .telling import Live, Mark, Telling, ended, told_again, whole
-from .turn import Spot, asked_in, check_new, owner_of, spot_of
+from .turn import asked_in
 from .window import check_room
+from .words import check_new
 
 __all__ = ["Making", "Running"]
 

@@ -15,7 +15,8 @@ from ..items.references import resolved
 from ..items.stored import Items, unshared
 from .compactions import MARK
 from .request import Wanted
-from .turn import Spot, Words, held, settled, spot_of, words_of
+from .spot import Spot, held, settled, spot_of
+from .words import Words, words_of
 
 __all__ = ["Prepared", "prepared"]
 

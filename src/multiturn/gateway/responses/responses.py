@@ -27,8 +27,8 @@ from .deletion import forget
 from .input_items import input_page, input_tokens
 from .making import Making, Running
 from .request import foresight_of, wanted_of
+from .spot import exchange_of
 from .telling import told_again, whole
-from .turn import exchange_of
 
 __all__ = ["Responses"]
 

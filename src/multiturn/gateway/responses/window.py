@@ -20,7 +20,8 @@ from ...terms import Input, policy_of
 from ...window import Limits, Window
 from ..completions.posted import INSTRUCTIONS
 from ..http.refusal import Refusal
-from .turn import Spot, Words
+from .spot import Spot
+from .words import Words
 
 __all__ = ["check_room", "window_for"]
 
