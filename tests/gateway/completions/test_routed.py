@@ -14,7 +14,7 @@ from multiturn.errors import RateLimited, RequestRefused
 from multiturn.gateway.app import CHAT
 from multiturn.gateway.completions.routed import one_after_another
 from multiturn.gateway.dashscope.generation import TEXT
-from multiturn.gateway.http.sse import Headers
+from multiturn.gateway.http.sse import Beside
 from multiturn.routing import Routing
 
 
@@ -29,11 +29,11 @@ class Stage:
         self.asked: list[str] = []
         self.told: list[Mapping[str, str]] = []
 
-    async def ask(self, card: Card, key: str, headers: Headers) -> None:
+    async def ask(self, card: Card, key: str, beside: Beside) -> None:
         self.asked.append(card.name)
         if card.name in self.failing:
             raise self.failing[card.name]
-        self.told.append(headers())
+        self.told.append(beside())
 
     async def run(self) -> list[str]:
         self.asked.clear()
@@ -76,9 +76,9 @@ async def test_only_one_of_two_at_once_tries() -> None:
     stage.now, stage.failing = 5.0, {}
     both: list[list[str]] = []
 
-    async def ask(card: Card, key: str, headers: Headers) -> None:
+    async def ask(card: Card, key: str, beside: Beside) -> None:
         both.append([stage.routing.attempts("fast").current.card.name, card.name])
-        headers()
+        beside()
 
     await one_after_another(stage.routing.attempts("fast"), ask)
     assert both == [["kimi/kimi-k2.6", "qwen/qwen-plus"]]

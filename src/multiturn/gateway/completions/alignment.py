@@ -23,7 +23,7 @@ from ...tokens import count_message
 from ...wire import opened
 from .posted import Messages
 
-__all__ = ["Alignment", "aligned", "check", "followed"]
+__all__ = ["Alignment", "aligned", "check_turn", "followed"]
 
 Likeness = tuple[str, str, tuple[str, ...]]
 
@@ -61,7 +61,7 @@ def _between(turns: Sequence[int], place: int) -> bool:
     return place in (0, len(turns)) or turns[place - 1] != turns[place]
 
 
-async def check(engine: Engine, chat: AsyncConversation, messages: Messages, asking: Asking) -> None:
+async def check_turn(engine: Engine, chat: AsyncConversation, messages: Messages, asking: Asking) -> None:
     """Raise what a turn of these messages would raise before anything is stored."""
     entries, results = turn_of(messages)
     given, known = replace(input_of(asking), entries=entries), Known(chat.declared)

@@ -21,7 +21,7 @@ from ..gateway import Asker
 from ..http.body import Body
 from ..http.connection import Write
 from ..http.presence import ClientLeft, staying
-from ..http.sse import DONE, Headers, send_events, send_whole
+from ..http.sse import DONE, Beside, send_events, send_whole
 
 __all__ = ["Passes", "relay"]
 
@@ -41,7 +41,7 @@ class Passes(Protocol):
         ...
 
 
-async def relay(asker: Asker, body: Body, card: Card, passes: Passes, headers: Headers) -> None:
+async def relay(asker: Asker, body: Body, card: Card, passes: Passes, beside: Beside) -> None:
     """Hand a request on, and its answer back."""
     gateway, client, receive, send = asker
     changes, ours = _changes(body.fields, card, gateway.client.catalog.profile(card.provider))
@@ -58,7 +58,7 @@ async def relay(asker: Asker, body: Body, card: Card, passes: Passes, headers: H
     try:
         if answer.streamed:
             parts = _parts(answer, check, asker.direct)
-            await send_events(receive, send, parts, headers, gateway.language)
+            await send_events(receive, send, parts, beside, gateway.language)
             return
         async with staying(receive):
             whole = await answer.whole()
@@ -70,7 +70,7 @@ async def relay(asker: Asker, body: Body, card: Card, passes: Passes, headers: H
         answer.close()
         if consumed is not None:
             consumed(_usage_in(whole) or check.usage() or estimated(len(raw), events=check.size))
-    await send_whole(send, whole, headers())
+    await send_whole(send, whole, beside())
 
 
 def _changes(fields: Mapping[str, Any], card: Card, profile: Profile) -> tuple[dict[str, Any], bool]:

@@ -11,13 +11,13 @@ from ...catalog import Card, Catalog, Profile
 from ...client import AsyncMultiTurn
 from ...errors import ProviderError
 from ...routing import Attempts
-from ..http.sse import Headers
+from ..http.sse import Beside
 
 __all__ = ["attempts_of", "may_answer", "one_after_another", "routed_headers"]
 
-Ask = Callable[[Card, str, Headers], Awaitable[None]]
-"""Asks a model with the key of a label, and sends its answer. It raises only where nothing was sent; the
-headers are asked for when the answer begins."""
+Ask = Callable[[Card, str, Beside], Awaitable[None]]
+"""Asks a model with the key of a label, and sends its answer. It raises only where nothing was sent; what
+stands beside the answer is asked for when that begins."""
 
 
 def attempts_of(client: AsyncMultiTurn, model: str, card: Card, fields: Mapping[str, Any]) -> Attempts | None:
@@ -46,12 +46,12 @@ def _beginning(messages: object) -> str:
     return orjson.dumps(head).decode()
 
 
-async def one_after_another(attempts: Attempts, ask: Ask, headers: Headers = dict) -> None:
+async def one_after_another(attempts: Attempts, ask: Ask, beside: Beside = dict) -> None:
     """Ask until somebody answers; what the last one complains of is raised."""
 
     def begun() -> Mapping[str, str]:
         attempts.answered()
-        return {**headers(), **routed_headers(attempts.route, attempts.current.card.name)}
+        return {**beside(), **routed_headers(attempts.route, attempts.current.card.name)}
 
     attempts.enter()
     while True:

@@ -27,10 +27,9 @@ from ..http.connection import Write
 from ..http.headers import check_same, conversation_in, key_in, only
 from ..http.presence import staying
 from ..http.refusal import Refusal
-from ..http.sse import Headers as Told
-from ..http.sse import send_events, send_whole
+from ..http.sse import Beside, send_events, send_whole
 from ..repeats import ENDED_BADLY, Seen
-from .alignment import check, followed
+from .alignment import check_turn, followed
 from .beside import named_of, window_headers
 from .form import Form, Pieces
 from .parameters import refused_by
@@ -168,7 +167,7 @@ class _Answering:
         if self.aligns and not seen.repeated:
             async with staying(self.asker.receive):
                 engine = self.asker.client.engine
-                await check(engine, self.chat, self.posted.new, asking)  # before a branch is made
+                await check_turn(engine, self.chat, self.posted.new, asking)  # before a branch is made
                 self.chat = await followed(engine.store, self.chat, self.posted.earlier)
         async with staying(self.asker.receive):
             await self._take_results(seen.key)
@@ -270,7 +269,7 @@ class _Answering:
         seed, last = f"{client.tenant}\0{self.chat.id}", first.target.model
         attempts = client.endpoints.routing.attempts(self.model, last=last, seed=seed)
 
-        async def ask(card: Card, key: str, headers: Told) -> None:
+        async def ask(card: Card, key: str, beside: Beside) -> None:
             window = first
             if card.name != last:
                 async with staying(self.asker.receive):
@@ -278,7 +277,7 @@ class _Answering:
             told.update(window_headers(window))
             provider = client.endpoints.provider(card, key)
             request = self._request(card, window, attempts.elsewhere)
-            await answer_request(self.asker, provider, card, request, self.form, headers)
+            await answer_request(self.asker, provider, card, request, self.form, beside)
 
         await one_after_another(attempts, ask, lambda: told)
 

@@ -25,7 +25,7 @@ from ..gateway import Asker
 from ..http.body import Body
 from ..http.presence import staying
 from ..http.refusal import Refusal
-from ..http.sse import Headers, send_events, send_whole
+from ..http.sse import Beside, send_events, send_whole
 from .completions import Completions
 from .form import Form, Named
 from .posted import messages_in
@@ -49,12 +49,12 @@ async def stateless(asker: Asker, body: Body, model: str) -> None:
 
 
 async def _ask(
-    asker: Asker, body: Body, attempts: Attempts | None, card: Card, key: str, headers: Headers
+    asker: Asker, body: Body, attempts: Attempts | None, card: Card, key: str, beside: Beside
 ) -> None:
     provider = asker.client.endpoints.provider(card, key)
     passes: Passes | None = getattr(provider, "passed", None)
     if passes is not None:
-        await relay(asker, body, card, passes, headers)
+        await relay(asker, body, card, passes, beside)
         return
     fields = body.fields
     check_choices(fields)
@@ -62,7 +62,7 @@ async def _ask(
     request = request_of(fields, body.written("messages").encode(), card)
     if attempts is not None:
         request = replace(request, elsewhere=attempts.elsewhere)
-    await answer_request(asker, provider, card, request, form_of(fields), headers)
+    await answer_request(asker, provider, card, request, form_of(fields), beside)
 
 
 def request_of(fields: Mapping[str, Any], messages: bytes, card: Card) -> Request:
@@ -100,7 +100,7 @@ def form_of(fields: Mapping[str, Any]) -> Completions:
 
 
 async def answer_request(
-    asker: Asker, provider: Provider, card: Card, request: Request, form: Form, headers: Headers
+    asker: Asker, provider: Provider, card: Card, request: Request, form: Form, beside: Beside
 ) -> None:
     """Ask a provider in our words, and write its deltas in the client's ``form``."""
     gateway, client, receive, send = asker
@@ -115,12 +115,12 @@ async def answer_request(
         yield pieces.end(draft.usage)
 
     if form.streamed:
-        await send_events(receive, send, parts(), headers, gateway.language, form.failed)
+        await send_events(receive, send, parts(), beside, gateway.language, form.failed)
         return
     async with staying(receive):
         async for _ in _deltas(provider, request, draft, consumed):
             pass
-    await send_whole(send, form.whole(named, draft, draft.usage), headers())
+    await send_whole(send, form.whole(named, draft, draft.usage), beside())
 
 
 async def _deltas(

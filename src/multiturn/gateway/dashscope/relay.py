@@ -19,7 +19,7 @@ from ..access.consumption import Consumed, estimated
 from ..gateway import Asker
 from ..http.body import Body
 from ..http.presence import ClientLeft, staying
-from ..http.sse import Headers, send_events, send_whole
+from ..http.sse import Beside, send_events, send_whole
 from .frames import Native
 from .posted import parameters_of
 
@@ -47,7 +47,7 @@ class Relay:
     body: Body
     form: Native
 
-    async def answer(self, card: Card, passes: PassesNative, headers: Headers) -> None:
+    async def answer(self, card: Card, passes: PassesNative, beside: Beside) -> None:
         """Hand it on, and the answer back."""
         gateway, client, receive, send = self.asker
         consumed = gateway.consumed(client, card)
@@ -57,7 +57,7 @@ class Relay:
         try:
             if answer.streamed:
                 frames = passing.frames()
-                await send_events(receive, send, frames, headers, gateway.language, self.form.failed)
+                await send_events(receive, send, frames, beside, gateway.language, self.form.failed)
                 return
             async with staying(receive):
                 passing.last = await answer.whole()
@@ -69,7 +69,7 @@ class Relay:
             answer.close()
             if consumed is not None:
                 consumed(passing.usage or estimated(len(raw), received=len(passing.last)))
-        await send_whole(send, passing.last, headers())
+        await send_whole(send, passing.last, beside())
 
     async def _asked(self, raw: bytes, passes: PassesNative, consumed: Consumed | None) -> Passed:
         try:

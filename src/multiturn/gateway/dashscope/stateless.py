@@ -16,7 +16,7 @@ from ..completions.routed import attempts_of, one_after_another
 from ..completions.stateless import answer_request, check_choices, request_of
 from ..gateway import Asker
 from ..http.body import Body
-from ..http.sse import Headers
+from ..http.sse import Beside
 from .frames import Native
 from .relay import PassesNative, Relay
 
@@ -43,14 +43,14 @@ class Stateless:
         else:
             await one_after_another(attempts, partial(self._ask, attempts), lambda: told)
 
-    async def _ask(self, attempts: Attempts | None, card: Card, key: str, headers: Headers) -> None:
+    async def _ask(self, attempts: Attempts | None, card: Card, key: str, beside: Beside) -> None:
         provider = self.asker.client.endpoints.provider(card, key)
         passes: PassesNative | None = getattr(provider, "passed_native", None)
         if passes is not None:
-            await Relay(self.asker, self.body, self.form).answer(card, passes, headers)
+            await Relay(self.asker, self.body, self.form).answer(card, passes, beside)
             return
         check_choices(self.fields)
         request = request_of(self.fields, orjson.dumps(self.fields["messages"]), card)
         if attempts is not None:
             request = replace(request, elsewhere=attempts.elsewhere)
-        await answer_request(self.asker, provider, card, request, self.form, headers)
+        await answer_request(self.asker, provider, card, request, self.form, beside)

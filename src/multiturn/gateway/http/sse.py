@@ -12,7 +12,7 @@ from starlette.types import Receive, Send
 from .presence import ClientLeft, staying
 from .refusal import Refusal, Said, said_of
 
-__all__ = ["DONE", "encoded_headers", "failed_event", "send_events", "send_whole", "stopping"]
+__all__ = ["DONE", "Beside", "encoded_headers", "failed_event", "send_events", "send_whole", "stopping"]
 
 DONE = b"data: [DONE]\n\n"
 EVENTS = (
@@ -20,8 +20,8 @@ EVENTS = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 )
-Headers = Callable[[], Mapping[str, str]]
-"""What is told beside the answer; asked for when its first piece is there."""
+Beside = Callable[[], Mapping[str, str]]
+"""The headers that are told beside an answer; asked for when its first piece is there."""
 
 
 def failed_event(said: Said) -> bytes:
@@ -33,7 +33,7 @@ async def send_events(
     receive: Receive,
     send: Send,
     parts: AsyncGenerator[bytes, None],
-    headers: Headers,
+    beside: Beside,
     language: str,
     failed: Callable[[Said], bytes] = failed_event,
 ) -> bool:
@@ -47,7 +47,7 @@ async def send_events(
             async for part in parts:
                 if not begun:
                     begun = True
-                    await _begin(send, headers())
+                    await _begin(send, beside())
                 await send({"type": "http.response.body", "body": part, "more_body": True})
     except asyncio.CancelledError:
         failure = stopping()

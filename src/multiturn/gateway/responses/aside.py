@@ -20,7 +20,7 @@ from ..completions.routed import one_after_another
 from ..completions.stateless import answer_request
 from ..gateway import Asker
 from ..http.refusal import Said
-from ..http.sse import Headers
+from ..http.sse import Beside
 from ..items.items import Item, derived_items
 from .events import Events
 from .prepared import Prepared, prepared
@@ -42,12 +42,12 @@ async def answer_aside(asker: Asker, wanted: Wanted) -> None:
     seed = f"{client.tenant}\0{ready.spot.conversation}"
     attempts = client.endpoints.routing.attempts(ready.model, seed=seed)
 
-    async def ask(card: Card, key: str, headers: Headers) -> None:
+    async def ask(card: Card, key: str, beside: Beside) -> None:
         window = await window_for(client, ready.spot, ready.words, ready.given, card.name)
         form = Aside(wanted, ready, gateway.language, keep_reasoning=client.config.keep_reasoning)
         request = _request(ready, card, window, attempts.elsewhere, streamed=form.streamed)
         provider = client.endpoints.provider(card, key)
-        await answer_request(asker, provider, card, request, form, headers)
+        await answer_request(asker, provider, card, request, form, beside)
 
     await one_after_another(attempts, ask, lambda: ready.told)
 
