@@ -54,21 +54,13 @@ async def quoted(
         return None
     search, conversation = _Search(store, scope, question, embedder), scope.conversation
     present = Present.of(path, first)
-    found = await search.best(scope, CANDIDATES, notes, few=True)
-    fresh = list(_unsent(found, conversation, present))
-    if found and found[0].score < search.least and not any(one.conversation == conversation for one in fresh):
-        found = await search.best(scope, CANDIDATES, notes)
-        fresh = list(_unsent(found, conversation, present))
+    found, fresh = await search.finds(present, notes)
     held = [
         _source(one) for one in found if one.score >= search.least and present.quotes_it(one, conversation)
     ]
     if any(one.score >= search.least for one in fresh):
         fresh = await search.not_outdone(fresh, present)
-    telling = _telling(fresh, conversation, search.least)
-    passages = [passage_of(one.told, one.score, _other(one, conversation), one.at) for one in telling]
-    beside = [passage_of(*each) for each in await search.beside(fresh)]
-    passages += [each for each in beside if not present.holds(None, each.text)]
-    made = quotation(passages, question, limits, count_text, search.least)
+    made = quotation(await search.passages(fresh, present), question, limits, count_text, search.least)
     return replace(made, held=tuple(held), first=first) if held else made
 
 
@@ -87,6 +79,19 @@ class _Search:
     def __post_init__(self) -> None:
         self.asked = query(self.question, now=time.time())
         self.least = margin(self.asked)
+
+    async def finds(
+        self, present: Present, notes: list[str] | None
+    ) -> tuple[Sequence[Found], Sequence[Found]]:
+        """The best finds, and those of them that do not stand in the window already. Where none is good
+        enough to be quoted, the very best alone will do, if it is of this conversation and not sent."""
+        scope, here = self.scope, self.scope.conversation
+        found = await self.best(scope, CANDIDATES, notes, few=True)
+        fresh = list(_unsent(found, here, present))
+        if found and found[0].score < self.least and not any(one.conversation == here for one in fresh):
+            found = await self.best(scope, CANDIDATES, notes)
+            fresh = list(_unsent(found, here, present))
+        return found, fresh
 
     async def best(
         self, scope: Scope, limit: int, notes: list[str] | None = None, *, few: bool = False
@@ -115,7 +120,15 @@ class _Search:
         good = better([(one.told.id, one.score) for one in around], sent)
         return [one for one in fresh if good is None or one.told.id in good]
 
-    async def beside(self, found: Sequence[Found]) -> list[tuple[Told, float, str | None]]:
+    async def passages(self, fresh: Sequence[Found], present: Present) -> list[Passage]:
+        """What could be quoted: of the finds, and of what stands beside the best of them."""
+        here = self.scope.conversation
+        telling = _telling(fresh, here, self.least)
+        found = [passage_of(one.told, one.score, _other(one, here), one.at) for one in telling]
+        beside = [passage_of(*each) for each in await self._beside(fresh)]
+        return found + [each for each in beside if not present.holds(None, each.text)]
+
+    async def _beside(self, found: Sequence[Found]) -> list[tuple[Told, float, str | None]]:
         """What stands beside the best finds in their turns: the answer to a question, the question of an
         answer."""
         known = {one.told.id for one in found}
