@@ -32,7 +32,7 @@ from .posted import messages_in
 from .relay import Passes, relay
 from .routed import attempts_of, one_after_another
 
-__all__ = ["OURS", "answer_request", "check_choices", "form_of", "request_of", "stateless"]
+__all__ = ["OURS", "answer_request", "check_choices", "form_of", "stateless", "translated"]
 
 OURS = frozenset(("model", "messages", "stream", "stream_options", "tools", "tool_choice", "n"))
 """Fields that have a place of their own in a request, or that we decide."""
@@ -59,13 +59,13 @@ async def _ask(
     fields = body.fields
     check_choices(fields)
     messages_in(fields.get("messages"))
-    request = request_of(fields, body.written("messages").encode(), card)
+    request = translated(fields, body.written("messages").encode(), card)
     if attempts is not None:
         request = replace(request, elsewhere=attempts.elsewhere)
     await answer_request(asker, provider, card, request, form_of(fields), beside)
 
 
-def request_of(fields: Mapping[str, Any], messages: bytes, card: Card) -> Request:
+def translated(fields: Mapping[str, Any], messages: bytes, card: Card) -> Request:
     """The fields of a chat completion as a request in our words; ``messages`` are the same as JSON."""
     entries = [seal(dict(each), count_message) for each in fields["messages"]]
     traits = 0
@@ -87,7 +87,7 @@ def request_of(fields: Mapping[str, Any], messages: bytes, card: Card) -> Reques
 
 
 def check_choices(fields: Mapping[str, Any]) -> None:
-    """There is one answer to a turn."""
+    """Raises `Refusal` where several answers are wanted: a turn has one."""
     if fields.get("n") not in (None, 1):
         raise Refusal(400, "one_choice", param="n")
 

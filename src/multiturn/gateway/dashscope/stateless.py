@@ -13,7 +13,7 @@ import orjson
 from ...catalog import Card
 from ...routing import Attempts
 from ..completions.routed import attempts_of, one_after_another
-from ..completions.stateless import answer_request, check_choices, request_of
+from ..completions.stateless import answer_request, check_choices, translated
 from ..gateway import Asker
 from ..http.body import Body
 from ..http.sse import Beside
@@ -50,7 +50,7 @@ class Stateless:
             await Relay(self.asker, self.body, self.form).answer(card, passes, beside)
             return
         check_choices(self.fields)
-        request = request_of(self.fields, orjson.dumps(self.fields["messages"]), card)
+        request = translated(self.fields, orjson.dumps(self.fields["messages"]), card)
         if attempts is not None:
             request = replace(request, elsewhere=attempts.elsewhere)
         await answer_request(self.asker, provider, card, request, self.form, beside)
