@@ -49,6 +49,12 @@ def test_every_message_has_one_place_and_the_newest_is_new(names: list[str]) -> 
         assert not any(each["role"] == "assistant" for each in told.new)
 
 
+def test_what_only_items_have_is_no_part_of_a_message() -> None:
+    said = {"role": "user", "content": "hi", "name": "ada"}
+    own = {"id": "mine", "item_ids": ["other"], "response_items": [{"type": "of_the_future"}]}
+    assert divide([{**said, **own}]).new == [said]
+
+
 def test_so_many_messages_are_taken_and_no_more() -> None:
     assert len(messages_in(roles(*["user"] * 2048))) == 2048
     with pytest.raises(Refusal, match="too_many_messages"):

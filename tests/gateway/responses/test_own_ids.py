@@ -54,6 +54,17 @@ def test_an_id_that_another_item_has_gives_way(place: str) -> None:
             assert texts({"": json.loads(found)}) == ["first"]
 
 
+def test_messages_of_chat_completions_have_ids_of_ours() -> None:
+    with serve("qwen", "ok") as sim, gate(sim) as one:
+        for text in ("a", "b", "c"):
+            said = {"role": "user", "content": text, "id": "mine", "item_ids": ["mine"]}
+            body = {"model": "qwen/qwen-plus", "messages": [said], "conversation": "c"}
+            assert one.post(body)[0] == 200
+        found = walked(one, "/v1/conversations/c/items")
+        assert texts(found) == ["a", "ok", "b", "ok", "c", "ok"]
+        assert "mine" not in found
+
+
 def test_what_the_model_said_may_be_posted_once_more() -> None:
     with serve("qwen", "ok") as sim, gate(sim) as one:
         name = one.openai().conversations.create().id

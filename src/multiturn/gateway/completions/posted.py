@@ -13,6 +13,9 @@ __all__ = ["Posted", "divide", "messages_in"]
 
 INSTRUCTIONS = ("system", "developer")
 MOST_MESSAGES = 2048
+OF_ITEMS = frozenset(("id", "item_ids", "response_items"))
+"""What is kept beside a message for the items it is made of. A chat completion has no such words: somebody's
+own of that name would hide what the message says, or give two items one id."""
 Messages = Sequence[Mapping[str, Any]]
 
 
@@ -58,7 +61,7 @@ def divide(messages: object) -> Posted:
     >>> divide([{"role": "user", "content": "a"}, {"role": "assistant"}, {"role": "user"}]).new
     [{'role': 'user'}]
     """
-    messages = messages_in(messages)
+    messages = [_plain(each) for each in messages_in(messages)]
     lead = 0
     while lead < len(messages) and messages[lead]["role"] in INSTRUCTIONS:
         lead += 1
@@ -66,6 +69,12 @@ def divide(messages: object) -> Posted:
     if start == len(messages):
         raise Refusal(400, "nothing_new", param="messages")
     return Posted(messages[:lead] or None, messages[lead:start], messages[start:])
+
+
+def _plain(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    if OF_ITEMS.isdisjoint(message):
+        return message
+    return {name: value for name, value in message.items() if name not in OF_ITEMS}
 
 
 def _start_of_new(messages: Messages, lead: int) -> int:
