@@ -15,11 +15,11 @@ def words(text: str, id: str = "mine") -> dict[str, Any]:
     return {"type": "message", "role": "user", "content": text, "id": id}
 
 
-def walked(one: Gate, path: str) -> dict[str, Any]:
+def walked(one: Gate, path: str, order: str = "asc") -> dict[str, Any]:
     """What stands there by its ids, read one item a page."""
     found, after = dict[str, Any](), ""
     for _ in range(20):
-        page = json.loads(one.get(f"{path}?order=asc&limit=1{after}")[1])
+        page = json.loads(one.get(f"{path}?order={order}&limit=1{after}")[1])
         for item in page["data"]:
             assert item["id"] not in found
             found[item["id"]] = item
@@ -63,6 +63,26 @@ def test_messages_of_chat_completions_have_ids_of_ours() -> None:
         found = walked(one, "/v1/conversations/c/items")
         assert texts(found) == ["a", "ok", "b", "ok", "c", "ok"]
         assert "mine" not in found
+
+
+def test_a_turn_that_two_branches_have_is_read_and_changed_in_the_one_in_use() -> None:
+    with gate(model="demo") as one:
+        items = [words("a", "m1"), {**words("b", "m2"), "role": "assistant"}, words("c", "m3")]
+        name = json.loads(one.post({"items": items}, "/v1/conversations")[1])["id"]
+        path = f"/v1/conversations/{name}"
+        assert one.post({"at": 2}, f"{path}/branches")[0] == 200
+        assert one.post({}, f"{path}/branches/1/switch")[0] == 200
+        added = {"items": [{**words("d", "m4"), "role": "assistant"}]}
+        assert one.post(added, f"{path}/items")[0] == 200
+        for branch, ids in (("0", ["m3", "m2", "m1"]), ("1", ["m4", "m3", "m2", "m1"])):
+            assert one.post({}, f"{path}/branches/{branch}/switch")[0] == 200
+            assert [*walked(one, f"{path}/items", "desc")] == ids
+            assert [*walked(one, f"{path}/items")] == ids[::-1]
+        assert one.post({}, f"{path}/branches/0/switch")[0] == 200
+        assert one.get(f"{path}/items/m3", "DELETE")[0] == 200
+        assert [*walked(one, f"{path}/items")] == ["m1", "m2"]
+        assert one.post({}, f"{path}/branches/1/switch")[0] == 200
+        assert [*walked(one, f"{path}/items")] == ["m1", "m2", "m3", "m4"]
 
 
 def test_what_the_model_said_may_be_posted_once_more() -> None:

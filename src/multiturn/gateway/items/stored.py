@@ -99,9 +99,17 @@ class Items:
         if address is not None and address.ulid == one.ulid:
             return address
         try:
-            return await self.store.locate(self.owner, self.conversation, id)
+            found = await self.store.locate(self.owner, self.conversation, id)
         except TurnNotFound:
             raise _missing(param) from None
+        return await self._in_use(found, id) or found
+
+    async def _in_use(self, found: Address, id: str) -> Address | None:
+        """The message with this item on the branch in use: a turn that two branches say differently from
+        somewhere on is there twice, with the ids that it brought along."""
+        rows = await self.store.history(self.owner, self.conversation, after=found.turn - 1, limit=1)
+        mine = (each.told.id for each in _standing(rows) if each.item["id"] == id)
+        return Address.parse(next(mine, ""))
 
     # -- deletion
 
