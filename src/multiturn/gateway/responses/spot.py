@@ -135,9 +135,8 @@ async def settled(client: AsyncMultiTurn, spot: Spot, items: Sequence[Item]) -> 
 async def _calling(client: AsyncMultiTurn, spot: Spot, turn: Turn, given: set[str]) -> Exchange | None:
     """The newest step of a turn that made one of these calls."""
     store, at = client.engine.store, Address.parse(turn.id)
+    assert at is not None, "a turn has an address"  # noqa: S101  (for the type checker)
     steps = await store.steps(spot.owner, spot.conversation, turn.number, turn.branch)
-    if at is None:
-        return None
     for step in reversed(steps):
         with suppress(TurnNotFound):
             found = await store.exchange(spot.owner, replace(at, place=step.number))
