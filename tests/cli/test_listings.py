@@ -265,4 +265,5 @@ def test_an_excerpt_shows_what_was_found() -> None:
     assert "needle" in excerpt(text, around="NEEDLE")
     assert excerpt(text, around="NEEDLE").startswith("…")
     assert excerpt("a\nb") == "a b"
-    assert excerpt("x" * 100).endswith("…")
+    assert excerpt("x" * 60) == "x" * 60
+    assert excerpt("x" * 61) == "x" * 60 + "…"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.cli.terminal import Shell
 
 from multiturn.catalog import Catalog
+from multiturn.cli.doctor import _disk
 from multiturn.cli.models import plain, shown
+from multiturn.cli.screen import Screen
 from multiturn.config import NAMES
 
 
@@ -213,6 +217,14 @@ def test_a_database_of_a_newer_program_is_found(shell: Shell, tmp_path: Path) ->
     connection.close()
     assert any("999" in sentence for sentence in findings(shell, code=1))
     assert shell.refused("list").endswith("[store_too_new]")
+
+
+@pytest.mark.parametrize(("free", "level"), [(100 << 20, "ok"), ((100 << 20) - 1, "wrong")])
+def test_a_disk_that_is_nearly_full_is_found(
+    free: int, level: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    assert _disk(Screen(), tmp_path / "chats.db").level == level
 
 
 def own(shell: Shell, text: str) -> None:

@@ -95,7 +95,11 @@ def test_what_was_billed_is_compared(talked: Shell) -> None:
 def test_the_drawing_is_written(talked: Shell) -> None:
     done = talked.run("replay", "--policy", "sliding.toml", "--picture", "what-if.svg")
     assert "what-if.svg" in done.stderr
-    assert ET.parse(talked.home / "what-if.svg").getroot().tag.endswith("svg")
+    drawing = ET.parse(talked.home / "what-if.svg").getroot()
+    assert drawing.tag.endswith("svg")
+    told = list(drawing.itertext())
+    assert sum(words.startswith("~$") for words in told) == 2
+    assert sum(" · " in words and words.endswith("%") for words in told) == 2
     assert talked.refused("replay", "--picture", "nowhere/what-if.svg").endswith("[system]")
 
 
