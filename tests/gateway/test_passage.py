@@ -127,3 +127,11 @@ def test_what_ended_last_is_written_down_too(
     with gate(model="demo") as one:
         assert one.get("/v1/models", **{"x-request-id": "the-last"})[0] == 200
     assert '"request":"the-last"' in written.stream.getvalue()
+
+
+def test_what_is_done_is_not_held_on_to() -> None:
+    with gate(model="demo") as one:
+        gateway = one.server.config.app._gateway  # type: ignore[union-attr]  # ours, whatever uvicorn takes
+        said = {"model": "demo", "conversation": "c", "messages": [{"role": "user", "content": "hi"}]}
+        assert one.post(said, x_multiturn_detached="true")[0] == 200
+        until(lambda: not gateway.tasks)

@@ -13,7 +13,7 @@ from tests.gateway.serving import Gate, gate
 from tests.gateway.talking import Talk, summarised
 from tests.simulators import Answer, Call, Fault, Script, Simulator, Wire, serve
 
-from multiturn import ContextPolicy
+from multiturn import ContextPolicy, MultiTurn
 
 
 @pytest.fixture
@@ -255,6 +255,17 @@ def test_a_turn_is_stopped_from_another_connection() -> None:
             stopped = talk.ask("POST", "/turns/1/cancel")
         assert (stopped["state"], stopped["stopped"]) == ("incomplete", True)
         assert talk.ask("POST", "/turns/1/cancel") == stopped
+
+
+def test_a_turn_that_does_not_stop_is_told_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("multiturn.gateway.conversations.anew.PATIENCE", 0.2)
+    url = f"sqlite:///{tmp_path / 'chats.db'}"
+    with gate(store=url, model="demo") as one, MultiTurn("demo", url, environment={}) as elsewhere:
+        with elsewhere.conversation("c").prepare("hi"):
+            answer = Talk(one).ask("POST", "/turns/1/cancel")
+    assert (answer["state"], answer["stopped"]) == ("accepted", False)
 
 
 def test_only_the_named_turn_is_stopped() -> None:
