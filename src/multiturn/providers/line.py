@@ -80,10 +80,13 @@ class Received:
             self._line.hold(on=on)
 
     def close(self) -> None:
-        """Hang up, unless the answer was read to its end and the connection can be used again."""
+        """Hang up, unless the answer was read to its end and the connection can be used again. Whoever
+        waits for more is told that nothing comes."""
         line, self._line = self._line, None
         if line is not None and not self._over:
             line.drop()
+            self.end(BrokenOff())
+            self.arrived()
         self._sink = None
 
     # -- what the line tells

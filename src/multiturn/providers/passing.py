@@ -73,7 +73,7 @@ class Passed:
         def arrived(chunk: bytes) -> None:
             if over.done():  # whoever waited has left in this very moment
                 return
-            self._alive = self._loop.time()
+            self._heard()
             try:
                 events = look(self._ended(chunk)) if chunk else b""
                 if chunk and (not events or write(events)):
@@ -126,10 +126,14 @@ class Passed:
             if self._late is not None:
                 raise ProviderTimeout(self._late, provider=self.faults.provider) from error
             raise StreamCut(reason_of(error), provider=self.faults.provider) from error
+        self._heard()
+        return chunk
+
+    def _heard(self) -> None:
+        """Something came: from now on the limit is that of a pause."""
         self._alive = self._loop.time()
         if self._call.stream:
             self._limit = self._patience.idle
-        return chunk
 
     def _check_size(self, size: int, what: str) -> None:
         if size > LARGEST_ANSWER:
@@ -144,10 +148,11 @@ class Passed:
         return bytes(body[:LARGEST_COMPLAINT])
 
     def _watch(self) -> None:
-        """Close a connection on which nothing came for too long; else look again when that could be."""
-        moment = min(self._alive + self._limit, self._end)
-        if self._loop.time() < moment:
-            self._timer = self._loop.call_at(moment, self._watch)
+        """Close a connection on which nothing came for too long; else look again when that could be, with
+        the shorter limit of a pause, too, which holds as soon as something comes."""
+        moment, now = min(self._alive + self._limit, self._end), self._loop.time()
+        if now < moment:
+            self._timer = self._loop.call_at(min(moment, now + self._patience.idle), self._watch)
         else:
             over = moment == self._end
             self._late = late("no_end" if over else "no_piece", self._patience.total if over else self._limit)
