@@ -249,6 +249,19 @@ async def test_vectors_that_cannot_be_right_are_a_failure(data: object) -> None:
         await client.close()
 
 
+@pytest.mark.parametrize(("name", "place"), [("qwen", "index"), ("dashscope", "text_index")])
+async def test_each_text_has_the_vector_that_names_its_place(name: str, place: str) -> None:
+    rows = [{place: 1, "embedding": [0, 1]}, {place: 0, "embedding": [1, 0]}]
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.whole({"data": rows, "output": {"embeddings": rows}})
+
+    async with loopback(answer) as server:
+        client = client_of(server, f"{name}/text-embedding-v4")
+        assert (await client.rows(["一", "二"]))[0] == [[1, 0], [0, 1]]
+        await client.close()
+
+
 def test_keys_and_providers_are_checked_first() -> None:
     catalog = Catalog()
     with pytest.raises(KeyMissing, match="DASHSCOPE_API_KEY"):

@@ -388,6 +388,14 @@ def test_a_body_nested_too_deeply() -> None:
     assert "[[[" in str(error), "what it says can still be seen"
 
 
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(403, KeyRefused), (408, ProviderTimeout), (413, ProviderOverflow), (524, ProviderTimeout)],
+)
+def test_a_status_by_itself_says_what_it_is(status: int, kind: type[ProviderError]) -> None:
+    assert type(faults("compatible").answered(status, b"no")) is kind
+
+
 def test_a_404_that_is_no_json_is_a_wrong_address() -> None:
     assert type(faults("compatible").answered(404, b"404: Not Found")) is RequestRefused
 

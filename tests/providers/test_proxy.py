@@ -13,9 +13,11 @@ from multiturn.catalog import Catalog
 from multiturn.errors import ProviderUnreachable, SettingInvalid
 from multiturn.phrases import error_sentence
 from multiturn.providers import Provider, Retry, open_provider
+from multiturn.providers.flow import Deltas
+from multiturn.providers.openai_chat import OpenAIChat
 from multiturn.providers.proxy import proxy_of
 
-from .loopback import Exchange, Loopback, chunk, collect, event, loopback
+from .loopback import Answer, Exchange, Loopback, asked, chunk, collect, event, loopback
 
 VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 
@@ -65,8 +67,8 @@ async def fine(exchange: Exchange) -> None:
 
 
 @asynccontextmanager
-async def proxied() -> AsyncIterator[tuple[Proxy, Loopback]]:
-    async with loopback(fine) as server:
+async def proxied(answer: Answer = fine) -> AsyncIterator[tuple[Proxy, Loopback]]:
+    async with loopback(answer) as server:
         proxy = Proxy(server.url)
         listening = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
         host, port = listening.sockets[0].getsockname()[:2]
@@ -100,6 +102,34 @@ async def test_a_call_goes_through_the_proxy_of_the_environment(monkeypatch: pyt
     assert head.startswith("POST http://provider.test/v1/chat/completions ")
     assert "Proxy-Authorization: Basic YWRhOnNlY3JldA==" in head
     assert "Authorization: Bearer sk-test-key" in head
+
+
+async def test_through_a_proxy_an_answer_is_read_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    going = asyncio.Event()
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.say(chunk("h"))
+        await going.wait()
+        await exchange.say(chunk("i"), chunk(finish="stop"), event("[DONE]"))
+
+    async with proxied(answer) as (proxy, _):
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        async with asking("http://provider.test/v1") as client:
+            assert isinstance(client, OpenAIChat)
+            deltas = client.stream(asked())
+            assert isinstance(deltas, Deltas)
+            said = [await anext(deltas)]
+            await deltas.flow(said.append)
+            going.set()
+            said += [delta async for delta in deltas]
+            assert "".join(delta.text for delta in said) == "hi"
+            passed = await client.passed(b"{}", stream=True)
+            written: list[bytes] = []
+            await passed.flow(bytes, lambda _: True)
+            while events := await passed.events():
+                written.append(events)
+            assert b"".join(written).count(b"data: ") == 4
+            passed.close()
 
 
 async def test_a_call_with_encryption_asks_for_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:

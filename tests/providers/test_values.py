@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
-from multiturn.providers.values import opened
+from multiturn.providers.values import keepable, opened
 
 
 def test_hostile_json() -> None:
@@ -14,3 +15,13 @@ def test_hostile_json() -> None:
     for body in (b"[" * 100_000, b"", b"{", b"\xff", b'{"a":1'):
         with pytest.raises(ValueError):
             opened(body)
+
+
+@pytest.mark.parametrize("number", [-(1 << 63), (1 << 64) - 1])
+def test_a_number_is_kept_as_long_as_it_can_be_written(number: int) -> None:
+    assert keepable({"seed": number})
+    assert orjson.loads(orjson.dumps(number)) == number
+    beyond = number + (1 if number > 0 else -1)
+    assert not keepable({"seed": beyond})
+    with pytest.raises(TypeError):
+        orjson.dumps(beyond)
