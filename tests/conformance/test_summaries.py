@@ -387,3 +387,15 @@ async def test_how_many_messages_a_summary_stands_for_is_told_where_more_was_lef
     assert (await store.gather(ALICE, "c", Reach())).summarised is None
     await ask(store, "odd", "reply", after=2)
     assert (await store.gather(ALICE, "c", Reach(turns=0))).summarised == 3
+
+
+async def test_a_branch_that_repeats_the_turn_of_another_still_shares_what_lies_before(store: Store) -> None:
+    await answer(store, 1)
+    first = await store.fork(ALICE, "c", 1)
+    await ask(store, "u2", "a2", branch=first)
+    second = await store.fork(ALICE, "c", 2, first)
+    await store.switch(ALICE, "c", second)
+    await store.add(ALICE, "c", [[assistant("late")]])
+    assert await write(store, 1, branch=second)
+    await store.mark(ALICE, "c", 1, set=Trait.RETRACTED, branch=0)
+    assert await in_force(store, second) is None

@@ -404,3 +404,18 @@ async def test_a_turn_without_input_cannot_be_repeated(store: Store) -> None:
     with pytest.raises(TurnClosed):
         await store.begin(ALICE, "c", Start(again=True))
     assert await said(store) == ["I begin"]
+
+
+async def test_what_becomes_of_a_turn_says_nothing_of_those_of_other_conversations(store: Store) -> None:
+    lease, other = await begin(store, "a", key="k"), await begin(store, "b", "d", key="k")
+    await store.append(lease, Partial("x"))
+    await finish(store, lease, state=TurnState.FAILED)
+    again = held(await store.begin(ALICE, "c", Start(entries=[user("a")], key="k")))
+    told = [*await store.turns(ALICE, "c"), *await store.turns(ALICE, "d")]
+    assert [(turn.key, turn.state) for turn in told] == [
+        (None, TurnState.FAILED),
+        ("k", TurnState.ACCEPTED),
+        ("k", TurnState.ACCEPTED),
+    ]
+    for each in (again, other):
+        await finish(store, each, assistant("y"))

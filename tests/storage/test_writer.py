@@ -134,6 +134,19 @@ async def test_who_left_before_its_turn_came_leaves_nothing(store: SQLiteStore) 
         await store.conversation(ALICE, "c")
 
 
+async def test_what_nobody_wants_any_more_is_not_written(store: SQLiteStore) -> None:
+    await answer(store, 1)
+    gate = Gate(store)
+    await gate.until_reached()
+    task = asyncio.create_task(store.delete(ALICE, "c"))
+    await asyncio.sleep(0)
+    task.cancel()
+    gate.opened.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await said(store) == ["u1", "a1"]
+
+
 async def test_who_left_while_it_was_written_gives_the_lease_back(store: SQLiteStore) -> None:
     first = Gate(store)
     await first.until_reached()
