@@ -148,6 +148,12 @@ def test_results_with_words_behind_them_go_on_with_the_waiting_turn() -> None:
         assert states(one) == ["completed"]
 
 
+def test_which_tool_is_to_be_called_is_handed_on() -> None:
+    with serve("qwen", "sunny") as sim, gate(sim) as one:
+        send(one, user("How is the weather?"), tools=[TOOL], tool_choice="none")
+        assert sim.requests[-1].body["tool_choice"] == "none"
+
+
 def test_a_call_streams_as_the_sdk_wants_it() -> None:
     with (
         serve("qwen", Answer(calls=[Call("weather", {"city": "北京"}, id="call_1")])) as sim,
