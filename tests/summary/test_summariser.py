@@ -73,6 +73,12 @@ def test_what_a_model_refuses_is_not_sent_and_no_dearer_tier_is_entered() -> Non
     assert 1_000 < writer.room("", "en") < 2_000 / 1.15
 
 
+def test_no_more_is_asked_for_than_a_model_can_write() -> None:
+    catalog = Catalog({"models": {"compatible/odd": {"thinks": "always", "max_output": 4_096}}})
+    writer = Summariser.of(ScriptedProvider([]), catalog.card("compatible/odd"), 60, catalog)
+    assert writer.params == {"max_tokens": 4_096}
+
+
 def test_the_length_is_asked_for_in_words_of_the_language() -> None:
     for language, length in (("en", "33 words"), ("zh", "54 个字")):
         request = summariser().writing(Asked("", TURNS, language), 0).request
