@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.gateway.keyed import bearer, made
@@ -15,6 +15,7 @@ from tests.simulators import Script, Wire, serve
 
 from multiturn.config import Config, Timing
 from multiturn.gateway.dashscope.generation import TEXT
+from multiturn.gateway.http.connection import Connection
 from multiturn.gateway.repeats import Repeats
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
@@ -168,6 +169,20 @@ def test_who_cannot_say_that_it_repeats_and_was_answered_says_it_again(tmp_path:
     with serve("qwen", ["uno", "due"]) as sim, gate(sim, store=tmp_path / "chats.db") as one:
         found = [one.post(body, TEXT, x_conversation_id="c")[1] for _ in range(2)]
     assert [json.loads(each)["output"]["text"] for each in found] == ["uno", "due"]
+
+
+def test_an_answer_counts_as_told_where_somebody_still_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    repeats, gone, soon, late = Repeats(), *(Connection(cast("Any", None)) for _ in range(3))
+    gone.left = True
+    for key, connection in (("gone", gone), ("soon", soon), ("late", late)):
+        repeats.was_told(key, connection)
+    assert [repeats.arrived(key) for key in ("gone", "soon", "late")] == [False, True, True]
+    monkeypatch.setattr("multiturn.gateway.repeats.DOUBT", 3600.0)
+    monkeypatch.setattr("multiturn.gateway.repeats.SOON", 3600.0)
+    soon.lost()
+    monkeypatch.setattr("multiturn.gateway.repeats.SOON", 0.0)
+    late.lost()
+    assert [repeats.arrived(key) for key in ("gone", "soon", "late")] == [False, False, True]
 
 
 def test_only_the_newest_are_remembered() -> None:
