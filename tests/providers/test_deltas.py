@@ -46,6 +46,8 @@ def say(**delta: Any) -> dict[str, Any]:
 def test_text_and_reasoning_under_both_names() -> None:
     draft, _ = read([say(reasoning_content="a"), say(reasoning="b"), say(content="c"), say(content="d")])
     assert (draft.reasoning, draft.text, draft.finish_reason) == ("ab", "cd", "stop")
+    together, _ = read([say(content="c", reasoning_content="a")])
+    assert (together.reasoning, together.text) == ("a", "c")
 
 
 def test_both_names_at_once_are_one_thought() -> None:

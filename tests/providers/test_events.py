@@ -97,3 +97,27 @@ def test_a_byte_order_mark_before_the_first_line_only() -> None:
 
 def test_a_status_that_is_none() -> None:
     assert parse([b"status: soon\n:HTTP_STATUS/soon\ndata: 1\n\n"]) == [Event(b"1")]
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [b"data: 1\n\n", b"data: 2\n\n"],
+        [b"event: error\n", b"data: 1\n\n"],
+        [b":HTTP_STATUS/400\n", b"data: 1\n\n"],
+        [b"data: 1\n", b"data: 2\n\n"],
+        [b"data: 1", b"data: 2\n\n"],
+        [b"data: 1\r", b"data: 2\n\n"],
+        [b"data: 1\ndata: 2\n\n"],
+        [b"data: 1\rdata: 2\n\n"],
+        [b"data: 1\n2"],
+        [b"other: 1\n\n"],
+    ],
+)
+def test_chunks_say_what_their_bytes_say(chunks: list[bytes]) -> None:
+    """Most chunks are one whole event, which is read at once; none is taken for one that is not."""
+    parser, bytewise = EventParser(), EventParser()
+    heard = [event for chunk in (b"\n", *chunks) for event in parser.feed(chunk)]
+    raw = b"".join((b"\n", *chunks))
+    assert heard == [event for place in range(len(raw)) for event in bytewise.feed(raw[place : place + 1])]
+    assert parser.end() == bytewise.end()

@@ -106,3 +106,10 @@ def test_it_is_not_looked_for_without_end() -> None:
     for number in range(9):
         reader.event(Event(piece("a").replace(b'"a",', b'"a","created":%d,' % number)))
     assert reader._lessons == 0
+
+
+def test_a_piece_that_differs_behind_its_words_is_no_piece_of_the_frame() -> None:
+    frame = Frame(b'{"text":', b',"finish":0}')
+    assert frame.words(b'{"text":"a","finish":0}') == "a"
+    assert frame.words(b'{"text":"a","finish":1}') is None
+    assert frame.words(b'{"tail":"a","finish":0}') is None
