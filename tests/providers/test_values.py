@@ -25,3 +25,10 @@ def test_a_number_is_kept_as_long_as_it_can_be_written(number: int) -> None:
     assert not keepable({"seed": beyond})
     with pytest.raises(TypeError):
         orjson.dumps(beyond)
+
+
+def test_what_is_nested_beyond_measure_is_not_kept() -> None:
+    nested: object = 1
+    for _ in range(100):
+        nested = [{"in": nested}]
+    assert not keepable(nested)
