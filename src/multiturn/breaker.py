@@ -60,12 +60,6 @@ class Circuit:
         """The request ended without telling anything."""
         self.trying = None
 
-    def succeed(self) -> None:
-        """The request was answered: the circuit is closed."""
-        self.failures = self.openings = 0
-        self.opened = self.trying = None
-        self.until = 0.0
-
     def fail(self, now: float, rest: Rest, *, wait: float | None = None, at_once: bool = False) -> None:
         """The request failed. ``wait`` is how long we were asked to stay away. A failure that says that the
         next one will fail too opens the circuit ``at_once``. One of a request that was made before it opened
