@@ -24,7 +24,7 @@ from ..access.foresight import foreseen, unless_made
 from ..audience import Audience, alone, asked_alike, is_detached, mark_of
 from ..gateway import Asker
 from ..http.connection import Write
-from ..http.headers import check_same, conversation_in, key_in, only
+from ..http.headers import conversation_in, key_in, only
 from ..http.presence import staying
 from ..http.refusal import Refusal
 from ..http.sse import Beside, send_events, send_whole
@@ -52,10 +52,10 @@ def conversation_of(headers: Headers, fields: Mapping[str, Any]) -> str | None:
         named = named.get("id")
         if named is None:
             raise Refusal(400, "conversation_shape", param="conversation")
-    check_same(headers, named)
-    if named is None:
-        named = conversation_in(headers)
-    if named is not None and (not isinstance(named, str) or not named.strip()):
+    if named is not None and not isinstance(named, str):
+        raise Refusal(400, "conversation_shape", param="conversation")
+    named = conversation_in(headers, named)
+    if named is not None and not named.strip():
         raise Refusal(400, "conversation_shape", param="conversation")
     if named is not None and len(named) > LONGEST_NAME:
         raise Refusal(400, "text_too_long", param="conversation", limit=LONGEST_NAME)

@@ -7,10 +7,8 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from json.decoder import scanstring  # type: ignore[attr-defined]  # the scanner json itself is made of
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from starlette.types import Receive, Scope
@@ -90,51 +88,59 @@ def _too_large(limit: int) -> Refusal:
     return Refusal(413, "body_too_large", limit=limit >> 20, headers={"connection": "close"})
 
 
-@dataclass(frozen=True, slots=False)
+class _Members(NamedTuple):
+    """The members of an object: their values, and where these stand in its text."""
+
+    fields: dict[str, Any]
+    spans: dict[str, tuple[int, int]]
+
+
 class Body:
     """A posted JSON object."""
 
-    raw: bytes
+    __slots__ = ("_members", "_text", "raw")
 
-    @cached_property
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._text = ""
+        self._members: _Members | None = None
+
+    @property
     def fields(self) -> Mapping[str, Any]:
         """The fields, opened. Raises `Refusal` for what JSON leaves open: NaN, half surrogates, a name
         given twice, integers beyond 64 bits; and for what is nested too deeply."""
-        return self._opened[0]
+        return self._opened().fields
 
-    @cached_property
-    def text(self) -> str:
-        """The body as text."""
-        return self.raw.decode()
-
-    @cached_property
-    def _opened(self) -> tuple[dict[str, Any], dict[str, tuple[int, int]]]:
-        try:
-            value = orjson.loads(self.raw)
-        except orjson.JSONDecodeError as error:
-            raise Refusal(400, "invalid_json", line=error.lineno, column=error.colno) from None
-        if not isinstance(value, dict):
-            raise Refusal(400, "not_an_object")
-        _check_depth(value, self.raw)
-        return _members(self.text)
+    def _opened(self) -> _Members:
+        if self._members is None:
+            try:
+                value = orjson.loads(self.raw)
+            except orjson.JSONDecodeError as error:
+                raise Refusal(400, "invalid_json", line=error.lineno, column=error.colno) from None
+            if not isinstance(value, dict):
+                raise Refusal(400, "not_an_object")
+            _check_depth(value, self.raw)
+            self._text = self.raw.decode()
+            self._members = _members(self._text)
+        return self._members
 
     def written(self, name: str) -> str:
         """A field as it was written."""
-        start, end = self._opened[1][name]
-        return self.text[start:end]
+        start, end = self._opened().spans[name]
+        return self._text[start:end]
 
     def rewritten(self, changes: Mapping[str, Any]) -> bytes:
         """The body with some fields changed or added; everything else is as it came."""
-        spans = self._opened[1]
+        spans, text = self._opened().spans, self._text
         new = {name: orjson.dumps(value).decode() for name, value in changes.items()}
         pieces, done = [], 0
         for name in sorted(new.keys() & spans.keys(), key=lambda each: spans[each]):
-            pieces += [self.text[done : spans[name][0]], new[name]]
+            pieces += [text[done : spans[name][0]], new[name]]
             done = spans[name][1]
-        end = self.text.rindex("}")
+        end = text.rindex("}")
         added = [f"{json.dumps(name)}:{value}" for name, value in new.items() if name not in spans]
         comma = "," if spans and added else ""
-        return "".join([*pieces, self.text[done:end], comma, ",".join(added), "}"]).encode()
+        return "".join([*pieces, text[done:end], comma, ",".join(added), "}"]).encode()
 
 
 def _check_depth(value: object, raw: bytes) -> None:
@@ -170,8 +176,8 @@ def _integer(text: str) -> int:
 VALUES = json.JSONDecoder(object_pairs_hook=_once, parse_int=_integer)
 
 
-def _members(text: str) -> tuple[dict[str, Any], dict[str, tuple[int, int]]]:
-    """The members of an object that is known to be JSON, and where their values stand."""
+def _members(text: str) -> _Members:
+    """The members of an object that is known to be JSON."""
     fields: dict[str, Any] = {}
     spans: dict[str, tuple[int, int]] = {}
     place = _skip(text, _skip(text, 0) + 1)
@@ -185,7 +191,7 @@ def _members(text: str) -> tuple[dict[str, Any], dict[str, tuple[int, int]]]:
         place = _skip(text, end)
         if text[place] == ",":
             place = _skip(text, place + 1)
-    return fields, spans
+    return _Members(fields, spans)
 
 
 def _skip(text: str, place: int) -> int:

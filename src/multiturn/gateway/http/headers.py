@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from ...asking import check_key
 from .refusal import Refusal
 
-__all__ = ["check_same", "conversation_in", "key_in", "only"]
+__all__ = ["conversation_in", "key_in", "only"]
 
 
 def only(headers: Headers, name: str) -> str | None:
@@ -27,14 +27,13 @@ def key_in(headers: Headers) -> str | None:
     return key
 
 
-def conversation_in(headers: Headers) -> str | None:
-    """The conversation that the headers name. Raises `Refusal`."""
-    named = only(headers, "x-conversation-id")
-    return None if named is None else named.encode("latin-1").decode("utf-8", "replace")
-
-
-def check_same(headers: Headers, named: str | None) -> None:
-    """Raises `Refusal` where the headers name another conversation than the one that the body ``named``."""
-    header = conversation_in(headers)
-    if None not in (header, named) and header != named:
+def conversation_in(headers: Headers, named: str | None = None) -> str | None:
+    """The conversation that the headers name, or that the body ``named``. Raises `Refusal` where these are
+    two."""
+    value = only(headers, "x-conversation-id")
+    if value is None:
+        return named
+    header = value.encode("latin-1").decode("utf-8", "replace")
+    if named not in (None, header):
         raise Refusal(400, "conversation_shape", param="conversation")
+    return header

@@ -17,7 +17,7 @@ from ..conversations.turns import step_context
 from ..gateway import Asker, Gateway
 from ..http.answers import answered
 from ..http.body import read_body
-from ..http.headers import check_same
+from ..http.headers import conversation_in
 from ..http.names import named
 from ..http.refusal import JSON, Refusal, Said, said_of
 from ..http.sse import failed_event, send_events
@@ -62,7 +62,7 @@ class Responses:
             raise Refusal(405, "method_not_allowed", headers={"allow": "POST"}, known="POST")
         body = await read_body(scope, receive)
         client, wanted, headers = self._gateway.client_of(scope), wanted_of(body.fields), Headers(scope=scope)
-        check_same(headers, wanted.get("conversation"))
+        conversation_in(headers, wanted.get("conversation"))  # which may not be two
         asker = Asker(self._gateway, client, receive, send)
         try:
             if wanted.stored:
